@@ -1,0 +1,51 @@
+"""What the acquire stage found out about the data set."""
+
+from __future__ import annotations
+
+from tenfold.core.records.record import Record
+
+
+class LeftOutImage(Record):
+    """An image that could not be read."""
+
+    path: str
+    reason: str
+
+
+class AcquireRecord(Record):
+    """The data set as it lies in the run folder.
+
+    The arrays are beside this record, one pair of files a split: ``train_images.npy`` (uint8,
+    N×H×W×C), ``train_labels.npy`` (int64, N) and the same for ``test``. Only the evaluate stage
+    opens the test files.
+    """
+
+    source: str
+    """Name of the source: cifar10, digits, folder."""
+    location: str
+    """Where the files were read from: a path, or a package's name."""
+    title: str
+    """The data set's name for people, for example "CIFAR-10"."""
+    description: str
+    """One or two sentences: what the images show, where they come from."""
+    classes: tuple[str, ...]
+    """Class names; a label is an index into them."""
+    image_size_px: tuple[int, int]
+    """Height and width of every image."""
+    channels: int
+    train_counts: tuple[int, ...]
+    """Training images of each class."""
+    test_counts: tuple[int, ...]
+    """Test images of each class."""
+    split_note: str
+    """How the test split came about: the official one, or made by us and how."""
+    mirror_keeps_class: bool
+    """Whether a mirrored image still shows its class (false for digits and letters)."""
+    resized: int
+    """How many images had another size and were resized."""
+    left_out: tuple[LeftOutImage, ...]
+    notes: tuple[str, ...]
+    """Sentences that a reader of the report should know about these data."""
+    train_sha256: str
+    test_sha256: str
+    """SHA-256 of each split's images and labels."""

@@ -1,0 +1,50 @@
+"""What the cross-validate stage measured on the training split."""
+
+from __future__ import annotations
+
+from tenfold.core.records.record import Record
+
+
+class FoldScores(Record):
+    """One fold. Folds count from 1."""
+
+    fold: int
+    train_count: int
+    validation_count: int
+    accuracy: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    seconds: float
+
+
+class ProtocolRecord(Record):
+    """All folds of one protocol, with their mean and standard deviation (Table 3 of the report)."""
+
+    name: str
+    """``fresh`` (a new model a fold) or ``warm-start`` (every fold starts from the trained
+    model)."""
+    is_leaky: bool
+    """Whether the model had seen a fold's validation images before the fold began."""
+    description: str
+    epochs: int
+    batch_size: int
+    optimizer: str
+    augmentation: str
+    folds: tuple[FoldScores, ...]
+    means: dict[str, float]
+    """Mean over the folds of accuracy, macro_precision, macro_recall and macro_f1."""
+    standard_deviations: dict[str, float]
+    """Sample standard deviation (divisor: folds - 1) of the same scores."""
+    seconds: float
+
+
+class CrossValidateRecord(Record):
+    """K-fold cross-validation on the training split.
+
+    Beside this record: ``out_of_fold_PROTOCOL.npz`` with ``probabilities`` (float32, N × classes,
+    each row by a model whose fold did not train on it) and ``fold`` (int64, N, counted from 1).
+    """
+
+    folds: int
+    protocols: tuple[ProtocolRecord, ...]

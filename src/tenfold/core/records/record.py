@@ -1,0 +1,43 @@
+"""The base of all records: frozen, strict, JSON in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tenfold.core.errors import RunFolderError
+from tenfold.core.files import write_text
+
+
+class Record(BaseModel):
+    """A frozen set of named values that a stage writes as JSON and others read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    def write(self, path: Path) -> None:
+        """Write the record as JSON, atomically."""
+        write_text(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record.
+
+        Raises
+        ------
+        RunFolderError
+            If the file is missing or is not such a record.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise RunFolderError(
+                f"{path} is missing. Run the same command again to make it."
+            ) from None
+        except ValidationError as error:
+            raise RunFolderError(
+                f"{path} is not a {cls.__name__} of this version of tenfold "
+                f"({error.error_count()} errors, the first: {error.errors()[0]['msg']}). "
+                "It was changed by hand or written by another version; use another --out."
+            ) from None

@@ -1,0 +1,67 @@
+"""What the tune stage tried and found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tenfold.core.records.record import Record
+
+ParameterValue = int | float | str | bool
+
+
+class Condition(Record):
+    """A dimension is searched only where another one has at least this value."""
+
+    name: str
+    at_least: float
+
+
+class SearchDimension(Record):
+    """One searched setting and its range."""
+
+    name: str
+    """Dotted name of the setting, for example ``model.units``."""
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    is_log: bool = False
+    choices: tuple[ParameterValue, ...] | None = None
+    only_if: Condition | None = None
+
+
+class TrialRecord(Record):
+    """One set of values and how well it did."""
+
+    number: int
+    state: Literal["complete", "pruned", "failed"]
+    parameters: dict[str, ParameterValue]
+    execution_values: tuple[float, ...]
+    """Best validation accuracy of each execution."""
+    value: float | None
+    """Mean of the executions: the objective."""
+    epochs: int
+    """Epochs trained, all executions together."""
+    seconds: float
+    reason: str | None = None
+    """Why it failed or was pruned."""
+
+
+class TuneRecord(Record):
+    """The search: trials in order, the best one, and which settings mattered."""
+
+    sampler: str
+    pruner: str
+    executions_per_trial: int
+    epochs_per_execution: int
+    batch_size: int
+    train_count: int
+    validation_count: int
+    space: tuple[SearchDimension, ...]
+    trials: tuple[TrialRecord, ...]
+    best_number: int
+    best_value: float
+    best_parameters: dict[str, ParameterValue]
+    importances: dict[str, float] | None
+    """Share of each setting in the objective's variance (fANOVA), largest first; None when there
+    are too few complete trials to say."""
+    seconds: float
