@@ -1,0 +1,1 @@
+"""Images in memory: the data set, its splits, augmentation and batches."""

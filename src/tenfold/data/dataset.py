@@ -1,0 +1,102 @@
+"""A labelled image data set in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.errors import DataError
+from tenfold.core.records.acquire import LeftOutImage
+
+Images = npt.NDArray[np.uint8]
+"""Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""
+Labels = npt.NDArray[np.int64]
+"""Shape (N,), each an index into the data set's classes."""
+
+
+@dataclass(frozen=True)
+class ImageSplit:
+    """Images and their labels.
+
+    Parameters
+    ----------
+    images
+        uint8, shape (N, H, W, C), values 0 to 255.
+    labels
+        int64, shape (N,).
+    """
+
+    images: Images
+    labels: Labels
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == np.uint8 and self.images.ndim == 4, self.images.shape
+        assert self.labels.dtype == np.int64 and self.labels.shape == self.images.shape[:1]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def counts(self, class_count: int) -> tuple[int, ...]:
+        """Give the number of images of each class."""
+        return tuple(np.bincount(self.labels, minlength=class_count).tolist())
+
+    def sha256(self) -> str:
+        """Give the SHA-256 over shape, pixels and labels."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """A labelled image data set with a training and a test split.
+
+    Parameters
+    ----------
+    source
+        Name of the source that gave it.
+    location
+        Where the files were read from.
+    title, description
+        For people.
+    classes
+        Class names; a label is an index into them. The same for both splits: a class that a split
+        lacks does not shift the others.
+    train, test
+        The two splits, of one image shape.
+    split_note
+        How the test split came about.
+    mirror_keeps_class
+        Whether a mirrored image still shows its class; augmentation flips only then.
+    resized
+        How many images had another size.
+    left_out
+        Images that could not be read.
+    notes
+        Sentences that a reader of the report should know.
+    """
+
+    source: str
+    location: str
+    title: str
+    description: str
+    classes: tuple[str, ...]
+    train: ImageSplit
+    test: ImageSplit
+    split_note: str
+    mirror_keeps_class: bool = True
+    resized: int = 0
+    left_out: tuple[LeftOutImage, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise DataError(
+                f"{self.location} holds one class only ({', '.join(self.classes) or 'none'}). "
+                "A classifier needs images of at least two classes."
+            )
+        assert self.train.images.shape[1:] == self.test.images.shape[1:]

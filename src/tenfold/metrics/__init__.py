@@ -1,0 +1,1 @@
+"""Scores of predictions. NumPy and scikit-learn only."""
