@@ -1,0 +1,97 @@
+"""Batches of pixels: in which order, augmented how. They stay uint8 until the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tenfold.data.augmentation.policy import AugmentationPolicy
+from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.sample_randomness import derive_seed, sample_uniforms
+
+
+def as_pixels(images: Images, device: torch.device) -> Tensor:
+    """Give images as a uint8 tensor (N, C, H, W), channels last in memory, without a copy."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Give the order in which an epoch visits the images: a function of seed and epoch alone."""
+    generator = np.random.default_rng(derive_seed(seed, "order", epoch))
+    return generator.permutation(count)
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """The shuffled, augmented batches of a training.
+
+    Parameters
+    ----------
+    split
+        Training images and labels.
+    batch_size
+        Images a batch; the last of an epoch may be smaller.
+    policy
+        Augmentation.
+    mirror_keeps_class
+        Whether the policy may flip.
+    seed
+        Of order and augmentation. Both depend on (seed, epoch, sample index) alone, so they are
+        the same whatever was resumed, and whatever the batch size.
+    device
+        Where the batches are wanted; the whole split is put there once.
+    """
+
+    split: ImageSplit
+    batch_size: int
+    policy: AugmentationPolicy
+    mirror_keeps_class: bool
+    seed: int
+    device: torch.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Give the number of batches of one epoch."""
+        return -(-len(self.split) // self.batch_size)
+
+    def epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give the batches of one epoch, from `first_step` on.
+
+        Yields
+        ------
+        pixels
+            Shape (B, C, H, W), uint8 or float32, scale 0 to 255, channels last in memory.
+        labels
+            int64, shape (B,).
+        """
+        pixels = as_pixels(self.split.images, self.device)
+        labels = torch.from_numpy(self.split.labels).to(self.device)
+        order = epoch_order(len(self.split), seed=self.seed, epoch=epoch)
+        draws = self.policy.uniforms_per_sample
+        for step in range(first_step, self.steps_per_epoch):
+            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+            index = torch.from_numpy(chosen).to(self.device)
+            batch = _rows(pixels, index)
+            if draws:
+                uniforms = _below_one(sample_uniforms(self.seed, epoch, chosen, draws))
+                batch = self.policy(
+                    batch,
+                    torch.from_numpy(uniforms).to(self.device),
+                    mirror_keeps_class=self.mirror_keeps_class,
+                )
+            yield batch, labels[index]
+
+
+def _below_one(uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Round to float32 without reaching 1, which a policy would take for one pixel too far."""
+    return np.minimum(uniforms, 1 - 2**-24).astype(np.float32)
+
+
+def _rows(pixels: Tensor, index: Tensor) -> Tensor:
+    """Gather images in their own memory order (rows of bytes), which a strided gather is not."""
+    return pixels.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)

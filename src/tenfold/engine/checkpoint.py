@@ -1,0 +1,147 @@
+"""The state of a training on disk: one safetensors file, whole or not there, never pickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from tenfold.core.errors import RunFolderError
+from tenfold.core.files import atomic_path
+from tenfold.core.records.train import EpochRecord
+
+_METADATA_KEY = "tenfold"
+
+
+@dataclass
+class TrainingState:
+    """How far a training is.
+
+    Parameters
+    ----------
+    epoch, step
+        The next step to do: `epoch` counts from 0, `step` within the epoch from 0.
+    loss_sum, correct
+        Sums over the images of the running epoch.
+    epoch_seconds
+        Time spent on the running epoch.
+    history
+        The epochs that are complete.
+    best_epoch
+        Index in `history` of the best validation accuracy; None without validation.
+    best_weights
+        The network's tensors after that epoch.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    epoch_seconds: float = 0.0
+    history: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file of one training's state."""
+
+    path: Path
+
+    def save(
+        self, state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Write state, weights and the optimiser's tensors, atomically."""
+        tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
+        for index, values in optimizer.state_dict()["state"].items():
+            for name, value in values.items():
+                if value is not None:  # SGD without momentum keeps a None
+                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        metadata = {
+            "epoch": state.epoch,
+            "step": state.step,
+            "loss_sum": state.loss_sum,
+            "correct": state.correct,
+            "epoch_seconds": state.epoch_seconds,
+            "best_epoch": state.best_epoch,
+            "history": [epoch.model_dump() for epoch in state.history],
+        }
+        write_tensors(self.path, tensors, {_METADATA_KEY: json.dumps(metadata)})
+
+    def load(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    ) -> TrainingState | None:
+        """Put weights and optimiser back and give the state; None if there is no checkpoint.
+
+        Raises
+        ------
+        RunFolderError
+            If the file is damaged or of another network.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            tensors, texts = read_tensors(self.path, device)
+            metadata = json.loads(texts[_METADATA_KEY])
+            network.load_state_dict(_with_prefix(tensors, "network."))
+            _restore_optimizer(optimizer, _with_prefix(tensors, "optimizer."))
+            history = [EpochRecord.model_validate(epoch) for epoch in metadata.pop("history")]
+            return TrainingState(
+                **metadata, history=history, best_weights=_with_prefix(tensors, "best.")
+            )
+        except (KeyError, ValueError, TypeError, RuntimeError, ValidationError) as error:
+            raise RunFolderError(
+                f"The checkpoint {self.path} does not fit this training ({error}). It was changed "
+                "by hand or damaged: remove it to begin this training again."
+            ) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, atomically."""
+    whole = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    with atomic_path(path) as part:
+        save_file(whole, part, metadata)
+
+
+def read_tensors(path: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read all tensors and the metadata of a safetensors file.
+
+    Raises
+    ------
+    RunFolderError
+        If the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise RunFolderError(
+            f"{path} cannot be read as weights ({error}). It is missing or damaged; run the "
+            "command that made it again."
+        ) from error
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

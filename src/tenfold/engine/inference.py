@@ -1,0 +1,51 @@
+"""Prediction: the same for evaluation, cross-validation and a user's own images."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tenfold.data.dataset import Images
+from tenfold.engine.batches import as_pixels
+from tenfold.engine.device import Device
+from tenfold.engine.network import ImageNetwork
+
+INFERENCE_BATCH_SIZE = 500  # activations of 500 images of 32×32 stay within a few hundred MB
+
+
+@torch.inference_mode()
+def predict_logits(
+    network: ImageNetwork,
+    images: Images,
+    *,
+    device: Device,
+    precision: torch.dtype = torch.float32,
+    batch_size: int = INFERENCE_BATCH_SIZE,
+) -> npt.NDArray[np.float32]:
+    """Give logits of shape (N, classes) for uint8 images (N, H, W, C), in evaluation mode."""
+    was_training = network.training
+    network.eval()
+    parts = []
+    for start in range(0, len(images), batch_size):
+        block = np.ascontiguousarray(images[start : start + batch_size])
+        if not block.flags.writeable:  # a memory map opened for reading: torch wants it writable
+            block = block.copy()
+        with autocast(device, precision):
+            logits = network(as_pixels(block, device.torch_device))
+        parts.append(logits.cpu().numpy())
+    network.train(was_training)
+    return np.concatenate(parts)
+
+
+def autocast(device: Device, precision: torch.dtype) -> torch.autocast:
+    """Give the context in which convolutions and matrix products compute in `precision`."""
+    return torch.autocast(device.kind, dtype=precision, enabled=precision != torch.float32)
+
+
+def probabilities_from_logits(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Give the softmax over the last axis, computed in float64 and rounded once."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities.astype(np.float32)

@@ -1,0 +1,258 @@
+"""The training loop: resumable at any step, and the same bit for bit when it was resumed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tenfold.core.errors import TrainingError
+from tenfold.core.progress import Progress, SilentProgress, Task
+from tenfold.core.records.train import EpochRecord
+from tenfold.data.dataset import ImageSplit
+from tenfold.data.sample_randomness import derive_seed
+from tenfold.engine.batches import TrainingBatches
+from tenfold.engine.checkpoint import Checkpoint, TrainingState
+from tenfold.engine.device import Device
+from tenfold.engine.inference import autocast, predict_logits
+from tenfold.engine.network import ImageNetwork
+from tenfold.engine.optimizers import make_optimizer, peak_learning_rate
+from tenfold.engine.schedules import learning_rate_factor
+from tenfold.engine.training_settings import TrainingSettings
+from tenfold.models.dropout import bind_generator
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training gave; the network holds the last epoch's weights.
+
+    Parameters
+    ----------
+    history
+        One record an epoch.
+    best_epoch
+        Epoch, counted from 1, with the best validation accuracy; None without validation.
+    best_weights
+        The network's tensors after that epoch; empty without validation.
+    """
+
+    history: tuple[EpochRecord, ...]
+    best_epoch: int | None
+    best_weights: dict[str, Tensor]
+
+    @property
+    def seconds(self) -> float:
+        """Give the training time, validation included, all sessions added up."""
+        return sum(epoch.seconds for epoch in self.history)
+
+
+class Training:
+    """One training of one network.
+
+    Parameters
+    ----------
+    network
+        The network to train, in place.
+    batches
+        Training images in shuffled, augmented batches.
+    validation
+        Images to watch the training by; None for none.
+    settings
+        How to train.
+    seed
+        Of dropout; order and augmentation have theirs in `batches`.
+    device
+        Where to compute.
+    checkpoint
+        Where to keep the state; what is there is continued. None keeps nothing.
+    progress
+        Who is told.
+    title
+        Name of the progress bar.
+    on_epoch
+        Called with each completed epoch's record, once an epoch per process. It may raise to stop.
+    """
+
+    def __init__(
+        self,
+        network: ImageNetwork,
+        batches: TrainingBatches,
+        *,
+        validation: ImageSplit | None,
+        settings: TrainingSettings,
+        seed: int,
+        device: Device,
+        checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
+        title: str = "Training",
+        on_epoch: Callable[[EpochRecord], None] | None = None,
+    ) -> None:
+        self.network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.batches = batches
+        self.validation = validation
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.checkpoint = checkpoint
+        self.progress = progress or SilentProgress()
+        self.title = title
+        self.on_epoch = on_epoch
+        self.precision = device.precision(settings.precision)
+        self.optimizer = make_optimizer(self.network, settings)
+        self._generator = torch.Generator(device.torch_device)
+        self._saved_at = time.monotonic()
+
+    def run(self) -> TrainingResult:
+        """Train to the end of the last epoch.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer a finite number.
+        RunFolderError
+            If the checkpoint does not fit.
+        """
+        bind_generator(self.network, self._generator)
+        state = self._begin()
+        steps = self.batches.steps_per_epoch
+        with self.progress.task(
+            self.title,
+            self.settings.epochs * steps,
+            done=state.epoch * steps + state.step,
+            unit="steps",
+        ) as task:
+            while state.epoch < self.settings.epochs:
+                self._train_epoch(state, task)
+                self._finish_epoch(state)
+                self._save_if_due(state)
+        return TrainingResult(
+            tuple(state.history),
+            None if state.best_epoch is None else state.best_epoch + 1,
+            state.best_weights,
+        )
+
+    def _begin(self) -> TrainingState:
+        state = None
+        if self.checkpoint is not None:
+            state = self.checkpoint.load(self.network, self.optimizer, self.device.torch_device)
+        if state is None:
+            return TrainingState()
+        if self.on_epoch is not None:
+            for epoch in state.history:
+                self.on_epoch(epoch)
+        return state
+
+    def _train_epoch(self, state: TrainingState, task: Task) -> None:
+        self.network.train()
+        loss_sum = torch.tensor(state.loss_sum, dtype=torch.float32, device=self.device.torch_device)
+        correct = torch.tensor(state.correct, device=self.device.torch_device)
+        started = time.perf_counter() - state.epoch_seconds
+        seen = state.step * self.batches.batch_size
+        for pixels, labels in self.batches.epoch(state.epoch, first_step=state.step):
+            loss, hits = self._step(pixels, labels, state)
+            loss_sum += loss * len(labels)
+            correct += hits
+            seen += len(labels)
+            state.step += 1
+            if self._is_save_due() and state.step < self.batches.steps_per_epoch:
+                state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
+                state.epoch_seconds = time.perf_counter() - started
+                self._save(state)
+            detail = f"epoch {state.epoch + 1}/{self.settings.epochs}"
+            task.advance(1, detail=detail)
+        state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
+        state.epoch_seconds = time.perf_counter() - started
+
+    def _step(self, pixels: Tensor, labels: Tensor, state: TrainingState) -> tuple[Tensor, Tensor]:
+        """Do one optimiser step; give the mean loss and the number of right answers."""
+        self._generator.manual_seed(derive_seed(self.seed, "dropout", state.epoch, state.step))
+        self._set_learning_rate(self._learning_rate(state))
+        with autocast(self.device, self.precision):
+            logits = self.network(pixels)  # (B, classes)
+        loss = functional.cross_entropy(
+            logits, labels, label_smoothing=self.settings.label_smoothing
+        )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def _learning_rate(self, state: TrainingState) -> float:
+        done = state.epoch * self.batches.steps_per_epoch + state.step
+        total = self.settings.epochs * self.batches.steps_per_epoch
+        # The middle of the step, so that neither the first nor the last step is at zero.
+        factor = learning_rate_factor(self.settings.schedule, (done + 0.5) / total)
+        return peak_learning_rate(self.settings) * factor
+
+    def _set_learning_rate(self, learning_rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+
+    def _finish_epoch(self, state: TrainingState) -> None:
+        started = time.perf_counter()
+        train_loss = state.loss_sum / len(self.batches.split)
+        if not math.isfinite(train_loss):
+            raise TrainingError(
+                f"The training diverged in epoch {state.epoch + 1}: the loss is {train_loss}. "
+                f"Lower the learning rate (it is {peak_learning_rate(self.settings):g}; "
+                "training.learning_rate)."
+            )
+        validation_loss, validation_accuracy = self._validate()
+        record = EpochRecord(
+            epoch=state.epoch + 1,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            train_loss=train_loss,
+            train_accuracy=state.correct / len(self.batches.split),
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
+            seconds=state.epoch_seconds + time.perf_counter() - started,
+        )
+        if validation_accuracy is not None and self._is_best(state, validation_accuracy):
+            state.best_epoch = state.epoch
+            state.best_weights = {
+                name: tensor.clone() for name, tensor in self.network.state_dict().items()
+            }
+        state.history.append(record)
+        state.epoch, state.step = state.epoch + 1, 0
+        state.loss_sum, state.correct, state.epoch_seconds = 0.0, 0, 0.0
+        if self.on_epoch is not None:
+            self.on_epoch(record)
+
+    @staticmethod
+    def _is_best(state: TrainingState, accuracy: float) -> bool:
+        if state.best_epoch is None:
+            return True
+        best = state.history[state.best_epoch].validation_accuracy
+        return best is None or accuracy > best
+
+    def _validate(self) -> tuple[float | None, float | None]:
+        if self.validation is None:
+            return None, None
+        logits = predict_logits(
+            self.network, self.validation.images, device=self.device, precision=self.precision
+        )
+        scores = torch.from_numpy(logits)
+        labels = torch.from_numpy(self.validation.labels)
+        loss = functional.cross_entropy(scores.double(), labels).item()
+        accuracy = float(np.mean(logits.argmax(1) == self.validation.labels))
+        return loss, accuracy
+
+    def _is_save_due(self) -> bool:
+        return (
+            self.checkpoint is not None
+            and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
+        )
+
+    def _save_if_due(self, state: TrainingState) -> None:
+        if self._is_save_due():
+            self._save(state)
+
+    def _save(self, state: TrainingState) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.save(state, self.network, self.optimizer)
+        self._saved_at = time.monotonic()

@@ -1,0 +1,83 @@
+"""How a network is trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tenfold.core.records.tune import SearchDimension
+from tenfold.core.settings import Settings
+
+OptimizerName = Literal["adam", "adamw", "rmsprop", "sgd"]
+ScheduleName = Literal["constant", "cosine", "one-cycle"]
+
+
+class TrainingSettings(Settings):
+    """Settings of one training.
+
+    Attributes
+    ----------
+    epochs
+        Passes over the training images.
+    batch_size
+        Images a step; the last batch of an epoch may be smaller.
+    optimizer
+        See `tenfold.engine.optimizers`.
+    learning_rate
+        Highest learning rate; None takes the optimiser's own default.
+    momentum
+        Of ``sgd`` and ``rmsprop``; with ``sgd`` in Nesterov's form.
+    weight_decay
+        L2 penalty (decoupled with ``adamw``), not applied to biases and normalisation.
+    schedule
+        Course of the learning rate over the training: ``constant``; ``cosine`` down to zero
+        (arXiv 1608.03983); ``one-cycle``: linear up over the first fifth, linear down to zero
+        (after arXiv 1708.07120).
+    label_smoothing
+        Share of the target spread over all classes (arXiv 1512.00567).
+    augmentation
+        Name of the augmentation policy.
+    normalization
+        ``scale``: pixels to 0..1; ``standardize``: each channel to mean 0 and standard deviation
+        1 over the training images (fitted again in each fold).
+    validation_fraction
+        Share of the training images held out to watch and to choose by; 0 for none.
+    validation_method
+        ``last``: the last images in order (Keras' ``validation_split``); ``stratified``: drawn
+        with the same share of every class.
+    weights
+        Which weights are the result: of the ``last`` epoch, or of the ``best`` epoch by validation
+        accuracy.
+    precision
+        ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the processor computes
+        with it, else float32.
+    checkpoint_seconds
+        Least time between two checkpoints; what a kill can cost.
+    """
+
+    epochs: int = Field(20, ge=1, le=100_000)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
+    optimizer: OptimizerName = "adam"
+    learning_rate: float | None = Field(None, gt=0, le=1000)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0, le=10)
+    schedule: ScheduleName = "constant"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    augmentation: str = "none"
+    normalization: Literal["scale", "standardize"] = "standardize"
+    validation_fraction: float = Field(0.1, ge=0, le=0.9)
+    validation_method: Literal["last", "stratified"] = "stratified"
+    weights: Literal["last", "best"] = "last"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpoint_seconds: float = Field(15.0, ge=0)
+
+
+TRAINING_SEARCH_SPACE = (
+    SearchDimension(name="training.optimizer", choices=("adam", "rmsprop", "sgd")),
+    SearchDimension(name="training.learning_rate", low=1e-4, high=1e-1, is_log=True),
+    SearchDimension(name="training.weight_decay", low=1e-5, high=1e-2, is_log=True),
+    SearchDimension(name="training.label_smoothing", low=0.0, high=0.2, step=0.05),
+    SearchDimension(name="training.augmentation", choices=("none", "crop-flip", "report")),
+)
+"""Ranges worth searching in any model's training."""
