@@ -1,0 +1,37 @@
+"""tenfold: from labelled images to a classifier and the report that proves it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenfold.classifier import ImageClassifier
+    from tenfold.core.errors import TenfoldError
+    from tenfold.recipe import StudySettings, load_recipe
+    from tenfold.study import Study
+
+__version__ = "0.1.0"
+
+__all__ = ["ImageClassifier", "Study", "StudySettings", "TenfoldError", "load_recipe"]
+
+_HOMES = {
+    "ImageClassifier": "tenfold.classifier",
+    "Study": "tenfold.study",
+    "StudySettings": "tenfold.recipe",
+    "TenfoldError": "tenfold.core.errors",
+    "load_recipe": "tenfold.recipe",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tenfold' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

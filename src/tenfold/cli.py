@@ -1,0 +1,189 @@
+"""The command line: parse, call, print. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tenfold.core.errors import StorageError, TenfoldError
+from tenfold.core.files import storage_errors
+
+STAGE_HELP = {
+    "acquire": "Read the data set and check it.",
+    "explore": "Class distribution, sample images, pixel statistics.",
+    "tune": "Search the settings.",
+    "train": "Train the network.",
+    "evaluate": "Score the model on the test split.",
+    "cross-validate": "K-fold cross-validation.",
+    "report": "Write the report page.",
+}
+"""Every stage is a command; a stage that needs earlier ones runs them first."""
+
+_EXIT_ERROR = 2
+_EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells do
+
+app = typer.Typer(
+    name="tenfold",
+    help="From labelled images to a classifier and the report that proves it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich for the help alone would double its time
+)
+
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="A source's name (see `tenfold data`) or a path. Default: CIFAR-10 if it is on this "
+        "machine, else the bundled digits.",
+    ),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", help="A recipe's name (see `tenfold recipes`) or a TOML file."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="The run folder. Default: runs/RECIPE-SOURCE.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, help="The one seed of everything random.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.epochs=3."),
+]
+UpdateOption = Annotated[
+    bool,
+    typer.Option("--update", help="Take new settings into an existing run folder."),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop at an unreadable image instead of leaving it out.")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Never download.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
+
+
+def _study_command(*stages: str) -> Any:
+    """Make a command that runs some stages; none for all."""
+
+    def command(
+        data: DataOption = None,
+        recipe: RecipeOption = None,
+        out: OutOption = None,
+        seed: SeedOption = None,
+        device: DeviceOption = "auto",
+        assignments: SetOption = None,
+        update: UpdateOption = False,
+        strict: StrictOption = False,
+        offline: OfflineOption = False,
+        quiet: QuietOption = False,
+        debug: DebugOption = False,
+    ) -> None:
+        del debug  # read by `main`, which shows the trace
+        from rich.console import Console
+
+        from tenfold.study import Study
+        from tenfold.study_request import StudyRequest
+        from tenfold.terminal import TerminalProgress
+
+        progress = TerminalProgress(Console(stderr=True), is_quiet=quiet)
+        request = StudyRequest(
+            data=data,
+            recipe=recipe,
+            out=out,
+            seed=seed,
+            assignments=tuple(assignments or ()),
+            is_strict=strict,
+        ).resolve()
+        progress.say(request.sentence)
+        progress.say(f"Run folder: {request.out}")
+        study = Study(
+            request.settings,
+            request.out,
+            device=device,
+            progress=progress,
+            update=update,
+            is_offline=offline,
+        )
+        for outcome in study.run(*stages):
+            progress.say(outcome.sentence())
+        page = request.out / "report" / "report.html"
+        if page.is_file() and (not stages or "report" in stages):
+            typer.echo(f"Report: {page.resolve()}")
+
+    return command
+
+
+app.command("run", help="Run a whole study: every stage, ending in the report.")(_study_command())
+for _stage, _help in STAGE_HELP.items():
+    app.command(_stage, help=_help)(_study_command(_stage))
+
+
+@app.command("recipes")
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this recipe's text.")] = None,
+) -> None:
+    """List the recipes, or show one."""
+    from tenfold.recipe import load_recipe, recipe_names, recipe_text
+
+    if name is not None:
+        typer.echo(recipe_text(name), nl=False)
+        return
+    for recipe in recipe_names():
+        typer.echo(f"{recipe:10} {load_recipe(recipe).recipe.description}")
+
+
+@app.command("data")
+def data() -> None:
+    """List the data sources and what is on this machine."""
+    from tenfold.sources.source import SOURCES
+
+    for name in SOURCES:
+        source = SOURCES[name]
+        typer.echo(f"{name:10} {source.summary}")
+        typer.echo(f"{'':10} on this machine: {source.available() or 'no'}")
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from tenfold import __version__
+
+        typer.echo(f"tenfold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """From labelled images to a classifier and the report that proves it."""
+
+
+def main() -> None:
+    """Run the command line; errors made on purpose are one message and exit code 2."""
+    command = shlex.join(["tenfold", *sys.argv[1:]])
+    try:
+        with storage_errors(Path.cwd()):
+            app()
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nStopped. What is complete is kept; to go on, run again: {command}", err=True
+        )
+        sys.exit(_EXIT_INTERRUPTED)
+    except TenfoldError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        if isinstance(error, StorageError):
+            typer.echo(f"To go on afterwards, run again: {command}", err=True)
+        sys.exit(_EXIT_ERROR)

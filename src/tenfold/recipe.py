@@ -1,0 +1,249 @@
+"""A recipe: the whole of a study's settings, as data."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tenfold.core.errors import SettingsError, UnknownNameError
+from tenfold.core.records.reference import Reference
+from tenfold.core.records.tune import SearchDimension
+from tenfold.core.settings import Settings, parse_assignment, with_values
+from tenfold.data.augmentation.policy import POLICIES
+from tenfold.engine.training_settings import TrainingSettings
+from tenfold.models.model import MODELS
+
+DEFAULT_RECIPE = "fast"
+
+
+class RecipeTitle(Settings):
+    """What a recipe is called and what it is for."""
+
+    name: str
+    title: str
+    description: str
+
+
+class DataSettings(Settings):
+    """Which data set, and how it is read; see `tenfold.sources.source.SourceOptions`.
+
+    Attributes
+    ----------
+    source
+        Registered name of the source.
+    location
+        Path of the files; None for the source's own place.
+    """
+
+    source: str = "digits"
+    location: str | None = None
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    image_size_px: int | None = Field(None, ge=1, le=4096)
+    is_strict: bool = False
+
+
+class ExploreSettings(Settings):
+    """How many images the figures show."""
+
+    samples_per_class: int = Field(8, ge=1, le=50)
+    augmented_samples: int = Field(24, ge=1, le=200)
+
+
+class ModelSettings(Settings):
+    """Which architecture, and its own settings by name."""
+
+    name: str = "cnn"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class TuneSettings(Settings):
+    """How settings are searched.
+
+    Attributes
+    ----------
+    is_enabled
+        Whether the study searches at all.
+    sampler
+        ``random``, or ``tpe``: tree-structured Parzen estimator.
+    pruner
+        ``none``, or ``median``: stop a trial whose validation accuracy after an epoch is below
+        the median of the earlier trials at that epoch.
+    trials
+        Sets of values to try.
+    executions_per_trial
+        Trainings a trial, with other seeds; the objective is their mean.
+    epochs, batch_size
+        Of every execution.
+    validation_fraction, validation_method
+        As in the training settings; the search never sees other images.
+    space
+        What is searched: the name of one of the model's or the training's own ranges
+        (``model.units``), or a range written out.
+    """
+
+    is_enabled: bool = True
+    sampler: Literal["random", "tpe"] = "tpe"
+    pruner: Literal["none", "median"] = "median"
+    trials: int = Field(8, ge=1, le=100_000)
+    executions_per_trial: int = Field(1, ge=1, le=100)
+    epochs: int = Field(3, ge=1, le=100_000)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
+    validation_fraction: float = Field(0.1, gt=0, le=0.9)
+    validation_method: Literal["last", "stratified"] = "stratified"
+    space: tuple[str | SearchDimension, ...] = ("training.learning_rate",)
+
+
+class WarmStartSettings(Settings):
+    """The original report's own k-fold training: from the trained model on."""
+
+    epochs: int = Field(5, ge=1, le=100_000)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    augmentation: str = "report"
+
+
+class CrossValidateSettings(Settings):
+    """K-fold cross-validation.
+
+    Attributes
+    ----------
+    folds
+        Number of folds; stratified, drawn with the study's seed.
+    protocols
+        ``fresh``: a new model a fold, trained as the train stage trains. ``warm-start``: every
+        fold starts from the trained model, which has seen the fold's images: a leak, kept to
+        reproduce the original report.
+    epochs
+        Of a ``fresh`` fold; None takes the training's.
+    warm_start
+        Settings of the ``warm-start`` protocol.
+    """
+
+    folds: int = Field(5, ge=2, le=1000)
+    protocols: tuple[Literal["fresh", "warm-start"], ...] = ("fresh",)
+    epochs: int | None = Field(None, ge=1, le=100_000)
+    warm_start: WarmStartSettings = WarmStartSettings()
+
+
+class StudySettings(Settings):
+    """All settings of a study, resolved."""
+
+    recipe: RecipeTitle
+    seed: int = Field(0, ge=0, lt=2**63)
+    data: DataSettings = DataSettings()
+    explore: ExploreSettings = ExploreSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    tune: TuneSettings = TuneSettings()
+    cross_validate: CrossValidateSettings = CrossValidateSettings()
+    references: tuple[Reference, ...] = ()
+
+    @classmethod
+    def resolve(cls, values: Mapping[str, Any]) -> StudySettings:
+        """Check plain values, the model's own settings and all names in them included.
+
+        ``model`` may be written flat, as recipes do: ``{"name": "cnn", "units": 128}``.
+
+        Raises
+        ------
+        SettingsError
+            Names every setting that is not valid.
+        UnknownNameError
+            If a model or an augmentation policy does not exist.
+        """
+        nested = {**values}
+        model = nested.get("model", {})
+        if not isinstance(model, Mapping):
+            raise SettingsError(f"The setting 'model' must be a table, got {model!r}.")
+        name = model.get("name", ModelSettings().name)
+        own = {key: value for key, value in model.items() if key != "name"}
+        own_settings = MODELS[str(name)].settings_type.parse(own, where="model").plain()
+        nested["model"] = {"name": name, "settings": own_settings}
+        study = cls.parse(nested)
+        for policy in (study.training.augmentation, study.cross_validate.warm_start.augmentation):
+            if policy not in POLICIES:
+                raise UnknownNameError("augmentation policy", policy, POLICIES)
+        return study
+
+    def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:
+        """Give the settings with some replaced, by dotted name; see `with_values`."""
+        return StudySettings.resolve(with_values(self.flat(), changes))
+
+    def flat(self) -> dict[str, Any]:
+        """Give plain data in the form that recipes are written in and `resolve` reads."""
+        plain = self.plain()
+        plain["model"] = {"name": self.model.name, **self.model.settings}
+        return plain
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Give the names of the recipes that come with tenfold."""
+    folder = resources.files("tenfold") / "recipes"
+    return tuple(
+        sorted(
+            entry.name.removesuffix(".toml")
+            for entry in folder.iterdir()
+            if entry.name.endswith(".toml")
+        )
+    )
+
+
+def recipe_text(name_or_path: str) -> str:
+    """Give a recipe's text: one of tenfold's own by name, or a TOML file by path.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is neither.
+    """
+    if name_or_path in recipe_names():
+        return (resources.files("tenfold") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
+    path = Path(name_or_path)
+    if path.suffix == ".toml" and path.is_file():
+        try:
+            return path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"The recipe {path} cannot be read: {error}.") from None
+    if path.suffix == ".toml":
+        raise SettingsError(f"There is no recipe file {name_or_path}.")
+    raise UnknownNameError("recipe", name_or_path, recipe_names())
+
+
+def load_recipe(
+    name_or_path: str, assignments: Sequence[str] = (), *, seed: int | None = None
+) -> StudySettings:
+    """Read a recipe, apply ``name=value`` assignments, and check the whole.
+
+    Parameters
+    ----------
+    name_or_path
+        See `recipe_text`.
+    assignments
+        For example ``["training.epochs=3", "model.units=64"]``.
+    seed
+        Overrides the recipe's.
+
+    Raises
+    ------
+    SettingsError
+        If the TOML, an assignment or a setting is not valid.
+    """
+    try:
+        values = tomllib.loads(recipe_text(name_or_path))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"The recipe {name_or_path} is not valid TOML: {error}.") from None
+    # Assignments may name any setting, so they need the defaults beside what the recipe states.
+    complete = StudySettings.resolve(values).flat()
+    changes = dict(parse_assignment(text) for text in assignments)
+    if "model.name" in changes and changes["model.name"] != complete["model"]["name"]:
+        complete["model"] = {"name": changes["model.name"]}
+        StudySettings.resolve(complete)
+        complete = StudySettings.resolve(complete).flat()
+    if seed is not None:
+        changes["seed"] = seed
+    return StudySettings.resolve(with_values(complete, changes))

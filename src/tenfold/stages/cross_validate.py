@@ -1,0 +1,216 @@
+"""Cross-validate: k folds of the training split, every image predicted by a model of its fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.cross_validate import CrossValidateRecord, FoldScores, ProtocolRecord
+from tenfold.data.dataset import ImageSplit
+from tenfold.data.sample_randomness import derive_seed
+from tenfold.data.split_files import read_arrays, read_split, write_arrays
+from tenfold.data.splits import holdout_split, stratified_folds
+from tenfold.engine.checkpoint import Checkpoint
+from tenfold.engine.inference import predict_logits, probabilities_from_logits
+from tenfold.engine.training_settings import TrainingSettings
+from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.metrics.classification import classification_scores
+from tenfold.metrics.folds import fold_means, fold_standard_deviations
+from tenfold.recipe import StudySettings
+from tenfold.stages.stage import RECORD, StageContext
+from tenfold.trained_model import TrainedModel
+
+_DESCRIPTIONS = {
+    "fresh": "A new model a fold, trained on the other folds alone.",
+    "warm-start": (
+        "Every fold starts from the trained model, which has already seen the fold's validation "
+        "images: the scores are those of a leak, not of new images."
+    ),
+}
+
+
+class CrossValidateStage:
+    """Trains and scores every fold; complete folds are kept when the process is killed."""
+
+    name = "cross-validate"
+    position = 6
+    version = 1
+    summary = "k-fold cross-validation"
+
+    def needs(self, settings: StudySettings) -> tuple[str, ...]:
+        """Give the stages that have to be complete first."""
+        if "warm-start" in settings.cross_validate.protocols:
+            return ("acquire", "tune", "train") if settings.tune.is_enabled else ("acquire", "train")
+        return ("acquire", "tune") if settings.tune.is_enabled else ("acquire",)
+
+    def settings_used(self, settings: StudySettings) -> dict[str, Any]:
+        """Give the settings that the result depends on."""
+        return {
+            "cross_validate": settings.cross_validate.plain(),
+            "model": settings.model.plain(),
+            "training": settings.training.plain(),
+            "seed": settings.seed,
+        }
+
+    def run(self, context: StageContext) -> None:
+        """Run every protocol over the same folds."""
+        acquired = context.acquired()
+        settings = context.tuned_settings()
+        split = read_split(context.inputs["acquire"], "train")
+        folds = stratified_folds(
+            split.labels, settings.cross_validate.folds, derive_seed(settings.seed, "folds")
+        )
+        protocols = tuple(
+            _Protocol(name, context, settings, acquired, split).run(folds)
+            for name in settings.cross_validate.protocols
+        )
+        CrossValidateRecord(folds=len(folds), protocols=protocols).write(context.folder / RECORD)
+
+
+@dataclass(frozen=True)
+class _Protocol:
+    name: str
+    context: StageContext
+    settings: StudySettings
+    acquired: AcquireRecord
+    split: ImageSplit
+
+    def run(
+        self, folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+    ) -> ProtocolRecord:
+        """Run all folds, and join their predictions into one row an image."""
+        training = self._training()
+        probabilities = np.zeros((len(self.split), len(self.acquired.classes)), np.float32)
+        fold_of = np.zeros(len(self.split), np.int64)
+        scores = []
+        for fold, (train, validation) in enumerate(folds, start=1):
+            fold_scores, probabilities[validation] = self._fold(fold, train, validation, training)
+            fold_of[validation] = fold
+            scores.append(fold_scores)
+        write_arrays(
+            self.context.folder / f"out_of_fold_{self.name}.npz",
+            probabilities=probabilities,
+            fold=fold_of,
+        )
+        return ProtocolRecord(
+            name=self.name,
+            is_leaky=self.name == "warm-start",
+            description=_DESCRIPTIONS[self.name],
+            epochs=training.epochs,
+            batch_size=training.batch_size,
+            optimizer=training.optimizer,
+            augmentation=training.augmentation,
+            folds=tuple(scores),
+            means=fold_means(scores),
+            standard_deviations=fold_standard_deviations(scores),
+            seconds=sum(fold_scores.seconds for fold_scores in scores),
+        )
+
+    def _training(self) -> TrainingSettings:
+        training = self.settings.training
+        if self.name == "fresh":
+            epochs = self.settings.cross_validate.epochs or training.epochs
+            return training.model_copy(update={"epochs": epochs})
+        warm_start = self.settings.cross_validate.warm_start
+        # The optimiser is another one than the training's, so its settings are its own defaults.
+        return training.model_copy(
+            update={**warm_start.plain(), "learning_rate": None, "schedule": "constant"}
+        )
+
+    def _fold(
+        self,
+        fold: int,
+        train: npt.NDArray[np.int64],
+        validation: npt.NDArray[np.int64],
+        training: TrainingSettings,
+    ) -> tuple[FoldScores, npt.NDArray[np.float32]]:
+        """Train and score one fold, or read what an earlier attempt left of it."""
+        record_path, predictions_path = self._record_path(fold), self._predictions_path(fold)
+        if record_path.is_file() and predictions_path.is_file():
+            return FoldScores.read(record_path), read_arrays(predictions_path)["probabilities"]
+        checkpoint = Checkpoint(self.context.work / f"{self.name}_{fold}.safetensors")
+        seconds, probabilities = self._train(fold, train, validation, training, checkpoint)
+        scores = classification_scores(
+            self.split.labels[validation], probabilities, self.acquired.classes
+        )
+        record = FoldScores(
+            fold=fold,
+            train_count=len(train),
+            validation_count=len(validation),
+            accuracy=scores.accuracy,
+            macro_precision=scores.macro_precision,
+            macro_recall=scores.macro_recall,
+            macro_f1=scores.macro_f1,
+            seconds=seconds,
+        )
+        write_arrays(predictions_path, probabilities=probabilities)
+        record.write(record_path)
+        return record, probabilities
+
+    def _train(
+        self,
+        fold: int,
+        train: npt.NDArray[np.int64],
+        validation: npt.NDArray[np.int64],
+        training: TrainingSettings,
+        checkpoint: Checkpoint,
+    ) -> tuple[float, npt.NDArray[np.float32]]:
+        seed = derive_seed(self.settings.seed, "fold", self.name, fold)
+        inner_train, inner_validation = take(self.split, train), None
+        if training.weights == "best" and training.validation_fraction:
+            # The best epoch is chosen by images of the training folds: choosing it by the fold's
+            # own validation images would make its scores optimistic.
+            kept, held_out = holdout_split(
+                inner_train.labels,
+                fraction=training.validation_fraction,
+                method="stratified",
+                seed=seed,
+            )
+            inner_train, inner_validation = take(inner_train, kept), take(inner_train, held_out)
+        fitted = fit_network(
+            self._plan(),
+            inner_train,
+            training,
+            validation=inner_validation,
+            mirror_keeps_class=self.acquired.mirror_keeps_class,
+            seed=seed,
+            device=self.context.device,
+            initial_weights=self._initial_weights(),
+            checkpoint=checkpoint,
+            progress=self.context.progress,
+            title=f"Fold {fold}/{self.settings.cross_validate.folds}, {self.name}",
+        )
+        logits = predict_logits(
+            fitted.network,
+            self.split.images[validation],
+            device=self.context.device,
+            precision=self.context.device.precision(training.precision),
+        )
+        return fitted.result.seconds, probabilities_from_logits(logits)
+
+    def _plan(self) -> NetworkPlan:
+        return NetworkPlan.parse(
+            self.settings.model.name,
+            self.settings.model.settings,
+            image_shape=(*self.acquired.image_size_px, self.acquired.channels),
+            class_count=len(self.acquired.classes),
+        )
+
+    def _initial_weights(self) -> dict[str, Any] | None:
+        if self.name == "fresh":
+            return None
+        return TrainedModel.read(self.context.inputs["train"], self.acquired).weights
+
+    def _record_path(self, fold: int) -> Path:
+        return self.context.work / f"{self.name}_{fold}.json"
+
+    def _predictions_path(self, fold: int) -> Path:
+        return self.context.work / f"{self.name}_{fold}.npz"
+
+
+STAGE = CrossValidateStage()

@@ -1,0 +1,35 @@
+"""Report: one page from the run folder, which is all that it reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenfold.recipe import StudySettings
+from tenfold.reporting.page import write_report
+from tenfold.reporting.study_records import read_study_records
+from tenfold.stages.stage import StageContext
+
+
+class ReportStage:
+    """Shows whatever stages are complete."""
+
+    name = "report"
+    position = 7
+    version = 1
+    summary = "write the report page"
+
+    def needs(self, settings: StudySettings) -> tuple[str, ...]:
+        """Give the one stage without which there is nothing to show."""
+        del settings
+        return ("acquire",)
+
+    def settings_used(self, settings: StudySettings) -> dict[str, Any]:
+        """Give all settings: the page shows them."""
+        return settings.plain()
+
+    def run(self, context: StageContext) -> None:
+        """Write the page and its figures."""
+        write_report(read_study_records(context.run_folder), context.folder)
+
+
+STAGE = ReportStage()

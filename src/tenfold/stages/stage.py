@@ -1,0 +1,99 @@
+"""What a stage is, what it gets, and the registry of all stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tenfold.core.progress import Progress
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.tune import TuneRecord
+from tenfold.core.registry import Registry
+from tenfold.core.run_folder import WORK
+from tenfold.engine.device import Device
+from tenfold.recipe import StudySettings
+
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage works with.
+
+    Parameters
+    ----------
+    settings
+        The study's.
+    run_folder
+        The study's folder; only the report stage looks around in it.
+    folder
+        Where the stage writes; what an attempt that was cut off left is still there.
+    inputs
+        The folders of the complete stages it needs, by stage name.
+    device
+        Where to compute.
+    progress
+        Who is told.
+    is_offline
+        Whether downloads are forbidden.
+    """
+
+    settings: StudySettings
+    run_folder: Path
+    folder: Path
+    inputs: Mapping[str, Path]
+    device: Device
+    progress: Progress
+    is_offline: bool = False
+
+    @property
+    def work(self) -> Path:
+        """Give the folder for what only serves to go on after a kill."""
+        return self.folder / WORK
+
+    def acquired(self) -> AcquireRecord:
+        """Read what the acquire stage found."""
+        return AcquireRecord.read(self.inputs["acquire"] / RECORD)
+
+    def tuned_settings(self) -> StudySettings:
+        """Give the study's settings with the search's best values in, if there was a search."""
+        if "tune" not in self.inputs:
+            return self.settings
+        best = TuneRecord.read(self.inputs["tune"] / RECORD).best_parameters
+        return self.settings.with_changes(best)
+
+
+class Stage(Protocol):
+    """One stage of a study."""
+
+    name: str
+    position: int
+    """Place in the order of a whole study."""
+    version: int
+    """Raised when the same settings and inputs give another result than before."""
+    summary: str
+    """One line for the command line's help."""
+
+    def needs(self, settings: StudySettings) -> tuple[str, ...]:
+        """Give the stages that have to be complete first."""
+
+    def settings_used(self, settings: StudySettings) -> dict[str, Any]:
+        """Give the settings that the result depends on: others may change without a new run."""
+
+    def run(self, context: StageContext) -> None:
+        """Do the work and write the record and files into the context's folder.
+
+        The call may come again after the process was killed at any moment: what is already in the
+        folder was made with the same settings and inputs.
+        """
+
+
+STAGES: Registry[Stage] = Registry("tenfold.stages", "STAGE", kind="stage")
+"""All stages by name."""
+
+
+def stage_order() -> tuple[str, ...]:
+    """Give all stage names in the order of a whole study."""
+    return tuple(sorted(STAGES, key=lambda name: STAGES[name].position))

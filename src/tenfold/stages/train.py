@@ -1,0 +1,108 @@
+"""Train: fit the network with the chosen settings."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from tenfold.core.files import write_text
+from tenfold.core.records.train import EpochRecord, TrainRecord
+from tenfold.data.split_files import read_split
+from tenfold.data.splits import holdout_split
+from tenfold.engine.checkpoint import Checkpoint, write_tensors
+from tenfold.engine.optimizers import peak_learning_rate
+from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.models.summary import summarize_layers
+from tenfold.recipe import StudySettings
+from tenfold.stages.stage import RECORD, StageContext
+from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS
+
+
+class TrainStage:
+    """Trains one network on the training split, a part of it held out to watch by."""
+
+    name = "train"
+    position = 4
+    version = 1
+    summary = "train the network"
+
+    def needs(self, settings: StudySettings) -> tuple[str, ...]:
+        """Give the stages that have to be complete first."""
+        return ("acquire", "tune") if settings.tune.is_enabled else ("acquire",)
+
+    def settings_used(self, settings: StudySettings) -> dict[str, Any]:
+        """Give the settings that the result depends on."""
+        return {
+            "model": settings.model.plain(),
+            "training": settings.training.plain(),
+            "seed": settings.seed,
+        }
+
+    def run(self, context: StageContext) -> None:
+        """Train, or go on from the checkpoint, and write weights, history and record."""
+        settings = context.tuned_settings()
+        training = settings.training
+        acquired = context.acquired()
+        split = read_split(context.inputs["acquire"], "train")
+        train_indices, validation_indices = holdout_split(
+            split.labels,
+            fraction=training.validation_fraction,
+            method=training.validation_method,
+            seed=settings.seed,
+        )
+        plan = NetworkPlan.parse(
+            settings.model.name,
+            settings.model.settings,
+            image_shape=(*acquired.image_size_px, acquired.channels),
+            class_count=len(acquired.classes),
+        )
+        fitted = fit_network(
+            plan,
+            take(split, train_indices),
+            training,
+            validation=take(split, validation_indices) if len(validation_indices) else None,
+            mirror_keeps_class=acquired.mirror_keeps_class,
+            seed=settings.seed,
+            device=context.device,
+            checkpoint=Checkpoint(context.work / "checkpoint.safetensors"),
+            progress=context.progress,
+        )
+        result = fitted.result
+        write_tensors(context.folder / LAST_WEIGHTS, fitted.last_weights, {})
+        if result.best_weights:
+            write_tensors(context.folder / BEST_WEIGHTS, result.best_weights, {})
+        write_text(context.folder / "history.csv", _history_csv(result.history))
+        layers = summarize_layers(fitted.network.body, plan.image_shape)
+        TrainRecord(
+            model=plan.model,
+            model_settings=plan.settings.plain(),
+            optimizer=training.optimizer,
+            learning_rate=peak_learning_rate(training),
+            batch_size=training.batch_size,
+            epochs=training.epochs,
+            augmentation=training.augmentation,
+            normalization=training.normalization,
+            train_count=len(train_indices),
+            validation_count=len(validation_indices),
+            history=result.history,
+            best_epoch=result.best_epoch,
+            chosen_weights="best" if training.weights == "best" and result.best_epoch else "last",
+            layers=layers,
+            parameter_count=sum(p.numel() for p in fitted.network.parameters()),
+            device=context.device.description,
+            precision=str(context.device.precision(training.precision)).removeprefix("torch."),
+            threads=context.device.threads,
+            seconds=result.seconds,
+        ).write(context.folder / RECORD)
+
+
+def _history_csv(history: tuple[EpochRecord, ...]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(EpochRecord.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(epoch.model_dump() for epoch in history)
+    return text.getvalue()
+
+
+STAGE = TrainStage()

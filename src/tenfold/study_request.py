@@ -1,0 +1,82 @@
+"""What a user asks of a study, resolved to settings and a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tenfold.core.run_folder import RunFolder
+from tenfold.core.settings import parse_assignment
+from tenfold.recipe import DEFAULT_RECIPE, StudySettings, load_recipe
+from tenfold.sources.finding import find_source
+
+
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """Settings and run folder, and a sentence that says which data were taken and why."""
+
+    settings: StudySettings
+    out: Path
+    sentence: str
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What was asked; None where nothing was said.
+
+    Where the run folder holds a study already, its settings are the ground that the request
+    changes, so that a stage can be run with nothing but ``--out``.
+    """
+
+    data: str | None = None
+    recipe: str | None = None
+    out: Path | None = None
+    seed: int | None = None
+    assignments: tuple[str, ...] = ()
+    is_strict: bool = False
+
+    def resolve(self) -> ResolvedRequest:
+        """Find the settings and the run folder.
+
+        Raises
+        ------
+        TenfoldError
+            If a recipe, setting, source or path is not valid.
+        """
+        stored = None if self.out is None else _stored_settings(self.out)
+        if stored is not None and self.recipe is None:
+            settings = stored.with_changes(self._changes())
+        else:
+            settings = load_recipe(
+                self.recipe or DEFAULT_RECIPE, self.assignments, seed=self.seed
+            )
+        if self.is_strict:
+            settings = settings.with_changes({"data.is_strict": True})
+        if stored is not None and self.data is None:
+            settings = settings.with_changes(
+                {"data.source": stored.data.source, "data.location": stored.data.location}
+            )
+            place = stored.data.location or stored.data.source
+            sentence = f"Data: {place}, as the run folder was made with."
+        else:
+            source, path, sentence = find_source(self.data)
+            location = None if path is None else str(path.resolve())
+            settings = settings.with_changes(
+                {"data.source": source.name, "data.location": location}
+            )
+        out = self.out or Path("runs") / f"{settings.recipe.name}-{settings.data.source}"
+        return ResolvedRequest(settings, out, sentence)
+
+    def _changes(self) -> dict[str, Any]:
+        changes = dict(parse_assignment(text) for text in self.assignments)
+        if self.seed is not None:
+            changes["seed"] = self.seed
+        return changes
+
+
+def _stored_settings(out: Path) -> StudySettings | None:
+    if not out.is_dir():
+        return None
+    values = RunFolder(out).settings()
+    return None if values is None else StudySettings.resolve(values)

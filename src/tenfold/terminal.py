@@ -1,0 +1,113 @@
+"""Progress on a terminal: bars with rate and remaining time, and lines that stay."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as RichTask
+from rich.text import Text
+
+_LEAST_SECONDS_BETWEEN_UPDATES = 0.1
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: RichTask) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} {task.fields.get('unit', 'it')}/s")
+
+
+class TerminalProgress:
+    """Show progress on a terminal; where the output is no terminal, only the lines that stay."""
+
+    def __init__(self, console: Console, *, is_quiet: bool = False) -> None:
+        self.console = console
+        self.is_quiet = is_quiet
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _RateColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+            console=console,
+            transient=True,
+            disable=is_quiet or not console.is_terminal,
+            speed_estimate_period=60,
+        )
+        self._open = 0
+
+    def say(self, message: str) -> None:
+        """Print one line."""
+        if not self.is_quiet:
+            self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def task(
+        self, description: str, total: float, *, done: float = 0.0, unit: str = "it"
+    ) -> _Bar:
+        """Open a bar; see `tenfold.core.progress.Progress.task`."""
+        return _Bar(self, description, total, done, unit)
+
+    def open_bar(self, description: str, total: float, done: float, unit: str) -> TaskID:
+        """Add a bar to the display, and begin the display with the first one."""
+        if self._open == 0:
+            self._bars.start()
+        self._open += 1
+        return self._bars.add_task(description, total=total, completed=done, unit=unit, detail="")
+
+    def move_bar(self, bar: TaskID, units: float, detail: str) -> None:
+        """Move a bar on."""
+        self._bars.update(bar, advance=units, **({"detail": detail} if detail else {}))
+
+    def close_bar(self, bar: TaskID) -> None:
+        """Take a bar away, and end the display with the last one."""
+        self._bars.remove_task(bar)
+        self._open -= 1
+        if self._open == 0:
+            self._bars.stop()
+
+
+class _Bar:
+    """One bar. Updates are gathered, so that a thousand steps a second cost nothing."""
+
+    def __init__(
+        self, owner: TerminalProgress, description: str, total: float, done: float, unit: str
+    ) -> None:
+        self._owner = owner
+        self._opening = (description, total, done, unit)
+        self._pending = 0.0
+        self._shown_at = 0.0
+
+    def __enter__(self) -> Self:
+        self._bar = self._owner.open_bar(*self._opening)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._owner.close_bar(self._bar)
+
+    def advance(self, units: float = 1.0, *, detail: str = "") -> None:
+        """Count units as done; see `tenfold.core.progress.Task.advance`."""
+        self._pending += units
+        now = time.monotonic()
+        if now - self._shown_at >= _LEAST_SECONDS_BETWEEN_UPDATES:
+            self._owner.move_bar(self._bar, self._pending, detail)
+            self._pending = 0.0
+            self._shown_at = now

@@ -1,0 +1,61 @@
+"""The trained model as it lies in the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.train import TrainRecord
+from tenfold.engine.checkpoint import read_tensors
+from tenfold.engine.network import ImageNetwork
+from tenfold.fitting import NetworkPlan
+
+LAST_WEIGHTS = "weights_last.safetensors"
+BEST_WEIGHTS = "weights_best.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network as the train stage left it.
+
+    Parameters
+    ----------
+    plan
+        How it is built.
+    weights
+        The chosen weights, normalisation included.
+    weights_name
+        ``last`` or ``best``.
+    """
+
+    plan: NetworkPlan
+    weights: dict[str, Tensor]
+    weights_name: str
+
+    @classmethod
+    def read(cls, train_folder: Path, acquired: AcquireRecord) -> TrainedModel:
+        """Read the weights that the training chose.
+
+        Raises
+        ------
+        RunFolderError
+            If a file is missing or damaged.
+        """
+        record = TrainRecord.read(train_folder / "record.json")
+        plan = NetworkPlan.parse(
+            record.model,
+            record.model_settings,
+            image_shape=(*acquired.image_size_px, acquired.channels),
+            class_count=len(acquired.classes),
+        )
+        file = BEST_WEIGHTS if record.chosen_weights == "best" else LAST_WEIGHTS
+        weights, _ = read_tensors(train_folder / file, torch.device("cpu"))
+        return cls(plan, weights, record.chosen_weights)
+
+    def network(self) -> ImageNetwork:
+        """Build the network with its weights in, in evaluation mode."""
+        return self.plan.restore(self.weights).eval()
