@@ -1,0 +1,152 @@
+"""Which classes of a folder can be used, and the two splits made of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.errors import DataError, nearest_names
+from tenfold.data.dataset import Images, ImageSplit, Labels
+from tenfold.sources.folder_layout import LAYOUTS, FolderLayout
+from tenfold.sources.folder_scan import natural_key, sub_folders
+from tenfold.sources.row_order import reorder_rows
+from tenfold.sources.source import SourceOptions
+from tenfold.sources.stratified_split import stratified_split
+
+_MOST_NAMES = 10  # More in one sentence are not read by anyone.
+
+
+@dataclass(frozen=True)
+class LabelledFiles:
+    """All image files of a layout, class by class.
+
+    Parameters
+    ----------
+    files
+        N files.
+    names
+        All class names of both splits, sorted naturally.
+    labels
+        int64, shape (N,), index into `names`.
+    is_test
+        bool, shape (N,): in the layout's own test split.
+    """
+
+    files: tuple[Path, ...]
+    names: tuple[str, ...]
+    labels: Labels
+    is_test: npt.NDArray[np.bool_]
+
+    def counts(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+        """Give how many chosen files each class has; shape (classes,)."""
+        return np.bincount(self.labels[chosen], minlength=len(self.names))
+
+
+def label_files(layout: FolderLayout) -> LabelledFiles:
+    """List a layout's files with their labels; a class has one label in both splits."""
+    test = layout.test or {}
+    names = tuple(sorted(layout.train.keys() | test.keys(), key=natural_key))
+    files: list[Path] = []
+    labels: list[int] = []
+    is_test: list[bool] = []
+    for label, name in enumerate(names):
+        for split, is_test_split in ((layout.train, False), (test, True)):
+            found = split.get(name, [])
+            files += found
+            labels += [label] * len(found)
+            is_test += [is_test_split] * len(found)
+    return LabelledFiles(
+        tuple(files), names, np.array(labels, dtype=np.int64), np.array(is_test, dtype=bool)
+    )
+
+
+def usable_classes(
+    root: Path, layout: FolderLayout, listed: LabelledFiles, chosen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Say which classes have training images among the chosen files.
+
+    Called before decoding with all files, so that a wrong layout fails at once, and after it with
+    those that could be read.
+
+    Returns
+    -------
+    bool, shape (classes,).
+
+    Raises
+    ------
+    DataError
+        If a class has test images alone, or fewer than two classes have images.
+    """
+    train = listed.counts(chosen & ~listed.is_test) > 0
+    test = listed.counts(chosen & listed.is_test) > 0
+    known = _chosen_names(listed.names, train)
+    if orphans := _chosen_names(listed.names, test & ~train):
+        near = [match for name in orphans for match in nearest_names(name, known)]
+        hint = f" Did you mean {joined(sorted(set(near)))}?" if near else ""
+        raise DataError(
+            f"{root / layout.test_folder} has classes without a training image: {joined(orphans)}. "
+            f"Training has {joined(known)}.{hint} A class of the test split must be in training "
+            "too, under the same name: rename its folder, add images, or remove it."
+        )
+    if not known:
+        raise DataError(
+            f"{root} has sub-folders ({joined(listed.names)}) but no images in them. "
+            f"Expected {'; or '.join(LAYOUTS)}."
+        )
+    if len(known) == 1:
+        inner = root / known[0]
+        is_too_high = layout.test is None and inner.is_dir() and len(sub_folders(inner)) > 1
+        hint = f" If the classes are the folders in {inner}, give that path." if is_too_high else ""
+        raise DataError(
+            f"{root} has images of one class only ({known[0]}). A classifier needs at least two: "
+            f"expected {'; or '.join(LAYOUTS)}.{hint}"
+        )
+    return train
+
+
+def split_images(
+    images: Images,
+    listed: LabelledFiles,
+    is_read: npt.NDArray[np.bool_],
+    options: SourceOptions,
+    *,
+    has_test: bool,
+) -> tuple[ImageSplit, ImageSplit]:
+    """Give both splits in a random order, as views of `images`, whose rows are reordered.
+
+    Labels are those of `listed`.
+    """
+    rng = np.random.default_rng(options.seed)
+    rows = np.flatnonzero(is_read)
+    if has_test:
+        train = rng.permutation(rows[~listed.is_test[rows]])
+        test = rng.permutation(rows[listed.is_test[rows]])
+    else:
+        train, test = (
+            rows[part] for part in stratified_split(listed.labels[rows], options.test_fraction, rng)
+        )
+    reorder_rows(images, np.concatenate([train, test, np.flatnonzero(~is_read)]))
+    end = len(train) + len(test)
+    return (
+        ImageSplit(images[: len(train)], listed.labels[train]),
+        ImageSplit(images[len(train) : end], listed.labels[test]),
+    )
+
+
+def without_unused_labels(split: ImageSplit, is_used: npt.NDArray[np.bool_]) -> ImageSplit:
+    """Count a split's labels among the used classes alone."""
+    return ImageSplit(split.images, (np.cumsum(is_used) - 1)[split.labels].astype(np.int64))
+
+
+def joined(names: Sequence[str]) -> str:
+    """Give names as a text, the first ten and how many more."""
+    text = ", ".join(names[:_MOST_NAMES])
+    return text if len(names) <= _MOST_NAMES else f"{text} and {len(names) - _MOST_NAMES} more"
+
+
+def _chosen_names(names: tuple[str, ...], chosen: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(name for name, is_chosen in zip(names, chosen.tolist(), strict=True) if is_chosen)

@@ -1,0 +1,191 @@
+"""Many image files to one array, decoded in parallel, the same whatever the number of threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.errors import DataError
+from tenfold.core.progress import Progress
+from tenfold.core.records.acquire import LeftOutImage
+from tenfold.data.dataset import Images
+from tenfold.sources.image_decoding import (
+    ImageHeader,
+    UnreadableImageError,
+    decode_image,
+    quiet_pillow,
+    read_header,
+)
+from tenfold.sources.resizing import check_image_size
+
+DEFAULT_IMAGE_SIZE_PX = 32
+"""For images of several sizes where none is asked for: CIFAR-10's, which recipes are made for."""
+
+# Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
+_MOST_THREADS = 8
+_CHUNK = 32  # Files a thread takes at once: few enough to stop soon, enough to be cheap.
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """All files in one array.
+
+    Parameters
+    ----------
+    images
+        uint8, shape (N, H, W, C), in the order of the files; a row that could not be read is
+        undefined.
+    is_read
+        bool, shape (N,).
+    resized
+        How many had another size.
+    left_out
+        What could not be read, and why.
+    """
+
+    images: Images
+    is_read: npt.NDArray[np.bool_]
+    resized: int
+    left_out: tuple[LeftOutImage, ...]
+
+
+def decode_files(
+    files: Sequence[Path], image_size_px: int | None, progress: Progress, *, is_strict: bool
+) -> DecodedImages:
+    """Decode image files into one array of one size.
+
+    Gray (one channel) if every file is gray, else colour (three).
+
+    Parameters
+    ----------
+    files
+        In the order of the rows wanted.
+    image_size_px
+        Height and width; None keeps the files' own size if they all have one, and takes
+        `DEFAULT_IMAGE_SIZE_PX` otherwise.
+    is_strict
+        Whether the first unreadable file is an error.
+
+    Raises
+    ------
+    DataError
+        If no file can be read, or one cannot and `is_strict`, or the memory cannot hold them.
+    """
+    if image_size_px is not None:
+        check_image_size(image_size_px)
+    is_read = np.zeros(len(files), dtype=bool)
+    failures: dict[int, str] = {}
+
+    def take(row: int, failure: object) -> None:
+        if isinstance(failure, UnreadableImageError):
+            if is_strict:
+                raise DataError(
+                    f"{files[row]} cannot be read: {failure}. Repair or remove it, or run without "
+                    "--strict to leave such images out."
+                )
+            failures[row] = str(failure)
+
+    headers: dict[int, ImageHeader] = {}
+    with quiet_pillow():
+        for row, header in _parallel(
+            lambda row: read_header(files[row]), range(len(files)), "Looking at images", progress
+        ):
+            take(row, header)
+            if isinstance(header, ImageHeader):
+                headers[row] = header
+        if not headers:
+            _raise_none_read(files, failures)
+        shape = _common_shape(list(headers.values()), image_size_px)
+        is_resized = {row: (h.height, h.width) != shape[:2] for row, h in headers.items()}
+        images = _allocate(len(files), shape)
+
+        def decode(row: int) -> None:
+            images[row] = decode_image(files[row], shape, is_resized=is_resized[row])
+
+        for row, failure in _parallel(decode, sorted(headers), "Decoding images", progress):
+            take(row, failure)
+            is_read[row] = failure is None
+    if not is_read.any():
+        _raise_none_read(files, failures)
+    return DecodedImages(
+        images=images,
+        is_read=is_read,
+        resized=sum(is_resized[row] for row in np.flatnonzero(is_read).tolist()),
+        left_out=tuple(
+            LeftOutImage(path=str(files[row]), reason=failures[row]) for row in sorted(failures)
+        ),
+    )
+
+
+def _parallel(
+    function: Callable[[int], T], rows: Sequence[int], description: str, progress: Progress
+) -> Iterator[tuple[int, T | UnreadableImageError]]:
+    """Give (row, result or reason) in the order of `rows`, worked on by several threads."""
+
+    def work(chunk: Sequence[int]) -> list[T | UnreadableImageError]:
+        results: list[T | UnreadableImageError] = []
+        for row in chunk:
+            try:
+                results.append(function(row))
+            except UnreadableImageError as error:
+                results.append(error)
+        return results
+
+    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
+    try:
+        with progress.task(description, total=len(rows), unit="images") as task:
+            for chunk, results in zip(chunks, pool.map(work, chunks), strict=True):
+                yield from zip(chunk, results, strict=True)
+                task.advance(len(chunk))
+    finally:
+        # After Ctrl-C or an error, what has not begun never begins.
+        pool.shutdown(cancel_futures=True)
+
+
+def _common_shape(
+    headers: Sequence[ImageHeader], image_size_px: int | None
+) -> tuple[int, int, int]:
+    channels = 1 if all(header.is_gray for header in headers) else 3
+    sizes = {(header.height, header.width) for header in headers}
+    if image_size_px is None and len(sizes) == 1:
+        height, width = sizes.pop()
+        return height, width, channels
+    size = image_size_px or DEFAULT_IMAGE_SIZE_PX
+    return size, size, channels
+
+
+def _allocate(count: int, shape: tuple[int, int, int]) -> Images:
+    needed = count * int(np.prod(shape))
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Not a POSIX system.
+        memory = None
+    try:
+        if memory is not None and needed > memory:
+            raise MemoryError
+        return np.zeros((count, *shape), dtype=np.uint8)
+    except MemoryError:
+        height, width, _ = shape
+        raise DataError(
+            f"{count:,} images of {width} × {height} px need {needed / 2**30:.1f} GiB, more than "
+            f"this machine's memory. Make them smaller: --set data.image_size_px="
+            f"{DEFAULT_IMAGE_SIZE_PX * 2}."
+        ) from None
+
+
+def _raise_none_read(files: Sequence[Path], failures: dict[int, str]) -> None:
+    shown = "".join(f"\n  {files[row]}: {failures[row]}" for row in sorted(failures)[:5])
+    raise DataError(
+        f"None of {len(files):,} image files could be read. The first reasons:{shown}\n"
+        "Check that the files are whole."
+    )

@@ -1,0 +1,67 @@
+"""What a data source offers, and the registry of all sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tenfold.core.progress import Progress
+from tenfold.core.registry import Registry
+from tenfold.data.dataset import ImageDataset
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a source may be told.
+
+    Parameters
+    ----------
+    seed
+        For a split made by us.
+    test_fraction
+        Share of each class that becomes the test split, where the data set comes with none.
+    image_size_px
+        Height and width to resize to; None keeps the images' own size if they all have one, and
+        otherwise takes a default that the source states.
+    is_strict
+        Whether an unreadable image stops the run (otherwise it is listed and left out).
+    is_offline
+        Whether downloads are forbidden.
+    """
+
+    seed: int = 0
+    test_fraction: float = 0.2
+    image_size_px: int | None = None
+    is_strict: bool = False
+    is_offline: bool = False
+
+
+class Source(Protocol):
+    """A place that data sets come from."""
+
+    name: str
+    summary: str
+    """One line for ``tenfold data``."""
+
+    def recognises(self, path: Path) -> bool:
+        """Say whether `path` looks like this source's files; opens as little as possible."""
+
+    def available(self) -> str | None:
+        """Say where this source's data lie on this machine, ready without network; None if not."""
+
+    def fingerprint(self, path: Path | None) -> str:
+        """Give a cheap digest of the files (names, sizes, times) that changes when they do."""
+
+    def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
+        """Read the data set; `path` None means the source's own place or a download.
+
+        Raises
+        ------
+        DataError
+            If the files are not what they should be; the message names file and remedy.
+        """
+
+
+SOURCES: Registry[Source] = Registry("tenfold.sources", "SOURCE", kind="data source")
+"""All data sources by name."""

@@ -1,0 +1,160 @@
+"""Small copies of the data sets' published layouts, made on the spot."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+RECORDS = 7
+
+
+@pytest.fixture(autouse=True)
+def own_cache(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Path:
+    """Keep the user's own CIFAR-10 and cache out of every test that does not ask for them."""
+    if request.node.get_closest_marker("cifar10") is None:
+        monkeypatch.delenv("TENFOLD_CIFAR10", raising=False)
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("TENFOLD_CACHE", str(cache))
+    return cache
+
+
+@dataclass(frozen=True)
+class TinyCifar10:
+    """CIFAR-10 with `RECORDS` images a batch: what should come out of every version."""
+
+    images: npt.NDArray[np.uint8]  # 6 × records × 3 × 32 × 32
+    labels: npt.NDArray[np.int64]  # 6 × records
+
+    def binary_files(self) -> dict[str, bytes]:
+        files = {
+            f"{name}.bin": np.column_stack(
+                [self.labels[slot].astype(np.uint8), self.images[slot].reshape(RECORDS, -1)]
+            ).tobytes()
+            for slot, name in enumerate(BATCHES)
+        }
+        return {**files, "batches.meta.txt": ("\n".join(CLASSES) + "\n\n").encode()}
+
+    def python_files(self, protocol: int = 2) -> dict[str, bytes]:
+        files = {
+            name: pickle.dumps(
+                {
+                    b"batch_label": b"a batch",
+                    b"labels": self.labels[slot].tolist(),
+                    b"data": self.images[slot].reshape(RECORDS, -1),
+                    b"filenames": [b"%d.png" % row for row in range(RECORDS)],
+                },
+                protocol,
+            )
+            for slot, name in enumerate(BATCHES)
+        }
+        meta = {b"label_names": [name.encode() for name in CLASSES], b"num_vis": 3072}
+        return {**files, "batches.meta": pickle.dumps(meta, protocol)}
+
+    def expected_images(self) -> npt.NDArray[np.uint8]:
+        return self.images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+
+
+@pytest.fixture(scope="session")
+def tiny_cifar10() -> TinyCifar10:
+    rng = np.random.default_rng(1)
+    return TinyCifar10(
+        rng.integers(0, 256, (6, RECORDS, 3, 32, 32), dtype=np.uint8),
+        rng.integers(0, 10, (6, RECORDS)),
+    )
+
+
+@pytest.fixture
+def binary_folder(tiny_cifar10: TinyCifar10, tmp_path: Path) -> Path:
+    return write_files(tmp_path / "binary", tiny_cifar10.binary_files())
+
+
+@pytest.fixture
+def python_folder(tiny_cifar10: TinyCifar10, tmp_path: Path) -> Path:
+    return write_files(tmp_path / "python", tiny_cifar10.python_files())
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def _tar_gz(files: dict[str, bytes], folder: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{folder}/{name}" if folder else name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def tar_gz() -> Callable[[dict[str, bytes], str], bytes]:
+    """Give the bytes of a .tar.gz of files in a folder."""
+    return _tar_gz
+
+
+@dataclass
+class RecordedProgress:
+    """Keeps what was said and how far each task went."""
+
+    lines: list[str] = field(default_factory=list)
+    tasks: list[tuple[str, float, str]] = field(default_factory=list)
+    done: list[float] = field(default_factory=list)
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+    @contextmanager
+    def task(
+        self, description: str, total: float, *, done: float = 0.0, unit: str = "it"
+    ) -> Iterator[RecordedProgress]:
+        self.tasks.append((description, total, unit))
+        self.done.append(done)
+        yield self
+
+    def advance(self, units: float = 1.0, *, detail: str = "") -> None:
+        self.done[-1] += units
+
+
+@pytest.fixture
+def progress() -> RecordedProgress:
+    return RecordedProgress()
+
+
+@pytest.fixture
+def image_tree(tmp_path: Path) -> Callable[..., Path]:
+    """Give a function that writes images, one colour each: {"cat/1.png": (255, 0, 0)}."""
+
+    def write(files: dict[str, object], size: tuple[int, int] = (8, 8), root: str = "data") -> Path:
+        folder = tmp_path / root
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            elif isinstance(content, Image.Image):
+                content.save(path)
+            else:
+                mode = "L" if isinstance(content, int) else "RGB"
+                Image.new(mode, size, content).save(path)  # type: ignore[arg-type]
+        return folder
+
+    return write

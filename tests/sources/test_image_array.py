@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tenfold.core.errors import DataError, SettingsError
+from tenfold.core.progress import SilentProgress
+from tenfold.sources import image_array
+from tenfold.sources.image_array import DecodedImages, decode_files
+
+Tree = Callable[..., Path]
+
+
+def _decode(
+    folder: Path, size: int | None = None, *, is_strict: bool = False
+) -> tuple[list[str], DecodedImages]:
+    files = sorted(folder.rglob("*.*"))
+    return [file.name for file in files], decode_files(
+        files, size, SilentProgress(), is_strict=is_strict
+    )
+
+
+def test_one_size_is_kept_and_rows_follow_the_files(image_tree: Tree) -> None:
+    files = {f"a/{value:03}.png": (value, 0, 0) for value in range(100)}
+    _, decoded = _decode(image_tree(files, size=(6, 4)))
+    assert decoded.images.shape == (100, 4, 6, 3)
+    assert decoded.images[:, 0, 0, 0].tolist() == list(range(100))
+    assert decoded.resized == 0
+    assert decoded.is_read.all()
+
+
+def test_several_sizes_become_the_default_or_what_was_asked(image_tree: Tree) -> None:
+    root = image_tree(
+        {
+            "a/1.png": Image.new("RGB", (40, 50), "red"),
+            "a/2.png": Image.new("RGB", (32, 32), "red"),
+        }
+    )
+    _, decoded = _decode(root)
+    assert decoded.images.shape == (2, 32, 32, 3)
+    assert decoded.resized == 1
+    _, decoded = _decode(root, 8)
+    assert decoded.images.shape == (2, 8, 8, 3)
+    assert decoded.resized == 2
+    assert (decoded.images == (255, 0, 0)).all()
+
+
+def test_gray_only_if_all_are_gray(image_tree: Tree) -> None:
+    root = image_tree({"a/1.png": 10, "a/2.png": 20})
+    assert _decode(root)[1].images.shape[-1] == 1
+    image_tree({"a/3.png": (1, 2, 3)})
+    _, decoded = _decode(root)
+    assert decoded.images.shape[-1] == 3
+    assert (decoded.images[1] == 20).all()
+
+
+def test_unreadable_files_are_listed_and_the_rest_kept(image_tree: Tree) -> None:
+    whole = image_tree({"a/1.png": (1, 1, 1)}) / "a" / "1.png"
+    root = image_tree({"a/2.png": b"", "a/3.png": whole.read_bytes()[:-30], "a/4.png": (4, 4, 4)})
+    names, decoded = _decode(root)
+    assert decoded.is_read.tolist() == [True, False, False, True]
+    assert [Path(entry.path).name for entry in decoded.left_out] == ["2.png", "3.png"]
+    assert all(entry.reason for entry in decoded.left_out)
+    with pytest.raises(DataError, match=r"2\.png cannot be read: not an image.*--strict"):
+        _decode(root, is_strict=True)
+    (root / "a" / "2.png").unlink()
+    with pytest.raises(DataError, match=r"3\.png cannot be read"):
+        _decode(root, is_strict=True)
+    assert names[0] == "1.png"
+
+
+def test_no_readable_file_at_all_is_an_error(image_tree: Tree) -> None:
+    root = image_tree({"a/1.png": b"x", "a/2.png": b"y"})
+    with pytest.raises(DataError, match=r"None of 2 image files.*\n.*1\.png: not an image"):
+        _decode(root)
+
+
+def test_a_bomb_is_left_out_without_a_warning(
+    image_tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = image_tree({"a/1.png": Image.new("RGB", (50, 50)), "a/2.png": Image.new("RGB", (8, 8))})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    _, decoded = _decode(root)
+    assert decoded.is_read.tolist() == [False, True]
+    assert "million pixels" in decoded.left_out[0].reason
+
+
+def test_more_than_the_memory_is_refused_before_decoding(
+    image_tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda _: 10)
+    with pytest.raises(DataError, match=r"2 images of 8 × 8 px need .* GiB.*data\.image_size_px"):
+        _decode(image_tree({"a/1.png": 1, "a/2.png": 2}))
+
+
+def test_the_result_does_not_depend_on_threads(
+    image_tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    noise = {
+        f"a/{row}.png": Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+        for row in range(80)
+    }
+    root = image_tree(noise)
+    _, several = _decode(root, 5)
+    monkeypatch.setattr(image_array, "_MOST_THREADS", 1)
+    _, one = _decode(root, 5)
+    assert np.array_equal(several.images, one.images)
+
+
+def test_progress_counts_every_image_twice(image_tree: Tree, progress: Any) -> None:
+    root = image_tree({f"a/{row}.png": row for row in range(70)})
+    decode_files(sorted(root.rglob("*.png")), None, progress, is_strict=False)
+    assert [(total, unit) for _, total, unit in progress.tasks] == [(70, "images")] * 2
+    assert progress.done == [70, 70]
+
+
+def test_a_size_below_one_is_refused(image_tree: Tree) -> None:
+    with pytest.raises(SettingsError, match="image_size_px is -1"):
+        _decode(image_tree({"a/1.png": 1}), -1)

@@ -1,0 +1,73 @@
+"""What every registered source must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tenfold.core.progress import SilentProgress
+from tenfold.data.dataset import ImageDataset
+from tenfold.sources.cifar10 import Cifar10Source
+from tenfold.sources.source import SOURCES, Source, SourceOptions
+
+
+@pytest.fixture(params=SOURCES.names())
+def source(request: pytest.FixtureRequest) -> Source:
+    return SOURCES[request.param]
+
+
+@pytest.fixture
+def small(
+    source: Source, binary_folder: Path, image_tree: Callable[..., Path]
+) -> tuple[Source, Path | None]:
+    """Give the source and a small data set for it."""
+    if source.name == "cifar10":
+        return Cifar10Source(records_per_batch=7), binary_folder
+    if source.name == "folder":
+        return source, image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
+    return source, None
+
+
+def _load(small: tuple[Source, Path | None], seed: int = 0) -> ImageDataset:
+    source, path = small
+    return source.load(path, SourceOptions(seed=seed), SilentProgress())
+
+
+def test_names_are_the_registry_s(source: Source) -> None:
+    assert source is SOURCES[source.name]
+    assert source.summary
+    assert "\n" not in source.summary
+
+
+def test_a_path_that_does_not_exist_is_not_recognised(source: Source, tmp_path: Path) -> None:
+    assert not source.recognises(tmp_path / "missing")
+    assert not source.recognises(tmp_path / ("long" * 100))
+
+
+def test_the_data_set_is_sound(small: tuple[Source, Path | None]) -> None:
+    dataset = _load(small)
+    count = len(dataset.classes)
+    assert dataset.source == small[0].name
+    assert len(set(dataset.classes)) == count >= 2
+    for split in (dataset.train, dataset.test):
+        assert split.images.dtype == np.uint8
+        assert split.images.shape[3] in (1, 3)
+        assert len(split) > 0
+        assert 0 <= split.labels.min() <= split.labels.max() < count
+    for text in (dataset.title, dataset.description, dataset.location, dataset.split_note):
+        assert text
+
+
+def test_the_same_options_give_the_same_data(small: tuple[Source, Path | None]) -> None:
+    first, second = _load(small, seed=3), _load(small, seed=3)
+    assert first.train.sha256() == second.train.sha256()
+    assert first.test.sha256() == second.test.sha256()
+
+
+def test_the_fingerprint_is_stable(small: tuple[Source, Path | None]) -> None:
+    source, path = small
+    assert source.fingerprint(path) == source.fingerprint(path)
+    assert len(source.fingerprint(path)) == 64
