@@ -73,7 +73,7 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the trace of an
 def _study_command(*stages: str) -> Any:
     """Make a command that runs some stages; none for all."""
 
-    def command(
+    def command(  # noqa: PLR0917 -- typer passes them all by name
         data: DataOption = None,
         recipe: RecipeOption = None,
         out: OutOption = None,
@@ -173,12 +173,10 @@ def main() -> None:
     """Run the command line; errors made on purpose are one message and exit code 2."""
     command = shlex.join(["tenfold", *sys.argv[1:]])
     try:
-        with storage_errors(Path.cwd()):
+        with storage_errors(Path.cwd(), only_known=True):
             app()
     except KeyboardInterrupt:
-        typer.echo(
-            f"\nStopped. What is complete is kept; to go on, run again: {command}", err=True
-        )
+        typer.echo(f"\nStopped. What is complete is kept; to go on, run again: {command}", err=True)
         sys.exit(_EXIT_INTERRUPTED)
     except TenfoldError as error:
         if "--debug" in sys.argv:

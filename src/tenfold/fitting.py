@@ -88,7 +88,9 @@ class NetworkPlan:
     def restore(self, tensors: Mapping[str, Tensor]) -> ImageNetwork:
         """Build the network and put stored weights in, normalisation included."""
         channels = self.image_shape[2]
-        network = self.build(seed=0, mean=torch.zeros(channels), standard_deviation=torch.ones(channels))
+        network = self.build(
+            seed=0, mean=torch.zeros(channels), standard_deviation=torch.ones(channels)
+        )
         network.load_state_dict(dict(tensors))
         return network
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -149,14 +149,15 @@ class Study:
             settings=self.settings,
             run_folder=self.run_folder.path,
             folder=folder.partial,
-            inputs={
-                need: self.run_folder.stage(need).path for need in stage.needs(self.settings)
-            },
+            inputs={need: self.run_folder.stage(need).path for need in stage.needs(self.settings)},
             device=device,
             progress=self.progress,
             is_offline=self.is_offline,
         )
-        with _noted_seconds(folder, attempt, clock), storage_errors(folder.partial):
+        with (
+            _noted_seconds(folder, attempt, clock),
+            storage_errors(folder.partial, only_known=True),
+        ):
             stage.run(context)
         seconds = time.monotonic() - clock
         folder.finish(
@@ -213,13 +214,15 @@ class Study:
         """Remove the stages that the new settings touch, and what was built on them."""
         for name in stage_order():
             folder = self.run_folder.stage(name)
-            if folder.manifest() is None:
-                continue
-            needs = STAGES[name].needs(self.settings)
-            if any(self.run_folder.stage(need).manifest() is None for need in needs):
+            if folder.manifest() is not None and not self._is_fresh(STAGES[name]):
                 folder.remove()
-            elif not folder.is_complete(self._fingerprint(STAGES[name], self._inputs(STAGES[name]))):
-                folder.remove()
+
+    def _is_fresh(self, stage: Stage) -> bool:
+        needs = stage.needs(self.settings)
+        if any(self.run_folder.stage(need).manifest() is None for need in needs):
+            return False
+        fingerprint = self._fingerprint(stage, self._inputs(stage))
+        return self.run_folder.stage(stage.name).is_complete(fingerprint)
 
 
 @contextmanager
@@ -228,10 +231,8 @@ def _noted_seconds(folder: StageFolder, attempt: Attempt, clock: float) -> Itera
     try:
         yield
     except BaseException:
-        try:
+        with suppress(OSError):  # the disk may be what stopped it
             folder.note(replace(attempt, seconds=attempt.seconds + time.monotonic() - clock))
-        except OSError:  # the disk may be what stopped it
-            pass
         raise
 
 

@@ -48,9 +48,7 @@ class StudyRequest:
         if stored is not None and self.recipe is None:
             settings = stored.with_changes(self._changes())
         else:
-            settings = load_recipe(
-                self.recipe or DEFAULT_RECIPE, self.assignments, seed=self.seed
-            )
+            settings = load_recipe(self.recipe or DEFAULT_RECIPE, self.assignments, seed=self.seed)
         if self.is_strict:
             settings = settings.with_changes({"data.is_strict": True})
         if stored is not None and self.data is None:

@@ -20,6 +20,8 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from tenfold.core.progress import TaskContext
+
 _LEAST_SECONDS_BETWEEN_UPDATES = 0.1
 
 
@@ -57,7 +59,7 @@ class TerminalProgress:
 
     def task(
         self, description: str, total: float, *, done: float = 0.0, unit: str = "it"
-    ) -> _Bar:
+    ) -> TaskContext:
         """Open a bar; see `tenfold.core.progress.Progress.task`."""
         return _Bar(self, description, total, done, unit)
 
@@ -66,11 +68,13 @@ class TerminalProgress:
         if self._open == 0:
             self._bars.start()
         self._open += 1
-        return self._bars.add_task(description, total=total, completed=done, unit=unit, detail="")
+        bar = self._bars.add_task(description, total=total, unit=unit, detail="")
+        self._bars.update(bar, completed=done)
+        return bar
 
     def move_bar(self, bar: TaskID, units: float, detail: str) -> None:
         """Move a bar on."""
-        self._bars.update(bar, advance=units, **({"detail": detail} if detail else {}))
+        self._bars.update(bar, advance=units, detail=detail)
 
     def close_bar(self, bar: TaskID) -> None:
         """Take a bar away, and end the display with the last one."""
@@ -100,6 +104,7 @@ class _Bar:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+        /,
     ) -> None:
         self._owner.close_bar(self._bar)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tenfold.core.errors import StorageError
 
-_ADVICE = {
+_ADVICE: dict[int | None, str] = {
     errno.ENOSPC: "The disk is full. Free some space and run the same command again: "
     "what is complete is kept.",
     errno.EDQUOT: "Your disk quota is used up. Free some space and run the same command again: "
@@ -27,16 +27,25 @@ _ADVICE = {
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors about writing `path` into a StorageError with advice."""
+def storage_errors(path: Path, *, only_known: bool = False) -> Iterator[None]:
+    """Turn the operating system's errors about writing `path` into a StorageError with advice.
+
+    Parameters
+    ----------
+    path
+        What is written, for the message.
+    only_known
+        Around a block that does more than write: let errors pass that say nothing of a disk.
+    """
     try:
         yield
     except StorageError:
         raise
     except OSError as error:
-        if error.errno not in _ADVICE:
+        if only_known and error.errno not in _ADVICE:
             raise
-        raise StorageError(f"Cannot write {path}: {_ADVICE[error.errno]}") from error
+        reason = f"{error.strerror or error}. Choose another folder with --out."
+        raise StorageError(f"Cannot write {path}: {_ADVICE.get(error.errno, reason)}") from error
 
 
 @contextmanager

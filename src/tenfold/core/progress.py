@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Protocol
 
 
@@ -29,9 +30,17 @@ class Progress(Protocol):
 class TaskContext(Protocol):
     """A task as a context manager, closed at the end of the block."""
 
-    def __enter__(self) -> Task: ...
+    def __enter__(self) -> Task:
+        """Show the bar."""
 
-    def __exit__(self, *exc_info: object) -> bool | None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> bool | None:
+        """Close the bar."""
 
 
 class _SilentTask:

@@ -41,7 +41,8 @@ class Registry(Generic[T]):
     @cached_property
     def _modules(self) -> dict[str, str]:
         spec = importlib.util.find_spec(self.package)
-        assert spec is not None and spec.submodule_search_locations is not None
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
         assigns = re.compile(rf"^{re.escape(self.attribute)}\s*(:[^=]+)?=", re.MULTILINE)
         modules: dict[str, str] = {}
         for location in spec.submodule_search_locations:

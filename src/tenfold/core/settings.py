@@ -124,7 +124,9 @@ def _step(current: Any, part: str, name: str) -> Any:
     if isinstance(current, list):
         return current[_place(current, part, name)]
     if not isinstance(current, dict):
-        raise SettingsError(f"There is no setting named {name!r}: {part!r} is inside a plain value.")
+        raise SettingsError(
+            f"There is no setting named {name!r}: {part!r} is inside a plain value."
+        )
     return current.setdefault(part, {})
 
 
@@ -134,7 +136,9 @@ def _assign(current: Any, last: str, name: str, value: Any) -> None:
     elif isinstance(current, dict):
         current[last] = value
     else:
-        raise SettingsError(f"There is no setting named {name!r}: {last!r} is inside a plain value.")
+        raise SettingsError(
+            f"There is no setting named {name!r}: {last!r} is inside a plain value."
+        )
 
 
 def _place(current: list[Any], part: str, name: str) -> int:

@@ -1,1 +1,1 @@
-"""The training loop and what it stands on: device, optimisers, schedules, checkpoints, inference."""
+"""The training loop and what it stands on: device, optimisers, schedules, checkpoints."""

@@ -50,7 +50,7 @@ class Device:
 
     def _computes_bfloat16(self) -> bool:
         if self.kind == "cuda":
-            return torch.cuda.is_bf16_supported(including_emulation=False)
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         return self.kind == "cpu" and _cpu_computes_bfloat16()
 
 
@@ -69,14 +69,14 @@ def choose_device(asked: str = "auto") -> Device:
     """
     if asked not in DEVICES:
         raise UnknownNameError("device", asked, DEVICES)
-    there = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-        "cpu": lambda: True,
+    is_there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
     }
-    kind = next(name for name in there if there[name]()) if asked == "auto" else asked
-    if not there[kind]():
-        usable = ", ".join(name for name in there if there[name]())
+    kind = next(name for name in is_there if is_there[name]) if asked == "auto" else asked
+    if not is_there[kind]:
+        usable = ", ".join(name for name in is_there if is_there[name])
         raise DeviceError(
             f"The device {asked!r} is not available: torch {torch.__version__} finds none on this "
             f"machine. Usable here: {usable}. Leave out --device to take the best."

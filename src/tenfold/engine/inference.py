@@ -26,7 +26,7 @@ def predict_logits(
     """Give logits of shape (N, classes) for uint8 images (N, H, W, C), in evaluation mode."""
     was_training = network.training
     network.eval()
-    parts = []
+    parts: list[npt.NDArray[np.float32]] = []
     for start in range(0, len(images), batch_size):
         block = np.ascontiguousarray(images[start : start + batch_size])
         if not block.flags.writeable:  # a memory map opened for reading: torch wants it writable
@@ -35,7 +35,8 @@ def predict_logits(
             logits = network(as_pixels(block, device.torch_device))
         parts.append(logits.cpu().numpy())
     network.train(was_training)
-    return np.concatenate(parts)
+    joined: npt.NDArray[np.float32] = np.concatenate(parts)
+    return joined
 
 
 def autocast(device: Device, precision: torch.dtype) -> torch.autocast:

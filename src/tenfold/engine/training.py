@@ -27,6 +27,7 @@ from tenfold.engine.schedules import learning_rate_factor
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.dropout import bind_generator
 
+
 @dataclass(frozen=True)
 class TrainingResult:
     """What a training gave; the network holds the last epoch's weights.
@@ -149,7 +150,9 @@ class Training:
 
     def _train_epoch(self, state: TrainingState, task: Task) -> None:
         self.network.train()
-        loss_sum = torch.tensor(state.loss_sum, dtype=torch.float32, device=self.device.torch_device)
+        loss_sum = torch.tensor(
+            state.loss_sum, dtype=torch.float32, device=self.device.torch_device
+        )
         correct = torch.tensor(state.correct, device=self.device.torch_device)
         started = time.perf_counter() - state.epoch_seconds
         seen = state.step * self.batches.batch_size

@@ -53,7 +53,7 @@ def _keep_mask(like: Tensor, rate: float, generator: torch.Generator | None) -> 
     words.random_(-(2**63), None, generator=generator)
     lowest = 0 if dtype is torch.uint8 else -(2**15)
     threshold = lowest + round(rate * 2 ** _BITS[dtype])
-    keep = words.view(dtype)[: like.numel()] >= threshold
+    keep: Tensor = words.view(dtype)[: like.numel()] >= threshold
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         batch, channels, height, width = like.shape
         return keep.view(batch, height, width, channels).permute(0, 3, 1, 2)

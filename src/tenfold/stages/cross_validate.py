@@ -45,7 +45,9 @@ class CrossValidateStage:
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
         if "warm-start" in settings.cross_validate.protocols:
-            return ("acquire", "tune", "train") if settings.tune.is_enabled else ("acquire", "train")
+            return (
+                ("acquire", "tune", "train") if settings.tune.is_enabled else ("acquire", "train")
+            )
         return ("acquire", "tune") if settings.tune.is_enabled else ("acquire",)
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:

@@ -327,8 +327,9 @@ def _sampler(tune: TuneSettings, seed: int) -> optuna.samplers.BaseSampler:
 
 def _suggest_one(trial: Trial, dimension: SearchDimension) -> ParameterValue:
     if dimension.choices is not None:
-        choice: ParameterValue = trial.suggest_categorical(dimension.name, dimension.choices)
-        return choice
+        chosen = trial.suggest_categorical(dimension.name, dimension.choices)
+        assert chosen is not None  # None is no choice: `SearchDimension` has none
+        return chosen
     low, high, step = dimension.low, dimension.high, dimension.step
     if low is None or high is None or low > high:
         raise SettingsError(

@@ -1,0 +1,261 @@
+"""An image classifier as a scikit-learn estimator, over the same engine as the studies."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from tenfold.core.errors import DataError, ImageShapeError
+from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.splits import holdout_split
+from tenfold.engine.device import choose_device
+from tenfold.engine.inference import predict_logits, probabilities_from_logits
+from tenfold.engine.training_settings import TrainingSettings
+from tenfold.fitting import NetworkPlan, fit_network, take
+
+_WHITE = 255
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Convolutional network for images, with scikit-learn's interface.
+
+    Parameters
+    ----------
+    model : str, default="cnn"
+        Name of the architecture.
+    model_settings : dict, default=None
+        The architecture's own settings; None takes its defaults.
+    epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, \
+label_smoothing, augmentation, normalization, validation_fraction, weights, precision
+        See `tenfold.engine.training_settings.TrainingSettings`.
+    mirror_keeps_class : bool, default=True
+        Whether a mirrored image still shows its class. Set to False for digits and letters.
+    device : str, default="auto"
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    random_state : int, RandomState or None, default=None
+        Seed of weights, order, augmentation and dropout; None draws one.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The labels that `fit` saw, sorted.
+    image_shape_ : tuple of int
+        Height, width and channels of the images that `fit` saw.
+    n_features_in_ : int
+        Their product.
+    history_ : tuple of EpochRecord
+        One record an epoch.
+    network_ : ImageNetwork
+        The trained network, its normalisation inside.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from tenfold import ImageClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = (X.reshape(-1, 8, 8, 1) * 255 / 16).astype("uint8")
+    >>> classifier = ImageClassifier(
+    ...     model_settings={"padding": "same"}, epochs=5, mirror_keeps_class=False, random_state=0
+    ... )
+    >>> classifier.fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.8
+    True
+    """
+
+    def __init__(
+        self,
+        model: str = "cnn",
+        *,
+        model_settings: dict[str, Any] | None = None,
+        epochs: int = 20,
+        batch_size: int = 64,
+        optimizer: str = "adam",
+        learning_rate: float | None = None,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        schedule: str = "constant",
+        label_smoothing: float = 0.0,
+        augmentation: str = "none",
+        normalization: str = "standardize",
+        validation_fraction: float = 0.0,
+        weights: str = "last",
+        precision: str = "auto",
+        mirror_keeps_class: bool = True,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.model = model
+        self.model_settings = model_settings
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.label_smoothing = label_smoothing
+        self.augmentation = augmentation
+        self.normalization = normalization
+        self.validation_fraction = validation_fraction
+        self.weights = weights
+        self.precision = precision
+        self.mirror_keeps_class = mirror_keeps_class
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> Self:
+        """Train a new network.
+
+        Parameters
+        ----------
+        X : array of shape (N, H, W, C) or (N, H, W), uint8
+            Images; C is 1 or 3. Whole numbers from 0 to 255 of another type are taken too.
+        y : array of shape (N,)
+            Labels of any type.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If the images or labels are not such arrays, or show one class only.
+        SettingsError, UnknownNameError
+            If a parameter is not valid.
+        """
+        images = _as_images(X)
+        labels, self.classes_ = _encode(y, len(images))
+        settings = TrainingSettings.parse(
+            {
+                name: getattr(self, name)
+                for name in TrainingSettings.model_fields
+                if hasattr(self, name)
+            }
+        )
+        plan = NetworkPlan.parse(
+            self.model,
+            self.model_settings or {},
+            image_shape=_image_shape(images),
+            class_count=len(self.classes_),
+        )
+        seed = _seed(self.random_state)
+        split = ImageSplit(images, labels)
+        train, held_out = holdout_split(
+            labels, fraction=self.validation_fraction, method="stratified", seed=seed
+        )
+        fitted = fit_network(
+            plan,
+            take(split, train),
+            settings,
+            validation=take(split, held_out) if len(held_out) else None,
+            mirror_keeps_class=self.mirror_keeps_class,
+            seed=seed,
+            device=choose_device(self.device),
+        )
+        self.image_shape_ = plan.image_shape
+        self.n_features_in_ = int(np.prod(plan.image_shape))
+        self.history_ = fitted.result.history
+        self.network_ = fitted.network.eval()
+        return self
+
+    def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Give the probability of each class.
+
+        Parameters
+        ----------
+        X : array of shape (N, H, W, C) or (N, H, W), uint8
+            Images of the shape that `fit` saw.
+
+        Returns
+        -------
+        array of shape (N, n_classes)
+            float32; columns in the order of `classes_`.
+        """
+        check_is_fitted(self)
+        images = _as_images(X)
+        if _image_shape(images) != self.image_shape_:
+            raise ImageShapeError(
+                f"X has images of shape {_image_shape(images)}, but ImageClassifier was fitted to "
+                f"images of shape {self.image_shape_} (height, width, channels)."
+            )
+        device = choose_device(self.device)
+        precision = TrainingSettings.parse({"precision": self.precision}).precision
+        logits = predict_logits(
+            self.network_.to(device.torch_device),
+            images,
+            device=device,
+            precision=device.precision(precision),
+        )
+        return probabilities_from_logits(logits)
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Give the most probable class of each image, shape (N,)."""
+        probabilities = self.predict_proba(X)
+        labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(1)]
+        return labels
+
+    def __sklearn_tags__(self) -> Any:
+        """Say what the estimator takes: images of three or four dimensions."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def _as_images(images: npt.ArrayLike) -> Images:
+    """Check images and give them as uint8, shape (N, H, W, C)."""
+    array = np.asarray(images)
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape:
+        raise DataError(
+            f"Expected images of shape (N, height, width, channels) with 1 or 3 channels, or "
+            f"(N, height, width), and at least one; received shape {np.shape(images)}. "
+            "Reshape your data: X.reshape(-1, height, width, channels)."
+        )
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
+        raise DataError(f"Expected images of numbers from 0 to 255, received {array.dtype}.")
+    is_whole = np.isfinite(array).all() and (array == np.round(array)).all()
+    if not is_whole or array.min() < 0 or array.max() > _WHITE:
+        raise DataError(
+            "Expected whole numbers from 0 to 255 (uint8), received values from "
+            f"{array.min():g} to {array.max():g} of type {array.dtype}. Scale them: "
+            "(X * 255).round().astype('uint8') for values from 0 to 1."
+        )
+    return array.astype(np.uint8)
+
+
+def _image_shape(images: Images) -> tuple[int, int, int]:
+    height, width, channels = images.shape[1:]
+    return height, width, channels
+
+
+def _encode(y: npt.ArrayLike | None, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Give labels as indices into the sorted classes, and the classes."""
+    if y is None:
+        raise DataError("ImageClassifier requires y to be passed, but the target y is None.")
+    column = column_or_1d(y, warn=True)
+    check_classification_targets(column)
+    if len(column) != count:
+        raise DataError(f"Expected one label an image: {count} images, {len(column)} labels.")
+    classes, labels = np.unique(column, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"The labels show one class only ({classes[0]!r}). A classifier needs two.")
+    return labels.astype(np.int64), classes
+
+
+def _seed(random_state: int | np.integer[Any] | np.random.RandomState | None) -> int:
+    """Give a seed from scikit-learn's idea of a random state."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    return int(np.random.SeedSequence().generate_state(1)[0])
