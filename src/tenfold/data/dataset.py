@@ -33,8 +33,10 @@ class ImageSplit:
     labels: Labels
 
     def __post_init__(self) -> None:
-        assert self.images.dtype == np.uint8 and self.images.ndim == 4, self.images.shape
-        assert self.labels.dtype == np.int64 and self.labels.shape == self.images.shape[:1]
+        assert self.images.dtype == np.uint8
+        assert self.images.ndim == 4
+        assert self.labels.dtype == np.int64
+        assert self.labels.shape == self.images.shape[:1]
 
     def __len__(self) -> int:
         return len(self.labels)

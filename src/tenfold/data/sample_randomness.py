@@ -1,38 +1,44 @@
-"""Random numbers that depend on (seed, epoch, sample) alone, never on batches or processes."""
+"""Random numbers that depend on what they are for, not on when they are drawn.
+
+A generator with a state gives other numbers when batches are cut, ordered or resumed differently.
+Here a number is a hash of its place (seed, stream, epoch, sample, draw), so it is the same however
+one gets there.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import operator
 
 import numpy as np
 import numpy.typing as npt
 
-# SplitMix64 (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195): the increment is 2**64
-# divided by the golden ratio, made odd; the two multipliers are its finaliser's.
+# SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+# The increment is 2**64 divided by the golden ratio; the multipliers are Stafford's variant 13.
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
-_UNIT = 2.0**-53  # float64 has 53 bits of mantissa
 
 
 def derive_seed(seed: int, *path: str | int) -> int:
-    """Give a child seed for a named purpose.
+    """Give a child seed: the same for the same seed and path, unrelated for any other.
 
     Parameters
     ----------
     seed
-        The study's seed.
+        The parent's seed.
     path
-        What it is for: ``("fold", 3)``. Other paths give unrelated seeds.
+        What the child is for, for example ``"fold", 3``. ``3`` and ``"3"`` are not the same.
 
     Returns
     -------
     int
-        0 to 2**63 - 1, the same on every machine: from SHA-256.
+        63 bits of SHA-256, at least 0: fits every generator and a signed 64-bit integer.
     """
-    text = "\x1f".join([str(seed), *(f"{type(part).__name__}:{part}" for part in path)])
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
+    place = [part if isinstance(part, str) else operator.index(part) for part in (seed, *path)]
+    digest = hashlib.sha256(json.dumps(place).encode("ascii")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def sample_uniforms(
@@ -43,36 +49,39 @@ def sample_uniforms(
     *,
     stream: str = "augmentation",
 ) -> npt.NDArray[np.float64]:
-    """Give `count` uniform random numbers for each sample.
-
-    A counter-based generator: the number is a hash of (seed, stream, epoch, sample, draw), so it is
-    the same whatever the batch, the order or the number of processes.
+    """Give uniform random numbers for samples, each a function of its own place alone.
 
     Parameters
     ----------
-    seed, epoch, stream
-        Key of the generator.
+    seed, epoch
+        Of the training.
     indices
-        Sample indices, shape (N,), each below 2**40.
+        Indices of the samples in the training split, shape (N,), in any order.
     count
-        Numbers a sample, below 2**24.
+        Numbers a sample.
+    stream
+        What the numbers are for; other streams are independent.
 
     Returns
     -------
-    array
-        float64, shape (N, count), in [0, 1).
+    ndarray
+        float64, shape (N, count), 0 included, 1 excluded, multiples of 2**-53.
     """
     key = np.uint64(derive_seed(seed, stream, epoch))
+    samples = np.asarray(indices, dtype=np.int64).astype(np.uint64)
     draws = np.arange(1, count + 1, dtype=np.uint64)
-    with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is what is meant
-        samples = _mix(key + indices.astype(np.uint64) * _INCREMENT)
-        bits = _mix(samples[:, None] + draws[None, :] * _INCREMENT)
-    uniforms: npt.NDArray[np.float64] = (bits >> np.uint64(11)).astype(np.float64) * _UNIT
-    return uniforms
+    # Each sample has a SplitMix64 sequence of its own, begun at a hash of its index.
+    starts = _mixed(key + (samples + np.uint64(1)) * _INCREMENT)
+    bits = _mixed(starts[:, None] + draws * _INCREMENT)  # (N, count)
+    # A float64 holds 53 bits: the upper ones, divided by 2**53, never round to 1.
+    return (bits >> np.uint64(11)).astype(np.float64) * np.float64(2**-53)
 
 
-def _mix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Spread every input bit over all output bits (SplitMix64's finaliser)."""
-    state = (state ^ (state >> np.uint64(30))) * _MULTIPLIER_1
-    state = (state ^ (state >> np.uint64(27))) * _MULTIPLIER_2
-    return state ^ (state >> np.uint64(31))
+def _mixed(states: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Apply the finaliser of SplitMix64, in place; multiplication wraps at 64 bits on purpose."""
+    states ^= states >> np.uint64(30)
+    states *= _MULTIPLIER_1
+    states ^= states >> np.uint64(27)
+    states *= _MULTIPLIER_2
+    states ^= states >> np.uint64(31)
+    return states

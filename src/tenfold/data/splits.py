@@ -1,112 +1,149 @@
-"""Splits by index: a held-out part, and folds."""
+"""Which images train and which validate."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedKFold
 
-from tenfold.core.errors import DataError, SettingsError
+from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.data.dataset import Labels
 
 Indices = npt.NDArray[np.int64]
+HoldoutMethod = Literal["last", "stratified"]
 
 
 def holdout_split(
-    labels: Labels, *, fraction: float, method: Literal["last", "stratified"], seed: int
+    labels: Labels,
+    *,
+    fraction: float,
+    method: HoldoutMethod,
+    seed: int,
+    classes: Sequence[str] = (),
 ) -> tuple[Indices, Indices]:
-    """Split into a part to train on and a part held out.
+    """Hold a share of the training images out for validation.
 
     Parameters
     ----------
     labels
         int64, shape (N,).
     fraction
-        Share to hold out, 0 to below 1; 0 holds nothing out.
+        Share of the images to hold out, from 0 (none) to less than 1.
     method
-        ``last``: the last images in order, as Keras' ``validation_split``; ``stratified``: the
-        same share of every class, drawn with `seed`, and of every class with two images or more
-        at least one.
+        ``last``: the last images, the first ``int(N * (1 - fraction))`` being kept, as Keras'
+        ``validation_split`` does. ``stratified``: the share of each class, rounded, drawn by
+        `seed`; at least one image of a class that has two, and never all of them.
     seed
         Of the stratified draw.
+    classes
+        Names of the classes, for messages; without them the labels are named.
 
     Returns
     -------
-    train, held_out
-        Indices, each sorted.
-
-    Raises
-    ------
-    DataError
-        If a class would be left without a training image, or nothing could be held out.
-    """
-    everything = np.arange(len(labels))
-    if fraction == 0:
-        return everything, everything[:0]
-    if method == "last":
-        train_count = int(len(labels) * (1 - fraction))
-        train, held_out = everything[:train_count], everything[train_count:]
-    else:
-        train, held_out = _stratified(labels, fraction, seed)
-    lost = sorted(set(np.unique(labels).tolist()) - set(np.unique(labels[train]).tolist()))
-    if lost:
-        raise DataError(
-            f"Holding out {fraction:.0%} of {len(labels)} images ({method}) leaves no training "
-            f"image of {len(lost)} classes (label {lost[0]} is the first). Add images, hold out "
-            "less, or use the method 'stratified'."
-        )
-    if len(held_out) == 0:
-        raise DataError(
-            f"{len(labels)} images are too few to hold out {fraction:.0%} of them for validation. "
-            "Add images, or set training.validation_fraction to 0."
-        )
-    return train, held_out
-
-
-def _stratified(labels: Labels, fraction: float, seed: int) -> tuple[Indices, Indices]:
-    generator = np.random.default_rng(seed)
-    is_held_out = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
-        is_held_out[members[:count]] = True
-    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
-
-
-def stratified_folds(labels: Labels, folds: int, seed: int) -> list[tuple[Indices, Indices]]:
-    """Split into `folds` parts with the same share of every class, drawn with `seed`.
-
-    Returns
-    -------
-    list of (train, validation)
-        Sorted indices; every image is in the validation part of one fold.
+    train, validation
+        Indices, each in ascending order.
 
     Raises
     ------
     SettingsError
-        If `folds` is below 2.
+        If `fraction` or `method` is not valid.
+    DataError
+        If no image would be held out, or all images of a class would be.
+    """
+    if not 0 <= fraction < 1:
+        raise SettingsError(
+            f"The validation fraction is {fraction}; it must be at least 0 and less than 1, "
+            "for example 0.1."
+        )
+    is_held_out = np.zeros(len(labels), dtype=bool)
+    if fraction > 0 and method == "last":
+        is_held_out[int(len(labels) * (1 - fraction)) :] = True
+    elif fraction > 0 and method == "stratified":
+        is_held_out[_stratified_draw(labels, fraction, seed)] = True
+    elif method not in ("last", "stratified"):
+        raise UnknownNameError("validation method", method, ("last", "stratified"))
+    if fraction > 0 and not is_held_out.any():
+        raise DataError(
+            f"A validation fraction of {fraction} of {len(labels)} images is no image at all. "
+            "Use more images or a larger fraction, or set training.validation_fraction to 0."
+        )
+    untrained = np.setdiff1d(labels, labels[~is_held_out])
+    if len(untrained):
+        raise DataError(
+            f"The last {fraction:.0%} of the images hold all images of {_named(untrained, classes)}"
+            ", so none is left to train on. Set training.validation_method to 'stratified', which "
+            "takes the same share of every class."
+        )
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+
+
+def stratified_folds(
+    labels: Labels, folds: int, seed: int, *, classes: Sequence[str] = ()
+) -> list[tuple[Indices, Indices]]:
+    """Cut the images into folds with the same share of each class, drawn by `seed`.
+
+    Parameters
+    ----------
+    labels
+        int64, shape (N,).
+    folds
+        At least 2.
+    seed
+        Of the draw, at least 0.
+    classes
+        Names of the classes, for messages; without them the labels are named.
+
+    Returns
+    -------
+    list of (train, validation)
+        Indices in ascending order; every image validates in exactly one fold.
+
+    Raises
+    ------
+    SettingsError
+        If there are fewer than 2 folds.
     DataError
         If a class has fewer images than there are folds.
     """
     if folds < 2:
         raise SettingsError(f"Cross-validation needs at least 2 folds, got {folds}.")
-    counts = np.bincount(labels)
-    too_few = [label for label, count in enumerate(counts) if 0 < count < folds]
-    if too_few:
-        shown = ", ".join(f"class {label}: {counts[label]}" for label in too_few[:5])
-        most = int(counts[counts > 0].min())
-        advice = (
-            f"Use at most {most} folds (cross_validate.folds)" if most >= 2 else "Add images"
-        )
+    present, counts = np.unique(labels, return_counts=True)
+    if len(present) == 0:
+        raise DataError("There are no images to cut into folds.")
+    if (counts < folds).any():
+        smallest = int(counts.min())
+        remedy = f"use at most {smallest} folds or " if smallest >= 2 else ""
         raise DataError(
-            f"{folds} folds need at least {folds} training images of every class, but "
-            f"{len(too_few)} classes have fewer ({shown}). {advice}, or leave those classes out."
+            f"{folds} folds need at least {folds} images of every class, but there are fewer of "
+            f"{_named(present[counts < folds], classes)} ({smallest} of the smallest): {remedy}"
+            "add images of these classes, or leave these classes out."
         )
-    # scikit-learn takes seeds of 32 bits.
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
+    from sklearn.model_selection import StratifiedKFold
+
+    # An integer `random_state` would be cut to 32 bits; our seeds have 63.
+    random_state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=random_state)
     return [
-        (train.astype(np.int64), validation.astype(np.int64))
+        (train.astype(np.int64, copy=False), validation.astype(np.int64, copy=False))
         for train, validation in splitter.split(np.zeros(len(labels)), labels)
     ]
+
+
+def _stratified_draw(labels: Labels, fraction: float, seed: int) -> Indices:
+    """Draw the share of each class that is held out."""
+    rng = np.random.default_rng(seed)
+    drawn = [np.empty(0, np.int64)]
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
+        drawn.append(members[:count])
+    return np.concatenate(drawn)
+
+
+def _named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Name up to five classes."""
+    names = [repr(classes[label]) if classes else f"label {label}" for label in labels[:5].tolist()]
+    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return ", ".join(names) + more

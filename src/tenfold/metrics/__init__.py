@@ -1,1 +1,1 @@
-"""Scores of predictions. NumPy and scikit-learn only."""
+"""Scores of predictions; NumPy alone."""

@@ -1,89 +1,129 @@
-"""Classification scores from predicted probabilities."""
+"""Accuracy, precision, recall, F1, log-loss and confusion matrix of predicted probabilities."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import confusion_matrix, log_loss
 
 from tenfold.core.errors import DataError, TrainingError
 from tenfold.core.records.evaluate import ClassificationScores, ClassScores
 
+# float16 probabilities of a thousand classes are this far from 1 in sum; logits are farther.
+_SUM_TOLERANCE = 1e-2
+
 
 def classification_scores(
     labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.floating],
-    class_names: tuple[str, ...],
+    probabilities: npt.NDArray[np.floating[Any]],
+    class_names: Sequence[str],
 ) -> ClassificationScores:
-    """Score predictions, the most probable class being the prediction.
+    """Score predictions; the predicted class is the most probable, the first one of a tie.
 
-    Macro scores are means over all classes, one that no image shows included (with 0): the same
-    model must not score differently because a class is absent from a test set's labels.
+    All classes count in the macro averages, those without images or predictions too, and a ratio
+    with an empty denominator is 0: scikit-learn with the full list of ``labels`` and
+    ``zero_division=0``. Averages over the classes present would change their meaning with the data.
 
     Parameters
     ----------
     labels
         True classes, int64, shape (N,).
     probabilities
-        Shape (N, K), rows sum to 1.
+        Float, shape (N, K).
     class_names
-        K names.
+        The K classes.
 
     Raises
     ------
     DataError
-        If there is nothing to score, or shapes do not fit each other.
+        If there are no images, or labels, probabilities and classes do not fit each other.
     TrainingError
-        If a probability is not a number: the model diverged.
+        If a probability is not a finite number, as a diverged model gives.
     """
-    classes = len(class_names)
-    if len(labels) == 0:
-        raise DataError("There are no images to score: the split is empty.")
-    if probabilities.shape != (len(labels), classes):
-        raise DataError(
-            f"{len(labels)} labels and {classes} classes need probabilities of shape "
-            f"({len(labels)}, {classes}), got {probabilities.shape}."
-        )
-    if not np.isfinite(probabilities).all():
-        raise TrainingError(
-            "The model's probabilities are not numbers: its training diverged. Lower the learning "
-            "rate (training.learning_rate)."
-        )
-    confusion = confusion_matrix(labels, probabilities.argmax(1), labels=range(classes))
+    _check(labels, probabilities, len(class_names))
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
     correct = confusion.diagonal()
-    cases, predictions = confusion.sum(1), confusion.sum(0)
+    cases, predictions = confusion.sum(axis=1), confusion.sum(axis=0)
     precision = _ratio(correct, predictions)
     recall = _ratio(correct, cases)
+    # 2PR / (P + R), written so that it has one denominator.
     f1 = _ratio(2 * correct, cases + predictions)
-    wide = probabilities.astype(np.float64)
-    wide /= wide.sum(1, keepdims=True)  # float32 rows sum to 1 only within 1e-7
     return ClassificationScores(
         count=len(labels),
         accuracy=float(correct.sum() / len(labels)),
         macro_precision=float(precision.mean()),
         macro_recall=float(recall.mean()),
         macro_f1=float(f1.mean()),
-        log_loss=float(log_loss(labels, wide, labels=range(classes))),
+        log_loss=_log_loss(labels, probabilities),
         classes=tuple(
             ClassScores(
                 name=name,
-                total_cases=int(cases[k]),
-                total_predictions=int(predictions[k]),
-                correct=int(correct[k]),
-                precision=float(precision[k]),
-                recall=float(recall[k]),
-                f1=float(f1[k]),
+                total_cases=int(cases[index]),
+                total_predictions=int(predictions[index]),
+                correct=int(correct[index]),
+                precision=float(precision[index]),
+                recall=float(recall[index]),
+                f1=float(f1[index]),
             )
-            for k, name in enumerate(class_names)
+            for index, name in enumerate(class_names)
         ),
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
 
 
-def _ratio(
-    numerator: npt.NDArray[np.int64], denominator: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Divide; 0 where the denominator is 0, as scikit-learn's ``zero_division=0``."""
-    return np.divide(
-        numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0
-    )
+def confusion_matrix(
+    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], class_count: int
+) -> npt.NDArray[np.int64]:
+    """Count images by true class (row) and predicted class (column), shape (K, K)."""
+    pairs = labels * class_count + predicted
+    return np.bincount(pairs, minlength=class_count**2).reshape(class_count, class_count)
+
+
+def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def _log_loss(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating[Any]]) -> float:
+    """Give the mean of -log p of the true class, p kept off 0 by its type's epsilon.
+
+    The bounds are scikit-learn's, so that one confident mistake does not make the mean infinite.
+    """
+    epsilon = float(np.finfo(probabilities.dtype).eps)
+    true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(true_class.clip(epsilon, 1 - epsilon)).mean())
+
+
+def _check(
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.floating[Any]],
+    class_count: int,
+) -> None:
+    if probabilities.shape != (len(labels), class_count):
+        raise DataError(
+            f"{len(labels)} labels and {class_count} classes need probabilities of the shape "
+            f"({len(labels)}, {class_count}), got {probabilities.shape}."
+        )
+    if len(labels) == 0:
+        raise DataError("There are no images to score. The split is empty; give it images.")
+    if labels.min() < 0 or labels.max() >= class_count:
+        raise DataError(
+            f"Labels must lie between 0 and {class_count - 1}, got {labels.min()} to "
+            f"{labels.max()}."
+        )
+    is_bad = ~np.isfinite(probabilities).all(axis=1)
+    if is_bad.any():
+        raise TrainingError(
+            f"The model gave probabilities that are not finite numbers for {is_bad.sum()} of "
+            f"{len(labels)} images (the first: image {is_bad.argmax()}). Its training diverged; "
+            "train again with a smaller learning rate (training.learning_rate)."
+        )
+    is_off = abs(probabilities.sum(axis=1, dtype=np.float64) - 1) > _SUM_TOLERANCE
+    is_off |= (probabilities < 0).any(axis=1)
+    if is_off.any():
+        raise DataError(
+            f"Probabilities must be at least 0 and add up to 1 for each image; they do not for "
+            f"{is_off.sum()} of {len(labels)} images (the first: image {is_off.argmax()}). "
+            "Logits have to go through a softmax first."
+        )

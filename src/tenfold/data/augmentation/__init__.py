@@ -1,1 +1,1 @@
-"""Augmentation policies: one file each, on batched tensors, seeded by sample."""
+"""Augmentation policies: one file a policy, found by its name."""

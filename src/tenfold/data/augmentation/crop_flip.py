@@ -1,4 +1,4 @@
-"""Shift by up to two pixels and flip: the usual augmentation of small images."""
+"""Shift a little and mirror: the usual light augmentation of small images."""
 
 from __future__ import annotations
 
@@ -10,49 +10,75 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CropFlipPolicy:
-    """Reflect-pad, crop at random, flip at random.
+    """Pads by reflection, crops at random to the old size, and mirrors half of the images.
 
-    As in the fast CIFAR-10 recipes (arXiv 2404.00498), which pad by 2 pixels with reflection.
+    Parameters
+    ----------
+    padding_share
+        Padding on every side as a share of that axis, rounded, at least one pixel. 1/16 is 2
+        pixels of CIFAR-10's 32, as in Keller Jordan, "94% on CIFAR-10 in 3.29 seconds on a single
+        GPU", arXiv 2404.00498; two pixels of an 8x8 digit would cut strokes off.
+    flip_probability
+        Share of images that are mirrored left to right.
     """
 
     name: str = "crop-flip"
     uniforms_per_sample: int = 3
-    padding_px: int = 2
+    padding_share: float = 1 / 16
+    flip_probability: float = 0.5
 
     def describe(self, mirror_keeps_class: bool) -> str:
-        """Say what the policy does."""
-        text = (
-            f"A random shift of up to {self.padding_px} pixels in each direction, the border "
-            "filled by reflection"
+        """Say the range of shifts and the share of flips."""
+        flip = (
+            f"and flipped horizontally with probability {self.flip_probability:g}"
+            if mirror_keeps_class
+            else "and never flipped, as a mirrored image may not show its class"
         )
-        if mirror_keeps_class:
-            return f"{text}, and a horizontal flip of every second image."
-        return f"{text}; no flip, because a mirrored image would show another class."
+        return (
+            f"Each image is padded by reflection, {self.padding_share:.3g} of its size on every "
+            "side (at least one pixel; 2 pixels of 32), cropped to its size at a random place, "
+            f"{flip}."
+        )
 
     def __call__(self, images: Tensor, uniforms: Tensor, *, mirror_keeps_class: bool) -> Tensor:
-        """Give each image's window into its padded self: one gather of whole pixels."""
-        batch, channels, height, width = images.shape
-        shifts = (uniforms[:, :2] * (2 * self.padding_px + 1)).long() - self.padding_px  # (B, 2)
-        rows = _reflected(height, shifts[:, 0])  # (B, H)
-        columns = _reflected(width, shifts[:, 1])  # (B, W)
+        """Augment a batch; uint8 in, uint8 out; see `AugmentationPolicy`.
+
+        The padded images are never made: rows, then bytes within rows, are gathered from where
+        the padding would have reflected them. Both gathers read and write whole rows of bytes.
+        """
+        count, channels, height, width = images.shape
+        device = images.device
+        down = self._shifts(height, uniforms[:, 0:1])  # (B, 1)
+        right = self._shifts(width, uniforms[:, 1:2])
+
+        row = _reflected(torch.arange(height, device=device) + down, height)  # (B, H)
+        row += torch.arange(count, device=device)[:, None] * height
+        pixels = images.permute(0, 2, 3, 1).reshape(count * height, width * channels)
+        rows = pixels.index_select(0, row.view(-1)).view(count, height, width * channels)
+
+        column = torch.arange(width, device=device).expand(count, width)
         if mirror_keeps_class:
-            is_flipped = uniforms[:, 2] < 0.5
-            columns = torch.where(is_flipped[:, None], columns.flip(1), columns)
-        first = torch.arange(batch, device=images.device) * (height * width)
-        index = first[:, None, None] + rows[:, :, None] * width + columns[:, None, :]  # (B, H, W)
-        pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)
-        chosen = pixels.index_select(0, index.flatten())
-        return chosen.view(batch, height, width, channels).permute(0, 3, 1, 2)
+            is_flipped = uniforms[:, 2:3] < self.flip_probability
+            column = torch.where(is_flipped, width - 1 - column, column)
+        column = _reflected(column + right, width)  # (B, W)
+        byte = column[:, :, None] * channels + torch.arange(channels, device=device)  # (B, W, C)
+        byte = byte.view(count, 1, width * channels).expand(count, height, -1)
+        return rows.gather(2, byte).view(count, height, width, channels).permute(0, 3, 1, 2)
+
+    def _shifts(self, size: int, uniforms: Tensor) -> Tensor:
+        """Give whole-pixel shifts, uniform from -padding to padding, of the numbers' shape."""
+        padding = max(1, round(size * self.padding_share))
+        # The bound is for numbers so near to 1 that the product is rounded up.
+        return (uniforms * (2 * padding + 1)).long().clamp_(max=2 * padding) - padding
 
 
-def _reflected(size: int, shifts: Tensor) -> Tensor:
-    """Give the source coordinate of each of `size` places, shape (B, size).
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Mirror places beyond the border back in, the border pixel itself not repeated.
 
-    Reflection without repeating the border, as numpy.pad's ``reflect``.
+    An image too small to reflect in (of one or two pixels) repeats its border.
     """
-    places = (torch.arange(size, device=shifts.device)[None, :] + shifts[:, None]).abs()
     last = size - 1
-    return (last - (last - places).abs()).clamp(0, last)
+    return (last - (last - places.abs()).abs()).clamp_(0, last)
 
 
 POLICY = CropFlipPolicy()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 
+@dataclass(frozen=True)
 class NonePolicy:
-    """Leaves the images as they are."""
+    """Gives the images as they are."""
 
-    name = "none"
-    uniforms_per_sample = 0
+    name: str = "none"
+    uniforms_per_sample: int = 0
 
     def describe(self, mirror_keeps_class: bool) -> str:
         """Say that nothing is changed."""
@@ -17,7 +20,7 @@ class NonePolicy:
         return "Images are used as they are."
 
     def __call__(self, images: Tensor, uniforms: Tensor, *, mirror_keeps_class: bool) -> Tensor:
-        """Give the images."""
+        """Give `images` itself; see `AugmentationPolicy`."""
         del uniforms, mirror_keeps_class
         return images
 

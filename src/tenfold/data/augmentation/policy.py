@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from tenfold.core.registry import Registry
 
+if TYPE_CHECKING:
+    # Names of policies are checked before torch is needed, so it is not imported for them.
+    from torch import Tensor
+
 
 class AugmentationPolicy(Protocol):
-    """A random change of images that keeps their class."""
+    """A random change of images that keeps their class.
 
-    name: str
-    uniforms_per_sample: int
-    """Random numbers that one image needs."""
+    A policy draws nothing itself: it is a function of the images and of uniform random numbers,
+    row by row, so a result does not depend on the batch that an image is in.
+    """
+
+    @property
+    def name(self) -> str:
+        """Give the name that the policy is registered under."""
+
+    @property
+    def uniforms_per_sample(self) -> int:
+        """Give how many random numbers an image takes."""
 
     def describe(self, mirror_keeps_class: bool) -> str:
-        """Say in one sentence what the policy does, with its ranges."""
+        """Say in one sentence what the policy does, with its ranges.
+
+        Parameters
+        ----------
+        mirror_keeps_class
+            As for the call.
+        """
 
     def __call__(self, images: Tensor, uniforms: Tensor, *, mirror_keeps_class: bool) -> Tensor:
-        """Change a batch of images.
+        """Augment a batch.
 
         Parameters
         ----------
         images
-            uint8, shape (B, C, H, W), channels last in memory.
+            uint8, shape (B, C, H, W), channels last in memory; not changed.
         uniforms
-            Shape (B, uniforms_per_sample), in [0, 1), on the images' device. They are the only
-            source of randomness.
+            float, shape (B, uniforms_per_sample), 0 included, 1 excluded, on the images' device.
         mirror_keeps_class
-            Whether a mirrored image still shows its class; nothing is flipped otherwise.
+            Whether a mirrored image still shows its class; if not, nothing is flipped.
 
         Returns
         -------
         Tensor
-            uint8 or float32, same shape and memory order, scale 0 to 255.
+            uint8 or float32 on the scale 0 to 255, of the images' shape, channels last in memory.
         """
 
 

@@ -1,4 +1,17 @@
-"""The original report's augmentation: Keras' ImageDataGenerator, with its parameters' meaning."""
+"""The original report's augmentation: Keras' ImageDataGenerator with the report's ranges.
+
+Its meaning was read from ``keras/src/legacy/preprocessing/image.py`` (Keras 3):
+
+- rotation and shear are degrees: the report's ``shear_range=0.15`` is a shear of at most 0.15
+  degrees, next to nothing;
+- shifts are shares of the image's width and height;
+- ``zoom_range=0.2`` draws a factor from 0.8 to 1.2 for each axis separately;
+- the flip comes after the affine transform, with probability 0.5;
+- the transform is about the centre of the pixel grid, bilinear, the nearest pixel outside.
+
+On an image that is not square, Keras 3 takes the height for the width in shift and centre; here
+each axis has its own. On square images, as the report's, the two are the same.
+"""
 
 from __future__ import annotations
 
@@ -8,84 +21,89 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tenfold.data.augmentation.affine import affine_transform
+from tenfold.data.augmentation.affine import affine_matrices, warp
 
 
 @dataclass(frozen=True)
 class ReportPolicy:
-    """Rotate, shift, shear, zoom and flip in one affine transform a sample.
-
-    The meaning of each parameter is that of ``keras.preprocessing.image.ImageDataGenerator``
-    (keras/src/legacy/preprocessing/image.py, ``get_random_transform`` and
-    ``apply_affine_transform``): the matrices are multiplied in the order rotation, shift, shear,
-    zoom, about the image's centre, from output to input coordinates (row, column); bilinear, the
-    nearest pixel outside; the flip comes after.
+    """One random affine transform an image; every amount is drawn uniformly and by itself.
 
     Parameters
     ----------
     rotation_degrees
-        Angle up to this, either way.
-    shift_share
-        Shift up to this share of height and of width.
+        Rotation by at most this, either way.
+    width_shift, height_shift
+        Shift by at most this share of width and height, either way.
     shear_degrees
-        Shear angle up to this. ImageDataGenerator takes ``shear_range`` in degrees, so the
-        original's 0.15 is next to nothing; it is kept as it is.
-    zoom_range
-        Factor between 1 - zoom_range and 1 + zoom_range, drawn for each axis.
+        Shear by at most this, either way.
+    zoom
+        Factors from 1 - zoom to 1 + zoom, drawn for each axis; below 1 enlarges.
+    flip_probability
+        Share of images that are mirrored left to right.
     """
 
     name: str = "report"
     uniforms_per_sample: int = 7
     rotation_degrees: float = 20.0
-    shift_share: float = 0.2
+    width_shift: float = 0.2
+    height_shift: float = 0.2
     shear_degrees: float = 0.15
-    zoom_range: float = 0.2
+    zoom: float = 0.2
+    flip_probability: float = 0.5
 
     def describe(self, mirror_keeps_class: bool) -> str:
-        """Say what the policy does."""
-        text = (
-            f"Rotation up to ±{self.rotation_degrees:g}°, shifts up to ±{self.shift_share:.0%} of "
-            f"width and height, shear up to ±{self.shear_degrees:g}°, zoom between "
-            f"{1 - self.zoom_range:g} and {1 + self.zoom_range:g} for each axis"
+        """Say all ranges."""
+        flip = (
+            f"flipped horizontally with probability {self.flip_probability:g}"
+            if mirror_keeps_class
+            else "never flipped, as a mirrored image may not show its class"
         )
-        if mirror_keeps_class:
-            return f"{text}, and a horizontal flip of every second image."
-        return f"{text}; no flip, because a mirrored image would show another class."
+        return (
+            f"Each image is rotated by up to ±{self.rotation_degrees:g}°, shifted by up to "
+            f"±{self.width_shift:.0%} of its width and ±{self.height_shift:.0%} of its height, "
+            f"sheared by up to ±{self.shear_degrees:g}°, zoomed by {1 - self.zoom:g} to "
+            f"{1 + self.zoom:g} separately for each axis (bilinear, nearest pixel outside), "
+            f"and {flip}."
+        )
 
     def __call__(self, images: Tensor, uniforms: Tensor, *, mirror_keeps_class: bool) -> Tensor:
-        """Transform each image by its own random matrix."""
-        height, width = images.shape[2:]
-        matrices, shifts = self._matrices(uniforms, height, width)
-        centre = torch.tensor([(height - 1) / 2, (width - 1) / 2], device=images.device)
+        """Augment a batch; uint8 in, float32 out; see `AugmentationPolicy`."""
+        matrices = self.matrices(uniforms, height=images.shape[2], width=images.shape[3])
         if mirror_keeps_class:
-            # A flip after the transform reads output column c from output column W-1-c, so the
-            # matrix's second column changes sign about the centre.
-            sign = torch.where(uniforms[:, 6] < 0.5, -1.0, 1.0)  # (B,)
-            matrices = matrices * torch.stack([torch.ones_like(sign), sign], dim=1)[:, None, :]
-        offsets = centre + shifts - matrices @ centre
-        return affine_transform(images, matrices, offsets)
+            # A flip of the output reads the same places with x of the other sign.
+            is_flipped = uniforms[:, 6] < self.flip_probability
+            sign = torch.where(is_flipped, -1.0, 1.0).to(matrices)
+            matrices[:, :, 0] *= sign[:, None]
+        return warp(images, matrices)
 
-    def _matrices(self, uniforms: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """Give linear parts (B, 2, 2) and translations (B, 2) about the centre."""
-        signed = uniforms * 2 - 1  # [-1, 1)
-        angle = signed[:, 0] * math.radians(self.rotation_degrees)
-        shift_rows = signed[:, 1] * (self.shift_share * height)
-        shift_columns = signed[:, 2] * (self.shift_share * width)
-        shear = signed[:, 3] * math.radians(self.shear_degrees)
-        zoom_rows = 1 + signed[:, 4] * self.zoom_range
-        zoom_columns = 1 + signed[:, 5] * self.zoom_range
-        rotation = _matrix(angle.cos(), -angle.sin(), angle.sin(), angle.cos())
-        one, zero = torch.ones_like(shear), torch.zeros_like(shear)
-        shearing = _matrix(one, -shear.sin(), zero, shear.cos())
-        zoom = _matrix(zoom_rows, zero, zero, zoom_columns)
-        # rotation · shift: the shift is turned by the rotation, not by shear and zoom.
-        shift = torch.stack([shift_rows, shift_columns], dim=1)[:, :, None]
-        return rotation @ shearing @ zoom, (rotation @ shift)[:, :, 0]
+    def matrices(self, uniforms: Tensor, *, height: int, width: int) -> Tensor:
+        """Give the transforms without their flips.
 
+        Parameters
+        ----------
+        uniforms
+            Shape (B, 7): rotation, vertical shift, horizontal shift, shear, zoom along x, zoom
+            along y, flip.
+        height, width
+            Of the images, in pixels.
 
-def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    """Stack four (B,) tensors to matrices [[a, b], [c, d]], shape (B, 2, 2)."""
-    return torch.stack([torch.stack([a, b], dim=1), torch.stack([c, d], dim=1)], dim=1)
+        Returns
+        -------
+        Tensor
+            Shape (B, 2, 3); see `affine_matrices`.
+        """
+        # In float32 a vector unit and its scalar tail differ in the last bit of a sine, and then
+        # an image would depend on its place in the batch. Metal has no float64.
+        dtype = torch.float32 if uniforms.device.type == "mps" else torch.float64
+        rotation, down, right, shear, zoom_x, zoom_y, _ = (2 * uniforms.to(dtype) - 1).unbind(1)
+        return affine_matrices(
+            rotation=rotation * math.radians(self.rotation_degrees),
+            shift_x=right * self.width_shift * width,
+            shift_y=down * self.height_shift * height,
+            shear=shear * math.radians(self.shear_degrees),
+            zoom_x=1 + zoom_x * self.zoom,
+            zoom_y=1 + zoom_y * self.zoom,
+        )
 
 
 POLICY = ReportPolicy()

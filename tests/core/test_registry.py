@@ -1,0 +1,123 @@
+"""A registry finds members by reading, and imports one only when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tenfold.core.errors import UnknownNameError
+from tenfold.core.registry import Registry
+
+MEMBERS = {
+    "__init__.py": "",
+    "plain.py": "THING = 'a plain one'",
+    "two_words.py": "from __future__ import annotations\n\nTHING: str = 'two'",
+    "annotated.py": "THING: dict[str, int] = {'a': 1}",
+    "broken.py": "raise RuntimeError('imported')\nTHING = 1",
+    "contract.py": "THINGS = 1\nOTHER_THING = 2\n",
+    "inner.py": "def make():\n    THING = 1\n    return THING\n",
+    "quoted.py": "text = 'THING = 1'\n",
+    "notes.txt": "THING = 1",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """Make a package of members on the import path and give its name."""
+    name = f"things_{abs(hash(request.node.name))}"
+    folder = tmp_path / name
+    folder.mkdir()
+    for file, content in MEMBERS.items():
+        (folder / file).write_text(content, encoding="utf-8")
+    (folder / "sub_package").mkdir()
+    (folder / "sub_package" / "__init__.py").write_text("THING = 1", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+@pytest.fixture
+def things(package: str) -> Registry[object]:
+    return Registry(package, "THING", kind="thing")
+
+
+def test_names_are_the_files_that_assign_at_top_level(things: Registry[object]) -> None:
+    assert things.names() == ("annotated", "broken", "plain", "two-words")
+    assert list(things) == list(things.names())
+
+
+def test_membership(things: Registry[object]) -> None:
+    assert "two-words" in things
+    assert "two_words" not in things
+    assert "contract" not in things
+    assert 3 not in things
+
+
+def test_a_member_is_the_object_that_its_file_assigns(things: Registry[object]) -> None:
+    assert things["plain"] == "a plain one"
+    assert things["two-words"] == "two"
+    assert things["annotated"] == {"a": 1}
+    assert things["annotated"] is things["annotated"]
+
+
+def test_an_unknown_name_suggests_the_near_one(things: Registry[object]) -> None:
+    with pytest.raises(
+        UnknownNameError,
+        match=r"^There is no thing named 'plane'\. Did you mean 'plain'\? "
+        r"Known: annotated, broken, plain, two-words\.$",
+    ):
+        things["plane"]
+
+
+def test_names_are_listed_without_importing_any_member(things: Registry[object]) -> None:
+    # This member raises when it is imported: listing and asking did not.
+    assert "broken" in things.names()
+    assert "broken" in things
+    with pytest.raises(RuntimeError, match="imported"):
+        things["broken"]
+
+
+def test_only_the_member_asked_for_is_imported(package: str, tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        f"""
+        import sys
+        from tenfold.core.registry import Registry
+
+        things = Registry({package!r}, "THING", kind="thing")
+        assert not [name for name in sys.modules if name.startswith({package!r})]
+        things.names()
+        "plain" in things
+        print(sorted(name for name in sys.modules if name.startswith({package + "."!r})))
+        things["plain"]
+        print(sorted(name for name in sys.modules if name.startswith({package + "."!r})))
+        """
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, after = result.stdout.splitlines()
+    assert before == "[]"
+    assert after == f"['{package}.plain']"
+
+
+def test_tenfold_lists_policies_without_importing_torch() -> None:
+    script = (
+        "import sys; from tenfold.data.augmentation.policy import POLICIES; POLICIES.names(); "
+        "print('torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == "False\n"

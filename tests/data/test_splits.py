@@ -1,0 +1,166 @@
+"""Hold-out splits and folds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.core.errors import DataError, SettingsError, UnknownNameError
+from tenfold.data.splits import HoldoutMethod, holdout_split, stratified_folds
+
+TEN_EACH = np.repeat(np.arange(3), 10)
+MIXED = np.arange(1_000) % 10
+
+
+def assert_partition(train: Any, validation: Any, count: int) -> None:
+    """Check that both are ascending and hold every index once between them."""
+    for part in (train, validation):
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+    np.testing.assert_array_equal(np.sort(np.concatenate((train, validation))), np.arange(count))
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "kept"),
+    # As Keras' validation_split: int(count * (1 - fraction)).
+    [(50_000, 0.1, 45_000), (1_437, 0.1, 1_293), (1_000, 0.2, 800), (30, 0.15, 25)],
+)
+def test_last_keeps_the_first_images_as_keras_does(count: int, fraction: float, kept: int) -> None:
+    labels = np.arange(count) % 5
+    train, validation = holdout_split(labels, fraction=fraction, method="last", seed=0)
+    assert_partition(train, validation, count)
+    assert len(train) == kept
+    assert train[-1] == kept - 1
+
+
+def test_last_does_not_depend_on_the_seed() -> None:
+    one, other = (
+        holdout_split(MIXED, fraction=0.1, method="last", seed=seed)[1] for seed in (0, 1)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_stratified_takes_the_same_share_of_every_class() -> None:
+    labels = np.repeat([0, 1, 2], [500, 100, 20])
+    train, validation = holdout_split(labels, fraction=0.1, method="stratified", seed=3)
+    assert_partition(train, validation, 620)
+    assert np.bincount(labels[validation]).tolist() == [50, 10, 2]
+
+
+def test_stratified_depends_on_the_seed_alone() -> None:
+    def drawn(seed: int) -> tuple[int, ...]:
+        return tuple(holdout_split(MIXED, fraction=0.1, method="stratified", seed=seed)[1])
+
+    assert drawn(5) == drawn(5)
+    assert drawn(5) != drawn(6)
+    assert drawn(2**63 - 1) != drawn(2**31 - 1)
+
+
+@given(
+    counts=st.lists(st.integers(1, 12), min_size=1, max_size=5).filter(lambda c: max(c) > 1),
+    fraction=st.floats(0.01, 0.95),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_stratified_leaves_every_class_something_to_train_on(
+    counts: list[int], fraction: float, seed: int
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    train, validation = holdout_split(labels, fraction=fraction, method="stratified", seed=seed)
+    assert_partition(train, validation, len(labels))
+    assert set(labels[train]) == set(range(len(counts)))
+    held_out = np.bincount(labels[validation], minlength=len(counts))
+    assert (held_out[np.array(counts) > 1] >= 1).all()
+
+
+@pytest.mark.parametrize("method", ["last", "stratified"])
+def test_a_fraction_of_zero_holds_nothing_out(method: HoldoutMethod) -> None:
+    train, validation = holdout_split(MIXED, fraction=0, method=method, seed=0)
+    assert_partition(train, validation, 1_000)
+    assert len(validation) == 0
+
+
+def test_a_class_that_has_no_images_anywhere_does_not_matter() -> None:
+    labels = np.array([0, 2] * 20)
+    train, _ = holdout_split(labels, fraction=0.1, method="last", seed=0)
+    assert len(train) == 36
+
+
+def test_last_refuses_to_hold_all_images_of_a_class_out() -> None:
+    with pytest.raises(
+        DataError, match=r"The last 40% of the images hold all images of label 2, .*'stratified'"
+    ):
+        holdout_split(TEN_EACH, fraction=0.4, method="last", seed=0)
+    with pytest.raises(DataError, match="all images of 'dog'"):
+        holdout_split(TEN_EACH, fraction=0.4, method="last", seed=0, classes=("ant", "cat", "dog"))
+
+
+def test_a_validation_split_without_images_is_refused() -> None:
+    with pytest.raises(DataError, match=r"0\.5 of 1 images is no image at all"):
+        holdout_split(np.array([0]), fraction=0.5, method="stratified", seed=0)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
+    with pytest.raises(SettingsError, match=f"is {fraction}; it must be at least 0 and less"):
+        holdout_split(MIXED, fraction=fraction, method="last", seed=0)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1])
+def test_an_unknown_method_is_refused(fraction: float) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'stratified'"):
+        holdout_split(MIXED, fraction=fraction, method="stratify", seed=0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("folds", [2, 5, 10])
+def test_every_image_validates_once_and_classes_are_even(folds: int) -> None:
+    labels = np.repeat([0, 1, 2], [100, 50, 10])
+    cut = stratified_folds(labels, folds, seed=0)
+    assert len(cut) == folds
+    for train, validation in cut:
+        assert_partition(train, validation, 160)
+        counts = np.bincount(labels[validation], minlength=3)
+        assert (abs(counts - np.array([100, 50, 10]) / folds) <= 1).all()
+    everyone = np.concatenate([validation for _, validation in cut])
+    np.testing.assert_array_equal(np.sort(everyone), np.arange(160))
+
+
+def test_folds_are_shuffled_by_the_whole_seed() -> None:
+    def first(seed: int) -> tuple[int, ...]:
+        return tuple(stratified_folds(MIXED, 5, seed)[0][1])
+
+    assert first(4) == first(4)
+    seeds = [0, 1, 2**32, 2**63 - 1]  # an equal lower half must not mean equal folds
+    assert len({first(seed) for seed in seeds}) == len(seeds)
+    assert first(0) != tuple(range(200))
+
+
+def test_a_class_too_small_for_the_folds_is_named() -> None:
+    labels = np.repeat([0, 1, 2], [20, 4, 3])
+    with pytest.raises(
+        DataError,
+        match=r"5 folds need at least 5 images of every class.*fewer of label 1, label 2 "
+        r"\(3 of the smallest\): use at most 3 folds or add images",
+    ):
+        stratified_folds(labels, 5, seed=0)
+    with pytest.raises(DataError, match="fewer of 'cat', 'dog'"):
+        stratified_folds(labels, 5, seed=0, classes=("ant", "cat", "dog"))
+
+
+def test_many_small_classes_are_counted_rather_than_listed() -> None:
+    with pytest.raises(DataError, match=r"label 0, .*label 4 and 7 more \(1 of the .*\): add"):
+        stratified_folds(np.arange(12), 2, seed=0)
+
+
+@pytest.mark.parametrize("folds", [1, 0, -3])
+def test_fewer_than_two_folds_are_refused(folds: int) -> None:
+    with pytest.raises(SettingsError, match=f"at least 2 folds, got {folds}"):
+        stratified_folds(MIXED, folds, seed=0)
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(DataError, match="no images to cut into folds"):
+        stratified_folds(np.empty(0, np.int64), 2, seed=0)

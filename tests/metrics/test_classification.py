@@ -1,0 +1,129 @@
+"""Scores against scikit-learn's, and clear errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from tenfold.core.errors import DataError, TrainingError
+from tenfold.core.records.evaluate import ClassificationScores
+from tenfold.metrics.classification import classification_scores
+
+NAMES = ("ant", "bee", "cat", "dog")
+
+
+def random_predictions(
+    count: int, seed: int, class_count: int = 4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give labels and probabilities; not every class need occur in either."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (count, class_count))
+    exponentials = np.exp(logits)
+    return (
+        rng.integers(0, class_count, count),
+        exponentials / exponentials.sum(axis=1, keepdims=True),
+    )
+
+
+@given(count=st.integers(1, 60), seed=st.integers(0, 10_000))
+def test_all_scores_equal_scikit_learn_s(count: int, seed: int) -> None:
+    labels, probabilities = random_predictions(count, seed)
+    scores = classification_scores(labels, probabilities, NAMES)
+
+    predicted = probabilities.argmax(axis=1)
+    everyone = np.arange(4)
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=everyone, zero_division=0
+    )
+    confusion = metrics.confusion_matrix(labels, predicted, labels=everyone)
+    assert scores.count == count
+    assert scores.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
+    assert scores.macro_precision == pytest.approx(precision.mean())
+    assert scores.macro_recall == pytest.approx(recall.mean())
+    assert scores.macro_f1 == pytest.approx(f1.mean())
+    assert scores.log_loss == pytest.approx(
+        metrics.log_loss(labels, probabilities, labels=everyone)
+    )
+    assert scores.confusion == tuple(map(tuple, confusion.tolist()))
+    for index, one in enumerate(scores.classes):
+        assert one.name == NAMES[index]
+        assert one.total_cases == support[index]
+        assert one.total_predictions == (predicted == index).sum()
+        assert one.correct == confusion[index, index]
+        assert one.precision == pytest.approx(precision[index])
+        assert one.recall == pytest.approx(recall[index])
+        assert one.f1 == pytest.approx(f1[index])
+
+
+def test_a_class_without_images_still_counts_in_the_means() -> None:
+    labels = np.array([0, 0, 1])
+    probabilities = np.eye(3)[[0, 0, 1]]
+    scores = classification_scores(labels, probabilities, ("a", "b", "c"))
+    assert scores.accuracy == 1
+    assert scores.macro_recall == scores.macro_precision == scores.macro_f1 == pytest.approx(2 / 3)
+    assert scores.classes[2].f1 == 0
+    assert scores.confusion[2] == (0, 0, 0)
+
+
+def test_a_confident_mistake_has_a_finite_loss() -> None:
+    for dtype, epsilon in ((np.float32, 2**-23), (np.float64, 2**-52)):
+        scores = classification_scores(np.array([1]), np.array([[1, 0]], dtype), ("a", "b"))
+        assert scores.log_loss == pytest.approx(-np.log(epsilon))
+
+
+def test_the_loss_of_float32_probabilities_is_summed_in_float64() -> None:
+    labels, probabilities = random_predictions(5_000, 0)
+    probabilities = 0.9 * probabilities + 0.025  # away from the bounds, which differ by type
+    low = classification_scores(labels, probabilities.astype(np.float32), NAMES).log_loss
+    high = classification_scores(labels, probabilities, NAMES).log_loss
+    assert low == pytest.approx(high, rel=1e-7)
+
+
+def test_the_first_class_wins_a_tie() -> None:
+    scores = classification_scores(np.array([0, 1]), np.full((2, 2), 0.5), ("a", "b"))
+    assert scores.confusion == ((1, 0), (1, 0))
+
+
+def test_the_record_survives_json() -> None:
+    labels, probabilities = random_predictions(30, 1)
+    scores = classification_scores(labels, probabilities.astype(np.float32), NAMES)
+    assert type(scores.confusion[0][0]) is int
+    assert ClassificationScores.model_validate_json(scores.model_dump_json()) == scores
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_probability_that_is_no_number_means_a_diverged_model(bad: float) -> None:
+    labels, probabilities = random_predictions(10, 0)
+    probabilities[[3, 7], 1] = bad
+    with pytest.raises(
+        TrainingError, match=r"for 2 of 10 images \(the first: image 3\).*smaller learning rate"
+    ):
+        classification_scores(labels, probabilities, NAMES)
+
+
+def test_logits_are_refused() -> None:
+    labels = np.array([0, 1])
+    with pytest.raises(DataError, match=r"add up to 1 .* 1 of 2 images \(the first: image 1\)"):
+        classification_scores(labels, np.array([[0.5, 0.5], [3.0, 1.0]]), ("a", "b"))
+    with pytest.raises(DataError, match="Logits have to go through a softmax first"):
+        classification_scores(labels, np.array([[-1.0, 2.0], [0.5, 0.5]]), ("a", "b"))
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(DataError, match="no images to score"):
+        classification_scores(np.empty(0, np.int64), np.empty((0, 2)), ("a", "b"))
+
+
+@pytest.mark.parametrize(("label", "said"), [(2, "got 0 to 2"), (-1, "got -1 to 0")])
+def test_a_label_out_of_range_is_refused(label: int, said: str) -> None:
+    with pytest.raises(DataError, match=f"between 0 and 1, {said}"):
+        classification_scores(np.array([0, label]), np.full((2, 2), 0.5), ("a", "b"))
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (2,)])
+def test_shapes_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"probabilities of the shape \(2, 2\), got \("):
+        classification_scores(np.array([0, 1]), np.full(shape, 0.5), ("a", "b"))
