@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from tenfold.core.errors import DataError, ImageShapeError
+from tenfold.core.errors import DataError, ImageShapeError, SettingsError
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
@@ -211,12 +211,13 @@ label_smoothing, augmentation, normalization, validation_fraction, weights, prec
 def _as_images(images: npt.ArrayLike) -> Images:
     """Check images and give them as uint8, shape (N, H, W, C)."""
     array = np.asarray(images)
+    received = getattr(images, "shape", array.shape)  # a sparse matrix has a shape, no array
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape:
         raise DataError(
             f"Expected images of shape (N, height, width, channels) with 1 or 3 channels, or "
-            f"(N, height, width), and at least one; received shape {np.shape(images)}. "
+            f"(N, height, width), and at least one; received shape {received}. "
             "Reshape your data: X.reshape(-1, height, width, channels)."
         )
     if array.dtype == np.uint8:
@@ -252,10 +253,15 @@ def _encode(y: npt.ArrayLike | None, count: int) -> tuple[npt.NDArray[np.int64],
     return labels.astype(np.int64), classes
 
 
-def _seed(random_state: int | np.integer[Any] | np.random.RandomState | None) -> int:
+def _seed(random_state: object) -> int:
     """Give a seed from scikit-learn's idea of a random state."""
-    if isinstance(random_state, int | np.integer):
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, int | np.integer) and random_state >= 0:
         return int(random_state)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
-    return int(np.random.SeedSequence().generate_state(1)[0])
+    raise SettingsError(
+        "random_state must be a whole number of at least 0, a numpy.random.RandomState or None; "
+        f"received {random_state!r}."
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
@@ -26,8 +27,22 @@ STAGE_HELP = {
 _EXIT_ERROR = 2
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells do
 
+
+class _Commands(TyperGroup):
+    """All commands. Ctrl-C in any of them says how to go on; typer alone would say nothing."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say_stopped()
+            raise typer.Exit(_EXIT_INTERRUPTED) from None
+
+
 app = typer.Typer(
     name="tenfold",
+    cls=_Commands,
     help="From labelled images to a classifier and the report that proves it.",
     no_args_is_help=True,
     add_completion=False,
@@ -169,19 +184,26 @@ def common(
     """From labelled images to a classifier and the report that proves it."""
 
 
+def _asked() -> str:
+    return shlex.join(["tenfold", *sys.argv[1:]])
+
+
+def _say_stopped() -> None:
+    typer.echo(f"\nStopped. What is complete is kept; to go on, run again: {_asked()}", err=True)
+
+
 def main() -> None:
     """Run the command line; errors made on purpose are one message and exit code 2."""
-    command = shlex.join(["tenfold", *sys.argv[1:]])
     try:
         with storage_errors(Path.cwd(), only_known=True):
             app()
-    except KeyboardInterrupt:
-        typer.echo(f"\nStopped. What is complete is kept; to go on, run again: {command}", err=True)
+    except KeyboardInterrupt:  # before or after the command itself
+        _say_stopped()
         sys.exit(_EXIT_INTERRUPTED)
     except TenfoldError as error:
         if "--debug" in sys.argv:
             raise
         typer.echo(f"Error: {error}", err=True)
         if isinstance(error, StorageError):
-            typer.echo(f"To go on afterwards, run again: {command}", err=True)
+            typer.echo(f"To go on afterwards, run again: {_asked()}", err=True)
         sys.exit(_EXIT_ERROR)

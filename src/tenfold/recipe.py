@@ -172,7 +172,11 @@ class StudySettings(Settings):
 
     def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:
         """Give the settings with some replaced, by dotted name; see `with_values`."""
-        return StudySettings.resolve(with_values(self.flat(), changes))
+        values = self.flat()
+        name = changes.get("model.name", self.model.name)
+        if name != self.model.name:  # its settings are others: begin from its own defaults
+            values = StudySettings.resolve({**values, "model": {"name": name}}).flat()
+        return StudySettings.resolve(with_values(values, changes))
 
     def flat(self) -> dict[str, Any]:
         """Give plain data in the form that recipes are written in and `resolve` reads."""
@@ -237,13 +241,8 @@ def load_recipe(
         values = tomllib.loads(recipe_text(name_or_path))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The recipe {name_or_path} is not valid TOML: {error}.") from None
-    # Assignments may name any setting, so they need the defaults beside what the recipe states.
-    complete = StudySettings.resolve(values).flat()
     changes = dict(parse_assignment(text) for text in assignments)
-    if "model.name" in changes and changes["model.name"] != complete["model"]["name"]:
-        complete["model"] = {"name": changes["model.name"]}
-        StudySettings.resolve(complete)
-        complete = StudySettings.resolve(complete).flat()
     if seed is not None:
         changes["seed"] = seed
-    return StudySettings.resolve(with_values(complete, changes))
+    # Assignments may name any setting, so they change the recipe with all defaults filled in.
+    return StudySettings.resolve(values).with_changes(changes)

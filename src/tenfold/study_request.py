@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
 from tenfold.recipe import DEFAULT_RECIPE, StudySettings, load_recipe
@@ -77,4 +78,11 @@ def _stored_settings(out: Path) -> StudySettings | None:
     if not out.is_dir():
         return None
     values = RunFolder(out).settings()
-    return None if values is None else StudySettings.resolve(values)
+    try:
+        return None if values is None else StudySettings.resolve(values)
+    except SettingsError as error:
+        raise RunFolderError(
+            f"The settings in {out} are not those of this version of tenfold: {error}\n"
+            "They were changed by hand or written by another version; choose another folder with "
+            "--out."
+        ) from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import tomllib
+import types
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,7 +16,10 @@ from tenfold.core.errors import SettingsError, nearest_names
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown setting is an error that suggests the near."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    # Infinity is no value of any setting, and JSON, which settings are stored as, has none.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
@@ -45,10 +49,9 @@ class Settings(BaseModel):
 
 
 def _describe(cls: type[BaseModel], problem: Any, where: str) -> str:
-    location = [str(part) for part in problem["loc"]]
+    location, known = _locate(cls, problem["loc"])
     name = ".".join(filter(None, [where, *location])) or "The settings"
     if problem["type"] == "extra_forbidden":
-        known = _fields_at(cls, location[:-1])
         message = f"There is no setting named {name!r}."
         if near := nearest_names(location[-1], known):
             prefix = name[: -len(location[-1])]
@@ -56,18 +59,37 @@ def _describe(cls: type[BaseModel], problem: Any, where: str) -> str:
         return f"{message} Known here: {', '.join(known)}."
     if problem["type"] == "missing":
         return f"The setting {name!r} is missing."
-    return f"The setting {name!r} is not valid: {problem['msg']}, got {problem['input']!r}."
+    reason = problem["msg"].removeprefix("Value error, ")
+    return f"The setting {name!r} is not valid: {reason}, got {problem['input']!r}."
 
 
-def _fields_at(cls: type[BaseModel], location: Iterable[str]) -> list[str]:
-    """Give the field names of the settings nested in `cls` at `location`."""
+def _locate(cls: type[BaseModel], location: Iterable[str | int]) -> tuple[list[str], list[str]]:
+    """Give pydantic's location as users write it, and the names of the fields known there.
+
+    Where a setting may be of several types, pydantic puts the type it tried into the location.
+    """
+    names: list[str] = []
+    known: list[str] = []
     current: Any = cls
     for part in location:
-        field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
-        annotation = field.annotation if field is not None else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            current = annotation
-    return sorted(current.model_fields)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            known = sorted(current.model_fields)
+            field = current.model_fields.get(str(part))
+            current = None if field is None else _without_none(field.annotation)
+        elif get_origin(current) in (Union, types.UnionType) and isinstance(part, str):
+            members = [kind for kind in get_args(current) if getattr(kind, "__name__", "") == part]
+            current = members[0] if members else None
+            continue
+        else:
+            current = next(iter(get_args(current)), None)  # an item of a list
+        names.append(str(part))
+    return names, known
+
+
+def _without_none(annotation: Any) -> Any:
+    members = [kind for kind in get_args(annotation) if kind is not type(None)]
+    is_optional = get_origin(annotation) in (Union, types.UnionType) and len(members) == 1
+    return members[0] if is_optional else annotation
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -79,18 +101,20 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     Raises
     ------
     SettingsError
-        If there is no ``=`` or no name before it.
+        If there is no ``=`` or no whole name before it.
     """
     name, sign, value = text.partition("=")
     name = name.strip()
-    if not sign or not name:
+    if not sign or not all(name.split(".")):
         raise SettingsError(
             f"{text!r} is not an assignment. Write name=value, for example training.epochs=3."
         )
     try:
-        return name, tomllib.loads(f"value = {value}")["value"]
+        read = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return name, value.strip()
+    # A value of several lines may read as TOML of several names: then it is a plain string.
+    return name, read["value"] if len(read) == 1 else value.strip()
 
 
 def with_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,10 +166,11 @@ def _assign(current: Any, last: str, name: str, value: Any) -> None:
 
 
 def _place(current: list[Any], part: str, name: str) -> int:
-    if not part.isdigit() or int(part) >= len(current):
+    if not part.isdecimal() or int(part) >= len(current):
+        places = f" (0 to {len(current) - 1})" if current else ""
         raise SettingsError(
             f"There is no setting named {name!r}: {part!r} is not a place in a list of "
-            f"{len(current)} values (0 to {len(current) - 1})."
+            f"{len(current)} values{places}."
         )
     return int(part)
 

@@ -105,7 +105,7 @@ def _cgroup_quota() -> float | None:
     try:
         limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         pass
     try:
         v1 = Path("/sys/fs/cgroup/cpu")

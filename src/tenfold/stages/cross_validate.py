@@ -65,7 +65,10 @@ class CrossValidateStage:
         settings = context.tuned_settings()
         split = read_split(context.inputs["acquire"], "train")
         folds = stratified_folds(
-            split.labels, settings.cross_validate.folds, derive_seed(settings.seed, "folds")
+            split.labels,
+            settings.cross_validate.folds,
+            derive_seed(settings.seed, "folds"),
+            classes=acquired.classes,
         )
         protocols = tuple(
             _Protocol(name, context, settings, acquired, split).run(folds)

@@ -50,6 +50,7 @@ class TrainStage:
             fraction=training.validation_fraction,
             method=training.validation_method,
             seed=settings.seed,
+            classes=acquired.classes,
         )
         plan = NetworkPlan.parse(
             settings.model.name,

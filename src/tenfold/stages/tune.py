@@ -84,6 +84,7 @@ class TuneStage:
             fraction=settings.tune.validation_fraction,
             method=settings.tune.validation_method,
             seed=settings.seed,
+            classes=acquired.classes,
         )
         search = _Search(
             context=context,
