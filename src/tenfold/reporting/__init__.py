@@ -1,0 +1,1 @@
+"""Records in, one self-contained HTML page and its figures out; no torch."""

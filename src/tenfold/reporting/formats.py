@@ -1,0 +1,124 @@
+"""How numbers, names and lists are written on the page."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+MISSING = "–"
+"""Shown where there is no value."""
+
+
+def score(value: float | None, digits: int = 3) -> str:
+    """Write a score on the scale 0 to 1, for example ``0.658``."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Write a share as per cent, for example ``65.8%``."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{100 * value:.{digits}f}%"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Write a difference with its sign, for example ``+0.012`` or ``−0.012``; zero has none."""
+    if not math.isfinite(value):
+        return MISSING
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"{'+' if value > 0 else '−'}{text}"
+
+
+def count(value: int) -> str:
+    """Write a whole number with thousands separators, for example ``50,000``."""
+    return f"{value:,}"
+
+
+def counted(value: int, singular: str, plural: str | None = None) -> str:
+    """Write a number with its noun, for example ``1 image`` or ``50,000 images``."""
+    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
+
+
+def number(value: float) -> str:
+    """Write any number shortly: whole numbers without a point, others with 4 digits."""
+    if not math.isfinite(value):
+        return MISSING
+    if float(value).is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration with its two largest units, for example ``6 min 24 s``."""
+    if not math.isfinite(seconds):
+        return MISSING
+    if 0 < seconds < 0.05:
+        return "under 0.1 s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def printable(text: str) -> str:
+    """Give the text without control and text-direction characters, on one line.
+
+    Class names and paths come from folders that anybody may have named: a NUL is not allowed in
+    SVG, and a direction override would turn the rest of the line around.
+    """
+    shown = "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(letter) in {"Cc", "Cf", "Cs"}
+        else letter
+        for letter in " ".join(text.split())
+    )
+    return shown or "(no name)"
+
+
+def shorten(text: str, width: int) -> str:
+    """Give at most `width` printable characters, with an ellipsis where some were left out."""
+    text = printable(text)
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def in_sentence(name: str) -> str:
+    """Give a class name for running text: bare if it is one word of letters, else in quotes."""
+    name = printable(name)
+    return name if name.isalpha() else f"“{name}”"
+
+
+def join(parts: Iterable[str], conjunction: str = "and") -> str:
+    """Join parts as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
+    listed = list(parts)
+    if len(listed) < 2:
+        return "".join(listed)
+    return f"{', '.join(listed[:-1])} {conjunction} {listed[-1]}"
+
+
+def shape(dimensions: Sequence[int]) -> str:
+    """Write an array shape, for example ``64 × 15 × 15``."""
+    return " × ".join(str(dimension) for dimension in dimensions)
+
+
+def setting_name(name: str) -> str:
+    """Give a searched setting's short name: ``model.filters.0`` is ``filters_0``."""
+    return name.split(".", 1)[-1].replace(".", "_")
+
+
+def setting_value(value: object) -> str:
+    """Write a setting's value shortly."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return printable(str(value))
+    return number(value)

@@ -1,0 +1,134 @@
+"""The few numbers and sentences that a reader in a hurry needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tenfold.core.records.cross_validate import ProtocolRecord
+from tenfold.core.records.evaluate import ClassificationScores
+from tenfold.reporting.formats import MISSING, count, duration, in_sentence, join, percent, score
+from tenfold.reporting.interpretation_cross_validation import test_margin
+from tenfold.reporting.interpretation_evaluation import confidence_interval, guessing_accuracy
+from tenfold.reporting.measures import weakest_first
+from tenfold.reporting.study_records import StudyRecords
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the headline."""
+
+    label: str
+    value: str
+    detail: str
+
+
+def tiles(records: StudyRecords) -> list[Tile]:
+    """Give the headline's numbers; a dash where a stage was not run."""
+    evaluate = records.evaluate
+    acquire = records.acquire
+    images = sum(acquire.train_counts) + sum(acquire.test_counts)
+    found = [
+        Tile("Data set", acquire.title, f"{count(images)} images, {len(acquire.classes)} classes")
+    ]
+    if evaluate is None:
+        found += [
+            Tile("Test accuracy", MISSING, "evaluate was not run"),
+            Tile("Macro F1", MISSING, "evaluate was not run"),
+        ]
+    else:
+        low, high = confidence_interval(evaluate.scores.accuracy, evaluate.scores.count)
+        found += [
+            Tile(
+                "Test accuracy",
+                percent(evaluate.scores.accuracy),
+                f"95% interval {percent(low)} to {percent(high)}",
+            ),
+            Tile("Macro F1", score(evaluate.scores.macro_f1), "mean over the classes"),
+        ]
+    found += [_cross_validation_tile(records), _weakest_tile(records), _time_tile(records)]
+    return found
+
+
+def verdict(records: StudyRecords) -> str:
+    """Give the study's result in one sentence."""
+    if records.evaluate is None:
+        return "The model has not been tested yet, so nothing can be said about new images."
+    scores = records.evaluate.scores
+    parts = [
+        f"On images it has never seen, the model names the right class in "
+        f"{_of_hundred(scores.accuracy)} cases out of 100, {_against_guessing(scores)}"
+    ]
+    weakest = weakest_first(records.evaluate)
+    if weakest and weakest[0].f1 < 1 and len(scores.classes) > 2:
+        parts.append(f"it is weakest at {in_sentence(weakest[0].name)}")
+    protocol = _honest_protocol(records)
+    if protocol is not None:
+        difference = scores.accuracy - protocol.means["accuracy"]
+        agrees = abs(difference) <= test_margin(protocol, records.evaluate)
+        parts.append(
+            "and cross-validation agrees"
+            if agrees
+            else f"and cross-validation gives {percent(protocol.means['accuracy'])}, which differs "
+            "by more than chance"
+        )
+    return "; ".join(parts) + "."
+
+
+def total_seconds(records: StudyRecords) -> float:
+    """Give the wall time of all complete stages."""
+    return sum(manifest.seconds for manifest in records.manifests.values())
+
+
+def _of_hundred(accuracy: float) -> str:
+    rounded = round(100 * accuracy)
+    # 99.6% is not "100 of 100", nor 0.4% "0 of 100".
+    if (rounded == 100 and accuracy < 1) or (rounded == 0 and accuracy > 0):
+        return f"{100 * accuracy:.1f}"
+    return str(rounded)
+
+
+def _against_guessing(scores: ClassificationScores) -> str:
+    baseline = guessing_accuracy(scores)
+    low, high = confidence_interval(scores.accuracy, scores.count)
+    always = f"always naming the largest class ({_of_hundred(baseline)})"
+    if low > baseline:
+        return f"against {_of_hundred(baseline)} by always naming the largest class"
+    return f"worse than {always}" if high < baseline else f"not clearly better than {always}"
+
+
+def _honest_protocol(records: StudyRecords) -> ProtocolRecord | None:
+    if records.cross_validate is None:
+        return None
+    return next((p for p in records.cross_validate.protocols if not p.is_leaky), None)
+
+
+def _cross_validation_tile(records: StudyRecords) -> Tile:
+    label = "Cross-validation"
+    if records.cross_validate is None or not records.cross_validate.protocols:
+        return Tile(label, MISSING, "cross-validate was not run")
+    protocol = _honest_protocol(records) or records.cross_validate.protocols[0]
+    mean, spread = protocol.means["accuracy"], protocol.standard_deviations["accuracy"]
+    leak = ", a leak" if protocol.is_leaky else ""
+    return Tile(
+        label,
+        f"{score(mean)} ± {score(spread)}",
+        f"accuracy, {len(protocol.folds)} folds ({protocol.name}{leak})",
+    )
+
+
+def _weakest_tile(records: StudyRecords) -> Tile:
+    if records.evaluate is None:
+        return Tile("Weakest class", MISSING, "evaluate was not run")
+    weakest = weakest_first(records.evaluate)
+    if not weakest or weakest[0].f1 >= 1:
+        return Tile("Weakest class", "none", "every class has F1 1")
+    return Tile("Weakest class", weakest[0].name, f"F1 {score(weakest[0].f1)}")
+
+
+def _time_tile(records: StudyRecords) -> Tile:
+    devices = dict.fromkeys(manifest.device for manifest in records.manifests.values())
+    return Tile(
+        "Time",
+        duration(total_seconds(records)),
+        f"{len(records.manifests)} stages" + (f" on {join(devices)}" if devices else ""),
+    )

@@ -1,0 +1,184 @@
+"""What the test scores say: weakest classes, confused pairs, and how sure the model may be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tenfold.core.records.evaluate import ClassificationScores, ClassScores, EvaluateRecord
+from tenfold.reporting.formats import counted, in_sentence, join, percent, score
+from tenfold.reporting.measures import weakest_first
+
+LEANING_RATIO = 1.25
+"""Predictions over cases of a class (or the inverse) from which on the model leans to (from) it."""
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """How often images of one class are taken for another."""
+
+    true_name: str
+    predicted_name: str
+    images: int
+    share: float
+    """Of all images of the true class."""
+
+
+@dataclass(frozen=True)
+class ClassInsight:
+    """What a reader should know about one weak class."""
+
+    scores: ClassScores
+    sentences: list[str]
+
+
+def confidence_interval(accuracy: float, count: int) -> tuple[float, float]:
+    """Give Wilson's 95% interval of a share (Wilson 1927, doi:10.2307/2276774)."""
+    if count < 1:
+        return 0.0, 1.0
+    z = 1.959964  # the normal distribution's 97.5% point
+    centre = (accuracy + z * z / (2 * count)) / (1 + z * z / count)
+    variance = accuracy * (1 - accuracy) / count + z * z / (4 * count * count)
+    half = z / (1 + z * z / count) * math.sqrt(max(variance, 0.0))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def guessing_accuracy(scores: ClassificationScores) -> float:
+    """Give the accuracy of always naming the largest class."""
+    return max((c.total_cases for c in scores.classes), default=0) / max(scores.count, 1)
+
+
+def accuracy_sentences(scores: ClassificationScores) -> list[str]:
+    """Say what the accuracy means, against guessing and with its margin."""
+    low, high = confidence_interval(scores.accuracy, scores.count)
+    baseline = guessing_accuracy(scores)
+    sentences = [
+        f"The model is right in {percent(scores.accuracy)} of {counted(scores.count, 'test image')}"
+        f" (95% interval {percent(low)} to {percent(high)})."
+    ]
+    always = f"always naming the largest class would give {percent(baseline)}"
+    if low > baseline:
+        sentences.append(f"For comparison: {always}.")
+    elif high < baseline:
+        sentences.append(f"That is worse than no model at all: {always}.")
+    else:
+        sentences.append(f"That is not clearly better than no model at all: {always}.")
+    return sentences
+
+
+def macro_sentences(scores: ClassificationScores) -> list[str]:
+    """Say what macro precision, recall and F1 mean here."""
+    precision, recall = scores.macro_precision, scores.macro_recall
+    sentences = [
+        f"Precision {score(precision)}: when the model names a class, it is right in "
+        f"{percent(precision)} of the cases, averaged over the classes.",
+        f"Recall {score(recall)}: of the images of a class, the model finds {percent(recall)}, "
+        "averaged over the classes.",
+        f"F1 {score(scores.macro_f1)}: the harmonic mean of the two for each class, averaged; it "
+        "is high only where both are.",
+    ]
+    if leaning := leaning_sentence(scores):
+        sentences.append(leaning)
+    return sentences
+
+
+def leaning(scores: ClassificationScores) -> tuple[ClassScores | None, ClassScores | None]:
+    """Give the class named most above its share and the one named most below it, if any."""
+    # Three standard deviations of a count: small classes differ from their share by chance.
+    clear = [
+        c
+        for c in scores.classes
+        if abs(c.total_predictions - c.total_cases) > 3 * math.sqrt(c.total_cases) > 0
+    ]
+    over = max(clear, key=lambda c: c.total_predictions / c.total_cases, default=None)
+    under = min(clear, key=lambda c: c.total_predictions / c.total_cases, default=None)
+    if over and over.total_predictions < LEANING_RATIO * over.total_cases:
+        over = None
+    if under and under.total_predictions * LEANING_RATIO > under.total_cases:
+        under = None
+    return over, under
+
+
+def leaning_sentence(scores: ClassificationScores) -> str:
+    """Say to which class the model leans and which it avoids; empty if to none."""
+    over, under = leaning(scores)
+    parts = []
+    if over:
+        parts.append(f"names {in_sentence(over.name)} too often ({_named(over)})")
+    if under:
+        parts.append(f"names {in_sentence(under.name)} too rarely ({_named(under)})")
+    return f"The model {join(parts)}." if parts else ""
+
+
+def confused_pairs(scores: ClassificationScores, limit: int = 5) -> list[ConfusedPair]:
+    """Give the most frequent confusions, the most frequent first; ties by class order."""
+    pairs = [
+        ConfusedPair(
+            scores.classes[i].name, scores.classes[j].name, images, images / max(sum(row), 1)
+        )
+        for i, row in enumerate(scores.confusion)
+        for j, images in enumerate(row)
+        if i != j and images > 0
+    ]
+    return sorted(pairs, key=lambda pair: -pair.images)[:limit]
+
+
+def weakest_insights(record: EvaluateRecord) -> list[ClassInsight]:
+    """Explain the classes with the lowest F1: two, or one where there are few classes."""
+    ordered = weakest_first(record)
+    if not ordered or ordered[0].f1 >= 1:
+        return []
+    limit = 2 if len(ordered) >= 5 else 1
+    return [ClassInsight(c, _explain(c, record.scores)) for c in ordered[:limit] if c.f1 < 1]
+
+
+def _explain(weak: ClassScores, scores: ClassificationScores) -> list[str]:
+    name = in_sentence(weak.name)
+    place = [c.name for c in scores.classes].index(weak.name)
+    sentences = []
+    missed = weak.total_cases - weak.correct
+    taken_for = [
+        (images, other.name)
+        for j, (images, other) in enumerate(
+            zip(scores.confusion[place], scores.classes, strict=True)
+        )
+        if j != place and images > 0
+    ]
+    if missed == 0:
+        sentences.append(f"All {counted(weak.total_cases, 'image')} of {name} were found.")
+    else:
+        taken_for.sort(key=lambda pair: -pair[0])
+        most = join(f"{in_sentence(other)} ({images})" for images, other in taken_for[:2])
+        verb = "was" if missed == 1 else "were"
+        sentences.append(
+            f"Of {counted(weak.total_cases, 'image')} of {name}, {missed:,} {verb} missed, taken "
+            f"{'mostly ' if len(taken_for) > 2 else ''}for {most}."
+        )
+    wrong = weak.total_predictions - weak.correct
+    if weak.total_predictions == 0:
+        sentences.append(f"The model never named {name}.")
+    elif wrong:
+        sources = [
+            (row[place], other.name)
+            for i, (row, other) in enumerate(zip(scores.confusion, scores.classes, strict=True))
+            if i != place and row[place] > 0
+        ]
+        sources.sort(key=lambda pair: -pair[0])
+        most = join(f"{in_sentence(other)} ({images})" for images, other in sources[:2])
+        sentences.append(
+            f"Of {counted(weak.total_predictions, 'image')} named {name}, {wrong:,} "
+            f"{'shows' if wrong == 1 else 'show'} another class, "
+            f"{'mostly ' if len(sources) > 2 else ''}{most}."
+        )
+    if abs(weak.precision - weak.recall) >= 0.1:
+        sentences.append(
+            "Recall is the weaker side: the model is too cautious with this class."
+            if weak.recall < weak.precision
+            else "Precision is the weaker side: the model names this class too readily."
+        )
+    return sentences
+
+
+def _named(scores: ClassScores) -> str:
+    times = "time" if scores.total_predictions == 1 else "times"
+    return f"{scores.total_predictions:,} {times} for {counted(scores.total_cases, 'image')}"

@@ -1,0 +1,176 @@
+"""The report: one self-contained HTML page, and its figures as files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tenfold.core.files import write_bytes, write_text
+from tenfold.reporting import (
+    conclusions,
+    formats,
+    headline,
+    interpretation_confidence,
+    interpretation_cross_validation,
+    interpretation_data,
+    interpretation_evaluation,
+    interpretation_training,
+    interpretation_tuning,
+    measures,
+    network,
+    provenance,
+    recommendations,
+    reproduction,
+)
+from tenfold.reporting.figures.canvas import png_bytes, svg_text
+from tenfold.reporting.figures.svg import inline_svg, standalone_svg
+from tenfold.reporting.report_figures import ReportFigure, report_figures
+from tenfold.reporting.study_records import STAGES, StudyRecords
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+_SECTIONS = (
+    ("introduction", "Introduction"),
+    ("data-preparation", "Data preparation"),
+    ("exploration", "Exploratory data analysis"),
+    ("modeling", "Modeling"),
+    ("training", "Model training"),
+    ("evaluation", "Model evaluation and prediction"),
+    ("cross-validation", "K-fold cross-validation"),
+    ("conclusions", "Conclusions"),
+    ("reproduction", "Reproduction of the original"),
+    ("provenance", "Provenance"),
+)
+"""Identifier and title, in the original's order; reproduction only where there is an original."""
+
+
+class Numbering:
+    """Counts figures and tables in the order in which the page shows them."""
+
+    def __init__(self) -> None:
+        self._figures = 0
+        self._tables = 0
+
+    def figure(self) -> int:
+        """Give the next figure's number."""
+        self._figures += 1
+        return self._figures
+
+    def table(self) -> int:
+        """Give the next table's number."""
+        self._tables += 1
+        return self._tables
+
+
+def render_page(records: StudyRecords) -> str:
+    """Give the report as one HTML page that refers to nothing outside itself.
+
+    The same records give the same text.
+
+    Raises
+    ------
+    SettingsError
+        If a reference points to a measure that does not exist.
+    """
+    figures = report_figures(records)
+    return _render(records, figures, {name: svg_text(f.draw) for name, f in figures.items()})
+
+
+def write_report(records: StudyRecords, folder: Path) -> Path:
+    """Write ``report.html`` and each figure as ``figures/NAME.svg`` and ``figures/NAME.png``.
+
+    Every file is whole or not there; the page is written last.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    SettingsError
+        If a reference points to a measure that does not exist.
+    StorageError
+        If the disk is full, read-only or not permitted.
+    """
+    figures = report_figures(records)
+    drawn = {name: svg_text(figure.draw) for name, figure in figures.items()}
+    page = _render(records, figures, drawn)
+    for name, figure in figures.items():
+        text = standalone_svg(drawn[name], name=name, description=figure.description)
+        write_text(folder / "figures" / f"{name}.svg", text)
+        write_bytes(folder / "figures" / f"{name}.png", png_bytes(figure.draw))
+    path = folder / "report.html"
+    write_text(path, page)
+    return path
+
+
+def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict[str, str]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
+        autoescape=True,  # class names and paths come from folders that anybody may have named
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "count": formats.count,
+        "duration": formats.duration,
+        "percent": formats.percent,
+        "printable": formats.printable,
+        "breakable": _breakable,
+        "score": formats.score,
+        "shape": formats.shape,
+        "setting_name": formats.setting_name,
+        "setting_value": formats.setting_value,
+        "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
+    }
+    inline = {
+        name: Markup(inline_svg(text, name=name, description=figures[name].description))
+        for name, text in drawn.items()
+    }
+    return environment.get_template("report.html.j2").render(
+        **_context(records), figures=figures, inline=inline
+    )
+
+
+def _breakable(text: str) -> Markup:
+    """Let a line break after ``=`` and ``_``, so that settings fit a narrow column."""
+    return Markup("<wbr>").join(re.split(r"(?<=[=_])", text))
+
+
+def _context(records: StudyRecords) -> dict[str, Any]:
+    """Give the names that templates use: the records, and what is concluded from them."""
+    sections = [
+        section for section in _SECTIONS if section[0] != "reproduction" or records.references
+    ]
+    return {
+        "records": records,
+        "stages": STAGES,
+        "sections": sections,
+        "section_number": {name: place for place, (name, _) in enumerate(sections, 1)},
+        "section_title": dict(sections),
+        "numbering": Numbering(),
+        "command": lambda stage: provenance.command(stage, records),
+        "macro_scores": measures.MACRO_SCORES,
+        "score_titles": measures.SCORE_TITLES,
+        "conclusions": conclusions.conclusions(records),
+        "confidence": interpretation_confidence,
+        "data": interpretation_data,
+        "evaluation": interpretation_evaluation,
+        "folds": interpretation_cross_validation,
+        "formats": formats,
+        "headline": headline,
+        "network": network,
+        "provenance": provenance,
+        "recommendations": recommendations.recommendations(records),
+        "reproduction": reproduction.reproduction_rows(records),
+        "training": interpretation_training,
+        "tuning": interpretation_tuning,
+    }

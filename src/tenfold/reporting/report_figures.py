@@ -1,0 +1,161 @@
+"""Which figures a study's report has, with caption and description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.train import TrainRecord
+from tenfold.reporting.figures.canvas import Draw
+from tenfold.reporting.figures.class_distribution import draw_class_distribution
+from tenfold.reporting.figures.class_scores import draw_class_scores
+from tenfold.reporting.figures.confusion_matrix import draw_confusion_matrix
+from tenfold.reporting.figures.fold_scores import draw_fold_scores
+from tenfold.reporting.figures.image_grids import draw_augmentation, draw_samples
+from tenfold.reporting.figures.reproduction_curve import draw_reproduction_curves
+from tenfold.reporting.figures.search import draw_importances, draw_search_history
+from tenfold.reporting.figures.training_curves import draw_training_curves
+from tenfold.reporting.formats import counted, join, percent, score, setting_name
+from tenfold.reporting.interpretation_data import balance_sentences
+from tenfold.reporting.interpretation_evaluation import confused_pairs
+from tenfold.reporting.interpretation_training import convergence_sentences, validation_sentences
+from tenfold.reporting.reproduction import curve_pairs
+from tenfold.reporting.study_records import StudyRecords
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """One figure of the report.
+
+    Parameters
+    ----------
+    name
+        File name without ending, and prefix of the ids in it.
+    draw
+        Draws it with a palette.
+    caption
+        Shown below it.
+    description
+        What it shows, in words, for those who cannot see it.
+    """
+
+    name: str
+    draw: Draw
+    caption: str
+    description: str
+
+
+def report_figures(records: StudyRecords) -> dict[str, ReportFigure]:
+    """Give the figures that the complete stages allow, by name, in the page's order."""
+    groups = (_of_data, _of_search, _of_training, _of_evaluation, _of_reproduction)
+    return {figure.name: figure for group in groups for figure in group(records)}
+
+
+def _of_data(records: StudyRecords) -> Iterator[ReportFigure]:
+    acquire, explore = records.acquire, records.explore
+    yield ReportFigure(
+        "class-distribution",
+        partial(draw_class_distribution, acquire),
+        "Images of each class in the training and the test split.",
+        "Bar chart of the number of images of each class. " + " ".join(balance_sentences(acquire)),
+    )
+    if records.samples is not None and records.sample_counts is not None and records.samples.size:
+        yield ReportFigure(
+            "samples",
+            partial(draw_samples, records.samples, records.sample_counts, acquire.classes),
+            "Training images of each class, drawn at random with the study's seed.",
+            f"Grid of training images, one row for each of {len(acquire.classes)} classes.",
+        )
+    original, augmented = records.augmented_original, records.augmented_images
+    if explore is not None and original is not None and augmented is not None and augmented.size:
+        yield ReportFigure(
+            "augmentation",
+            partial(draw_augmentation, original, augmented),
+            f"One training image and the same image under the augmentation policy "
+            f"“{explore.augmentation}”, {counted(len(augmented), 'time')}.",
+            f"A training image and {counted(len(augmented), 'variant')} of it. "
+            f"{explore.augmentation_description}",
+        )
+
+
+def _of_search(records: StudyRecords) -> Iterator[ReportFigure]:
+    tune = records.tune
+    if tune is None:
+        return
+    yield ReportFigure(
+        "search-history",
+        partial(draw_search_history, tune),
+        "Validation accuracy of each trial, and the best up to it.",
+        f"Scatter plot of {counted(len(tune.trials), 'trial')}; the best, number "
+        f"{tune.best_number}, reaches {score(tune.best_value, 4)}.",
+    )
+    if tune.importances:
+        shares = join(f"{setting_name(k)} {percent(v, 0)}" for k, v in tune.importances.items())
+        yield ReportFigure(
+            "importances",
+            partial(draw_importances, tune.importances),
+            "How much each setting explains of the differences between trials (fANOVA).",
+            f"Bar chart of the settings' importances: {shares}.",
+        )
+
+
+def _of_training(records: StudyRecords) -> Iterator[ReportFigure]:
+    train: TrainRecord | None = records.train
+    if train is None or not train.history:
+        return
+    words = " ".join((*convergence_sentences(train), *validation_sentences(train)))
+    yield ReportFigure(
+        "training-curves",
+        partial(draw_training_curves, train),
+        "Accuracy and loss after each epoch, on training"
+        f"{' and validation' if train.validation_count else ''} images.",
+        f"Line charts of accuracy and loss. {words}",
+    )
+
+
+def _of_evaluation(records: StudyRecords) -> Iterator[ReportFigure]:
+    evaluate: EvaluateRecord | None = records.evaluate
+    if evaluate is not None:
+        pairs = join(
+            f"{pair.true_name} taken for {pair.predicted_name} ({pair.images})"
+            for pair in confused_pairs(evaluate.scores, 3)
+        )
+        yield ReportFigure(
+            "confusion-matrix",
+            partial(draw_confusion_matrix, evaluate.scores),
+            "Confusion matrix of the test images. The stronger the colour, the larger the share of "
+            "the true class (of the row).",
+            "Confusion matrix. "
+            + (f"Most frequent: {pairs}." if pairs else "There are no errors."),
+        )
+        yield ReportFigure(
+            "class-scores",
+            partial(draw_class_scores, evaluate.scores),
+            "Precision, recall and F1 of each class on the test images.",
+            f"Three marks for each class; macro F1 is {score(evaluate.scores.macro_f1)}. The table "
+            "of class scores has the numbers.",
+        )
+    folds: CrossValidateRecord | None = records.cross_validate
+    if folds is not None and folds.protocols:
+        means = join(f"{p.name} {score(p.means['accuracy'])}" for p in folds.protocols)
+        yield ReportFigure(
+            "fold-scores",
+            partial(draw_fold_scores, folds, evaluate),
+            "Scores of each fold, their mean, and the test result.",
+            f"Dot plot of the folds' scores. Mean accuracy: {means}.",
+        )
+
+
+def _of_reproduction(records: StudyRecords) -> Iterator[ReportFigure]:
+    pairs = curve_pairs(records)
+    if pairs:
+        yield ReportFigure(
+            "reproduction-curves",
+            partial(draw_reproduction_curves, pairs),
+            "The original's curve and this study's, epoch by epoch.",
+            f"Line chart of {join(pair.label for pair in pairs)}: the original ends at "
+            f"{score(pairs[0].original[-1])}, this study at {score(pairs[0].ours[-1])}.",
+        )

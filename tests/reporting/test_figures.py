@@ -1,0 +1,135 @@
+"""Figures: the same bytes for the same data, themed, nothing from outside, nothing cut off."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib import get_data_path
+from PIL import Image, ImageFont
+
+from tenfold.reporting.figures.canvas import CSS_VARIABLES, PLACEHOLDERS, png_bytes, svg_text
+from tenfold.reporting.figures.confusion_matrix import draw_confusion_matrix
+from tenfold.reporting.figures.svg import inline_svg, standalone_svg
+from tenfold.reporting.report_figures import report_figures
+
+STUDIES = ["cifar", "two-class", "many-class", "gray"]
+
+
+@pytest.fixture(scope="module")
+def drawn(builder: SimpleNamespace) -> dict[str, dict[str, str]]:
+    """Give every figure of every study as matplotlib's SVG."""
+    return {
+        study: {
+            name: svg_text(figure.draw)
+            for name, figure in report_figures(builder.STUDIES[study]()).items()
+        }
+        for study in STUDIES
+    }
+
+
+def test_a_whole_study_has_every_figure(drawn: dict[str, dict[str, str]]) -> None:
+    assert list(drawn["cifar"]) == [
+        "class-distribution",
+        "samples",
+        "augmentation",
+        "search-history",
+        "importances",
+        "training-curves",
+        "confusion-matrix",
+        "class-scores",
+        "fold-scores",
+        "reproduction-curves",
+    ]
+    assert list(drawn["two-class"]) == ["class-distribution", "training-curves"]
+
+
+def test_drawing_again_gives_the_same_bytes(builder: SimpleNamespace) -> None:
+    figures = report_figures(builder.two_class_study())
+    for figure in figures.values():
+        assert svg_text(figure.draw) == svg_text(figure.draw)
+        assert png_bytes(figure.draw) == png_bytes(figure.draw)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_svg_is_themed_and_self_contained(drawn: dict[str, dict[str, str]], study: str) -> None:
+    for name, text in drawn[study].items():
+        svg = inline_svg(text, name=name, description="what it shows")
+        root = ElementTree.fromstring(svg)
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == "what it shows"
+        assert not any(placeholder in svg for placeholder in CSS_VARIABLES)
+        assert "DejaVu" not in svg
+        assert "http" not in svg
+        assert "<style" not in svg
+        identifiers = [element.get("id") for element in root.iter() if element.get("id")]
+        assert len(identifiers) == len(set(identifiers))
+        assert all(identifier.startswith(f"{name}-") for identifier in identifiers)
+        used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
+        assert used == set(identifiers)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_text_stays_inside_the_figure(drawn: dict[str, dict[str, str]], study: str) -> None:
+    """Horizontal text starts and ends inside, measured with the wide font of the layout."""
+    font = ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 100)
+    for name, text in drawn[study].items():
+        root = ElementTree.fromstring(inline_svg(text, name=name, description="x"))
+        width, height = (float(part) for part in root.get("viewBox", "").split()[2:])
+        for element in root.iter("text"):
+            if "rotate(-0 " not in element.get("transform", "rotate(-0 "):
+                continue
+            style = element.get("style", "")
+            size = float(re.search(r"font-size: ([\d.]+)px", style).group(1))  # type: ignore[union-attr]
+            length = font.getlength(element.text or "") * size / 100
+            anchor = re.search(r"text-anchor: (\w+)", style)
+            before = {"end": 1.0, "middle": 0.5, "start": 0.0}[
+                anchor.group(1) if anchor else "start"
+            ]
+            left = float(element.get("x", "0")) - before * length
+            assert left > -1, (name, element.text)
+            assert left + length < width + 1, (name, element.text)
+            assert 0 < float(element.get("y", "0")) < height + 0.3 * size, (name, element.text)
+
+
+def test_standalone_files_bring_their_colours(drawn: dict[str, dict[str, str]]) -> None:
+    text = standalone_svg(drawn["two-class"]["training-curves"], name="a", description="b")
+    assert 'xmlns="http://www.w3.org/2000/svg"' in text
+    assert "prefers-color-scheme:dark" in text
+    for variable in set(re.findall(r"var\((--[\w-]+)\)", text)):
+        assert f"{variable}:" in text
+
+
+def test_png_is_drawn_in_real_colours(builder: SimpleNamespace) -> None:
+    figure = report_figures(builder.two_class_study())["class-distribution"]
+    with Image.open(io.BytesIO(png_bytes(figure.draw))) as image:
+        assert image.width == 1440
+        colours = {colour for _, colour in image.convert("RGB").getcolors(maxcolors=1 << 24) or []}
+    assert (0x00, 0x72, 0xB2) in colours
+    assert tuple(bytes.fromhex(PLACEHOLDERS.series[0][1:])) not in colours
+
+
+@pytest.mark.parametrize("class_count", [2, 3, 10, 20, 30, 40, 41, 100])
+def test_confusion_matrix_of_any_size(builder: SimpleNamespace, class_count: int) -> None:
+    confusion = builder.random_confusion(class_count, 1000, 0.7)
+    names = tuple(f"a rather long name of class {place}" for place in range(class_count))
+    scores = builder.scores_of(confusion, names)
+    text = svg_text(lambda palette: draw_confusion_matrix(scores, palette))
+    shown = re.findall(r">([^<>]+)</text>", text)
+    has_counts = str(int(confusion[0, 0])) in shown
+    assert has_counts == (class_count <= 20)
+    if class_count > 40:
+        assert "Predicted class (number, in the order of the class table)" in shown
+    else:
+        assert sum(label.startswith("a rather") for label in shown) == 2 * class_count
+
+
+def test_a_formula_in_a_class_name_is_only_text(builder: SimpleNamespace) -> None:
+    scores = builder.scores_of(np.array([[5, 1], [0, 4]]), ("$\\frac{", "x_1^2 $a$"))
+    text = svg_text(lambda palette: draw_confusion_matrix(scores, palette))
+    assert "$\\frac{" in text

@@ -1,0 +1,73 @@
+"""Numbers, names and lists as the page writes them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.reporting import formats
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0.0 s"),
+        (0.01, "under 0.1 s"),
+        (0.25, "0.2 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (384, "6 min 24 s"),
+        (3600, "1 h 0 min"),
+        (7259, "2 h 1 min"),
+        (float("nan"), "–"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert formats.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0123, "+0.012"), (-0.0123, "−0.012"), (-0.0001, "0.000"), (0, "0.000")]
+)
+def test_signed(value: float, text: str) -> None:
+    assert formats.signed(value) == text
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (list("abc"), "a, b and c")],
+)
+def test_join(parts: list[str], text: str) -> None:
+    assert formats.join(parts) == text
+
+
+def test_counted() -> None:
+    assert formats.counted(1, "image") == "1 image"
+    assert formats.counted(50000, "image") == "50,000 images"
+
+
+def test_in_sentence_quotes_what_is_no_plain_word() -> None:
+    assert formats.in_sentence("deer") == "deer"
+    assert formats.in_sentence("7") == "“7”"
+    assert formats.in_sentence("") == "“(no name)”"
+
+
+@given(st.text())
+def test_printable_has_no_control_characters_and_is_never_empty(text: str) -> None:
+    shown = formats.printable(text)
+    assert shown
+    assert all(letter.isprintable() or letter == " " or ord(letter) > 160 for letter in shown)
+    assert not {"\n", "\x00", "\u202e"} & set(shown)
+
+
+@given(st.text(), st.integers(2, 40))
+def test_shorten_keeps_to_its_width(text: str, width: int) -> None:
+    assert len(formats.shorten(text, width)) <= max(width, len("(no name)"))
+
+
+def test_setting_names_and_values() -> None:
+    assert formats.setting_name("model.filters.0") == "filters_0"
+    assert formats.setting_value(0.001) == "0.001"
+    assert formats.setting_value(True) == "yes"
+    assert formats.setting_value(64.0) == "64"

@@ -1,0 +1,83 @@
+"""The sentences about training follow its history."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from tenfold.reporting.interpretation_training import (
+    convergence_sentences,
+    fit_sentences,
+    fluctuation_sentences,
+    validation_sentences,
+)
+from tenfold.reporting.training_course import course_of
+
+RISING = tuple(0.3 + 0.03 * epoch for epoch in range(10))
+
+
+def test_best_epochs_of_the_original(builder: SimpleNamespace) -> None:
+    record = builder.train_record((0.6,) * 20, builder.ORIGINAL_VALIDATION_ACCURACY)
+    text = " ".join(validation_sentences(record))
+    assert "highest after epoch 15 (0.692) and epoch 14 (0.684)" in text
+    assert "After the last epoch it was 0.668, 0.024 lower." in text
+
+
+def test_fluctuation_of_the_original_is_more_than_chance(builder: SimpleNamespace) -> None:
+    record = builder.train_record((0.6,) * 20, builder.ORIGINAL_VALIDATION_ACCURACY)
+    text = " ".join(fluctuation_sentences(record))
+    assert "0.163, from epoch 18 to epoch 19" in text
+    assert course_of(record).fluctuates
+
+
+def test_small_falls_on_few_images_are_chance(builder: SimpleNamespace) -> None:
+    record = builder.train_record((0.6, 0.6, 0.6), (0.6, 0.55, 0.6), validation_count=100)
+    assert "no sign of instability" in " ".join(fluctuation_sentences(record))
+
+
+def test_overfitting_and_its_loss(builder: SimpleNamespace) -> None:
+    record = builder.train_record(
+        (0.6, 0.8, 0.95, 0.99, 0.99),
+        (0.55, 0.6, 0.6, 0.6, 0.6),
+        validation_losses=(1.3, 1.0, 1.2, 1.5, 2.0),
+    )
+    text = " ".join(fit_sentences(record))
+    assert "It over-fits." in text
+    assert "100% above its lowest value" in text
+
+
+def test_underfitting(builder: SimpleNamespace) -> None:
+    text = " ".join(fit_sentences(builder.train_record((0.5, 0.6, 0.6), (0.6, 0.62, 0.62))))
+    assert "it under-fits" in text
+    assert "measured with dropout on" in text
+
+
+def test_still_improving(builder: SimpleNamespace) -> None:
+    record = builder.train_record(RISING, RISING)
+    assert course_of(record).is_still_improving
+    assert "still improving" in " ".join(validation_sentences(record))
+    flat = builder.train_record(RISING, (0.6,) * 10)
+    assert not course_of(flat).is_still_improving
+
+
+def test_convergence(builder: SimpleNamespace) -> None:
+    level = builder.train_record((0.3, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6), (0.5,) * 8)
+    assert "training converged" in " ".join(convergence_sentences(level))
+    falling = builder.train_record(RISING, RISING)
+    assert "up in 9 of 9 steps" in " ".join(convergence_sentences(falling))
+    assert "had not fully converged" in " ".join(convergence_sentences(falling))
+    stuck = builder.train_record((0.1, 0.1, 0.1), (0.1, 0.1, 0.1))
+    assert "did not learn" in " ".join(convergence_sentences(stuck))
+
+
+def test_one_epoch_without_validation(builder: SimpleNamespace) -> None:
+    record = builder.train_record((0.6,), None)
+    assert "no course to judge" in " ".join(convergence_sentences(record))
+    assert "No images were held out" in " ".join(validation_sentences(record))
+    assert fluctuation_sentences(record) == []
+    assert fit_sentences(record) == []
+
+
+def test_one_epoch_with_validation(builder: SimpleNamespace) -> None:
+    record = builder.train_record((0.6,), (0.5,))
+    assert validation_sentences(record) == ["The validation accuracy after this epoch was 0.500."]
+    assert fluctuation_sentences(record) == []

@@ -1,0 +1,213 @@
+"""The page: well-formed, self-contained, accessible, safe, the same for the same records."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tenfold.core.errors import StorageError
+from tenfold.core.records.reference import Reference
+from tenfold.reporting.page import render_page, write_report
+
+STUDIES = ["cifar", "two-class", "many-class", "gray"]
+VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
+
+
+class Outline(HTMLParser):
+    """Reads a page, checks that tags are balanced, and keeps what the tests ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attributes}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attributes}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text.append(data)
+
+    def all(self, *tags: str) -> list[dict[str, str]]:
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+
+@pytest.fixture(scope="module")
+def pages(builder: SimpleNamespace) -> dict[str, str]:
+    """Give the page of every study."""
+    return {study: render_page(builder.STUDIES[study]()) for study in STUDIES}
+
+
+def _read(page: str) -> Outline:
+    outline = Outline()
+    outline.feed(page)
+    outline.close()
+    assert outline.open == []
+    return outline
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_refers_to_nothing_outside(pages: dict[str, str], study: str) -> None:
+    outline = _read(pages[study])
+    for _, attributes in outline.elements:
+        for key in ("src", "href", "xlink:href", "action", "srcset", "data"):
+            value = attributes.get(key, "#")
+            assert value.startswith(("#", "data:image/png;base64,")), value
+    assert not outline.all("script", "link", "iframe", "object", "base")
+    assert "@import" not in pages[study]
+    assert not re.search(r"url\((?!#)", pages[study])
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_is_accessible(pages: dict[str, str], study: str) -> None:
+    outline = _read(pages[study])
+    assert outline.all("html") == [{"lang": "en"}]
+    assert len(outline.all("h1")) == 1
+    for attributes in outline.all("svg"):
+        assert attributes["role"] == "img"
+        assert attributes["aria-label"]
+    assert all("alt" in attributes for attributes in outline.all("img"))
+    assert all(attributes.get("scope") in {"row", "col"} for attributes in outline.all("th"))
+    levels = [int(tag[1]) for tag, _ in outline.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    identifiers = [attributes["id"] for _, attributes in outline.elements if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    targets = {attributes["href"][1:] for attributes in outline.all("a")}
+    assert targets <= set(identifiers)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_captions_are_numbered_without_gaps(pages: dict[str, str], study: str) -> None:
+    text = " ".join(_read(pages[study]).text)
+    for kind in ("Figure", "Table"):
+        numbers = [int(number) for number in re.findall(rf"\b{kind} (\d+)\.\s", text)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert numbers
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_has_no_holes_in_its_sentences(pages: dict[str, str], study: str) -> None:
+    text = " ".join(_read(pages[study]).text)
+    for hole in (r"\bnan\b", r"\binf\b", r"\bNone\b", r"\bUndefined\b", r"\{\}", r"\.\.(?!\.)"):
+        assert not re.search(hole, text), hole
+    assert not re.search(r"\b1 (images|epochs|trials|classes|folds|layers|threads)\b", text)
+
+
+def test_the_same_records_give_the_same_bytes(
+    builder: SimpleNamespace, pages: dict[str, str]
+) -> None:
+    assert render_page(builder.two_class_study()) == pages["two-class"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["cifar", "many-class", "gray"])
+def test_large_studies_too(builder: SimpleNamespace, pages: dict[str, str], study: str) -> None:
+    assert render_page(builder.STUDIES[study]()) == pages[study]
+
+
+def test_hostile_names_are_text(pages: dict[str, str], builder: SimpleNamespace) -> None:
+    page = pages["many-class"]
+    outline = _read(page)
+    assert "<script>alert" not in page
+    assert "<h1>Owned" not in page
+    assert "<img" not in page
+    assert "\x00" not in page
+    assert "\u202e" not in page
+    assert not any("onmouseover" in attributes for _, attributes in outline.elements)
+    assert not any("onerror" in attributes for _, attributes in outline.elements)
+    text = "".join(outline.text)
+    assert "<script>alert('class')</script>" in text
+    assert "{{7*7}}" in text
+    assert "猫と犬の写真" in text
+
+
+def test_sections_in_the_originals_order(pages: dict[str, str]) -> None:
+    found = re.findall(r'<section id="([\w-]+)">', pages["cifar"])
+    assert found == [
+        "introduction",
+        "data-preparation",
+        "exploration",
+        "modeling",
+        "training",
+        "evaluation",
+        "cross-validation",
+        "conclusions",
+        "reproduction",
+        "provenance",
+    ]
+
+
+def test_reproduction_only_where_there_is_an_original(pages: dict[str, str]) -> None:
+    assert 'id="reproduction"' not in pages["gray"]
+    assert "Reproduction" not in pages["two-class"]
+
+
+def test_absent_stages_name_their_command(pages: dict[str, str]) -> None:
+    text = " ".join("".join(_read(pages["two-class"]).text).split())
+    for stage in ("explore", "tune", "evaluate", "cross-validate"):
+        assert f"The stage {stage} was not run" in text
+        assert f"tenfold {stage} --out 'runs/my pets'" in text
+    assert "The model has not been tested yet" in text
+
+
+def test_the_leak_is_named_and_both_protocols_shown(pages: dict[str, str]) -> None:
+    text = " ".join("".join(_read(pages["cifar"]).text).split())
+    assert "This protocol is a leak" in text
+    assert "warm-start (a leak)" in text
+    assert "0.666 ± 0.008" in text
+    assert "0.721 ± 0.008" in text
+
+
+def test_headline(pages: dict[str, str]) -> None:
+    text = " ".join("".join(_read(pages["cifar"]).text).split())
+    assert "the right class in 72 cases out of 100, against 10 by always naming" in text
+    assert "it is weakest at cat" in text
+    assert "Every image could be read" in text
+
+
+def test_left_out_images_are_listed(pages: dict[str, str]) -> None:
+    text = "".join(_read(pages["many-class"]).text)
+    assert "30 images could not be read and were left out" in text
+    assert "<i>29</i>/broken.png" in text
+
+
+def test_write_report_writes_page_and_figures(builder: SimpleNamespace, tmp_path: Path) -> None:
+    path = write_report(builder.two_class_study(), tmp_path / "report")
+    assert path == tmp_path / "report" / "report.html"
+    assert path.read_text(encoding="utf-8") == render_page(builder.two_class_study())
+    names = sorted(file.name for file in (tmp_path / "report" / "figures").iterdir())
+    assert names == [
+        "class-distribution.png",
+        "class-distribution.svg",
+        "training-curves.png",
+        "training-curves.svg",
+    ]
+
+
+def test_a_file_in_the_way_gets_a_clear_error(builder: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "report").write_text("not a folder")
+    with pytest.raises(StorageError, match="Choose another folder with --out"):
+        write_report(builder.two_class_study(), tmp_path / "report")
+
+
+def test_an_unknown_measure_stops_the_report(builder: SimpleNamespace) -> None:
+    reference = Reference(label="x", measure="tune.best", value=1.0)
+    study = dataclasses.replace(builder.two_class_study(), references=(reference,))
+    with pytest.raises(ValueError, match=r"no measure named 'tune\.best'"):
+        render_page(study)
