@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.tune import Condition, SearchDimension
@@ -63,6 +63,7 @@ class _Cnn(nn.Module):
     ) -> None:
         super().__init__()
         height, width, channels = image_shape
+        self.used_size = tuple(_used_size(size, settings) for size in (height, width))
         self.blocks = nn.ModuleList()
         for layer in range(settings.conv_layers):
             height, width = (_size_after_block(size, settings) for size in (height, width))
@@ -74,50 +75,77 @@ class _Cnn(nn.Module):
                     "(model.conv_layers), model.padding=same, or larger images "
                     "(data.image_size_px)."
                 )
-            self.blocks.append(_Block(channels, settings.filters[layer], settings))
+            self.blocks.append(_block(channels, settings.filters[layer], settings))
             channels = settings.filters[layer]
+        self.flatten = nn.Flatten()
         self.hidden = nn.Linear(channels * height * width, settings.units)
+        self.activation = nn.ReLU()
         self.dropout = Dropout(settings.dense_dropout)
         self.output = nn.Linear(settings.units, class_count)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = images  # (B, C, H, W)
+        used_height, used_width = self.used_size
+        features = images[:, :, :used_height, :used_width]  # (B, C, H, W)
         for block in self.blocks:
             features = block(features)  # (B, filters, H', W')
-        hidden = functional.relu(self.hidden(features.flatten(1)))  # (B, units)
+        hidden = self.activation(self.hidden(self.flatten(features)))  # (B, units)
         logits: Tensor = self.output(self.dropout(hidden))  # (B, classes)
         return logits
 
 
-class _Block(nn.Module):
-    """Convolution, batch norm, ReLU, max pooling, dropout.
+class ChannelBias(nn.Module):
+    """Add one learned value to each channel."""
 
-    Pooling comes before ReLU: the largest of some values, then rectified, equals the largest of
-    the rectified values, and the rectification then touches a quarter of the data.
-    """
-
-    def __init__(self, channels: int, filters: int, settings: CnnSettings) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(
-            channels,
-            filters,
-            settings.kernel_size,
-            padding=settings.padding,
-            bias=not settings.has_batch_norm,
-        )
-        self.norm = nn.BatchNorm2d(filters) if settings.has_batch_norm else nn.Identity()
-        self.dropout = Dropout(settings.conv_dropout)
+        self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        features = functional.max_pool2d(self.norm(self.convolution(features)), 2)
-        result: Tensor = self.dropout(functional.relu(features))
-        return result
+        """Give the features with the bias added, shape (B, C, H, W)."""
+        return features + self.bias.view(1, -1, 1, 1)
+
+
+def _block(channels: int, filters: int, settings: CnnSettings) -> nn.Sequential:
+    """Make convolution, max pooling, bias (or batch norm before pooling), ReLU, dropout.
+
+    Adding a bias and rectifying keep the order of numbers, so both give the same after pooling as
+    before it, and there they touch a quarter of the data.
+    """
+    parts: dict[str, nn.Module] = {
+        "convolution": nn.Conv2d(
+            channels, filters, settings.kernel_size, padding=settings.padding, bias=False
+        )
+    }
+    if settings.has_batch_norm:
+        parts["norm"] = nn.BatchNorm2d(filters)
+    parts["pooling"] = nn.MaxPool2d(2)
+    if not settings.has_batch_norm:
+        parts["bias"] = ChannelBias(filters)
+    parts["activation"] = nn.ReLU()
+    parts["dropout"] = Dropout(settings.conv_dropout)
+    return nn.Sequential(OrderedDict(parts))
 
 
 def _size_after_block(size: int, settings: CnnSettings) -> int:
     if settings.padding == "valid":
         size -= settings.kernel_size - 1
     return size // 2
+
+
+def _used_size(size: int, settings: CnnSettings) -> int:
+    """Give how many rows (or columns) of an image of `size` reach the dense layers.
+
+    Pooling drops the last row of an odd map, so with ``valid`` padding the last rows of the image
+    may touch nothing: of 32 rows, two layers use 30. Cutting them off first saves an eighth of the
+    arithmetic and changes no output. Batch norm would see fewer pixels, so it keeps them all.
+    """
+    if settings.padding == "same" or settings.has_batch_norm:
+        return size
+    for _ in range(settings.conv_layers):
+        size = _size_after_block(size, settings)
+    for _ in range(settings.conv_layers):
+        size = 2 * size + settings.kernel_size - 1
+    return size
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ class Dropout(nn.Module):
         if not self.training or self.rate == 0:
             return inputs
         keep = _keep_mask(inputs, self.rate, self.generator)
-        return inputs * keep.to(inputs.dtype).mul_(1 / (1 - self.rate))
+        return inputs * keep.mul_(1 / (1 - self.rate))
 
     def extra_repr(self) -> str:
         """Give the rate, for the layer's printed form."""
@@ -41,7 +41,7 @@ class Dropout(nn.Module):
 
 
 def _keep_mask(like: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Draw a boolean mask of the shape and memory layout of `like`, True with 1 - rate."""
+    """Draw a mask of the shape, type and memory layout of `like`: 1 with 1 - rate, else 0."""
     is_whole_256th = (rate * 256).is_integer()
     dtype = torch.uint8 if is_whole_256th else torch.int16
     per_word = 64 // _BITS[dtype]
@@ -53,7 +53,8 @@ def _keep_mask(like: Tensor, rate: float, generator: torch.Generator | None) -> 
     words.random_(-(2**63), None, generator=generator)
     lowest = 0 if dtype is torch.uint8 else -(2**15)
     threshold = lowest + round(rate * 2 ** _BITS[dtype])
-    keep: Tensor = words.view(dtype)[: like.numel()] >= threshold
+    keep = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
+    torch.ge(words.view(dtype)[: like.numel()], threshold, out=keep)
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         batch, channels, height, width = like.shape
         return keep.view(batch, height, width, channels).permute(0, 3, 1, 2)
