@@ -28,6 +28,7 @@ class Side:
     """One of the two processes."""
 
     def __init__(self, python: Path | str, script: str, folder: Path, epochs: int) -> None:
+        self._script = script
         self._process = subprocess.Popen(
             [str(python), str(HERE / script), str(folder), str(epochs)],
             stdin=subprocess.PIPE,
@@ -56,7 +57,7 @@ class Side:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         if not line:
-            sys.exit(f"{self._process.args} ended without an answer.")
+            sys.exit(f"{self._script} ended without an answer.")
         return line
 
 

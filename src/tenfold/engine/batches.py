@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -69,14 +70,12 @@ class TrainingBatches:
         labels
             int64, shape (B,).
         """
-        pixels = as_pixels(self.split.images, self.device)
-        labels = torch.from_numpy(self.split.labels).to(self.device)
         order = epoch_order(len(self.split), seed=self.seed, epoch=epoch)
         draws = self.policy.uniforms_per_sample
         for step in range(first_step, self.steps_per_epoch):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             index = torch.from_numpy(chosen).to(self.device)
-            batch = _rows(pixels, index)
+            batch = _rows(self._pixels, index)
             if draws:
                 uniforms = _below_one(sample_uniforms(self.seed, epoch, chosen, draws))
                 batch = self.policy(
@@ -84,7 +83,15 @@ class TrainingBatches:
                     torch.from_numpy(uniforms).to(self.device),
                     mirror_keeps_class=self.mirror_keeps_class,
                 )
-            yield batch, labels[index]
+            yield batch, self._labels[index]
+
+    @cached_property
+    def _pixels(self) -> Tensor:
+        return as_pixels(self.split.images, self.device)
+
+    @cached_property
+    def _labels(self) -> Tensor:
+        return torch.from_numpy(self.split.labels).to(self.device)
 
 
 def _below_one(uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
