@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tenfold.recipe import StudySettings
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +21,56 @@ def cifar10_path() -> Path:
     if not place:
         pytest.skip("needs CIFAR-10: set TENFOLD_CIFAR10 to the folder of its binary version")
     return Path(place)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Give a folder of 3 classes × 12 gray images of 8×8 pixels, no two the same."""
+    from PIL import Image
+
+    generator = np.random.default_rng(5)
+    folder = tmp_path / "images"
+    for brightness, name in enumerate(("dark", "gray", "light")):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = generator.integers(80 * brightness, 80 * brightness + 90, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def tiny_settings(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., StudySettings]:
+    """Give a function that makes a study of `image_folder` so small that it ends in a second.
+
+    It takes changes by dotted name. Everything is computed on one core: such small networks gain
+    nothing from more, and lose much where others use them.
+    """
+    from tenfold.recipe import load_recipe
+
+    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+    tiny: dict[str, Any] = {
+        "data.source": "folder",
+        "data.location": str(image_folder.resolve()),
+        "explore.samples_per_class": 2,
+        "explore.augmented_samples": 2,
+        "model.conv_layers": 1,
+        "model.filters": [2],
+        "model.units": 4,
+        "training.epochs": 2,
+        "training.batch_size": 8,
+        "training.precision": "float32",
+        "tune.trials": 2,
+        "tune.epochs": 1,
+        "tune.batch_size": 8,
+        "tune.space": [{"name": "model.units", "low": 2, "high": 64, "step": 2}],
+        "cross_validate.folds": 2,
+        "cross_validate.warm_start.epochs": 1,
+        "cross_validate.warm_start.batch_size": 8,
+    }
+
+    def make(changes: Mapping[str, Any] | None = None) -> StudySettings:
+        return load_recipe("fast").with_changes(tiny | dict(changes or {}))
+
+    return make

@@ -244,6 +244,8 @@ def _encode(y: npt.ArrayLike | None, count: int) -> tuple[npt.NDArray[np.int64],
     if y is None:
         raise DataError("ImageClassifier requires y to be passed, but the target y is None.")
     column = column_or_1d(y, warn=True)
+    if column.dtype.kind == "f" and not np.isfinite(column).all():
+        raise DataError("Input y contains NaN or infinity. Every image needs a label.")
     check_classification_targets(column)
     if len(column) != count:
         raise DataError(f"Expected one label an image: {count} images, {len(column)} labels.")

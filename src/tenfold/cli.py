@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -202,8 +203,9 @@ def main() -> None:
         sys.exit(_EXIT_INTERRUPTED)
     except TenfoldError as error:
         if "--debug" in sys.argv:
-            raise
-        typer.echo(f"Error: {error}", err=True)
+            traceback.print_exc()
+        else:
+            typer.echo(f"Error: {error}", err=True)
         if isinstance(error, StorageError):
             typer.echo(f"To go on afterwards, run again: {_asked()}", err=True)
         sys.exit(_EXIT_ERROR)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tenfold.core.errors import RunFolderError
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.engine.checkpoint import read_tensors
@@ -43,7 +44,7 @@ class TrainedModel:
         Raises
         ------
         RunFolderError
-            If a file is missing or damaged.
+            If a file is missing or damaged, or the weights are not those of the recorded network.
         """
         record = TrainRecord.read(train_folder / "record.json")
         plan = NetworkPlan.parse(
@@ -54,6 +55,13 @@ class TrainedModel:
         )
         file = BEST_WEIGHTS if record.chosen_weights == "best" else LAST_WEIGHTS
         weights, _ = read_tensors(train_folder / file, torch.device("cpu"))
+        try:
+            plan.restore(weights)
+        except RuntimeError as error:
+            raise RunFolderError(
+                f"{train_folder / file} does not hold the weights of the network in record.json "
+                f"({error}). One of them was changed by hand; use another --out."
+            ) from error
         return cls(plan, weights, record.chosen_weights)
 
     def network(self) -> ImageNetwork:

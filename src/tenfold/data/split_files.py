@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +16,20 @@ from tenfold.core.files import atomic_path
 from tenfold.data.dataset import ImageSplit
 
 SplitName = Literal["train", "test"]
+
+# What NumPy's readers and the ZIP reader under them raise for damaged files.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def write_split(folder: Path, name: SplitName, split: ImageSplit) -> None:
@@ -31,11 +48,16 @@ def read_split(folder: Path, name: SplitName) -> ImageSplit:
     """
     images = _read_array(folder / f"{name}_images.npy")
     labels = _read_array(folder / f"{name}_labels.npy")
-    if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or labels.dtype.kind not in "iu"
+        or labels.shape != images.shape[:1]
+    ):
         raise RunFolderError(
             f"{folder} does not hold images and labels that fit each other (images "
-            f"{images.dtype} {images.shape}, labels {labels.shape}). It was changed by hand; "
-            "use another --out."
+            f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was changed by "
+            "hand; use another --out."
         )
     return ImageSplit(images, labels.astype(np.int64, copy=False))
 
@@ -61,16 +83,16 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         If the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except _DAMAGE as error:
         raise _unreadable(path, error) from None
 
 
 def _read_array(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise _unreadable(path, error) from None
     return array
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -67,6 +66,7 @@ class Checkpoint:
                 if value is not None:  # SGD without momentum keeps a None
                     tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
         metadata = {
+            "optimizer": type(optimizer).__name__,
             "epoch": state.epoch,
             "step": state.step,
             "loss_sum": state.loss_sum,
@@ -85,20 +85,22 @@ class Checkpoint:
         Raises
         ------
         RunFolderError
-            If the file is damaged or of another network.
+            If the file is damaged, or of another network or optimiser.
         """
         if not self.path.is_file():
             return None
         try:
             tensors, texts = read_tensors(self.path, device)
             metadata = json.loads(texts[_METADATA_KEY])
+            if (stored := metadata.pop("optimizer")) != type(optimizer).__name__:
+                raise ValueError(f"its optimiser is {stored}")
             network.load_state_dict(_with_prefix(tensors, "network."))
             _restore_optimizer(optimizer, _with_prefix(tensors, "optimizer."))
             history = [EpochRecord.model_validate(epoch) for epoch in metadata.pop("history")]
             return TrainingState(
                 **metadata, history=history, best_weights=_with_prefix(tensors, "best.")
             )
-        except (KeyError, ValueError, TypeError, RuntimeError, ValidationError) as error:
+        except (LookupError, AttributeError, ValueError, TypeError, RuntimeError) as error:
             raise RunFolderError(
                 f"The checkpoint {self.path} does not fit this training ({error}). It was changed "
                 "by hand or damaged: remove it to begin this training again."
@@ -139,9 +141,19 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
+        parameter = parameters[int(index)]
+        values = state.setdefault(int(index), {})
+        if tensor.shape == parameter.shape:
+            # In the parameter's memory layout: a fused optimiser walks through the memory of both
+            # side by side, and pairs wrong elements, without an error, where the layouts differ.
+            values[name] = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+        elif tensor.dim() == 0:  # the counter of steps
+            values[name] = tensor
+        else:
+            raise ValueError(f"{key} has shape {tuple(tensor.shape)}")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -48,5 +48,5 @@ def probabilities_from_logits(logits: npt.NDArray[np.float32]) -> npt.NDArray[np
     """Give the softmax over the last axis, computed in float64 and rounded once."""
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     exponentials = np.exp(shifted)
-    probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    probabilities: npt.NDArray[np.float64] = exponentials / exponentials.sum(-1, keepdims=True)
     return probabilities.astype(np.float32)

@@ -95,7 +95,13 @@ class TuneStage:
             validation=take(split, validation),
         )
         with _quiet_optuna():
-            search.run().write(context.folder / RECORD)
+            record = search.run()
+        record.write(context.folder / RECORD)
+        best = ", ".join(f"{name}={value}" for name, value in record.best_parameters.items())
+        context.progress.say(
+            f"Best of {len(record.trials)} trials: validation accuracy {record.best_value:.4f} "
+            f"with {best}"
+        )
 
 
 def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
@@ -105,6 +111,8 @@ def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
     ------
     UnknownNameError
         If a name is no range of the model or of the training.
+    SettingsError
+        If a range is none.
     """
     own = {
         dimension.name: dimension
@@ -119,7 +127,29 @@ def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
         if not matches:
             raise UnknownNameError("search range", entry, own)
         chosen |= {name: own[name] for name in matches}
+    for dimension in chosen.values():
+        _check(dimension)
     return tuple(chosen.values())
+
+
+def _check(dimension: SearchDimension) -> None:
+    """Refuse a range that is none before anything is trained."""
+    low, high, step = dimension.low, dimension.high, dimension.step
+    if dimension.choices is not None:
+        is_range = len(dimension.choices) > 0
+    else:
+        is_range = (
+            low is not None
+            and high is not None
+            and (0 < low <= high if dimension.is_log else low <= high)
+            and (step is None or step > 0)
+        )
+    if not is_range:
+        raise SettingsError(
+            f"The search range {dimension.name!r} needs choices, or low and high with low <= high "
+            f"(and 0 < low where is_log); a step must be above 0. Got choices={dimension.choices}, "
+            f"low={low}, high={high}, step={step}, is_log={dimension.is_log}."
+        )
 
 
 @dataclass
@@ -244,7 +274,7 @@ class _Search:
             best_number=best.number,
             best_value=float(best.value or 0.0),
             best_parameters=best.params,
-            importances=_importances(study, len(complete), self.settings.seed),
+            importances=_importances(study, complete, self.settings.seed),
             seconds=sum(trial.seconds for trial in trials),
         )
 
@@ -332,11 +362,8 @@ def _suggest_one(trial: Trial, dimension: SearchDimension) -> ParameterValue:
         assert chosen is not None  # None is no choice: `SearchDimension` has none
         return chosen
     low, high, step = dimension.low, dimension.high, dimension.step
-    if low is None or high is None or low > high:
-        raise SettingsError(
-            f"The search range {dimension.name!r} needs choices, or low and high with low <= high; "
-            f"got low={low}, high={high}."
-        )
+    assert low is not None  # `search_space` checked both
+    assert high is not None
     if step is not None and all(float(number).is_integer() for number in (low, high, step)):
         return trial.suggest_int(dimension.name, int(low), int(high), step=int(step))
     return trial.suggest_float(
@@ -350,20 +377,28 @@ def _value_at(values: Any, name: str) -> Any:
     return values
 
 
-def _importances(study: optuna.Study, complete: int, seed: int) -> dict[str, float] | None:
+def _importances(
+    study: optuna.Study, complete: list[FrozenTrial], seed: int
+) -> dict[str, float] | None:
     """Give each setting's share of the objective's variance (fANOVA, Hutter et al. 2014).
 
     Settings that only some trials have are left out: fANOVA needs one space for all.
     """
-    if complete < _FEWEST_TRIALS_FOR_IMPORTANCES:
+    if len(complete) < _FEWEST_TRIALS_FOR_IMPORTANCES:
         return None
+    if len({trial.value for trial in complete}) == 1 or _is_same_everywhere(complete):
+        return None  # nothing to explain, or nothing to explain it by
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed % 2**32)
     try:
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    except (ValueError, RuntimeError):  # all values or all objectives equal: nothing to explain
+    except (ValueError, RuntimeError):  # no setting that all trials have
         return None
     finite = {name: float(share) for name, share in found.items() if np.isfinite(share)}
     return finite or None
+
+
+def _is_same_everywhere(trials: list[FrozenTrial]) -> bool:
+    return all(trial.params == trials[0].params for trial in trials)
 
 
 def _best_so_far(study: optuna.Study) -> str:

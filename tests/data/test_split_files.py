@@ -1,0 +1,182 @@
+"""A split on disk: what is written comes back, and what is not ours is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.core.errors import RunFolderError
+from tenfold.data.dataset import ImageSplit
+from tenfold.data.split_files import (
+    read_arrays,
+    read_split,
+    write_array,
+    write_arrays,
+    write_split,
+)
+
+
+@pytest.fixture
+def split() -> ImageSplit:
+    rng = np.random.default_rng(0)
+    return ImageSplit(rng.integers(0, 256, (5, 4, 3, 3), dtype=np.uint8), np.arange(5) % 2)
+
+
+def test_a_split_comes_back(split: ImageSplit, tmp_path: Path) -> None:
+    write_split(tmp_path, "train", split)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "train_images.npy",
+        "train_labels.npy",
+    ]
+    again = read_split(tmp_path, "train")
+    assert again.sha256() == split.sha256()
+    assert again.images.flags.writeable, "torch warns of arrays that it cannot write to"
+
+
+def test_the_splits_do_not_meet(split: ImageSplit, tmp_path: Path) -> None:
+    write_split(tmp_path, "train", split)
+    with pytest.raises(RunFolderError, match=r"test_images\.npy cannot be read"):
+        read_split(tmp_path, "test")
+
+
+def test_a_view_is_written_as_it_looks(split: ImageSplit, tmp_path: Path) -> None:
+    view = ImageSplit(split.images[::2, :, ::-1], split.labels[::2])
+    write_split(tmp_path, "test", view)
+    np.testing.assert_array_equal(read_split(tmp_path, "test").images, view.images)
+
+
+def test_an_empty_split_comes_back(tmp_path: Path) -> None:
+    empty = ImageSplit(np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, np.int64))
+    write_split(tmp_path, "test", empty)
+    assert read_split(tmp_path, "test").images.shape == (0, 4, 4, 1)
+
+
+def test_labels_of_another_whole_type_are_taken(split: ImageSplit, tmp_path: Path) -> None:
+    write_split(tmp_path, "train", split)
+    write_array(tmp_path / "train_labels.npy", split.labels.astype(np.uint8))
+    again = read_split(tmp_path, "train")
+    assert again.labels.dtype == np.int64
+    np.testing.assert_array_equal(again.labels, split.labels)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((5, 4, 3, 3), np.float32),
+        np.zeros((5, 4, 3), np.uint8),
+        np.zeros((4, 4, 3, 3), np.uint8),
+    ],
+    ids=["float", "three dimensions", "another count"],
+)
+def test_arrays_that_do_not_fit_are_refused(
+    images: np.ndarray, split: ImageSplit, tmp_path: Path
+) -> None:
+    write_split(tmp_path, "train", split)
+    write_array(tmp_path / "train_images.npy", images)
+    with pytest.raises(RunFolderError, match="images and labels that fit each other") as caught:
+        read_split(tmp_path, "train")
+    assert f"images {images.dtype} {images.shape}, labels (5,)" in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", [np.full(5, 0.5), np.array(["a"] * 5)], ids=["float", "text"])
+def test_labels_that_are_no_whole_numbers_are_refused(
+    labels: np.ndarray, split: ImageSplit, tmp_path: Path
+) -> None:
+    write_split(tmp_path, "train", split)
+    write_array(tmp_path / "train_labels.npy", labels)
+    with pytest.raises(RunFolderError, match="fit each other"):
+        read_split(tmp_path, "train")
+
+
+def test_objects_are_neither_written_nor_read(split: ImageSplit, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        write_array(tmp_path / "objects.npy", np.array([{}, None]))
+    write_split(tmp_path, "train", split)
+    np.save(tmp_path / "train_labels.npy", np.array([{}] * 5), allow_pickle=True)
+    with pytest.raises(RunFolderError, match=r"train_labels\.npy cannot be read"):
+        read_split(tmp_path, "train")
+
+
+def test_named_arrays_come_back(tmp_path: Path) -> None:
+    arrays = {"logits": np.linspace(0, 1, 6).reshape(2, 3), "labels": np.array([1, 0])}
+    write_arrays(tmp_path / "arrays.npz", **arrays)
+    again = read_arrays(tmp_path / "arrays.npz")
+    assert again.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+        assert again[name].dtype == array.dtype
+
+
+def test_missing_arrays_say_so(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"none\.npz cannot be read .* run the same command"):
+        read_arrays(tmp_path / "none.npz")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a whole training split and a whole file of named arrays."""
+    folder = tmp_path_factory.mktemp("files")
+    rng = np.random.default_rng(0)
+    labels = np.arange(6)
+    write_split(
+        folder, "train", ImageSplit(rng.integers(0, 256, (6, 3, 3, 1), dtype=np.uint8), labels)
+    )
+    write_arrays(folder / "arrays.npz", labels=labels, scores=rng.random((6, 2)))
+    return folder
+
+
+@contextmanager
+def replaced(path: Path, content: bytes) -> Iterator[None]:
+    """Put other content into a file for a while."""
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["train_images.npy", "train_labels.npy"])
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_cut_array_is_refused(name: str, share: float, files: Path) -> None:
+    content = (files / name).read_bytes()
+    with (
+        replaced(files / name, content[: int(share * len(content))]),
+        pytest.raises(RunFolderError, match=f"{name} cannot be read"),
+    ):
+        read_split(files, "train")
+
+
+def test_a_damaged_header_is_refused(files: Path) -> None:
+    content = (files / "train_labels.npy").read_bytes()
+    with (
+        replaced(files / "train_labels.npy", content.replace(b"False", b"(alse")),
+        pytest.raises(RunFolderError, match=r"train_labels\.npy cannot be read"),
+    ):
+        read_split(files, "train")
+
+
+def test_damaged_named_arrays_are_refused(files: Path) -> None:
+    content = bytearray((files / "arrays.npz").read_bytes())
+    content[60] ^= 0xFF  # within the first array's packed bytes
+    with (
+        replaced(files / "arrays.npz", bytes(content)),
+        pytest.raises(RunFolderError, match=r"arrays\.npz cannot be read"),
+    ):
+        read_arrays(files / "arrays.npz")
+
+
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_cut_named_arrays_are_refused(share: float, files: Path) -> None:
+    content = (files / "arrays.npz").read_bytes()
+    with (
+        replaced(files / "arrays.npz", content[: int(share * len(content))]),
+        pytest.raises(RunFolderError, match=r"arrays\.npz cannot be read"),
+    ):
+        read_arrays(files / "arrays.npz")

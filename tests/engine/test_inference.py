@@ -1,0 +1,107 @@
+"""Prediction: the same whatever the batches, and leaving everything as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.special import softmax
+
+from tenfold.data.dataset import ImageSplit
+from tenfold.engine.device import Device
+from tenfold.engine.inference import predict_logits, probabilities_from_logits
+from tenfold.engine.network import ImageNetwork
+
+MakeSplit = Callable[..., ImageSplit]
+MakeNetwork = Callable[..., ImageNetwork]
+
+
+@pytest.mark.parametrize("has_batch_norm", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 7, 22, 23, 500])
+def test_logits_do_not_depend_on_the_batch_size(
+    batch_size: int,
+    has_batch_norm: bool,
+    make_split: MakeSplit,
+    make_network: MakeNetwork,
+    cpu: Device,
+) -> None:
+    images = make_split(23).images
+    network = make_network(has_batch_norm=has_batch_norm)
+    expected = predict_logits(network, images, device=cpu, batch_size=10)
+    logits = predict_logits(network, images, device=cpu, batch_size=batch_size)
+    assert logits.shape == (23, 3)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_a_memory_map_for_reading_gives_the_same_without_a_warning(
+    make_split: MakeSplit, make_network: MakeNetwork, cpu: Device, tmp_path: Path
+) -> None:
+    images = make_split(9).images
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    network = make_network()
+    np.testing.assert_array_equal(
+        predict_logits(network, mapped, device=cpu, batch_size=4),
+        predict_logits(network, images, device=cpu, batch_size=4),
+    )
+
+
+def test_views_of_any_stride_are_taken(
+    make_split: MakeSplit, make_network: MakeNetwork, cpu: Device
+) -> None:
+    images = make_split(8).images[::2, :, ::-1]
+    network = make_network()
+    np.testing.assert_array_equal(
+        predict_logits(network, images, device=cpu),
+        predict_logits(network, images.copy(), device=cpu),
+    )
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_prediction_draws_nothing_and_leaves_the_mode(
+    is_training: bool, make_split: MakeSplit, make_network: MakeNetwork, cpu: Device
+) -> None:
+    network = make_network(conv_dropout=0.5, has_batch_norm=True).train(is_training)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    images = make_split(6).images
+    first = predict_logits(network, images, device=cpu)
+    np.testing.assert_array_equal(predict_logits(network, images, device=cpu), first)
+    assert network.training is is_training
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_bfloat16_is_near_float32_and_gives_float32(
+    make_split: MakeSplit, make_network: MakeNetwork, cpu: Device
+) -> None:
+    images, network = make_split(6).images, make_network()
+    exact = predict_logits(network, images, device=cpu)
+    rough = predict_logits(network, images, device=cpu, precision=torch.bfloat16)
+    assert rough.dtype == np.float32
+    assert not np.array_equal(rough, exact)
+    np.testing.assert_allclose(rough, exact, atol=0.1)
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
+        elements=st.floats(-(2.0**99), 2.0**99, width=32),
+    )
+)
+def test_probabilities_are_scipys_softmax(logits: np.ndarray) -> None:
+    probabilities = probabilities_from_logits(logits)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, softmax(logits.astype(np.float64), axis=1), atol=1e-7)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    logits = np.array([[3e38, 3e38, -3e38]], np.float32)
+    np.testing.assert_array_equal(probabilities_from_logits(logits), [[0.5, 0.5, 0]])

@@ -1,0 +1,244 @@
+"""The training loop: what it records, which epoch is best, and when it gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tenfold.core.errors import TrainingError
+from tenfold.core.progress import SilentProgress, TaskContext
+from tenfold.core.records.train import EpochRecord
+from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.dataset import ImageSplit
+from tenfold.engine import training as training_module
+from tenfold.engine.batches import TrainingBatches, as_pixels
+from tenfold.engine.checkpoint import Checkpoint
+from tenfold.engine.device import Device
+from tenfold.engine.network import ImageNetwork
+from tenfold.engine.schedules import learning_rate_factor
+from tenfold.engine.training import Training
+from tenfold.engine.training_settings import TrainingSettings
+
+MakeTraining = Callable[..., Training]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def make_training(
+    make_split: Callable[..., ImageSplit], make_network: Callable[..., ImageNetwork], cpu: Device
+) -> MakeTraining:
+    def make(
+        settings: dict[str, Any],
+        *,
+        train: ImageSplit | None = None,
+        model: dict[str, Any] | None = None,
+        **others: Any,
+    ) -> Training:
+        parsed = TrainingSettings.parse({"batch_size": 8, "precision": "float32", **settings})
+        split = make_split(20) if train is None else train
+        policy = POLICIES[parsed.augmentation]
+        others = {"validation": make_split(12, seed=9), **others}
+        return Training(
+            make_network(**(model or {})),
+            TrainingBatches(split, parsed.batch_size, policy, True, 4, CPU),
+            settings=parsed,
+            seed=4,
+            device=cpu,
+            **others,
+        )
+
+    return make
+
+
+def test_it_learns(make_training: MakeTraining) -> None:
+    result = make_training({"epochs": 15, "learning_rate": 0.01}).run()
+    assert result.history[-1].train_loss < result.history[0].train_loss / 2
+    assert result.history[-1].validation_accuracy == 1.0
+
+
+def test_every_epoch_is_recorded_once_and_told_at_once(make_training: MakeTraining) -> None:
+    told: list[EpochRecord] = []
+    result = make_training({"epochs": 3}, on_epoch=told.append).run()
+    assert [record.epoch for record in result.history] == [1, 2, 3]
+    assert tuple(told) == result.history
+    assert all(record.seconds > 0 for record in result.history)
+    assert result.seconds == sum(record.seconds for record in result.history)
+    assert all(0 <= record.train_accuracy <= 1 for record in result.history)
+
+
+def test_training_loss_and_accuracy_weigh_every_image_alike(
+    make_training: MakeTraining, make_split: Callable[..., ImageSplit]
+) -> None:
+    split = make_split(10)  # batches of 4, 4 and 2
+    still = {"epochs": 1, "batch_size": 4, "optimizer": "sgd", "learning_rate": 1e-12}
+    no_dropout = {"conv_dropout": 0, "dense_dropout": 0}
+    training = make_training(still, train=split, model=no_dropout)
+    with torch.no_grad():
+        logits = training.network(as_pixels(split.images, CPU))
+    labels = torch.from_numpy(split.labels)
+    record = training.run().history[0]
+    assert record.train_loss == pytest.approx(
+        functional.cross_entropy(logits, labels).item(), rel=1e-5
+    )
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    assert record.train_accuracy == pytest.approx(accuracy)
+
+
+def test_validation_is_measured_with_the_epochs_last_weights(
+    make_training: MakeTraining, make_split: Callable[..., ImageSplit]
+) -> None:
+    validation = make_split(12, seed=9)
+    training = make_training({"epochs": 2}, model={"has_batch_norm": True})
+    record = training.run().history[-1]
+    with torch.no_grad():
+        logits = training.network.eval()(as_pixels(validation.images, CPU))
+    labels = torch.from_numpy(validation.labels)
+    assert record.validation_loss == pytest.approx(
+        functional.cross_entropy(logits, labels).item(), rel=1e-5
+    )
+    assert record.validation_accuracy == (logits.argmax(1) == labels).double().mean().item()
+
+
+def test_without_validation_there_is_no_best_epoch(make_training: MakeTraining) -> None:
+    result = make_training({"epochs": 2}, validation=None).run()
+    assert result.best_epoch is None
+    assert result.best_weights == {}
+    assert {record.validation_accuracy for record in result.history} == {None}
+    assert {record.validation_loss for record in result.history} == {None}
+
+
+@pytest.mark.parametrize(
+    ("hits", "best_epoch"),
+    [
+        ([3, 7, 7, 6], 2),  # a tie goes to the earlier epoch
+        ([5, 5, 5, 5], 1),
+        ([0, 0, 0, 0], 1),
+        ([1, 2, 3, 4], 4),
+        ([9, 2, 3, 9], 1),
+    ],
+)
+def test_the_best_epoch_is_the_first_of_the_highest_accuracy(
+    hits: list[int],
+    best_epoch: int,
+    make_training: MakeTraining,
+    make_split: Callable[..., ImageSplit],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    validation = make_split(12)
+    remaining = iter(hits)
+
+    def scripted(network: ImageNetwork, images: Any, **_: Any) -> np.ndarray:
+        """Answer the first so many images right and the others wrong."""
+        right = np.arange(12) < next(remaining)
+        answers = np.where(right, validation.labels, (validation.labels + 1) % 3)
+        return np.eye(3, dtype=np.float32)[answers]
+
+    monkeypatch.setattr(training_module, "predict_logits", scripted)
+    weights: list[dict[str, torch.Tensor]] = []
+    training = make_training({"epochs": 4}, validation=validation)
+    training.on_epoch = lambda _: weights.append(
+        {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
+    )
+    result = training.run()
+    assert [record.validation_accuracy for record in result.history] == [n / 12 for n in hits]
+    assert result.best_epoch == best_epoch
+    expected = weights[best_epoch - 1]
+    assert result.best_weights.keys() == expected.keys()
+    assert all(torch.equal(result.best_weights[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle"])
+def test_the_learning_rate_follows_the_schedule(schedule: Any, make_training: MakeTraining) -> None:
+    settings = {"epochs": 3, "schedule": schedule, "learning_rate": 0.01}
+    history = make_training(settings).run().history
+    for epoch, record in enumerate(history, start=1):
+        middle_of_last_step = (3 * epoch - 0.5) / 9  # three steps an epoch
+        expected = 0.01 * learning_rate_factor(schedule, middle_of_last_step)
+        assert record.learning_rate == pytest.approx(expected)
+
+
+def test_the_seed_and_nothing_else_decides(make_training: MakeTraining) -> None:
+    settings = {"epochs": 2, "augmentation": "report"}
+    weights = []
+    for global_seed in (1, 2):
+        torch.manual_seed(global_seed)
+        np.random.seed(global_seed)  # noqa: NPY002
+        training = make_training(settings)
+        training.run()
+        weights.append(training.network.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_network_in_evaluation_mode_is_trained_all_the_same(
+    make_training: MakeTraining,
+) -> None:
+    model = {"has_batch_norm": True, "conv_dropout": 0.3}
+    first, second = (make_training({"epochs": 1}, model=model) for _ in range(2))
+    second.network.eval()
+    assert first.run().history[0].train_loss == second.run().history[0].train_loss
+    before, after = first.network.state_dict(), second.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_diverged_training_says_what_to_lower(make_training: MakeTraining) -> None:
+    settings = {"epochs": 5, "optimizer": "sgd", "learning_rate": 1000}
+    advice = r"Lower the learning rate \(it is 1000; training\.learning_rate\)\."
+    with pytest.raises(TrainingError, match=rf"in epoch \d: the loss is (nan|inf)\. {advice}"):
+        make_training(settings).run()
+
+
+def test_label_smoothing_raises_the_lowest_loss(make_training: MakeTraining) -> None:
+    losses = [
+        make_training({"epochs": 12, "learning_rate": 0.01, "label_smoothing": share})
+        .run()
+        .history[-1]
+        .train_loss
+        for share in (0.0, 0.5)
+    ]
+    # Half of the target spread over three classes: an entropy of 0.87 that no network beats.
+    assert losses[0] < 0.6
+    assert losses[1] > 0.86
+
+
+def test_progress_counts_steps(make_training: MakeTraining) -> None:
+    progress = _Counter()
+    make_training({"epochs": 2}, progress=progress, title="Fold 3").run()
+    assert (progress.description, progress.total, progress.done) == ("Fold 3", 6, 0)
+    assert progress.units == 6
+
+
+class _Counter(SilentProgress):
+    def __init__(self) -> None:
+        self.units = 0.0
+
+    def task(
+        self, description: str, total: float, *, done: float = 0.0, unit: str = "it"
+    ) -> TaskContext:
+        self.description, self.total, self.done = description, total, done
+        return self
+
+    def __enter__(self) -> _Counter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def advance(self, units: float = 1.0, *, detail: str = "") -> None:
+        self.units += units
+
+
+def test_a_checkpoint_is_not_written_before_it_is_due(
+    make_training: MakeTraining, tmp_path: Path
+) -> None:
+    checkpoint = Checkpoint(tmp_path / "state.safetensors")
+    settings = {"epochs": 2, "checkpoint_seconds": 3600}
+    make_training(settings, checkpoint=checkpoint).run()
+    assert not checkpoint.path.exists()
+    make_training({**settings, "checkpoint_seconds": 0}, checkpoint=checkpoint).run()
+    assert checkpoint.path.is_file()

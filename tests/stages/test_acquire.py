@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tenfold.core.errors import DataError
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.data.split_files import read_split
+
+RunStage = Callable[..., Path]
+
+
+def test_lays_both_splits_down_and_describes_them(run_stage: RunStage) -> None:
+    folder = run_stage("acquire", {"data.test_fraction": 0.25})
+    record = AcquireRecord.read(folder / "record.json")
+    assert record.source == "folder"
+    assert record.classes == ("dark", "gray", "light")
+    assert record.train_counts == (9, 9, 9)
+    assert record.test_counts == (3, 3, 3)
+    assert (record.image_size_px, record.channels) == ((8, 8), 1)
+    train, test = read_split(folder, "train"), read_split(folder, "test")
+    assert train.sha256() == record.train_sha256
+    assert test.sha256() == record.test_sha256
+    images = np.concatenate([train.images, test.images]).reshape(36, -1)
+    assert len(np.unique(images, axis=0)) == 36  # every image once
+    for split in (train, test):
+        assert (np.clip(split.images.mean((1, 2, 3)) // 80, 0, 2) == split.labels).all()
+
+
+def test_resizes_when_asked(run_stage: RunStage) -> None:
+    folder = run_stage("acquire", {"data.image_size_px": 10})
+    assert AcquireRecord.read(folder / "record.json").image_size_px == (10, 10)
+    assert read_split(folder, "test").images.shape[1:] == (10, 10, 1)
+
+
+def test_lists_what_cannot_be_read_and_strict_stops(
+    run_stage: RunStage, image_folder: Path
+) -> None:
+    (image_folder / "gray" / "bad.png").write_bytes(b"no image")
+    record = AcquireRecord.read(run_stage("acquire") / "record.json")
+    assert len(record.left_out) == 1
+    assert "bad.png" in str(record.left_out[0])
+    with pytest.raises(DataError, match=r"bad\.png"):
+        run_stage("acquire", {"data.is_strict": True}, out=image_folder.parent / "strict")

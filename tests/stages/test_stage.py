@@ -1,0 +1,92 @@
+"""What holds for every stage, whatever it does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tenfold.cli import STAGE_HELP
+from tenfold.core.errors import UnknownNameError
+from tenfold.recipe import StudySettings, load_recipe, recipe_names
+from tenfold.reporting import study_records
+from tenfold.stages.stage import STAGES, Stage, stage_order
+
+
+@pytest.fixture(params=STAGES.names())
+def stage(request: pytest.FixtureRequest) -> Stage:
+    return STAGES[request.param]
+
+
+@pytest.fixture(params=[*recipe_names(), "no search", "warm start alone"])
+def settings(request: pytest.FixtureRequest) -> StudySettings:
+    if request.param == "no search":
+        return load_recipe("report", ["tune.is_enabled=false"])
+    if request.param == "warm start alone":
+        return load_recipe("fast", ['cross_validate.protocols=["warm-start"]'])
+    return load_recipe(request.param)
+
+
+def test_its_name_is_the_registry_s(stage: Stage) -> None:
+    assert STAGES[stage.name] is stage
+
+
+def test_it_says_what_it_does(stage: Stage) -> None:
+    assert stage.summary
+    assert stage.summary[0].islower()
+    assert not stage.summary.endswith(".")
+    assert stage.version >= 1
+
+
+def test_its_needs_are_stages_and_come_earlier(stage: Stage, settings: StudySettings) -> None:
+    needs = stage.needs(settings)
+    assert len(set(needs)) == len(needs)
+    for need in needs:
+        assert STAGES[need].position < stage.position
+
+
+def test_the_settings_it_uses_can_be_stored(stage: Stage, settings: StudySettings) -> None:
+    used = stage.settings_used(settings)
+    assert json.loads(json.dumps(used, allow_nan=False)) == used
+
+
+def test_what_its_result_depends_on_is_not_the_data_s_place(stage: Stage) -> None:
+    settings = load_recipe("fast")
+    moved = settings.with_changes({"data.location": "/elsewhere"})
+    same = stage.settings_used(settings) == stage.settings_used(moved)
+    assert same is (stage.name not in ("acquire", "report"))  # the page shows where data came from
+
+
+def test_positions_are_unique_and_give_the_order() -> None:
+    positions = [STAGES[name].position for name in stage_order()]
+    assert positions == sorted(set(positions))
+    assert set(stage_order()) == set(STAGES)
+
+
+def test_the_order_is_the_study_s() -> None:
+    assert stage_order() == (
+        "acquire",
+        "explore",
+        "tune",
+        "train",
+        "evaluate",
+        "cross-validate",
+        "report",
+    )
+
+
+def test_every_stage_is_a_command_and_all_but_the_report_are_shown_in_it() -> None:
+    assert tuple(STAGE_HELP) == stage_order()
+    assert (*study_records.STAGES, "report") == stage_order()
+
+
+def test_the_search_is_needed_only_where_there_is_one() -> None:
+    on, off = load_recipe("fast"), load_recipe("fast", ["tune.is_enabled=false"])
+    for name in ("train", "cross-validate"):
+        assert "tune" in STAGES[name].needs(on)
+        assert "tune" not in STAGES[name].needs(off)
+
+
+def test_an_unknown_stage_suggests_the_near() -> None:
+    with pytest.raises(UnknownNameError, match=r"no stage named 'trian'\. Did you mean 'train'"):
+        STAGES["trian"]

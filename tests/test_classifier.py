@@ -1,0 +1,339 @@
+"""The scikit-learn estimator: real images in, labels out, and every mistake answered."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import clone, is_classifier
+from sklearn.datasets import load_digits
+from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from tenfold.classifier import ImageClassifier
+from tenfold.core.errors import DataError, ImageShapeError, SettingsError, UnknownNameError
+from tenfold.data.dataset import Images
+from tenfold.engine import device
+
+TINY_MODEL = {"conv_layers": 1, "filters": [8], "units": 16, "conv_dropout": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute on one thread: threads that wait for each other take longer than such networks."""
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(device, "available_cores", lambda: 1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tiny(**parameters: Any) -> ImageClassifier:
+    chosen = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01, "device": "cpu"}
+    return ImageClassifier(model_settings=TINY_MODEL, **{**chosen, "random_state": 0, **parameters})
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Images, npt.NDArray[np.int64]]:
+    """Give 300 digits of 8×8 pixels, and what they show."""
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels[:300].reshape(-1, 8, 8, 1) * 255 / 16).round().astype(np.uint8)
+    return images, labels[:300]
+
+
+@pytest.fixture
+def easy() -> tuple[Images, npt.NDArray[np.str_]]:
+    """Give 30 images of 6×6 pixels: of a dark and of a bright half."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (30, 6, 6, 3), dtype=np.uint8)
+    images[::2, :3] += 150
+    return images, np.where(np.arange(30) % 2 == 0, "top", "bottom")
+
+
+def test_digits_are_learned(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:
+    images, labels = digits
+    classifier = tiny(epochs=8).fit(images[:200], labels[:200])
+    assert classifier.score(images[200:], labels[200:]) > 0.75
+    np.testing.assert_array_equal(classifier.classes_, np.arange(10))
+    assert classifier.image_shape_ == (8, 8, 1)
+    assert classifier.n_features_in_ == 64
+    assert [record.epoch for record in classifier.history_] == list(range(1, 9))
+
+
+def test_probabilities_belong_to_the_sorted_labels(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    images, names = easy
+    classifier = tiny(epochs=6).fit(images, names)
+    assert classifier.classes_.tolist() == ["bottom", "top"]
+    probabilities = classifier.predict_proba(images)
+    assert probabilities.shape == (30, 2)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+    predicted = classifier.predict(images)
+    np.testing.assert_array_equal(predicted, classifier.classes_[probabilities.argmax(1)])
+    assert classifier.score(images, names) == np.mean(predicted == names) == 1.0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["b", "a", "c"], [7, -1, 3], [0.0, 1.0, 5.0], [True, False, True]],
+    ids=["text", "whole numbers", "float", "bool"],
+)
+def test_labels_of_any_type_come_back(labels: list[Any]) -> None:
+    images = np.zeros((9, 6, 6, 1), np.uint8)
+    images[1::3], images[2::3] = 120, 250
+    y = np.array(labels * 3)
+    classifier = tiny(epochs=1).fit(images, y)
+    predicted = classifier.predict(images)
+    assert predicted.dtype == y.dtype
+    assert set(predicted.tolist()) <= set(labels)
+
+
+def test_gray_images_need_no_channel_axis(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:
+    images, labels = digits
+    flat = tiny().fit(images[:60, :, :, 0], labels[:60])
+    full = tiny().fit(images[:60], labels[:60])
+    np.testing.assert_array_equal(
+        flat.predict_proba(images[60:70, :, :, 0]), full.predict_proba(images[60:70])
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.int16])
+def test_whole_numbers_of_other_types_are_pixels_too(
+    kind: type[np.number[Any]], easy: tuple[Images, npt.NDArray[np.str_]]
+) -> None:
+    images, names = easy
+    expected = tiny().fit(images, names).predict_proba(images)
+    ours = tiny().fit(images.astype(kind), names).predict_proba(images.astype(kind))
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_lists_maps_and_views_are_arrays(
+    easy: tuple[Images, npt.NDArray[np.str_]], tmp_path: Path
+) -> None:
+    images, names = easy
+    expected = tiny().fit(images, names).predict_proba(images)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    reversed_view = np.ascontiguousarray(images[::-1, :, ::-1])[::-1, :, ::-1]
+    for same in (images.tolist(), mapped, np.asfortranarray(images), reversed_view):
+        classifier = tiny().fit(same, names.tolist())
+        np.testing.assert_array_equal(classifier.predict_proba(same), expected)
+
+
+def test_the_seed_decides(easy: tuple[Images, npt.NDArray[np.str_]]) -> None:
+    images, names = easy
+
+    def fit(random_state: Any) -> npt.NDArray[np.float32]:
+        classifier = tiny(random_state=random_state, augmentation="crop-flip")
+        return classifier.fit(images, names).predict_proba(images)
+
+    first = fit(3)
+    np.testing.assert_array_equal(fit(3), first)
+    np.testing.assert_array_equal(fit(np.int64(3)), first)
+    np.testing.assert_array_equal(fit(np.random.RandomState(3)), fit(np.random.RandomState(3)))
+    assert not np.array_equal(fit(4), first)
+    assert not np.array_equal(fit(None), fit(None))
+
+
+@pytest.mark.parametrize("random_state", ["zero", -1, 1.5, np.random.default_rng(0)])
+def test_a_seed_that_is_none_is_refused(
+    random_state: Any, easy: tuple[Images, npt.NDArray[np.str_]]
+) -> None:
+    with pytest.raises(SettingsError, match="random_state must be a whole number of at least 0"):
+        tiny(random_state=random_state).fit(*easy)
+
+
+def test_clone_keeps_parameters_and_forgets_the_fit(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    classifier = tiny(epochs=1, weight_decay=0.1).fit(*easy)
+    copy = clone(classifier)
+    assert copy.get_params() == classifier.get_params()
+    assert is_classifier(copy)
+    with pytest.raises(NotFittedError, match="This ImageClassifier instance is not fitted yet"):
+        copy.predict(easy[0])
+
+
+def test_a_fitted_classifier_survives_pickling(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    classifier = tiny(epochs=1).fit(*easy)
+    again = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(again.predict_proba(easy[0]), classifier.predict_proba(easy[0]))
+
+
+def test_fitting_again_begins_anew(easy: tuple[Images, npt.NDArray[np.str_]]) -> None:
+    images, names = easy
+    expected = tiny().fit(images, names).predict_proba(images)
+    classifier = tiny().fit(images[:, :4, :4, :1], np.arange(30) % 3)
+    again = classifier.fit(images, names).predict_proba(images)
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_an_image_is_judged_alone(easy: tuple[Images, npt.NDArray[np.str_]]) -> None:
+    images, names = easy
+    classifier = tiny().fit(images, names)
+    whole = classifier.predict_proba(images)
+    order = np.random.default_rng(1).permutation(30)
+    np.testing.assert_allclose(classifier.predict_proba(images[order]), whole[order], atol=1e-6)
+    np.testing.assert_allclose(classifier.predict_proba(images[:1]), whole[:1], atol=1e-6)
+
+
+def test_cross_validation(easy: tuple[Images, npt.NDArray[np.str_]]) -> None:
+    scores = cross_val_score(tiny(epochs=6), *easy, cv=3, error_score="raise")
+    assert scores.shape == (3,)
+    assert scores.mean() > 0.8
+
+
+def test_grid_search(easy: tuple[Images, npt.NDArray[np.str_]]) -> None:
+    # NumPy's numbers, as ranges and random searches give them.
+    grid = {"epochs": np.array([1, 6]), "learning_rate": np.array([1e-6, 1e-2], np.float32)}
+    search = GridSearchCV(tiny(), grid, cv=2, error_score="raise").fit(*easy)
+    assert search.best_params_ == {"epochs": 6, "learning_rate": np.float32(1e-2)}
+    assert search.best_estimator_.score(*easy) == 1.0
+
+
+def test_it_is_the_last_step_of_a_pipeline(easy: tuple[Images, npt.NDArray[np.str_]]) -> None:
+    pipeline = make_pipeline("passthrough", tiny())
+    pipeline.set_params(imageclassifier__epochs=1)
+    assert pipeline.fit(*easy).predict(easy[0]).shape == (30,)
+
+
+def test_validation_images_are_watched_and_choose_the_best_weights(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    classifier = tiny(validation_fraction=0.2, weights="best").fit(*easy)
+    assert all(record.validation_accuracy is not None for record in classifier.history_)
+    assert tiny().fit(*easy).history_[0].validation_accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [
+        (np.zeros((6, 36)), r"received shape \(6, 36\)\. Reshape your data"),
+        (np.zeros((6, 4, 4, 2)), r"with 1 or 3 channels, .* received shape \(6, 4, 4, 2\)"),
+        (np.zeros((6, 3, 4, 4)), r"Expected images of shape \(N, height, width, channels\)"),
+        (np.zeros((0, 4, 4, 3)), r"at least one; received shape \(0, 4, 4, 3\)"),
+        (np.zeros((6, 0, 4, 3)), r"received shape \(6, 0, 4, 3\)"),
+        (np.zeros(6), r"received shape \(6,\)"),
+        (np.float64(3), r"received shape \(\)"),
+        (sparse.csr_array((6, 36)), r"received shape \(6, 36\)"),
+        (np.full((6, 4, 4, 1), 0.5), r"received values from 0\.5 to 0\.5 of type float64"),
+        (np.full((6, 4, 4, 1), -1), r"received values from -1 to -1 of type int64"),
+        (np.full((6, 4, 4, 1), 256), r"received values from 256 to 256 of type int64"),
+        (np.full((6, 4, 4, 1), np.nan), r"Expected whole numbers .* received values from nan"),
+        (np.full((6, 4, 4, 1), np.inf), r"Expected whole numbers .* received values from inf"),
+        (np.full((6, 4, 4, 1), 1j), "Expected images of numbers from 0 to 255, received complex"),
+        (np.full((6, 4, 4, 1), "1"), "Expected images of numbers from 0 to 255, received <U1"),
+        (np.full((6, 4, 4, 1), None), "Expected images of numbers .* received object"),
+        (np.full((6, 4, 4, 1), True), "Expected images of numbers .* received bool"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else None,
+)
+def test_what_are_no_images_is_refused(images: Any, text: str) -> None:
+    with pytest.raises(DataError, match=text):
+        tiny().fit(images, np.arange(6) % 2)
+
+
+def test_images_from_zero_to_one_are_refused_with_the_remedy() -> None:
+    images = np.linspace(0, 1, 6 * 16).reshape(6, 4, 4, 1)
+    with pytest.raises(DataError) as caught:
+        tiny().fit(images, np.arange(6) % 2)
+    assert str(caught.value) == (
+        "Expected whole numbers from 0 to 255 (uint8), received values from 0 to 1 of type "
+        "float64. Scale them: (X * 255).round().astype('uint8') for values from 0 to 1."
+    )
+    tiny(epochs=1).fit((images * 255).round().astype("uint8"), np.arange(6) % 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "text"),
+    [
+        (None, DataError, "requires y to be passed, but the target y is None"),
+        (np.zeros(30), DataError, r"show one class only \(.*0\.0\)*. A classifier needs two"),
+        (np.arange(29) % 2, DataError, "one label an image: 30 images, 29 labels"),
+        (np.linspace(0, 1, 30), ValueError, "Unknown label type: continuous"),
+        (np.zeros((30, 2), int), ValueError, "y should be a 1d array"),
+        (np.r_[np.nan, np.arange(29.0) % 2], DataError, "Input y contains NaN or infinity"),
+        (np.array([None, "a"] * 15), ValueError, "Unknown label type: unknown"),
+    ],
+)
+def test_what_are_no_labels_is_refused(
+    labels: Any,
+    error: type[Exception],
+    text: str,
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    with pytest.raises(error, match=text):
+        tiny().fit(easy[0], labels)
+
+
+def test_a_column_of_labels_is_taken_with_a_warning(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        tiny(epochs=1).fit(easy[0], easy[1][:, None])
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 6, 1), (2, 6, 5, 3), (2, 12, 12, 3)])
+def test_images_of_another_shape_are_not_predicted(
+    shape: tuple[int, ...], easy: tuple[Images, npt.NDArray[np.str_]]
+) -> None:
+    classifier = tiny(epochs=1).fit(*easy)
+    with pytest.raises(ImageShapeError) as caught:
+        classifier.predict(np.zeros(shape, np.uint8))
+    assert str(caught.value) == (
+        f"X has images of shape {shape[1:]}, but ImageClassifier was fitted to images of shape "
+        "(6, 6, 3) (height, width, channels)."
+    )
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_an_unfitted_classifier_says_so(method: str) -> None:
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(tiny(), method)(np.zeros((1, 6, 6, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "text"),
+    [
+        ({"epochs": 0}, SettingsError, "'epochs' is not valid: .* greater than or equal to 1"),
+        ({"optimizer": "adm"}, SettingsError, "'optimizer' is not valid: .*got 'adm'"),
+        ({"precision": "half"}, SettingsError, "'precision' is not valid"),
+        ({"model": "cnm"}, UnknownNameError, "no model named 'cnm'. Did you mean 'cnn'"),
+        ({"augmentation": "crop"}, UnknownNameError, "no augmentation policy named 'crop'"),
+        ({"device": "gpu"}, UnknownNameError, "no device named 'gpu'"),
+        ({"validation_fraction": 0.95}, SettingsError, "'validation_fraction' is not valid"),
+    ],
+    ids=str,
+)
+def test_wrong_parameters_are_refused_by_fit_not_by_init(
+    parameters: dict[str, Any],
+    error: type[Exception],
+    text: str,
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    classifier = tiny(**parameters)
+    with pytest.raises(error, match=text):
+        classifier.fit(*easy)
+
+
+def test_wrong_model_settings_suggest_the_near_ones(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    classifier = tiny().set_params(model_settings={"unit": 3})
+    with pytest.raises(SettingsError, match=r"Did you mean 'model\.units'"):
+        classifier.fit(*easy)
+
+
+def test_too_small_images_are_refused() -> None:
+    with pytest.raises(ImageShapeError, match="Images of 3×3 pixels are too small"):
+        tiny().fit(np.zeros((6, 3, 3, 1), np.uint8), np.arange(6) % 2)
