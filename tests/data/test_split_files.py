@@ -81,7 +81,7 @@ def test_arrays_that_do_not_fit_are_refused(
     write_array(tmp_path / "train_images.npy", images)
     with pytest.raises(RunFolderError, match="images and labels that fit each other") as caught:
         read_split(tmp_path, "train")
-    assert f"images {images.dtype} {images.shape}, labels (5,)" in str(caught.value)
+    assert f"images {images.dtype} {images.shape}, labels int64 (5,)" in str(caught.value)
 
 
 @pytest.mark.parametrize("labels", [np.full(5, 0.5), np.array(["a"] * 5)], ids=["float", "text"])
