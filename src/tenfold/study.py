@@ -142,6 +142,7 @@ class Study:
         inputs = self._inputs(stage)
         fingerprint = self._fingerprint(stage, inputs)
         if folder.is_complete(fingerprint):
+            folder.clear_work()  # a kill may have come just before that
             return StageOutcome(stage.name, False, 0.0, folder.path)
         attempt = folder.begin(fingerprint)
         started, clock = datetime.now(UTC), time.monotonic()

@@ -5,7 +5,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
@@ -43,14 +43,14 @@ class Required(Settings):
 
 class TestParse:
     def test_gives_settings_with_defaults(self) -> None:
-        settings = Outer.parse({"training": {"epochs": 3}})
-        assert settings.training.epochs == 3
-        assert settings.training.name == "a"
-        assert settings.plain()["training"] == {"epochs": 3, "weights": None, "name": "a"}
+        parsed = Outer.parse({"training": {"epochs": 3}})
+        assert parsed.training.epochs == 3
+        assert parsed.training.name == "a"
+        assert parsed.plain()["training"] == {"epochs": 3, "weights": None, "name": "a"}
 
     def test_plain_data_parse_to_the_same_settings(self) -> None:
-        settings = Outer.parse({"ranges": ["a", {"low": -1}], "training": {"weights": {}}})
-        assert Outer.parse(json.loads(json.dumps(settings.plain()))) == settings
+        parsed = Outer.parse({"ranges": ["a", {"low": -1}], "training": {"weights": {}}})
+        assert Outer.parse(json.loads(json.dumps(parsed.plain()))) == parsed
 
     def test_settings_are_frozen(self) -> None:
         with pytest.raises(ValidationError, match="frozen"):
@@ -190,6 +190,7 @@ class TestWithValues:
         with pytest.raises(SettingsError, match=message):
             with_values({"seed": 0, "filters": [1, 2, 3], "empty": []}, {name: 1})
 
+    @settings(max_examples=50)
     @given(values=st.dictionaries(st.text(string.ascii_lowercase, min_size=1), NESTED), new=PLAIN)
     def test_every_leaf_can_be_replaced(self, values: dict[str, Any], new: Any) -> None:
         for name in _leaves(values):
@@ -230,6 +231,7 @@ class TestDifferences:
             "gone: True -> None",
         ]
 
+    @settings(max_examples=50)
     @given(st.dictionaries(st.text(), NESTED))
     def test_nothing_differs_from_itself(self, values: dict[str, Any]) -> None:
         assert differences(values, values) == []

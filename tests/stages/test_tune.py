@@ -11,8 +11,8 @@ from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.tune import SearchDimension, TuneRecord
 from tenfold.recipe import StudySettings, load_recipe
-from tenfold.stages import tune
-from tenfold.stages.tune import search_space
+from tenfold.searching import search as searching
+from tenfold.searching.space import search_space
 
 RunStage = Callable[..., Path]
 UNITS = {"name": "model.units", "low": 2, "high": 64, "step": 2}
@@ -46,7 +46,7 @@ class _Killed(BaseException):
 @pytest.fixture
 def kill_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Give a function that makes the n-th training from now on be killed at its end."""
-    fit = tune.fit_network
+    fit = searching.fit_network
 
     def arm(number: int) -> None:
         calls = iter(range(1, 1000))
@@ -57,7 +57,7 @@ def kill_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
                 raise _Killed
             return result
 
-        monkeypatch.setattr(tune, "fit_network", fit_or_die)
+        monkeypatch.setattr(searching, "fit_network", fit_or_die)
 
     return arm
 
@@ -170,13 +170,13 @@ class TestResuming:
         with pytest.raises(_Killed):
             search(changes)
         seen = []
-        fit = tune.fit_network
+        fit = searching.fit_network
 
         def counted(*args: Any, **rest: Any) -> Any:
             seen.append(rest["title"])
             return fit(*args, **rest)
 
-        monkeypatch.setattr(tune, "fit_network", counted)
+        monkeypatch.setattr(searching, "fit_network", counted)
         search(changes)
         assert seen == ["Trial 2/2, execution 2/2"]
 

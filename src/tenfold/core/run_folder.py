@@ -202,6 +202,10 @@ class StageFolder:
                 shutil.rmtree(self.path)
             self.partial.rename(self.path)
             _sync_folder(self.path.parent)
+        self.clear_work()
+
+    def clear_work(self) -> None:
+        """Remove from the complete stage what only served to go on after a kill."""
         shutil.rmtree(self.path / WORK, ignore_errors=True)
 
     def remove(self) -> None:

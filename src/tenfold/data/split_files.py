@@ -56,8 +56,8 @@ def read_split(folder: Path, name: SplitName) -> ImageSplit:
     ):
         raise RunFolderError(
             f"{folder} does not hold images and labels that fit each other (images "
-            f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was changed by "
-            "hand; use another --out."
+            f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was "
+            "changed by hand; use another --out."
         )
     return ImageSplit(images, labels.astype(np.int64, copy=False))
 

@@ -1,0 +1,1 @@
+"""The search over settings: what is searched, how Optuna is driven, and the trials."""

@@ -1,0 +1,145 @@
+"""Optuna, driven so that a search can be killed at any moment and goes on as if it had not been.
+
+Every suggested value comes from a sampler seeded by (study seed, trial, setting), so what a trial
+tries depends on the trials before it, and not on how often the process was started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from tenfold.core.files import write_bytes
+from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.tune import ParameterValue, SearchDimension
+from tenfold.data.sample_randomness import derive_seed
+from tenfold.recipe import TuneSettings
+
+_FEWEST_TRIALS_FOR_IMPORTANCES = 3  # with two trials every setting explains all of the difference
+
+
+def open_study(journal: Path, tune: TuneSettings) -> optuna.Study:
+    """Open the search's journal, mended if a kill left a half-written line or a lock.
+
+    The run folder is locked by the operating system, so nobody else can be writing.
+    """
+    if journal.is_file():
+        content = journal.read_bytes()
+        write_bytes(journal, content[: content.rfind(b"\n") + 1])
+    for lock in journal.parent.glob(f"{journal.name}.lock*"):
+        lock.unlink()
+    pruners: dict[str, optuna.pruners.BasePruner] = {
+        "none": optuna.pruners.NopPruner(),
+        "median": optuna.pruners.MedianPruner(n_startup_trials=3),
+    }
+    return optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        study_name="tune",
+        direction="maximize",
+        pruner=pruners[tune.pruner],
+        load_if_exists=True,
+    )
+
+
+def next_trial(study: optuna.Study) -> Trial:
+    """Give the trial that a kill left running, or else a new one."""
+    for trial in study.trials:
+        if trial.state is TrialState.RUNNING:
+            return Trial(study, trial._trial_id)
+    return study.ask()
+
+
+def suggest(
+    study: optuna.Study, trial: Trial, dimension: SearchDimension, tune: TuneSettings, seed: int
+) -> ParameterValue:
+    """Draw a trial's value of one dimension, or give the one it drew before it was killed."""
+    study.sampler = _sampler(tune, derive_seed(seed, "trial", trial.number, dimension.name))
+    return _suggest_value(trial, dimension)
+
+
+def _sampler(tune: TuneSettings, seed: int) -> optuna.samplers.BaseSampler:
+    seed %= 2**32  # NumPy's legacy generators, which Optuna uses, take no more
+    if tune.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(3, tune.trials // 4))
+
+
+def _suggest_value(trial: Trial, dimension: SearchDimension) -> ParameterValue:
+    if dimension.choices is not None:
+        chosen = trial.suggest_categorical(dimension.name, dimension.choices)
+        assert chosen is not None  # None is no choice: `SearchDimension` has none
+        return chosen
+    low, high, step = dimension.low, dimension.high, dimension.step
+    assert low is not None  # `search_space` checked both
+    assert high is not None
+    if step is not None and all(float(number).is_integer() for number in (low, high, step)):
+        return trial.suggest_int(dimension.name, int(low), int(high), step=int(step))
+    return trial.suggest_float(
+        dimension.name, low, high, step=None if dimension.is_log else step, log=dimension.is_log
+    )
+
+
+class EpochPruner:
+    """Reports each epoch to Optuna, once, and stops the trial when it falls behind."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._reported = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
+
+    def __call__(self, epoch: EpochRecord) -> None:
+        # A resumed training tells its earlier epochs again.
+        if epoch.epoch not in self._reported and epoch.validation_accuracy is not None:
+            self._trial.report(epoch.validation_accuracy, epoch.epoch)
+        if self._trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def importances(
+    study: optuna.Study, complete: list[FrozenTrial], seed: int
+) -> dict[str, float] | None:
+    """Give each setting's share of the objective's variance (fANOVA, Hutter et al. 2014).
+
+    Settings that only some trials have are left out: fANOVA needs one space for all.
+    """
+    if len(complete) < _FEWEST_TRIALS_FOR_IMPORTANCES:
+        return None
+    if len({trial.value for trial in complete}) == 1 or _is_same_everywhere(complete):
+        return None  # nothing to explain, or nothing to explain it by
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed % 2**32)
+    try:
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except (ValueError, RuntimeError):  # no setting that all trials have
+        return None
+    finite = {name: float(share) for name, share in found.items() if np.isfinite(share)}
+    return finite or None
+
+
+def _is_same_everywhere(trials: list[FrozenTrial]) -> bool:
+    return all(trial.params == trials[0].params for trial in trials)
+
+
+def best_so_far(study: optuna.Study) -> str:
+    """Give the best value so far, for the progress bar."""
+    values = [trial.value for trial in study.trials if trial.state is TrialState.COMPLETE]
+    return f"best {max(value or 0.0 for value in values):.2%}" if values else "none complete"
+
+
+@contextlib.contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep Optuna's own lines and its notices about experimental parts off the screen."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
