@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import atomic_path
+from tenfold.core.files import write_bytes
 from tenfold.core.records.train import EpochRecord
 
 _METADATA_KEY = "tenfold"
@@ -110,8 +110,8 @@ class Checkpoint:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file, atomically."""
     whole = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with atomic_path(path) as part:
-        save_file(whole, part, metadata)
+    # Not `save_file`: on a full disk it raises an error that does not say so.
+    write_bytes(path, save(whole, metadata))
 
 
 def read_tensors(path: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:

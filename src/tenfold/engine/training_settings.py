@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -71,6 +71,10 @@ class TrainingSettings(Settings):
     weights: Literal["last", "best"] = "last"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_seconds: float = Field(15.0, ge=0)
+
+    def result_settings(self) -> dict[str, Any]:
+        """Give what the trained weights depend on: all but how often the state is saved."""
+        return self.model_dump(mode="json", exclude={"checkpoint_seconds"})
 
 
 TRAINING_SEARCH_SPACE = (

@@ -55,7 +55,7 @@ class CrossValidateStage:
         return {
             "cross_validate": settings.cross_validate.plain(),
             "model": settings.model.plain(),
-            "training": settings.training.plain(),
+            "training": settings.training.result_settings(),
             "seed": settings.seed,
         }
 

@@ -35,7 +35,7 @@ class TrainStage:
         """Give the settings that the result depends on."""
         return {
             "model": settings.model.plain(),
-            "training": settings.training.plain(),
+            "training": settings.training.result_settings(),
             "seed": settings.seed,
         }
 

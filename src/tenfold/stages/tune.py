@@ -30,7 +30,7 @@ class TuneStage:
         return {
             "tune": settings.tune.plain(),
             "model": settings.model.plain(),
-            "training": settings.training.plain(),
+            "training": settings.training.result_settings(),
             "seed": settings.seed,
         }
 

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tenfold.core.errors import DataError, RunFolderError, SettingsError, UnknownNameError
+from tenfold.recipe import StudySettings, load_recipe
+from tenfold.study_request import StudyRequest
+
+
+@pytest.fixture(autouse=True)
+def no_cifar10(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TENFOLD_CIFAR10", raising=False)
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def run_folder(tiny_settings: Callable[..., StudySettings], tmp_path: Path) -> Path:
+    """Give the folder of a study of the image folder that nothing was run of yet."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "settings.json").write_text(json.dumps(tiny_settings({"seed": 5}).flat()))
+    return out
+
+
+class TestNewStudy:
+    def test_nothing_said_takes_the_default_recipe_and_digits(self) -> None:
+        request = StudyRequest().resolve()
+        assert request.settings == load_recipe("fast").with_changes({"data.source": "digits"})
+        assert request.out == Path("runs/fast-digits")
+        assert "CIFAR-10 is not on this machine" in request.sentence
+        assert "tenfold run --data cifar10" in request.sentence
+
+    def test_everything_said(self, image_folder: Path, tmp_path: Path) -> None:
+        request = StudyRequest(
+            data=str(image_folder),
+            recipe="report",
+            out=tmp_path / "new",
+            seed=3,
+            assignments=("training.epochs=2",),
+            is_strict=True,
+        ).resolve()
+        settings = request.settings
+        assert (settings.recipe.name, settings.seed, settings.training.epochs) == ("report", 3, 2)
+        assert settings.data.source == "folder"
+        assert settings.data.location == str(image_folder.resolve())
+        assert settings.data.is_strict
+        assert request.out == tmp_path / "new"
+
+    def test_a_relative_path_is_stored_whole(
+        self, image_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(image_folder.parent)
+        settings = StudyRequest(data=image_folder.name).resolve().settings
+        assert settings.data.location == str(image_folder.resolve())
+
+    def test_the_run_folder_is_named_by_recipe_and_source(self, image_folder: Path) -> None:
+        out = StudyRequest(data=str(image_folder), recipe="report").resolve().out
+        assert out == Path("runs/report-folder")
+
+    @pytest.mark.parametrize(
+        ("request_", "error", "message"),
+        [
+            (StudyRequest(recipe="reprot"), UnknownNameError, "Did you mean 'report'"),
+            (StudyRequest(data="digit"), DataError, "Did you mean 'digits'"),
+            (StudyRequest(assignments=("training.epochs",)), SettingsError, "not an assignment"),
+            (StudyRequest(assignments=("training.epoch=1",)), SettingsError, "training.epochs"),
+        ],
+    )
+    def test_what_is_wrong_is_named(
+        self, request_: StudyRequest, error: type[Exception], message: str
+    ) -> None:
+        with pytest.raises(error, match=message):
+            request_.resolve()
+
+
+class TestStoredStudy:
+    def test_its_settings_and_data_are_the_ground(self, run_folder: Path) -> None:
+        request = StudyRequest(out=run_folder).resolve()
+        assert request.settings.flat() == json.loads((run_folder / "settings.json").read_text())
+        assert request.sentence.endswith("images, as the run folder was made with.")
+
+    def test_what_is_said_changes_them(self, run_folder: Path) -> None:
+        settings = (
+            StudyRequest(out=run_folder, seed=6, assignments=("training.epochs=7",), is_strict=True)
+            .resolve()
+            .settings
+        )
+        assert (settings.seed, settings.training.epochs) == (6, 7)
+        assert settings.data.is_strict
+        assert settings.model.settings["units"] == 4
+
+    def test_other_data_are_taken_when_given(self, run_folder: Path) -> None:
+        settings = StudyRequest(out=run_folder, data="digits").resolve().settings
+        assert (settings.data.source, settings.data.location) == ("digits", None)
+        assert settings.seed == 5
+
+    def test_a_recipe_replaces_all_but_the_data(self, run_folder: Path) -> None:
+        settings = StudyRequest(out=run_folder, recipe="report").resolve().settings
+        assert settings.recipe.name == "report"
+        assert settings.data.source == "folder"
+        assert settings.seed == 0
+
+    def test_an_empty_folder_is_a_new_study(self, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        settings = StudyRequest(out=tmp_path / "empty").resolve().settings
+        assert settings.data.source == "digits"
+
+    def test_settings_of_another_version_are_a_clear_error(self, run_folder: Path) -> None:
+        path = run_folder / "settings.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"of_the_future": 1}))
+        with pytest.raises(
+            RunFolderError, match=r"'of_the_future'.*\n.*written by another version"
+        ):
+            StudyRequest(out=run_folder).resolve()
+
+    def test_somebody_else_s_folder_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.txt").write_text("mine")
+        with pytest.raises(RunFolderError, match=r"not empty \(it holds thesis\.txt\)"):
+            StudyRequest(out=tmp_path).resolve()
+
+
+@pytest.mark.cifar10
+def test_cifar10_on_this_machine_is_the_default(
+    cifar10_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENFOLD_CIFAR10", str(cifar10_path))
+    request = StudyRequest().resolve()
+    assert request.settings.data.source == "cifar10"
+    assert request.out == Path("runs/fast-cifar10")
+    assert "because it is on this machine at" in request.sentence
+    assert "tenfold run --data digits" in request.sentence
