@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tenfold.recipe import StudySettings
-from tenfold.reporting.page import write_report
-from tenfold.reporting.study_records import read_study_records
 from tenfold.stages.stage import StageContext
 
 
@@ -29,6 +27,10 @@ class ReportStage:
 
     def run(self, context: StageContext) -> None:
         """Write the page and its figures."""
+        # matplotlib is slow to import, which a study that is complete should not wait for.
+        from tenfold.reporting.page import write_report
+        from tenfold.reporting.study_records import read_study_records
+
         write_report(read_study_records(context.run_folder), context.folder)
 
 
