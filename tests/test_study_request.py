@@ -102,7 +102,7 @@ class TestStoredStudy:
         settings = StudyRequest(out=run_folder, recipe="report").resolve().settings
         assert settings.recipe.name == "report"
         assert settings.data.source == "folder"
-        assert settings.seed == 0
+        assert settings.seed == load_recipe("report").seed
 
     def test_an_empty_folder_is_a_new_study(self, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
