@@ -197,7 +197,7 @@ def main() -> None:
     """Run the command line; errors made on purpose are one message and exit code 2."""
     try:
         with storage_errors(Path.cwd(), only_known=True):
-            app()
+            app(prog_name="tenfold")
     except KeyboardInterrupt:  # before or after the command itself
         _say_stopped()
         sys.exit(_EXIT_INTERRUPTED)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import RunFolderError, StorageError
 from tenfold.core.records.train import EpochRecord
-from tenfold.engine import checkpoint as checkpoint_module
 from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors, write_tensors
 from tenfold.engine.network import ImageNetwork
 from tenfold.engine.optimizers import make_optimizer
@@ -110,12 +109,13 @@ def test_a_failed_write_leaves_the_old_checkpoint(
     checkpoint.save(state(), *make())
     before = checkpoint.path.read_bytes()
 
-    def full_disk(tensors: Any, path: Path, metadata: Any) -> None:
-        path.write_bytes(b"half of")
+    def full_disk(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_module, "save_file", full_disk)
-    with pytest.raises(StorageError, match="The disk is full"):
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="The disk is full"):
+        patch.setattr(Path, "write_bytes", full_disk)
         checkpoint.save(state(), *make(steps=5))
     assert checkpoint.path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [checkpoint.path]

@@ -64,13 +64,15 @@ def verdict(records: StudyRecords) -> str:
     protocol = _honest_protocol(records)
     if protocol is not None:
         difference = scores.accuracy - protocol.means["accuracy"]
-        agrees = abs(difference) <= test_margin(protocol, records.evaluate)
-        parts.append(
-            "and cross-validation agrees"
-            if agrees
-            else f"and cross-validation gives {percent(protocol.means['accuracy'])}, which differs "
-            "by more than chance"
-        )
+        given = f"and cross-validation gives {percent(protocol.means['accuracy'])}"
+        if records.train is not None and protocol.epochs != records.train.epochs:
+            parts.append(
+                f"{given} with {protocol.epochs} epochs a fold instead of {records.train.epochs}"
+            )
+        elif abs(difference) <= test_margin(protocol, records.evaluate):
+            parts.append("and cross-validation agrees")
+        else:
+            parts.append(f"{given}, which differs by more than chance")
     return "; ".join(parts) + "."
 
 
