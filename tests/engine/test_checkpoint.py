@@ -114,9 +114,10 @@ def test_a_failed_write_leaves_the_old_checkpoint(
             file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(StorageError, match="The disk is full"):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full_disk)
-        checkpoint.save(state(), *make(steps=5))
+        with pytest.raises(StorageError, match="The disk is full"):
+            checkpoint.save(state(), *make(steps=5))
     assert checkpoint.path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [checkpoint.path]
 
