@@ -62,9 +62,9 @@ def test_convolutions_pass_their_input_on_at_first() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_depth_is_the_number_of_convolutions_of_a_group(depth: int) -> None:
-    network = build(depth=depth)
+    network = build(depths=[1, 2, depth])
     kernels = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    assert len(kernels) == 3 * depth
+    assert len(kernels) == 3 + depth
 
 
 def test_large_images_are_cut_into_patches_at_a_stride() -> None:

@@ -18,6 +18,7 @@ from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 
 Width = Annotated[int, Field(ge=1, le=4096)]
+Depth = Annotated[int, Field(ge=1, le=8)]
 
 _FIRST_MAP_PX = 32
 """Larger images are cut into patches at a stride, so that the first map has about this size."""
@@ -35,15 +36,16 @@ class FastSettings(Settings):
     ----------
     widths
         Output channels of the three groups.
-    depth
-        Convolutions a group; from the third on with a residual connection (as airbench96 has it).
+    depths
+        Convolutions of each group; from the third on with a residual connection (as airbench96 has
+        it). One more where the map is smallest costs little (docs/experiments.md).
     norm_momentum
         Share of the running means and variances that one batch replaces.
     """
 
     widths: tuple[Width, Width, Width] = (64, 256, 256)
-    depth: int = Field(2, ge=1, le=8)
-    norm_momentum: float = Field(0.4, gt=0, le=1)
+    depths: tuple[Depth, Depth, Depth] = (2, 2, 3)
+    norm_momentum: float = Field(0.1, gt=0, le=1)
 
 
 class PatchWhitening(nn.Module):
@@ -96,15 +98,15 @@ class PatchWhitening(nn.Module):
 class _Group(nn.Module):
     """Convolution, pooling, then further convolutions, each with batch norm and activation."""
 
-    def __init__(self, channels: int, width: int, settings: FastSettings) -> None:
+    def __init__(self, channels: int, width: int, depth: int, norm_momentum: float) -> None:
         super().__init__()
         self.pooling = nn.MaxPool2d(2)
         self.activation = nn.SiLU()  # as hiverge/cifar10-speedrun; half of GELU's time on a CPU
         self.convolutions = nn.ModuleList(
             nn.Conv2d(channels if layer == 0 else width, width, 3, padding=1, bias=False)
-            for layer in range(settings.depth)
+            for layer in range(depth)
         )
-        self.norms = nn.ModuleList(_norm(width, settings) for _ in range(settings.depth))
+        self.norms = nn.ModuleList(_norm(width, norm_momentum) for _ in range(depth))
 
     def forward(self, features: Tensor) -> Tensor:
         start = features
@@ -123,8 +125,8 @@ class _Group(nn.Module):
         return features
 
 
-def _norm(width: int, settings: FastSettings) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(width, momentum=settings.norm_momentum)
+def _norm(width: int, momentum: float) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(width, momentum=momentum)
     norm.weight.requires_grad_(False)  # the next kernel's scale does its work
     return norm
 
@@ -143,8 +145,8 @@ class FastNetwork(nn.Module):
         self.activation = nn.SiLU()
         self.groups = nn.ModuleList()
         features = 2 * self.whitening.directions
-        for group_width in settings.widths:
-            self.groups.append(_Group(features, group_width, settings))
+        for group_width, depth in zip(settings.widths, settings.depths, strict=True):
+            self.groups.append(_Group(features, group_width, depth, settings.norm_momentum))
             features = group_width
         self.output = nn.Linear(features, class_count, bias=False)
         self.output_scale = 1 / features
@@ -191,7 +193,10 @@ class FastModel:
             SearchDimension(name=f"model.widths.{group}", low=low, high=high, step=32)
             for group, (low, high) in enumerate(((32, 128), (64, 512), (64, 512)))
         ),
-        SearchDimension(name="model.depth", low=2, high=3, step=1),
+        *(
+            SearchDimension(name=f"model.depths.{group}", low=2, high=3, step=1)
+            for group in range(3)
+        ),
     )
 
     def build(
