@@ -1,0 +1,77 @@
+"""Features of a trained network: what its last linear layer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from tenfold.data.dataset import Images
+from tenfold.engine.batches import as_pixels
+from tenfold.engine.device import Device
+from tenfold.engine.inference import INFERENCE_BATCH_SIZE, autocast
+from tenfold.engine.network import ImageNetwork
+
+
+@torch.inference_mode()
+def penultimate_features(
+    network: ImageNetwork,
+    images: Images,
+    *,
+    device: Device,
+    precision: torch.dtype = torch.float32,
+    batch_size: int = INFERENCE_BATCH_SIZE,
+    on_block: Callable[[int], None] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Give the input of the linear layer that the network runs last, in evaluation mode.
+
+    Any architecture will do: the layer is found by watching which one runs last, not by its name.
+    A network without a linear layer gives its logits instead.
+
+    Parameters
+    ----------
+    network
+        The trained network.
+    images
+        uint8, shape (N, H, W, C).
+    device, precision, batch_size
+        As in `predict_logits`.
+    on_block
+        Told the number of images of each block that is done.
+
+    Returns
+    -------
+    ndarray
+        float32, shape (N, features).
+    """
+    was_training = network.training
+    network.eval()
+    parts: list[npt.NDArray[np.float32]] = []
+    seen: list[Tensor] = []
+
+    def watch(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen[:] = inputs[:1]
+
+    handles = [
+        layer.register_forward_pre_hook(watch)
+        for layer in network.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    try:
+        for start in range(0, len(images), batch_size):
+            block = np.array(images[start : start + batch_size])  # torch wants it writable
+            seen.clear()
+            with autocast(device, precision):
+                logits = network(as_pixels(block, device.torch_device))
+            features = seen[0] if seen else logits
+            parts.append(features.flatten(1).float().cpu().numpy())
+            if on_block is not None:
+                on_block(len(block))
+    finally:
+        for handle in handles:
+            handle.remove()
+        network.train(was_training)
+    return np.concatenate(parts)
