@@ -58,14 +58,10 @@ def pixel_agreement(
     for start in range(0, len(pairs), _BATCH):
         block = pairs.take(np.arange(start, min(start + _BATCH, len(pairs))))
         first, second = _luminance(thumbnails, block)
-        coarse = align(
-            _coarse(first), _coarse(second), identity(len(block)), steps=_COARSE_STEPS
-        )
+        coarse = align(_coarse(first), _coarse(second), identity(len(block)), steps=_COARSE_STEPS)
         kept = (coarse.correlation >= _LEAST_COARSE_CORRELATION).nonzero()[:, 0]
         if len(kept):
-            agreement = _fine_agreement(
-                first[kept], second[kept], coarse.stretch_and_shift[kept]
-            )
+            agreement = _fine_agreement(first[kept], second[kept], coarse.stretch_and_shift[kept])
             result[start + kept.numpy()] = agreement.numpy()
         if on_pairs is not None:
             on_pairs(len(block))
