@@ -6,13 +6,14 @@ import csv
 import io
 from typing import Any
 
+from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.core.files import write_text
 from tenfold.core.records.train import EpochRecord, TrainRecord
 from tenfold.data.split_files import read_split
 from tenfold.data.splits import holdout_split
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import NetworkPlan, take
 from tenfold.models.summary import summarize_layers
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
@@ -24,7 +25,7 @@ class TrainStage:
 
     name = "train"
     position = 4
-    version = 1
+    version = 2
     summary = "train the network"
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ class TrainStage:
             image_shape=(*acquired.image_size_px, acquired.channels),
             class_count=len(acquired.classes),
         )
-        fitted = fit_network(
+        timed = fit_in_time(
             plan,
             take(split, train_indices),
             training,
@@ -69,7 +70,8 @@ class TrainStage:
             checkpoint=Checkpoint(context.work / "checkpoint.safetensors"),
             progress=context.progress,
         )
-        result = fitted.result
+        fitted = timed.fitted
+        plan, training, result = fitted.plan, fitted.settings, fitted.result
         write_tensors(context.folder / LAST_WEIGHTS, fitted.last_weights, {})
         if result.best_weights:
             write_tensors(context.folder / BEST_WEIGHTS, result.best_weights, {})
@@ -81,7 +83,8 @@ class TrainStage:
             optimizer=training.optimizer,
             learning_rate=peak_learning_rate(training),
             batch_size=training.batch_size,
-            epochs=training.epochs,
+            epochs=len(result.history),
+            budget=timed.budget,
             augmentation=training.augmentation,
             normalization=training.normalization,
             train_count=len(train_indices),
