@@ -44,21 +44,26 @@ def pixel_descriptors(thumbnails: Thumbnails) -> tuple[Vectors, Vectors]:
     return vectors, vectors * signs
 
 
-def feature_descriptors(features: npt.NDArray[np.float32]) -> Vectors:
+def feature_descriptors(
+    features: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]
+) -> Vectors:
     """Give a network's features, centred, half whitened along at most 128 principal axes.
 
     Parameters
     ----------
     features
         float32, shape (N, any).
+    reference
+        Whose mean and axes are taken: the features of the images as they are.
     """
-    centred = features - features.mean(axis=0)
+    mean = reference.mean(axis=0)
+    centred = reference - mean
     covariance = centred.T.astype(np.float64) @ centred / max(len(centred), 1)
     values, axes = np.linalg.eigh(covariance)
     chosen = slice(-_FEATURE_DIMENSIONS, None)
     # An axis without spread holds rounding errors; do not blow them up.
     scale = np.maximum(values[chosen], max(values[-1], 1e-12) * 1e-3) ** (-_FEATURE_WHITENING / 2)
-    return _unit(centred @ (axes[:, chosen] * scale).astype(np.float32))
+    return _unit((features - mean) @ (axes[:, chosen] * scale).astype(np.float32))
 
 
 def _waves(planes: npt.NDArray[np.uint8], count: int) -> Vectors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -58,6 +58,14 @@ class ImagePairs:
         is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
         chosen = order[is_new]
         return cls(first[chosen], second[chosen], is_mirrored[chosen], agreement[chosen])
+
+    def with_agreement(self, agreement: npt.NDArray[np.float32]) -> Self:
+        """Give the same pairs with what was measured of them."""
+        return replace(self, agreement=agreement)
+
+    def mirrored(self) -> Self:
+        """Give the same pairs with every second image mirrored, unmeasured."""
+        return type(self).of(self.first, self.second, is_mirrored=True)
 
     def take(self, chosen: npt.NDArray[Any]) -> Self:
         """Give the pairs at some places, or where a mask is true."""

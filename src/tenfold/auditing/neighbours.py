@@ -20,6 +20,7 @@ def nearest(
     references: npt.NDArray[np.float32],
     count: int,
     *,
+    start: int = 0,
     on_rows: Callable[[int], None] | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Give each query's most similar references by scalar product, its own row left out.
@@ -31,58 +32,53 @@ def nearest(
     Parameters
     ----------
     queries, references
-        float32, shape (N, dimensions): row i of both is about image i.
+        float32, shapes (M, dimensions) and (N, dimensions).
     count
         Neighbours of each; fewer where there are not so many images.
+    start
+        Query i is about the same image as reference start + i.
     on_rows
         Told the number of rows of each block that is done.
 
     Returns
     -------
     indices
-        int64, shape (N, count), the most similar first.
+        int64, shape (M, count), the most similar first.
     similarities
         float32, of the same shape.
     """
-    assert queries.shape == references.shape
+    assert start + len(queries) <= len(references)
     total = len(references)
     count = min(count, max(total - 1, 0))
     padding = -total % _GROUP
     padded = torch.from_numpy(np.pad(references, ((0, padding), (0, 0))))
     transposed = padded.T.contiguous()
-    indices = np.empty((total, count), np.int64)
-    similarities = np.empty((total, count), np.float32)
-    for start in range(0, total, _ROWS):
-        rows = torch.from_numpy(np.ascontiguousarray(queries[start : start + _ROWS]))
-        found = _nearest_of_rows(rows, padded, transposed, count, start, total)
-        indices[start : start + _ROWS], similarities[start : start + _ROWS] = (
-            part.numpy() for part in found
-        )
+    indices = np.empty((len(queries), count), np.int64)
+    similarities = np.empty((len(queries), count), np.float32)
+    for first in range(0, len(queries), _ROWS):
+        rows = torch.from_numpy(np.ascontiguousarray(queries[first : first + _ROWS]))
+        own = start + torch.arange(first, first + len(rows))
+        best = _largest_of_groups(rows, transposed, own, total)
+        groups = best.topk(min(count, best.shape[1]), dim=1).indices
+        members = (groups[:, :, None] * _GROUP + torch.arange(_GROUP)).flatten(1)  # (B, count × 16)
+        exact = torch.einsum("bd,bmd->bm", rows, padded[members])
+        exact[(members == own[:, None]) | (members >= total)] = -torch.inf
+        values, places = exact.topk(count, dim=1)
+        indices[first : first + _ROWS] = members.gather(1, places).numpy()
+        similarities[first : first + _ROWS] = values.numpy()
         if on_rows is not None:
             on_rows(len(rows))
     return indices, similarities
 
 
-def _nearest_of_rows(
-    rows: Tensor, padded: Tensor, transposed: Tensor, count: int, start: int, total: int
-) -> tuple[Tensor, Tensor]:
-    own = torch.arange(start, start + len(rows))
-    largest = torch.cat(
-        [
-            _largest_of_groups(rows @ transposed[:, first : first + _COLUMNS], own - first)
-            for first in range(0, len(padded), _COLUMNS)
-        ],
-        dim=1,
-    )  # (B, N / 16)
-    groups = largest.topk(min(count, largest.shape[1]), dim=1).indices
-    members = (groups[:, :, None] * _GROUP + torch.arange(_GROUP)).flatten(1)  # (B, count × 16)
-    exact = torch.einsum("bd,bmd->bm", rows, padded[members])
-    exact[(members == own[:, None]) | (members >= total)] = -torch.inf
-    values, places = exact.topk(count, dim=1)
-    return members.gather(1, places), values
-
-
-def _largest_of_groups(similarities: Tensor, own: Tensor) -> Tensor:
-    inside = (own >= 0) & (own < similarities.shape[1])
-    similarities[inside.nonzero()[:, 0], own[inside]] = -torch.inf
-    return similarities.unflatten(1, (-1, _GROUP)).amax(2)
+def _largest_of_groups(rows: Tensor, transposed: Tensor, own: Tensor, total: int) -> Tensor:
+    """Give the largest similarity in each group of references, shape (B, N / 16)."""
+    parts = []
+    for first in range(0, transposed.shape[1], _COLUMNS):
+        similarities = rows @ transposed[:, first : first + _COLUMNS]
+        place = own - first
+        inside = (place >= 0) & (place < similarities.shape[1])
+        similarities[inside.nonzero()[:, 0], place[inside]] = -torch.inf
+        similarities[:, max(total - first, 0) :] = -torch.inf  # the padding
+        parts.append(similarities.unflatten(1, (-1, _GROUP)).amax(2))
+    return torch.cat(parts, dim=1)

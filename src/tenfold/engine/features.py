@@ -17,7 +17,7 @@ from tenfold.engine.network import ImageNetwork
 
 
 @torch.inference_mode()
-def penultimate_features(
+def features_and_logits(
     network: ImageNetwork,
     images: Images,
     *,
@@ -25,8 +25,10 @@ def penultimate_features(
     precision: torch.dtype = torch.float32,
     batch_size: int = INFERENCE_BATCH_SIZE,
     on_block: Callable[[int], None] | None = None,
-) -> npt.NDArray[np.float32]:
-    """Give the input of the linear layer that the network runs last, in evaluation mode.
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Give the input of the linear layer that the network runs last, and its logits.
+
+    In evaluation mode.
 
     Any architecture will do: the layer is found by watching which one runs last, not by its name.
     A network without a linear layer gives its logits instead.
@@ -44,12 +46,15 @@ def penultimate_features(
 
     Returns
     -------
-    ndarray
-        float32, shape (N, features).
+    features
+        float32, shape (N, any).
+    logits
+        float32, shape (N, classes).
     """
     was_training = network.training
     network.eval()
-    parts: list[npt.NDArray[np.float32]] = []
+    features: list[npt.NDArray[np.float32]] = []
+    logits: list[npt.NDArray[np.float32]] = []
     seen: list[Tensor] = []
 
     def watch(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -65,13 +70,14 @@ def penultimate_features(
             block = np.array(images[start : start + batch_size])  # torch wants it writable
             seen.clear()
             with autocast(device, precision):
-                logits = network(as_pixels(block, device.torch_device))
-            features = seen[0] if seen else logits
-            parts.append(features.flatten(1).float().cpu().numpy())
+                output = network(as_pixels(block, device.torch_device))
+            last = seen[0] if seen else output
+            features.append(last.flatten(1).float().cpu().numpy())
+            logits.append(output.float().cpu().numpy())
             if on_block is not None:
                 on_block(len(block))
     finally:
         for handle in handles:
             handle.remove()
         network.train(was_training)
-    return np.concatenate(parts)
+    return np.concatenate(features), np.concatenate(logits)
