@@ -17,6 +17,7 @@ from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.run_folder import Attempt, RunFolder, StageFolder
 from tenfold.engine.device import Device, choose_device
+from tenfold.corrections_file import adopt_corrections
 from tenfold.recipe import StudySettings
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, Stage, StageContext, stage_order
@@ -80,6 +81,8 @@ class Study:
         Take these settings if the run folder was made by others; what they touch runs again.
     is_offline
         Whether downloads are forbidden.
+    corrections
+        File of the corrections that the settings name; None if the run folder has it already.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Study:
         progress: Progress | None = None,
         update: bool = False,
         is_offline: bool = False,
+        corrections: Path | None = None,
     ) -> None:
         self.settings = settings
         self.run_folder = RunFolder(out)
@@ -98,6 +102,7 @@ class Study:
         self.progress = progress or SilentProgress()
         self.update = update
         self.is_offline = is_offline
+        self.corrections = corrections
 
     def run(self, *stages: str) -> Iterator[StageOutcome]:
         """Run the named stages and what they need; without names, the whole study.
@@ -120,6 +125,7 @@ class Study:
         device = choose_device(self.device_name)
         with self.run_folder as folder:
             folder.adopt_settings(self.settings.flat(), update=self.update)
+            adopt_corrections(folder.path, self.settings.data.corrections, self.corrections)
             if self.update:
                 self._remove_stale()
             for name in wanted:
@@ -137,6 +143,7 @@ class Study:
         for name, is_enabled in (
             ("tune", self.settings.tune.is_enabled),
             ("cross-validate", self.settings.cross_validate.is_enabled),
+            ("audit", self.settings.audit.is_enabled),
         ):
             if not is_enabled and name not in asked:
                 wanted.discard(name)
@@ -155,7 +162,7 @@ class Study:
             settings=self.settings,
             run_folder=self.run_folder.path,
             folder=folder.partial,
-            inputs={need: self.run_folder.stage(need).path for need in stage.needs(self.settings)},
+            inputs={name: self.run_folder.stage(name).path for name in self._read_by(stage)},
             device=device,
             progress=self.progress,
             is_offline=self.is_offline,
@@ -186,14 +193,20 @@ class Study:
         """Give the digest of everything the stage works from."""
         if stage.name == "acquire":
             return {"source": self._source_fingerprint()}
-        names = stage.needs(self.settings)
-        if stage.name == "report":  # it shows whatever is complete
-            names = tuple(
-                name
-                for name in stage_order()
-                if name != "report" and self.run_folder.stage(name).manifest() is not None
+        return {name: self.run_folder.stage(name).digest() for name in self._read_by(stage)}
+
+    def _read_by(self, stage: Stage) -> tuple[str, ...]:
+        """Give the stages that a stage needs, and the complete ones that it also reads."""
+        needs = stage.needs(self.settings)
+        return tuple(
+            name
+            for name in stage_order()
+            if name in needs
+            or (
+                name in stage.reads_if_complete
+                and self.run_folder.stage(name).manifest() is not None
             )
-        return {name: self.run_folder.stage(name).digest() for name in names}
+        )
 
     def _source_fingerprint(self) -> str:
         """Digest the source's files; if they are gone, what was acquired from them still stands."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tenfold.data.dataset import Images
+from tenfold.data.dataset import Images, Labels
 
 Indices = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.int64]
@@ -67,3 +67,22 @@ def regrouped(groups: Groups, chosen: Indices) -> Groups:
     _, first_place, inverse = np.unique(groups[chosen], return_index=True, return_inverse=True)
     result: Groups = first_place[inverse].astype(np.int64)
     return result
+
+
+def divisible_groups(labels: Labels, groups: Groups | None, parts: int) -> Groups:
+    """Give the groups, those of classes with fewer groups than parts taken apart.
+
+    A class of ten copies of one image can be held out in part or not at all; the first is asked
+    for. The images of a group that spans such a class and another go apart too.
+    """
+    alone = np.arange(len(labels))
+    if groups is None or not len(labels):
+        return alone
+    present = np.unique(labels)
+    while True:
+        counts = np.bincount(labels[representatives(groups)], minlength=present[-1] + 1)
+        scarce = present[counts[present] < parts]
+        is_torn = np.isin(groups, groups[np.isin(labels, scarce)]) & (groups != alone)
+        if not is_torn.any():
+            return groups
+        groups = np.where(np.isin(groups, groups[is_torn]), alone, groups)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.data.dataset import Labels
-from tenfold.data.duplicate_groups import Groups, representatives
+from tenfold.data.duplicate_groups import Groups, divisible_groups, representatives
 
 Indices = npt.NDArray[np.int64]
 HoldoutMethod = Literal["last", "stratified"]
@@ -138,7 +138,7 @@ def stratified_folds(
     # An integer `random_state` would be cut to 32 bits; our seeds have 63.
     random_state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=random_state)
-    groups = _divisible(labels, groups, folds)
+    groups = divisible_groups(labels, groups, folds)
     drawn = np.flatnonzero(representatives(groups))
     fold_of = np.zeros(len(labels), np.int64)
     for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(drawn)), labels[drawn])):
@@ -153,7 +153,7 @@ def _stratified_draw(
     labels: Labels, fraction: float, seed: int, groups: Groups | None
 ) -> npt.NDArray[np.bool_]:
     """Draw the share of each class that is held out, group by group."""
-    groups = _divisible(labels, groups, 2)
+    groups = divisible_groups(labels, groups, 2)
     rng = np.random.default_rng(seed)
     is_drawn = np.zeros(len(labels), bool)
     is_first = representatives(groups)
@@ -163,25 +163,6 @@ def _stratified_draw(
         is_drawn[members[:count]] = True
     result: npt.NDArray[np.bool_] = is_drawn[groups]
     return result
-
-
-def _divisible(labels: Labels, groups: Groups | None, parts: int) -> Groups:
-    """Give the groups, those of classes with fewer groups than parts taken apart.
-
-    A class of ten copies of one image can be held out in part or not at all; the first is asked
-    for. The images of a group that spans such a class and another go apart too.
-    """
-    alone = np.arange(len(labels))
-    if groups is None or not len(labels):
-        return alone
-    present = np.unique(labels)
-    while True:
-        counts = np.bincount(labels[representatives(groups)], minlength=present[-1] + 1)
-        scarce = present[counts[present] < parts]
-        is_torn = np.isin(groups, groups[np.isin(labels, scarce)]) & (groups != alone)
-        if not is_torn.any():
-            return groups
-        groups = np.where(np.isin(groups, groups[is_torn]), alone, groups)
 
 
 def _named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:

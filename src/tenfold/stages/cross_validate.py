@@ -13,8 +13,9 @@ from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord, FoldScores, ProtocolRecord
 from tenfold.data.dataset import ImageSplit
+from tenfold.data.duplicate_groups import Groups, regrouped
 from tenfold.data.sample_randomness import derive_seed
-from tenfold.data.split_files import read_arrays, read_split, write_arrays
+from tenfold.data.split_files import read_arrays, read_groups, read_split, write_arrays
 from tenfold.data.splits import holdout_split, stratified_folds
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
@@ -42,6 +43,7 @@ class CrossValidateStage:
     position = 6
     version = 2
     summary = "k-fold cross-validation"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
@@ -65,14 +67,16 @@ class CrossValidateStage:
         acquired = context.acquired()
         settings = context.tuned_settings()
         split = read_split(context.inputs["acquire"], "train")
+        groups = read_groups(context.inputs["acquire"])
         folds = stratified_folds(
             split.labels,
             settings.cross_validate.folds,
             derive_seed(settings.seed, "folds"),
             classes=acquired.classes,
+            groups=groups,
         )
         protocols = tuple(
-            _Protocol(name, context, settings, acquired, split).run(folds)
+            _Protocol(name, context, settings, acquired, split, groups).run(folds)
             for name in settings.cross_validate.protocols
         )
         CrossValidateRecord(folds=len(folds), protocols=protocols).write(context.folder / RECORD)
@@ -85,6 +89,7 @@ class _Protocol:
     settings: StudySettings
     acquired: AcquireRecord
     split: ImageSplit
+    groups: Groups
 
     def run(
         self, folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
@@ -187,6 +192,7 @@ class _Protocol:
                 fraction=training.validation_fraction,
                 method="stratified",
                 seed=seed,
+                groups=regrouped(self.groups, train),
             )
             inner_train, inner_validation = take(inner_train, kept), take(inner_train, held_out)
         fitted = fit_in_time(

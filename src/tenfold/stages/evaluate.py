@@ -21,6 +21,7 @@ class EvaluateStage:
     position = 5
     version = 1
     summary = "score the model on the test split"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""

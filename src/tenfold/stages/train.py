@@ -9,7 +9,7 @@ from typing import Any
 from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.core.files import write_text
 from tenfold.core.records.train import EpochRecord, TrainRecord
-from tenfold.data.split_files import read_split
+from tenfold.data.split_files import read_groups, read_split
 from tenfold.data.splits import holdout_split
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate
@@ -27,6 +27,7 @@ class TrainStage:
     position = 4
     version = 2
     summary = "train the network"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
@@ -52,6 +53,7 @@ class TrainStage:
             method=training.validation_method,
             seed=settings.seed,
             classes=acquired.classes,
+            groups=read_groups(context.inputs["acquire"]),
         )
         plan = NetworkPlan.parse(
             settings.model.name,
