@@ -130,6 +130,19 @@ class CrossValidateSettings(Settings):
     warm_start: WarmStartSettings = WarmStartSettings()
 
 
+class EvaluateSettings(Settings):
+    """What is measured on the test split beside the scores.
+
+    Attributes
+    ----------
+    robustness_images
+        Test images, a stratified sample, that are predicted again under each of 30 disturbances;
+        0 for none.
+    """
+
+    robustness_images: int = Field(2000, ge=0, le=10_000_000)
+
+
 class StudySettings(Settings):
     """All settings of a study, resolved."""
 
@@ -140,6 +153,7 @@ class StudySettings(Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     tune: TuneSettings = TuneSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
     cross_validate: CrossValidateSettings = CrossValidateSettings()
     references: tuple[Reference, ...] = ()
 

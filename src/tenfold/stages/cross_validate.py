@@ -20,7 +20,11 @@ from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, fit_network, take
 from tenfold.metrics.classification import classification_scores
-from tenfold.metrics.folds import fold_means, fold_standard_deviations
+from tenfold.metrics.folds import (
+    fold_means,
+    fold_standard_deviations,
+    nadeau_bengio_intervals,
+)
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
@@ -39,7 +43,7 @@ class CrossValidateStage:
 
     name = "cross-validate"
     position = 6
-    version = 1
+    version = 2
     summary = "k-fold cross-validation"
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
@@ -102,9 +106,10 @@ class _Protocol:
             probabilities=probabilities,
             fold=fold_of,
         )
+        is_leaky = self.name == "warm-start"
         return ProtocolRecord(
             name=self.name,
-            is_leaky=self.name == "warm-start",
+            is_leaky=is_leaky,
             description=_DESCRIPTIONS[self.name],
             epochs=training.epochs,
             batch_size=training.batch_size,
@@ -113,6 +118,7 @@ class _Protocol:
             folds=tuple(scores),
             means=fold_means(scores),
             standard_deviations=fold_standard_deviations(scores),
+            intervals={} if is_leaky else nadeau_bengio_intervals(scores),
             seconds=sum(fold_scores.seconds for fold_scores in scores),
         )
 
