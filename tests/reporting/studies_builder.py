@@ -23,6 +23,8 @@ from records_builder import (
 
 from tenfold.core.records.acquire import LeftOutImage
 from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.metrics.gallery import choose_gallery
+from tenfold.reporting.evaluated_images import EvaluatedImages
 from tenfold.reporting.study_records import StudyRecords
 
 
@@ -40,6 +42,7 @@ def cifar_study() -> StudyRecords:
     confusion = random_confusion(10, 1000, 0.68)
     labels = np.repeat(np.arange(10), 1000)
     probabilities = random.dirichlet(np.full(10, 0.3), 10000).astype(np.float32)
+    gallery = choose_gallery(probabilities, labels)
     return StudyRecords(
         settings={
             "recipe": {"name": "report", "title": "The original report"},
@@ -75,6 +78,14 @@ def cifar_study() -> StudyRecords:
         augmented_images=_images(30, 32, 32, 3),
         test_probabilities=probabilities,
         test_labels=labels,
+        evaluated_images=EvaluatedImages(
+            gallery.mistakes,
+            gallery.uncertain,
+            gallery.pairs,
+            gallery.pair_images,
+            gallery.shown(),
+            _images(len(gallery.shown()), 32, 32, 3),
+        ),
         run_folder=Path("runs/report"),
     )
 
@@ -181,6 +192,7 @@ def gray_study() -> StudyRecords:
         augmented_images=_images(20, 8, 8, 1),
         test_probabilities=None,
         test_labels=None,
+        evaluated_images=None,
     )
 
 

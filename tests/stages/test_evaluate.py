@@ -44,9 +44,7 @@ def test_probabilities_are_calibrated_by_the_train_stage_s_temperature(
     record = EvaluateRecord.read(folder / "record.json")
     assert record.calibration.temperature == train.temperature is not None
     stored = read_arrays(folder / "predictions.npz")
-    assert record.calibration.after == calibration_scores(
-        stored["probabilities"], stored["labels"]
-    )
+    assert record.calibration.after == calibration_scores(stored["probabilities"], stored["labels"])
     assert record.calibration.before != record.calibration.after
     assert record.scores.log_loss == record.calibration.after.log_loss
 

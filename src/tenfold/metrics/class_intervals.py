@@ -84,4 +84,5 @@ def _effect(variance: Floats, share: Floats, count: Floats) -> Floats:
 
 
 def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Floats:
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+    ratio: Floats = np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+    return ratio

@@ -6,7 +6,7 @@ import math
 
 from tenfold.core.records.cross_validate import CrossValidateRecord, ProtocolRecord
 from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.reporting.formats import counted, score, signed
+from tenfold.reporting.formats import counted, interval, score, signed
 
 LEAK_WARNING = (
     "This protocol is a leak: its folds start from the trained model, which has already seen each "
@@ -23,6 +23,13 @@ def protocol_sentences(protocol: ProtocolRecord, evaluate: EvaluateRecord | None
         f"Over {counted(len(accuracies), 'fold')} the accuracy is {score(mean)} ± {score(spread)}, "
         f"from {score(min(accuracies))} to {score(max(accuracies))}."
     ]
+    if protocol.intervals:
+        ends = protocol.intervals["accuracy"]
+        sentences.append(
+            f"The 95% interval of the mean, {interval(ends)}, is that of Nadeau and Bengio (2003): "
+            "the folds share most of their training images, so their scores are not independent, "
+            "and the plain standard error would be too small."
+        )
     if evaluate is None:
         sentences.append("There is no test result to compare with.")
         return sentences

@@ -15,10 +15,13 @@ from tenfold.reporting import (
     conclusions,
     formats,
     headline,
-    interpretation_confidence,
+    imbalance,
+    interpretation_calibration,
     interpretation_cross_validation,
     interpretation_data,
     interpretation_evaluation,
+    interpretation_gallery,
+    interpretation_robustness,
     interpretation_training,
     interpretation_tuning,
     measures,
@@ -29,7 +32,8 @@ from tenfold.reporting import (
 )
 from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
-from tenfold.reporting.report_figures import ReportFigure, report_figures
+from tenfold.reporting.report_figure import ReportFigure
+from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.study_records import STAGES, StudyRecords
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -55,6 +59,7 @@ class Numbering:
     def __init__(self) -> None:
         self._figures = 0
         self._tables = 0
+        self._subsections: dict[str, int] = {}
 
     def figure(self) -> int:
         """Give the next figure's number."""
@@ -65,6 +70,11 @@ class Numbering:
         """Give the next table's number."""
         self._tables += 1
         return self._tables
+
+    def subsection(self, section: str) -> int:
+        """Give the next subsection's number within a section."""
+        self._subsections[section] = self._subsections.get(section, 0) + 1
+        return self._subsections[section]
 
 
 def render_page(records: StudyRecords) -> str:
@@ -122,6 +132,7 @@ def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict
     environment.filters |= {
         "count": formats.count,
         "duration": formats.duration,
+        "interval": formats.interval,
         "percent": formats.percent,
         "printable": formats.printable,
         "breakable": _breakable,
@@ -161,16 +172,19 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "macro_scores": measures.MACRO_SCORES,
         "score_titles": measures.SCORE_TITLES,
         "conclusions": conclusions.conclusions(records),
-        "confidence": interpretation_confidence,
+        "calibration": interpretation_calibration,
         "data": interpretation_data,
         "evaluation": interpretation_evaluation,
         "folds": interpretation_cross_validation,
         "formats": formats,
+        "gallery": interpretation_gallery,
         "headline": headline,
+        "imbalance": imbalance,
         "network": network,
         "provenance": provenance,
         "recommendations": recommendations.recommendations(records),
         "reproduction": reproduction.reproduction_rows(records),
+        "robustness": interpretation_robustness,
         "training": interpretation_training,
         "tuning": interpretation_tuning,
     }

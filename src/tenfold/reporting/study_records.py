@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from tenfold.core.records.record import Record
 from tenfold.core.records.reference import Reference
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
+from tenfold.reporting.evaluated_images import EvaluatedImages
 
 STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate")
 """The stages that the report shows, in order; also their folder and command names."""
@@ -54,7 +55,9 @@ class StudyRecords:
     augmented_original, augmented_images
         uint8, shapes (H, W, C) and (samples, H, W, C): one image, and it augmented many times.
     test_probabilities, test_labels
-        float32, shape (N, classes), and int64, shape (N,).
+        float32, shape (N, classes), calibrated, and int64, shape (N,).
+    evaluated_images
+        Test images worth a look.
     run_folder
         Shown in the commands that complete the study.
     """
@@ -77,6 +80,7 @@ class StudyRecords:
     augmented_images: Pixels | None = None
     test_probabilities: npt.NDArray[np.float32] | None = None
     test_labels: npt.NDArray[np.int64] | None = None
+    evaluated_images: EvaluatedImages | None = None
     run_folder: Path = Path("RUN_FOLDER")
 
 
@@ -102,6 +106,9 @@ def read_study_records(run_folder: Path) -> StudyRecords:
     predictions = _read_arrays(
         run_folder / "evaluate" / "predictions.npz", "probabilities", "labels"
     )
+    gallery = _read_arrays(
+        run_folder / "evaluate" / "gallery.npz", *(f.name for f in fields(EvaluatedImages))
+    )
     return StudyRecords(
         settings=settings,
         recipe_name=str(recipe.get("name", "")),
@@ -125,6 +132,7 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         augmented_images=augmented.get("images"),
         test_probabilities=predictions.get("probabilities"),
         test_labels=predictions.get("labels"),
+        evaluated_images=EvaluatedImages(**gallery) if gallery else None,
         run_folder=run_folder,
     )
 
