@@ -167,6 +167,31 @@ def data() -> None:
         typer.echo(f"{'':10} on this machine: {source.available() or 'no'}")
 
 
+@app.command("compare")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of evaluated studies.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a page (.html) or a picture (.svg).")
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Compare studies on the same test images: which is better, or is it chance?"""
+    del debug
+    from tenfold.comparing import check_ending, compare_runs
+    from tenfold.reporting.comparison_text import comparison_text
+
+    if out is not None:
+        check_ending(out)
+    comparison = compare_runs(runs)
+    typer.echo(comparison_text(comparison))
+    if out is not None:
+        # matplotlib is slow to import, which a reader of the text should not wait for.
+        from tenfold.reporting.comparison_page import write_comparison
+
+        write_comparison(comparison, out)
+        typer.echo(f"Comparison: {out.resolve()}")
+
+
 def _show_version(is_asked: bool) -> None:
     if is_asked:
         from tenfold import __version__

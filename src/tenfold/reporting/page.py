@@ -120,7 +120,8 @@ def write_report(records: StudyRecords, folder: Path) -> Path:
     return path
 
 
-def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict[str, str]) -> str:
+def page_environment() -> Environment:
+    """Give the templates, with the filters that they use."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
         autoescape=True,  # class names and paths come from folders that anybody may have named
@@ -141,13 +142,20 @@ def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict
         "setting_name": formats.setting_name,
         "setting_value": formats.setting_value,
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
+        "markup": Markup,
     }
+    return environment
+
+
+def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict[str, str]) -> str:
     inline = {
         name: Markup(inline_svg(text, name=name, description=figures[name].description))
         for name, text in drawn.items()
     }
-    return environment.get_template("report.html.j2").render(
-        **_context(records), figures=figures, inline=inline
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(**_context(records), figures=figures, inline=inline)
     )
 
 
