@@ -23,7 +23,19 @@ from tenfold.core.errors import DataError, ImageShapeError, SettingsError, Unkno
 from tenfold.data.dataset import Images
 from tenfold.engine import device
 
-TINY_MODEL = {"conv_layers": 1, "filters": [8], "units": 16, "conv_dropout": 0.0}
+TINY: dict[str, Any] = {
+    "model": "cnn",
+    "model_settings": {"conv_layers": 1, "filters": [8], "units": 16, "conv_dropout": 0.0},
+    "optimizer": "adam",
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "augmentation": "none",
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.01,
+    "device": "cpu",
+    "random_state": 0,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +48,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def tiny(**parameters: Any) -> ImageClassifier:
-    chosen = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01, "device": "cpu"}
-    return ImageClassifier(model_settings=TINY_MODEL, **{**chosen, "random_state": 0, **parameters})
+    return ImageClassifier(**{**TINY, **parameters})
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +76,31 @@ def test_digits_are_learned(digits: tuple[Images, npt.NDArray[np.int64]]) -> Non
     assert classifier.image_shape_ == (8, 8, 1)
     assert classifier.n_features_in_ == 64
     assert [record.epoch for record in classifier.history_] == list(range(1, 9))
+
+
+def test_the_default_network_learns_digits(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:
+    images, labels = digits
+    classifier = ImageClassifier(batch_size=50, mirror_keeps_class=False, random_state=0)
+    assert classifier.fit(images[:200], labels[:200]).score(images[200:], labels[200:]) > 0.75
+
+
+def test_a_time_budget_is_kept(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:
+    images, labels = digits
+    classifier = ImageClassifier(budget="1s", mirror_keeps_class=False, random_state=0)
+    classifier.fit(images, labels)
+    assert classifier.budget_ is not None
+    assert classifier.budget_.seconds == 1
+    # The training alone: what it took beyond the budget depends on the machine's load.
+    assert 0 < sum(record.seconds for record in classifier.history_) < 2
+    assert classifier.history_[-1].learning_rate < 0.5 * classifier.history_[0].learning_rate
+
+
+@pytest.mark.parametrize("budget", ["soon", 0, "-1m"])
+def test_a_budget_that_is_no_time_is_refused(
+    budget: str | float, easy: tuple[Images, npt.NDArray[np.str_]]
+) -> None:
+    with pytest.raises(SettingsError, match="is not a span of time"):
+        tiny(budget=budget).fit(*easy)
 
 
 def test_probabilities_belong_to_the_sorted_labels(

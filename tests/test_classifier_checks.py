@@ -32,6 +32,11 @@ from tenfold.data.dataset import Images
 from tenfold.engine import device
 
 TINY: dict[str, Any] = {
+    "model": "cnn",
+    "optimizer": "adam",
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "augmentation": "none",
     # A 1×1 kernel and images of doubled pixels: the network sees each feature by itself.
     "model_settings": {
         "conv_layers": 1,

@@ -10,13 +10,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from tenfold.budgeting.timed_fit import fit_in_time
+from tenfold.core.durations import parse_duration
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import NetworkPlan, take
 
 _WHITE = 255
 
@@ -26,13 +28,19 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    model : str, default="cnn"
+    model : str, default="fast"
         Name of the architecture.
     model_settings : dict, default=None
         The architecture's own settings; None takes its defaults.
+    budget : str or float, default=None
+        Time for the training, for example ``"40s"``, ``"10m"`` or a number of seconds. The
+        network's size, the batch size and the number of epochs are then chosen for it; None trains
+        `epochs`.
     epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, \
-label_smoothing, augmentation, normalization, validation_fraction, weights, precision
-        See `tenfold.engine.training_settings.TrainingSettings`.
+label_smoothing, augmentation, low_resolution_share, low_resolution_scale, normalization, \
+validation_fraction, weights, precision
+        See `tenfold.engine.training_settings.TrainingSettings`. The defaults are those of recipe
+        ``fast``.
     mirror_keeps_class : bool, default=True
         Whether a mirrored image still shows its class. Set to False for digits and letters.
     device : str, default="auto"
@@ -50,6 +58,8 @@ label_smoothing, augmentation, normalization, validation_fraction, weights, prec
         Their product.
     history_ : tuple of EpochRecord
         One record an epoch.
+    budget_ : BudgetRecord or None
+        What the time budget chose.
     network_ : ImageNetwork
         The trained network, its normalisation inside.
 
@@ -59,27 +69,28 @@ label_smoothing, augmentation, normalization, validation_fraction, weights, prec
     >>> from tenfold import ImageClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> X = (X.reshape(-1, 8, 8, 1) * 255 / 16).astype("uint8")
-    >>> classifier = ImageClassifier(
-    ...     model_settings={"padding": "same"}, epochs=5, mirror_keeps_class=False, random_state=0
-    ... )
+    >>> classifier = ImageClassifier(epochs=5, mirror_keeps_class=False, random_state=0)
     >>> classifier.fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.8
     True
     """
 
     def __init__(
         self,
-        model: str = "cnn",
+        model: str = "fast",
         *,
         model_settings: dict[str, Any] | None = None,
-        epochs: int = 20,
-        batch_size: int = 64,
-        optimizer: str = "adam",
+        budget: str | float | None = None,
+        epochs: int = 8,
+        batch_size: int = 250,
+        optimizer: str = "muon",
         learning_rate: float | None = None,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
-        schedule: str = "constant",
-        label_smoothing: float = 0.0,
-        augmentation: str = "none",
+        schedule: str = "linear",
+        label_smoothing: float = 0.2,
+        augmentation: str = "crop-flip",
+        low_resolution_share: float = 0.0,
+        low_resolution_scale: float = 0.45,
         normalization: str = "standardize",
         validation_fraction: float = 0.0,
         weights: str = "last",
@@ -90,6 +101,7 @@ label_smoothing, augmentation, normalization, validation_fraction, weights, prec
     ) -> None:
         self.model = model
         self.model_settings = model_settings
+        self.budget = budget
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
@@ -99,6 +111,8 @@ label_smoothing, augmentation, normalization, validation_fraction, weights, prec
         self.schedule = schedule
         self.label_smoothing = label_smoothing
         self.augmentation = augmentation
+        self.low_resolution_share = low_resolution_share
+        self.low_resolution_scale = low_resolution_scale
         self.normalization = normalization
         self.validation_fraction = validation_fraction
         self.weights = weights
@@ -136,6 +150,7 @@ label_smoothing, augmentation, normalization, validation_fraction, weights, prec
                 for name in TrainingSettings.model_fields
                 if hasattr(self, name)
             }
+            | {"budget_seconds": None if self.budget is None else parse_duration(self.budget)}
         )
         plan = NetworkPlan.parse(
             self.model,
@@ -148,7 +163,7 @@ label_smoothing, augmentation, normalization, validation_fraction, weights, prec
         train, held_out = holdout_split(
             labels, fraction=self.validation_fraction, method="stratified", seed=seed
         )
-        fitted = fit_network(
+        timed = fit_in_time(
             plan,
             take(split, train),
             settings,
@@ -159,8 +174,9 @@ label_smoothing, augmentation, normalization, validation_fraction, weights, prec
         )
         self.image_shape_ = plan.image_shape
         self.n_features_in_ = int(np.prod(plan.image_shape))
-        self.history_ = fitted.result.history
-        self.network_ = fitted.network.eval()
+        self.history_ = timed.fitted.result.history
+        self.budget_ = timed.budget
+        self.network_ = timed.fitted.network.eval()
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -74,6 +74,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.epochs=3."),
 ]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        help="Time to train in, e.g. 90s, 10m, 2h: the network's size and its epochs are chosen "
+        "for it. With run, train and cross-validate.",
+    ),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Take new settings into an existing run folder."),
@@ -94,6 +103,7 @@ def _study_command(*stages: str) -> Any:
         recipe: RecipeOption = None,
         out: OutOption = None,
         seed: SeedOption = None,
+        budget: BudgetOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         update: UpdateOption = False,
@@ -117,6 +127,8 @@ def _study_command(*stages: str) -> Any:
             seed=seed,
             assignments=tuple(assignments or ()),
             is_strict=strict,
+            budget=budget,
+            stages=stages,
         ).resolve()
         progress.say(request.sentence)
         progress.say(f"Run folder: {request.out}")

@@ -9,19 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
 from tenfold.core.records.train import EpochRecord
 from tenfold.core.settings import Settings
 from tenfold.data.augmentation.policy import POLICIES
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.sample_randomness import derive_seed
-from tenfold.engine.batches import TrainingBatches
+from tenfold.engine.batches import TrainingBatches, as_pixels
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.network import ImageNetwork, fit_normalization
 from tenfold.engine.training import Training, TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.model import MODELS
+
+FITTING_IMAGES = 5000
+"""Training images that a network's first layer is fitted to, about (arXiv 2404.00498: 5,000)."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,14 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """A trained network, with the weights that were chosen, and how it came about."""
+    """A trained network, with the weights that were chosen, and how it came about.
 
+    A time budget may have chosen another size than was asked for, so `plan` and `settings` are
+    those that the network was trained with.
+    """
+
+    plan: NetworkPlan
+    settings: TrainingSettings
     network: ImageNetwork
     result: TrainingResult
     last_weights: dict[str, Tensor]
@@ -118,6 +128,7 @@ def fit_network(
     progress: Progress | None = None,
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    startup_seconds: float = 0.0,
 ) -> FittedNetwork:
     """Build a network, fit it to the training images, and choose its weights.
 
@@ -139,12 +150,23 @@ def fit_network(
         Where to compute.
     initial_weights
         Start from these (normalisation included) instead of fresh ones.
-    checkpoint, progress, title, on_epoch
+    checkpoint, progress, title, on_epoch, startup_seconds
         See `Training`.
+
+    Raises
+    ------
+    SettingsError
+        If the settings ask for low resolution of a model that is built for one size.
     """
+    if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
+        raise SettingsError(
+            f"training.low_resolution_share is {settings.low_resolution_share}, but model "
+            f"{plan.model!r} takes images of one size only. Set it to 0, or choose another model."
+        )
     if initial_weights is None:
         mean, deviation = fit_normalization(train.images, settings.normalization)
         network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
+        _fit_to_images(network, train.images)
     else:
         network = plan.restore(initial_weights)
     training = Training(
@@ -165,12 +187,21 @@ def fit_network(
         progress=progress,
         title=title,
         on_epoch=on_epoch,
+        startup_seconds=startup_seconds,
     )
     result = training.run()
     last_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if settings.weights == "best" and result.best_weights:
         network.load_state_dict(result.best_weights)
-    return FittedNetwork(network, result, last_weights)
+    return FittedNetwork(plan, settings, network, result, last_weights)
+
+
+def _fit_to_images(network: ImageNetwork, images: Images) -> None:
+    """Let a body that starts from the data look at images spread over the whole training split."""
+    fit = getattr(network.body, "fit", None)
+    if fit is not None:
+        chosen = images[:: max(1, len(images) // FITTING_IMAGES)]
+        fit(network.normalized(as_pixels(chosen.copy(), torch.device("cpu"))))
 
 
 def take(split: ImageSplit, indices: Any) -> ImageSplit:

@@ -15,7 +15,7 @@ from tenfold.core.records.reference import Reference
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings, parse_assignment, with_values
 from tenfold.data.augmentation.policy import POLICIES
-from tenfold.engine.training_settings import TrainingSettings
+from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.model import MODELS
 
 DEFAULT_RECIPE = "fast"
@@ -103,7 +103,7 @@ class WarmStartSettings(Settings):
 
     epochs: int = Field(5, ge=1, le=100_000)
     batch_size: int = Field(64, ge=1, le=1_000_000)
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    optimizer: OptimizerName = "adam"
     augmentation: str = "report"
 
 
@@ -112,6 +112,8 @@ class CrossValidateSettings(Settings):
 
     Attributes
     ----------
+    is_enabled
+        Whether a whole study cross-validates.
     folds
         Number of folds; stratified, drawn with the study's seed.
     protocols
@@ -120,13 +122,18 @@ class CrossValidateSettings(Settings):
         reproduce the original report.
     epochs
         Of a ``fresh`` fold; None takes the training's.
+    budget_seconds
+        Time for all ``fresh`` folds together, shared equally; None trains each as the train stage
+        trains, its time budget included.
     warm_start
         Settings of the ``warm-start`` protocol.
     """
 
+    is_enabled: bool = True
     folds: int = Field(5, ge=2, le=1000)
     protocols: tuple[Literal["fresh", "warm-start"], ...] = ("fresh",)
     epochs: int | None = Field(None, ge=1, le=100_000)
+    budget_seconds: float | None = Field(None, gt=0, le=1e7)
     warm_start: WarmStartSettings = WarmStartSettings()
 
 

@@ -116,7 +116,7 @@ class Study:
         TenfoldError
             Whatever a stage has to say.
         """
-        wanted = self._with_needs(stages or stage_order())
+        wanted = self._with_needs(stages or stage_order(), is_asked=bool(stages))
         device = choose_device(self.device_name)
         with self.run_folder as folder:
             folder.adopt_settings(self.settings.flat(), update=self.update)
@@ -125,7 +125,7 @@ class Study:
             for name in wanted:
                 yield self._run_stage(STAGES[name], device)
 
-    def _with_needs(self, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _with_needs(self, names: tuple[str, ...], *, is_asked: bool) -> tuple[str, ...]:
         wanted: set[str] = set()
         queue = list(names)
         while queue:
@@ -133,8 +133,13 @@ class Study:
             if name not in wanted:
                 wanted.add(name)
                 queue += STAGES[name].needs(self.settings)
-        if not self.settings.tune.is_enabled and "tune" not in names:
-            wanted.discard("tune")
+        asked = names if is_asked else ()
+        for name, is_enabled in (
+            ("tune", self.settings.tune.is_enabled),
+            ("cross-validate", self.settings.cross_validate.is_enabled),
+        ):
+            if not is_enabled and name not in asked:
+                wanted.discard(name)
         return tuple(name for name in stage_order() if name in wanted)
 
     def _run_stage(self, stage: Stage, device: Device) -> StageOutcome:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tenfold.core.durations import parse_duration
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
@@ -28,6 +29,10 @@ class StudyRequest:
 
     Where the run folder holds a study already, its settings are the ground that the request
     changes, so that a stage can be run with nothing but ``--out``.
+
+    A `budget` is the time for what `stages` train: one model, or with ``cross-validate`` all folds.
+    A budgeted training is not preceded by a search, and a whole study (no stage named) not followed
+    by a cross-validation, which would take as long again for every fold.
     """
 
     data: str | None = None
@@ -36,6 +41,8 @@ class StudyRequest:
     seed: int | None = None
     assignments: tuple[str, ...] = ()
     is_strict: bool = False
+    budget: str | None = None
+    stages: tuple[str, ...] = ()
 
     def resolve(self) -> ResolvedRequest:
         """Find the settings and the run folder.
@@ -52,6 +59,7 @@ class StudyRequest:
             settings = load_recipe(self.recipe or DEFAULT_RECIPE, self.assignments, seed=self.seed)
         if self.is_strict:
             settings = settings.with_changes({"data.is_strict": True})
+        settings = settings.with_changes(self._budget_changes())
         if stored is not None and self.data is None:
             settings = settings.with_changes(
                 {"data.source": stored.data.source, "data.location": stored.data.location}
@@ -66,6 +74,22 @@ class StudyRequest:
             )
         out = self.out or Path("runs") / f"{settings.recipe.name}-{settings.data.source}"
         return ResolvedRequest(settings, out, sentence)
+
+    def _budget_changes(self) -> dict[str, Any]:
+        if self.budget is None:
+            return {}
+        seconds = parse_duration(self.budget)
+        training = {"training.budget_seconds": seconds, "tune.is_enabled": False}
+        match self.stages:
+            case ():
+                return {**training, "cross_validate.is_enabled": False}
+            case ("train",):
+                return training
+            case ("cross-validate",):
+                return {"cross_validate.budget_seconds": seconds, "tune.is_enabled": False}
+        raise SettingsError(
+            f"--budget is for what trains: run, train and cross-validate, not {self.stages[0]}."
+        )
 
     def _changes(self) -> dict[str, Any]:
         changes = dict(parse_assignment(text) for text in self.assignments)

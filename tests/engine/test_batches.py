@@ -138,6 +138,7 @@ class _Recorder:
 
     name: str = "recorder"
     uniforms_per_sample: int = 2
+    alternating_draws: tuple[int, ...] = ()
     highest: float = 0.0
 
     def describe(self, mirror_keeps_class: bool) -> str:

@@ -24,13 +24,13 @@ BOTH = NO_SEARCH | {"cross_validate.protocols": ["fresh", "warm-start"]}
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Give the list of what each training of the stage was called with, in order."""
     seen: list[dict[str, Any]] = []
-    fit = cross_validate.fit_network
+    fit = cross_validate.fit_in_time
 
     def recorded(plan: Any, train: ImageSplit, training: Any, **rest: Any) -> Any:
         seen.append({"train": train, "training": training, **rest})
         return fit(plan, train, training, **rest)
 
-    monkeypatch.setattr(cross_validate, "fit_network", recorded)
+    monkeypatch.setattr(cross_validate, "fit_in_time", recorded)
     return seen
 
 

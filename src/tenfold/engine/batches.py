@@ -77,13 +77,21 @@ class TrainingBatches:
             index = torch.from_numpy(chosen).to(self.device)
             batch = _rows(self._pixels, index)
             if draws:
-                uniforms = _below_one(sample_uniforms(self.seed, epoch, chosen, draws))
+                uniforms = _below_one(self._uniforms(epoch, chosen))
                 batch = self.policy(
                     batch,
                     torch.from_numpy(uniforms).to(self.device),
                     mirror_keeps_class=self.mirror_keeps_class,
                 )
             yield batch, self._labels[index]
+
+    def _uniforms(self, epoch: int, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Draw the policy's numbers, shape (B, draws), float64."""
+        uniforms = sample_uniforms(self.seed, epoch, chosen, self.policy.uniforms_per_sample)
+        if places := list(self.policy.alternating_draws):
+            first = sample_uniforms(self.seed, 0, chosen, len(places), stream="alternating")
+            uniforms[:, places] = (first + 0.5 * (epoch % 2)) % 1.0
+        return uniforms
 
     @cached_property
     def _pixels(self) -> Tensor:

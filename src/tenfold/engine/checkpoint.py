@@ -31,6 +31,8 @@ class TrainingState:
         Sums over the images of the running epoch.
     epoch_seconds
         Time spent on the running epoch.
+    elapsed_seconds
+        Time spent on the training so far, start-up included; what a time budget counts.
     history
         The epochs that are complete.
     best_epoch
@@ -44,6 +46,7 @@ class TrainingState:
     loss_sum: float = 0.0
     correct: int = 0
     epoch_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
     history: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
@@ -72,6 +75,7 @@ class Checkpoint:
             "loss_sum": state.loss_sum,
             "correct": state.correct,
             "epoch_seconds": state.epoch_seconds,
+            "elapsed_seconds": state.elapsed_seconds,
             "best_epoch": state.best_epoch,
             "history": [epoch.model_dump() for epoch in state.history],
         }

@@ -45,9 +45,12 @@ class ImageNetwork(nn.Module):
         Tensor
             Logits, shape (B, classes), float32.
         """
-        normalized = (pixels.float() - self.mean) * self.scale
-        logits: Tensor = self.body(normalized)
+        logits: Tensor = self.body(self.normalized(pixels))
         return logits.float()
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Give what the body sees, float32, the pixels' shape."""
+        return (pixels.float() - self.mean) * self.scale
 
 
 def fit_normalization(

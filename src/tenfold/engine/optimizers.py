@@ -8,16 +8,18 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from tenfold.engine.muon import KERNEL_LEARNING_RATE, Muon
 from tenfold.engine.rmsprop import RMSprop
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 
 DEFAULT_LEARNING_RATES: dict[OptimizerName, float] = {
     "adam": 1e-3,
     "adamw": 1e-3,
+    "muon": KERNEL_LEARNING_RATE,
     "rmsprop": 1e-3,
     "sgd": 1e-2,
 }
-"""Keras' defaults (keras.io/api/optimizers)."""
+"""Keras' defaults (keras.io/api/optimizers); Keras has no Muon."""
 
 # Keras' default; torch's is 1e-8. Keras adds it before the bias correction of the second moment,
 # torch after: for gradients of 1e-4 the first steps differ by about 3%, and less and less later.
@@ -32,19 +34,42 @@ def peak_learning_rate(settings: TrainingSettings) -> float:
 
 
 def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Make the optimiser over all of the network's parameters."""
-    matrices = [parameter for parameter in network.parameters() if parameter.dim() > 1]
-    vectors = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
+    """Make the optimiser over all of the network's trainable parameters.
+
+    Every group has its highest learning rate in ``peak_lr``, which schedules scale into ``lr``.
+    """
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate = peak_learning_rate(settings)
+    optimizer = _make(network, trainable, rate, settings)
+    for group in optimizer.param_groups:
+        group.setdefault("peak_lr", group["lr"])
+    return optimizer
+
+
+def _make(
+    network: nn.Module,
+    trainable: list[nn.Parameter],
+    rate: float,
+    settings: TrainingSettings,
+) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+    ]
     match settings.optimizer:
         case "adam":
             return torch.optim.Adam(groups, lr=rate, eps=_EPSILON, fused=True)
         case "adamw":
             return torch.optim.AdamW(groups, lr=rate, eps=_EPSILON, fused=True)
+        case "muon":
+            return Muon(
+                [parameter for parameter in trainable if parameter.dim() == 4],
+                [parameter for parameter in trainable if parameter.dim() != 4],
+                learning_rate=rate,
+                batch_size=settings.batch_size,
+                weight_decay=settings.weight_decay,
+                is_scale_free=any(isinstance(m, nn.BatchNorm2d) for m in network.modules()),
+            )
         case "rmsprop":
             return RMSprop(groups, lr=rate, momentum=settings.momentum)
         case "sgd":

@@ -29,6 +29,8 @@ def learning_rate_factor(schedule: ScheduleName, progress: float) -> float:
             return 1.0
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * progress))
+        case "linear":
+            return 1 - progress
         case "one-cycle":
             if progress < WARM_UP_SHARE:
                 return progress / WARM_UP_SHARE

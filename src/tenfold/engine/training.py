@@ -21,11 +21,17 @@ from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint, TrainingState
 from tenfold.engine.device import Device
 from tenfold.engine.inference import autocast, predict_logits
+from tenfold.engine.low_resolution import scaled_down, size_px
 from tenfold.engine.network import ImageNetwork
 from tenfold.engine.optimizers import make_optimizer, peak_learning_rate
+from tenfold.engine.pace import ClockPace, Pace, StepPace
 from tenfold.engine.schedules import learning_rate_factor
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.dropout import bind_generator
+
+# A step computes the forward pass and twice as much again for the gradients; the allowance is for
+# what validation does beside the network.
+_FORWARD_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,11 @@ class TrainingResult:
     def seconds(self) -> float:
         """Give the training time, validation included, all sessions added up."""
         return sum(epoch.seconds for epoch in self.history)
+
+    @property
+    def epochs(self) -> float:
+        """Give the passes over the training images; a time budget may end amid one."""
+        return sum(epoch.share for epoch in self.history)
 
 
 class Training:
@@ -77,6 +88,8 @@ class Training:
         Name of the progress bar.
     on_epoch
         Called with each completed epoch's record, once an epoch per process. It may raise to stop.
+    startup_seconds
+        Of a time budget, what was spent before now.
     """
 
     def __init__(
@@ -92,6 +105,7 @@ class Training:
         progress: Progress | None = None,
         title: str = "Training",
         on_epoch: Callable[[EpochRecord], None] | None = None,
+        startup_seconds: float = 0.0,
     ) -> None:
         self.network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
@@ -105,11 +119,12 @@ class Training:
         self.on_epoch = on_epoch
         self.precision = device.precision(settings.precision)
         self.optimizer = make_optimizer(self.network, settings)
+        self.startup_seconds = startup_seconds
         self._generator = torch.Generator(device.torch_device)
         self._saved_at = time.monotonic()
 
     def run(self) -> TrainingResult:
-        """Train to the end of the last epoch.
+        """Train to the end of the last epoch, or until the time is up.
 
         Raises
         ------
@@ -120,22 +135,34 @@ class Training:
         """
         bind_generator(self.network, self._generator)
         state = self._begin()
-        steps = self.batches.steps_per_epoch
+        pace = self._pace(state)
         with self.progress.task(
-            self.title,
-            self.settings.epochs * steps,
-            done=state.epoch * steps + state.step,
-            unit="steps",
+            self.title, pace.total, done=pace.done(self._steps(state)), unit=pace.unit
         ) as task:
-            while state.epoch < self.settings.epochs:
-                self._train_epoch(state, task)
-                self._finish_epoch(state)
-                self._save_if_due(state)
+            while not pace.is_over(self._steps(state)):
+                self._train_epoch(state, pace, task)
+                self._finish_epoch(state, pace)
+                self._save_if_due(state, pace)
         return TrainingResult(
             tuple(state.history),
             None if state.best_epoch is None else state.best_epoch + 1,
             state.best_weights,
         )
+
+    def _pace(self, state: TrainingState) -> Pace:
+        if self.settings.budget_seconds is None:
+            return StepPace(self.settings.epochs * self.batches.steps_per_epoch)
+        validated = 0 if self.validation is None else len(self.validation)
+        return ClockPace(
+            self.settings.budget_seconds,
+            spent_seconds=max(state.elapsed_seconds, self.startup_seconds),
+            steps_kept_back=_FORWARD_SHARE * validated / self.batches.batch_size,
+            device=self.device.torch_device,
+        )
+
+    def _steps(self, state: TrainingState) -> int:
+        """Give the number of steps done."""
+        return state.epoch * self.batches.steps_per_epoch + state.step
 
     def _begin(self) -> TrainingState:
         state = None
@@ -148,33 +175,45 @@ class Training:
                 self.on_epoch(epoch)
         return state
 
-    def _train_epoch(self, state: TrainingState, task: Task) -> None:
+    def _train_epoch(self, state: TrainingState, pace: Pace, task: Task) -> None:
+        """Train to the end of the epoch, or until the training is over."""
         self.network.train()
         loss_sum = torch.tensor(
             state.loss_sum, dtype=torch.float32, device=self.device.torch_device
         )
         correct = torch.tensor(state.correct, device=self.device.torch_device)
         started = time.perf_counter() - state.epoch_seconds
-        seen = state.step * self.batches.batch_size
+        done = pace.done(self._steps(state))
         for pixels, labels in self.batches.epoch(state.epoch, first_step=state.step):
-            loss, hits = self._step(pixels, labels, state)
+            progress = pace.progress(self._steps(state))
+            loss, hits = self._step(pixels, labels, state, progress)
             loss_sum += loss * len(labels)
             correct += hits
-            seen += len(labels)
             state.step += 1
-            if self._is_save_due() and state.step < self.batches.steps_per_epoch:
+            is_over = pace.is_over(self._steps(state))
+            if self._is_save_due() and state.step < self.batches.steps_per_epoch and not is_over:
                 state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
                 state.epoch_seconds = time.perf_counter() - started
-                self._save(state)
-            detail = f"epoch {state.epoch + 1}/{self.settings.epochs}"
-            task.advance(1, detail=detail)
+                self._save(state, pace)
+            before, done = done, pace.done(self._steps(state))
+            task.advance(done - before, detail=self._detail(state))
+            if is_over:
+                break
         state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
         state.epoch_seconds = time.perf_counter() - started
 
-    def _step(self, pixels: Tensor, labels: Tensor, state: TrainingState) -> tuple[Tensor, Tensor]:
+    def _detail(self, state: TrainingState) -> str:
+        if self.settings.budget_seconds is not None:
+            return f"epoch {state.epoch + 1}"
+        return f"epoch {state.epoch + 1}/{self.settings.epochs}"
+
+    def _step(
+        self, pixels: Tensor, labels: Tensor, state: TrainingState, progress: float
+    ) -> tuple[Tensor, Tensor]:
         """Do one optimiser step; give the mean loss and the number of right answers."""
         self._generator.manual_seed(derive_seed(self.seed, "dropout", state.epoch, state.step))
-        self._set_learning_rate(self._learning_rate(state))
+        self._set_learning_rate(progress)
+        pixels = self._at_resolution(pixels, progress)
         with autocast(self.device, self.precision):
             logits = self.network(pixels)  # (B, classes)
         loss = functional.cross_entropy(
@@ -185,20 +224,29 @@ class Training:
         self.optimizer.step()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
-    def _learning_rate(self, state: TrainingState) -> float:
-        done = state.epoch * self.batches.steps_per_epoch + state.step
-        total = self.settings.epochs * self.batches.steps_per_epoch
-        # The middle of the step, so that neither the first nor the last step is at zero.
-        factor = learning_rate_factor(self.settings.schedule, (done + 0.5) / total)
-        return peak_learning_rate(self.settings) * factor
+    def _at_resolution(self, pixels: Tensor, progress: float) -> Tensor:
+        if progress >= self.settings.low_resolution_share:
+            return pixels
+        height, width = (
+            size_px(
+                side,
+                progress=progress,
+                share=self.settings.low_resolution_share,
+                scale=self.settings.low_resolution_scale,
+            )
+            for side in pixels.shape[2:]
+        )
+        return scaled_down(pixels, (height, width))
 
-    def _set_learning_rate(self, learning_rate: float) -> None:
+    def _set_learning_rate(self, progress: float) -> None:
+        factor = learning_rate_factor(self.settings.schedule, progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = group["peak_lr"] * factor
 
-    def _finish_epoch(self, state: TrainingState) -> None:
+    def _finish_epoch(self, state: TrainingState, pace: Pace) -> None:
         started = time.perf_counter()
-        train_loss = state.loss_sum / len(self.batches.split)
+        seen = min(state.step * self.batches.batch_size, len(self.batches.split))
+        train_loss = state.loss_sum / seen
         if not math.isfinite(train_loss):
             raise TrainingError(
                 f"The training diverged in epoch {state.epoch + 1}: the loss is {train_loss}. "
@@ -206,14 +254,17 @@ class Training:
                 "training.learning_rate)."
             )
         validation_loss, validation_accuracy = self._validate()
+        validation_seconds = time.perf_counter() - started
+        pace.note_validation(validation_seconds)
         record = EpochRecord(
             epoch=state.epoch + 1,
+            share=seen / len(self.batches.split),
             learning_rate=self.optimizer.param_groups[0]["lr"],
             train_loss=train_loss,
-            train_accuracy=state.correct / len(self.batches.split),
+            train_accuracy=state.correct / seen,
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
-            seconds=state.epoch_seconds + time.perf_counter() - started,
+            seconds=state.epoch_seconds + validation_seconds,
         )
         if validation_accuracy is not None and self._is_best(state, validation_accuracy):
             state.best_epoch = state.epoch
@@ -251,11 +302,12 @@ class Training:
             and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
         )
 
-    def _save_if_due(self, state: TrainingState) -> None:
+    def _save_if_due(self, state: TrainingState, pace: Pace) -> None:
         if self._is_save_due():
-            self._save(state)
+            self._save(state, pace)
 
-    def _save(self, state: TrainingState) -> None:
+    def _save(self, state: TrainingState, pace: Pace) -> None:
         assert self.checkpoint is not None
+        state.elapsed_seconds = pace.elapsed()
         self.checkpoint.save(state, self.network, self.optimizer)
         self._saved_at = time.monotonic()

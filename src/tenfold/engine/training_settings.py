@@ -9,8 +9,8 @@ from pydantic import Field
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 
-OptimizerName = Literal["adam", "adamw", "rmsprop", "sgd"]
-ScheduleName = Literal["constant", "cosine", "one-cycle"]
+OptimizerName = Literal["adam", "adamw", "muon", "rmsprop", "sgd"]
+ScheduleName = Literal["constant", "cosine", "linear", "one-cycle"]
 
 
 class TrainingSettings(Settings):
@@ -19,7 +19,11 @@ class TrainingSettings(Settings):
     Attributes
     ----------
     epochs
-        Passes over the training images.
+        Passes over the training images; a time budget takes their place.
+    budget_seconds
+        Time that the training may take, start-up and validation included; None for a fixed number
+        of epochs. The schedule runs on the clock, and the network's size, the batch size and the
+        number of epochs are chosen for the time (`tenfold.budgeting`).
     batch_size
         Images a step; the last batch of an epoch may be smaller.
     optimizer
@@ -32,12 +36,15 @@ class TrainingSettings(Settings):
         L2 penalty (decoupled with ``adamw``), not applied to biases and normalisation.
     schedule
         Course of the learning rate over the training: ``constant``; ``cosine`` down to zero
-        (arXiv 1608.03983); ``one-cycle``: linear up over the first fifth, linear down to zero
-        (after arXiv 1708.07120).
+        (arXiv 1608.03983); ``linear`` down to zero; ``one-cycle``: linear up over the
+        first fifth, linear down to zero (after arXiv 1708.07120).
     label_smoothing
         Share of the target spread over all classes (arXiv 1512.00567).
     augmentation
         Name of the augmentation policy.
+    low_resolution_share, low_resolution_scale
+        Over the first share of the training, images grow from this share of their height and width
+        to the whole; a step's cost goes with the square (see `tenfold.engine.low_resolution`).
     normalization
         ``scale``: pixels to 0..1; ``standardize``: each channel to mean 0 and standard deviation
         1 over the training images (fitted again in each fold).
@@ -57,6 +64,7 @@ class TrainingSettings(Settings):
     """
 
     epochs: int = Field(20, ge=1, le=100_000)
+    budget_seconds: float | None = Field(None, gt=0, le=1e7)
     batch_size: int = Field(64, ge=1, le=1_000_000)
     optimizer: OptimizerName = "adam"
     learning_rate: float | None = Field(None, gt=0, le=1000)
@@ -65,6 +73,8 @@ class TrainingSettings(Settings):
     schedule: ScheduleName = "constant"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augmentation: str = "none"
+    low_resolution_share: float = Field(0.0, ge=0, lt=1)
+    low_resolution_scale: float = Field(0.45, gt=0, le=1)
     normalization: Literal["scale", "standardize"] = "standardize"
     validation_fraction: float = Field(0.1, ge=0, le=0.9)
     validation_method: Literal["last", "stratified"] = "stratified"

@@ -164,6 +164,7 @@ class CnnModel:
     name = "cnn"
     summary = "Plain convolutional network of the original report, optional batch norm"
     settings_type = CnnSettings
+    takes_any_size = False
     search_space = (
         SearchDimension(name="model.conv_layers", low=1, high=3, step=1),
         *(

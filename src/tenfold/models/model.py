@@ -21,6 +21,8 @@ class Model(Protocol):
     settings_type: type[Settings]
     search_space: tuple[SearchDimension, ...]
     """Ranges worth searching, each named ``model.SETTING``."""
+    takes_any_size: bool
+    """Whether a built network also takes images of another size than it was built for."""
 
     def build(
         self,
@@ -46,7 +48,8 @@ class Model(Protocol):
         Returns
         -------
         nn.Module
-            Takes normalised float images (B, C, H, W), gives logits (B, class_count).
+            Takes normalised float images (B, C, H, W), gives logits (B, class_count). If it has a
+            method ``fit(images)``, that is given some normalised training images before training.
 
         Raises
         ------

@@ -138,7 +138,12 @@ class Search:
             return ExecutionRecord.read(path)
         tune = self.settings.tune
         training = settings.training.model_copy(
-            update={"epochs": tune.epochs, "batch_size": tune.batch_size, "weights": "last"}
+            update={
+                "epochs": tune.epochs,
+                "budget_seconds": None,
+                "batch_size": tune.batch_size,
+                "weights": "last",
+            }
         )
         plan = NetworkPlan.parse(
             settings.model.name,

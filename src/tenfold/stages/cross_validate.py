@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord, FoldScores, ProtocolRecord
 from tenfold.data.dataset import ImageSplit
@@ -18,7 +19,7 @@ from tenfold.data.splits import holdout_split, stratified_folds
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import NetworkPlan, take
 from tenfold.metrics.classification import classification_scores
 from tenfold.metrics.folds import (
     fold_means,
@@ -43,7 +44,7 @@ class CrossValidateStage:
 
     name = "cross-validate"
     position = 6
-    version = 2
+    version = 3
     summary = "k-fold cross-validation"
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
@@ -126,12 +127,23 @@ class _Protocol:
         training = self.settings.training
         if self.name == "fresh":
             epochs = self.settings.cross_validate.epochs or training.epochs
-            return training.model_copy(update={"epochs": epochs})
+            budget = self.settings.cross_validate.budget_seconds
+            seconds = training.budget_seconds if budget is None else budget / self._fold_count()
+            return training.model_copy(update={"epochs": epochs, "budget_seconds": seconds})
         warm_start = self.settings.cross_validate.warm_start
         # The optimiser is another one than the training's, so its settings are its own defaults.
         return training.model_copy(
-            update={**warm_start.plain(), "learning_rate": None, "schedule": "constant"}
+            update={
+                **warm_start.plain(),
+                "budget_seconds": None,
+                "learning_rate": None,
+                "schedule": "constant",
+                "low_resolution_share": 0.0,
+            }
         )
+
+    def _fold_count(self) -> int:
+        return self.settings.cross_validate.folds
 
     def _fold(
         self,
@@ -183,7 +195,7 @@ class _Protocol:
                 seed=seed,
             )
             inner_train, inner_validation = take(inner_train, kept), take(inner_train, held_out)
-        fitted = fit_network(
+        fitted = fit_in_time(
             self._plan(),
             inner_train,
             training,
@@ -195,7 +207,7 @@ class _Protocol:
             checkpoint=checkpoint,
             progress=self.context.progress,
             title=f"Fold {fold}/{self.settings.cross_validate.folds}, {self.name}",
-        )
+        ).fitted
         logits = predict_logits(
             fitted.network,
             self.split.images[validation],

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.calibrating import validation_temperature
 from tenfold.core.files import write_text
 from tenfold.core.records.train import EpochRecord, TrainRecord
@@ -13,7 +14,7 @@ from tenfold.data.split_files import read_split
 from tenfold.data.splits import holdout_split
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import NetworkPlan, take
 from tenfold.models.summary import summarize_layers
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
@@ -25,7 +26,7 @@ class TrainStage:
 
     name = "train"
     position = 4
-    version = 2
+    version = 3
     summary = "train the network"
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
@@ -60,7 +61,7 @@ class TrainStage:
             class_count=len(acquired.classes),
         )
         validation = take(split, validation_indices) if len(validation_indices) else None
-        fitted = fit_network(
+        timed = fit_in_time(
             plan,
             take(split, train_indices),
             training,
@@ -71,7 +72,8 @@ class TrainStage:
             checkpoint=Checkpoint(context.work / "checkpoint.safetensors"),
             progress=context.progress,
         )
-        result = fitted.result
+        fitted = timed.fitted
+        plan, training, result = fitted.plan, fitted.settings, fitted.result
         temperature = validation_temperature(
             fitted.network,
             validation,
@@ -99,7 +101,8 @@ class TrainStage:
             optimizer=training.optimizer,
             learning_rate=peak_learning_rate(training),
             batch_size=training.batch_size,
-            epochs=training.epochs,
+            epochs=len(result.history),
+            budget=timed.budget,
             augmentation=training.augmentation,
             normalization=training.normalization,
             train_count=len(train_indices),

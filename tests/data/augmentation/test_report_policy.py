@@ -76,6 +76,7 @@ def test_the_defaults_are_the_report_s() -> None:
         "shear_degrees": 0.15,
         "zoom": 0.2,
         "flip_probability": 0.5,
+        "alternating_draws": (),
     }
     assert POLICY.describe(True) == (
         "Each image is rotated by up to ±20°, shifted by up to ±20% of its width and ±20% of its "

@@ -11,6 +11,8 @@ class EpochRecord(Record):
     """One pass over the training images. Epochs count from 1."""
 
     epoch: int
+    share: float = 1.0
+    """Share of the training images that it saw; less than 1 where a time budget ended."""
     learning_rate: float
     train_loss: float
     """Mean loss of the batches as they were trained on (dropout and augmentation on)."""
@@ -18,6 +20,21 @@ class EpochRecord(Record):
     validation_loss: float | None
     validation_accuracy: float | None
     seconds: float
+
+
+class BudgetRecord(Record):
+    """What a time budget chose before the training."""
+
+    seconds: float
+    """The budget."""
+    size: str | None
+    """The chosen size of the model; None where the settings' own was kept."""
+    model_settings: dict[str, object]
+    training_settings: dict[str, object]
+    """What the size changes in the settings."""
+    expected_epochs: float | None
+    sentence: str
+    """The choice in one sentence, for people."""
 
 
 class LayerRecord(Record):
@@ -43,6 +60,8 @@ class TrainRecord(Record):
     learning_rate: float
     batch_size: int
     epochs: int
+    """Epochs in the history; the last one may be a part (`EpochRecord.share`)."""
+    budget: BudgetRecord | None = None
     augmentation: str
     normalization: str
     train_count: int

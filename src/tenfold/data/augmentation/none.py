@@ -13,6 +13,7 @@ class NonePolicy:
 
     name: str = "none"
     uniforms_per_sample: int = 0
+    alternating_draws: tuple[int, ...] = ()
 
     def describe(self, mirror_keeps_class: bool) -> str:
         """Say that nothing is changed."""

@@ -26,6 +26,14 @@ class AugmentationPolicy(Protocol):
     def uniforms_per_sample(self) -> int:
         """Give how many random numbers an image takes."""
 
+    @property
+    def alternating_draws(self) -> tuple[int, ...]:
+        """Give the places of the numbers that are drawn once for an image, not every epoch.
+
+        In every second epoch such a number is moved on by one half, so that a coin which it tosses
+        shows both sides in turn (alternating flip, arXiv 2404.00498, section 3.6).
+        """
+
     def describe(self, mirror_keeps_class: bool) -> str:
         """Say in one sentence what the policy does, with its ranges.
 

@@ -44,6 +44,7 @@ class ReportPolicy:
 
     name: str = "report"
     uniforms_per_sample: int = 7
+    alternating_draws: tuple[int, ...] = ()
     rotation_degrees: float = 20.0
     width_shift: float = 0.2
     height_shift: float = 0.2

@@ -1,0 +1,47 @@
+"""Spans of time as people write them: ``90s``, ``10m``, ``1h30m``."""
+
+from __future__ import annotations
+
+import re
+
+from tenfold.core.errors import SettingsError
+
+_UNITS = (3600, 60, 1)
+_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
+
+
+def parse_duration(text: str | float) -> float:
+    """Give the seconds of a span of time.
+
+    Parameters
+    ----------
+    text
+        Hours, minutes and seconds, each with its letter (``2h``, ``1h30m``, ``1.5m``), or a number
+        of seconds.
+
+    Raises
+    ------
+    SettingsError
+        If it is not such a span, or not above zero.
+    """
+    if isinstance(text, str):
+        match = _SPAN.fullmatch(text.strip().lower().replace(" ", ""))
+        parts = match.groups("0") if match else ("0", "0", "0")
+        seconds = sum(float(part) * unit for part, unit in zip(parts, _UNITS, strict=True))
+    else:
+        seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(
+            f"{text!r} is not a span of time. Write hours, minutes or seconds, for example 90s, "
+            "10m, 2h or 1h30m."
+        )
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Write a span of time as people do, in three figures at most: ``4.3 s``, ``12 min``."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h"

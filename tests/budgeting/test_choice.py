@@ -1,0 +1,91 @@
+"""Which size of a network is chosen, on a table made up for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenfold.budgeting.accuracy_table import NetworkSize, network_sizes
+from tenfold.budgeting.choice import choose_size
+from tenfold.models.model import MODELS
+
+SMALL = NetworkSize("S", {}, {"batch_size": 100}, 1.0, ((1e4, 0.4), (1e5, 0.2)))
+LARGE = NetworkSize("L", {}, {"batch_size": 100}, 10.0, ((1e4, 0.35), (1e6, 0.07)))
+
+
+class Machine:
+    """A machine that shows the small size an image in so many seconds, and counts its probes."""
+
+    def __init__(self, seconds_an_image: float, large_over_small: float = 10.0) -> None:
+        self.seconds = {"S": seconds_an_image, "L": seconds_an_image * large_over_small}
+        self.probed: list[str] = []
+
+    def choose(self, seconds: float, gain: float = 1.0) -> str:
+        self.choice = choose_size(
+            (SMALL, LARGE),
+            seconds=seconds,
+            gain=gain,
+            batch_size=lambda _: 100,
+            measure=self.measure,
+        )
+        return self.choice.size.name
+
+    def measure(self, size: NetworkSize) -> float:
+        self.probed.append(size.name)
+        return self.seconds[size.name]
+
+
+def test_few_seconds_take_the_small_size_and_many_the_large_one() -> None:
+    assert Machine(1e-4).choose(10) == "S"
+    assert Machine(1e-4).choose(1000) == "L"
+
+
+def test_a_fast_machine_takes_the_large_size_sooner() -> None:
+    assert Machine(1e-4).choose(60) == "S"
+    assert Machine(1e-5).choose(60) == "L"
+
+
+def test_a_size_that_is_slower_than_thought_is_left_again() -> None:
+    machine = Machine(1e-4, large_over_small=200)
+    assert machine.choose(1000) == "S"
+    assert machine.probed == ["S", "L"]
+
+
+def test_probing_takes_a_small_share_of_the_budget() -> None:
+    machine = Machine(0.05)
+    machine.choose(20, gain=1e6)  # so many images that the large size looks best
+    assert machine.probed == ["S"]
+
+
+def test_what_is_expected_is_the_table_s() -> None:
+    machine = Machine(1e-4)
+    machine.choose(10.0)
+    images = (10 - 0.04) / 1e-4  # after the probe of 4 steps
+    assert machine.choice.images_shown == pytest.approx(images)
+    assert machine.choice.expected_accuracy == pytest.approx(1 - SMALL.expected_error(images))
+
+
+def test_errors_between_and_beyond_measurements() -> None:
+    assert SMALL.expected_error(1e4) == pytest.approx(0.4)
+    assert SMALL.expected_error(1e5) == pytest.approx(0.2)
+    assert 0.2 < SMALL.expected_error(3e4) < 0.4
+    far, farther = SMALL.expected_error(1e6), SMALL.expected_error(1e9)
+    assert far == farther < 0.2
+    assert SMALL.expected_error(0) <= 1
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS.names() if network_sizes(name)])
+def test_the_tables_that_are_shipped_are_sound(model: str) -> None:
+    sizes = network_sizes(model)
+    costs = [size.relative_cost for size in sizes]
+    assert costs == sorted(costs)
+    assert len(set(costs)) == len(costs)
+    for size in sizes:
+        MODELS[model].settings_type.parse(size.model_settings)
+        images = [shown for shown, _ in size.points]
+        errors = [error for _, error in size.points]
+        assert images == sorted(set(images))
+        assert all(0 < error < 1 for error in errors)
+
+
+def test_a_model_without_a_table_has_no_sizes() -> None:
+    assert network_sizes("cnn") == ()
