@@ -20,6 +20,7 @@ from tenfold.reporting.formats import (
 from tenfold.reporting.imbalance import is_imbalanced
 from tenfold.reporting.interpretation_cross_validation import test_margin
 from tenfold.reporting.interpretation_evaluation import guessing_accuracy
+from tenfold.reporting.interpretation_repeats import mean_text
 from tenfold.reporting.measures import weakest_first
 from tenfold.reporting.study_records import StudyRecords
 
@@ -114,18 +115,19 @@ def _imbalanced_part(evaluate: EvaluateRecord) -> str:
 
 def _accuracy_tile(records: StudyRecords, evaluate: EvaluateRecord) -> Tile:
     """Give accuracy, or what says more where classes differ in size."""
-    scores, intervals = evaluate.scores, evaluate.intervals
+    scores, intervals, repeats = evaluate.scores, evaluate.intervals, records.repeats
+    of_runs = f"; mean of {len(repeats.runs)} runs {mean_text(repeats)}" if repeats else ""
     if is_imbalanced(records.acquire):
         return Tile(
             "Balanced accuracy",
             percent(scores.balanced_accuracy),
             f"95% interval {percent_interval(intervals.balanced_accuracy)}; plain accuracy "
-            f"{percent(scores.accuracy)}",
+            f"{percent(scores.accuracy)}{of_runs}",
         )
     return Tile(
         "Test accuracy",
         percent(scores.accuracy),
-        f"95% interval {percent_interval(intervals.accuracy)}",
+        f"95% interval {percent_interval(intervals.accuracy)}{of_runs}",
     )
 
 

@@ -29,8 +29,9 @@ def pair_verdict(pair: ComparedPair, *, is_only: bool) -> str:
     p_text = p_value(pair.adjusted_p_value)
     if not is_clear(pair):
         return f"{first} and {second} are not distinguishable on this test set (p {p_text}{after})."
-    better, worse = (first, second) if pair.difference > 0 else (second, first)
-    low, high = sorted(abs(end) for end in (pair.interval.low, pair.interval.high))
+    better, worse, low, high = first, second, pair.interval.low, pair.interval.high
+    if pair.difference < 0:
+        better, worse, low, high = second, first, -high, -low
     return (
         f"{better} is better than {worse} on this test set, by "
         f"{abs(100 * pair.difference):.1f} percentage points (95% interval {100 * low:.1f} to "

@@ -21,8 +21,10 @@ from tenfold.core.records.explore import ExploreRecord
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.records.record import Record
 from tenfold.core.records.reference import Reference
+from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
+from tenfold.core.run_folder import REPEATS_RECORD
 from tenfold.reporting.evaluated_images import EvaluatedImages
 
 STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate")
@@ -46,6 +48,8 @@ class StudyRecords:
         Published values that the recipe sets out to reproduce.
     acquire, explore, tune, train, evaluate, cross_validate
         The stages' records.
+    repeats
+        Of the same study with other seeds.
     manifests
         By stage name, in the stages' order; only stages that are complete.
     samples
@@ -73,6 +77,7 @@ class StudyRecords:
     train: TrainRecord | None = None
     evaluate: EvaluateRecord | None = None
     cross_validate: CrossValidateRecord | None = None
+    repeats: RepeatsRecord | None = None
     manifests: dict[str, Manifest] = field(default_factory=dict)
     samples: Pixels | None = None
     sample_counts: npt.NDArray[np.int64] | None = None
@@ -109,6 +114,7 @@ def read_study_records(run_folder: Path) -> StudyRecords:
     gallery = _read_arrays(
         run_folder / "evaluate" / "gallery.npz", *(f.name for f in fields(EvaluatedImages))
     )
+    repeats = run_folder / REPEATS_RECORD
     return StudyRecords(
         settings=settings,
         recipe_name=str(recipe.get("name", "")),
@@ -121,6 +127,7 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         train=_read_stage(run_folder, "train", TrainRecord),
         evaluate=_read_stage(run_folder, "evaluate", EvaluateRecord),
         cross_validate=_read_stage(run_folder, "cross-validate", CrossValidateRecord),
+        repeats=RepeatsRecord.read(repeats) if repeats.is_file() else None,
         manifests={
             stage: Manifest.read(run_folder / stage / "manifest.json")
             for stage in STAGES
