@@ -18,12 +18,14 @@ from tenfold.core.records.explore import ClassStatistics, ExploreRecord
 from tenfold.core.records.interval import Interval
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.records.reference import Reference
+from tenfold.core.records.repeats import RepeatedRun, RepeatsRecord
 from tenfold.core.records.robustness import CorruptionScores, RobustnessRecord
 from tenfold.core.records.train import EpochRecord, LayerRecord, TrainRecord
 from tenfold.core.records.tune import Condition, SearchDimension, TrialRecord, TuneRecord
 from tenfold.data.corruptions import CORRUPTIONS
 from tenfold.metrics.folds import nadeau_bengio_intervals
 from tenfold.metrics.intervals import score_intervals
+from tenfold.metrics.repeats import Spread
 from tenfold.metrics.shares import wilson_interval
 
 CIFAR10_CLASSES = (
@@ -405,6 +407,28 @@ def protocol_record(name: str, accuracies: tuple[float, ...]) -> ProtocolRecord:
         },
         intervals={} if is_leaky else nadeau_bengio_intervals(folds),
         seconds=440.0,
+    )
+
+
+def repeats_record(*accuracies: float) -> RepeatsRecord:
+    """Give runs of so many accuracies; the other scores are the same."""
+    names = ("accuracy", "balanced_accuracy", "macro_f1")
+    spread = Spread.of(accuracies)
+    return RepeatsRecord(
+        test_count=10000,
+        is_imbalanced=False,
+        runs=tuple(
+            RepeatedRun(
+                run=run, seed=run - 1, training_seconds=100, **dict.fromkeys(names, accuracy)
+            )
+            for run, accuracy in enumerate(accuracies, start=1)
+        ),
+        means=dict.fromkeys(names, spread.mean),
+        intervals=dict.fromkeys(names, spread.interval),
+        standard_deviations=dict.fromkeys(names, spread.deviation),
+        deviation_intervals=dict.fromkeys(names, spread.deviation_interval),
+        least_differences=dict.fromkeys(names, spread.least_difference),
+        evaluate_digest="ab" * 32,
     )
 
 

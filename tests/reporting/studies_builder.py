@@ -17,6 +17,7 @@ from records_builder import (
     protocol_record,
     random_confusion,
     references,
+    repeats_record,
     train_record,
     tune_record,
 )
@@ -71,6 +72,7 @@ def cifar_study() -> StudyRecords:
                 protocol_record("warm-start", (0.721, 0.715, 0.726, 0.731, 0.712)),
             ),
         ),
+        repeats=repeats_record(0.682, 0.676, 0.687),
         manifests=manifests("acquire", "explore", "tune", "train", "evaluate", "cross-validate"),
         samples=_images(10, 10, 32, 32, 3),
         sample_counts=np.full(10, 10),
@@ -192,6 +194,7 @@ def gray_study() -> StudyRecords:
         augmented_images=_images(20, 8, 8, 1),
         test_probabilities=None,
         test_labels=None,
+        repeats=repeats_record(1.0, 1.0),
         evaluated_images=None,
     )
 
