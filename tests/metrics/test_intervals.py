@@ -89,6 +89,38 @@ def test_macro_recall_has_the_width_of_theory() -> None:
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.05)
 
 
+def test_a_class_never_recognised_widens_the_interval_upwards() -> None:
+    confusion = np.array([[900, 100, 0], [100, 900, 0], [5, 5, 0]])
+    interval = macro_intervals(confusion, np.random.default_rng(3))["macro_recall"]
+    # Wilson: of 10 images none, so up to 28% of all.
+    assert interval.high == pytest.approx(0.6 + wilson_interval(0, 10).high / 3, abs=0.005)
+    assert interval.low > 0.58
+
+
+RARE_POPULATION = np.array(
+    [
+        [0.90, 0.08, 0.01, 0.01],
+        [0.10, 0.88, 0.01, 0.01],
+        [0.50, 0.46, 0.03, 0.01],
+        [0.40, 0.57, 0.01, 0.02],
+    ]
+)
+"""Two classes that are hardly ever recognised, which is what imbalanced training makes of them."""
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_where_small_classes_are_hardly_recognised() -> None:
+    cases = np.array([400, 300, 60, 20])
+    truth = float(RARE_POPULATION.diagonal().mean())
+    generator = np.random.default_rng(21)
+    sets, hits = 1000, 0
+    for _ in range(sets):
+        rows = zip(cases, RARE_POPULATION, strict=True)
+        confusion = np.array([generator.multinomial(n, row) for n, row in rows])
+        hits += macro_intervals(confusion, generator, resamples=600)["macro_recall"].holds(truth)
+    assert 0.94 < hits / sets < 0.985
+
+
 def test_the_same_generator_gives_the_same_interval() -> None:
     confusion = np.array([[80, 20], [10, 90]])
     first, second = (macro_intervals(confusion, np.random.default_rng(3)) for _ in range(2))
