@@ -74,19 +74,25 @@ def verdict(records: StudyRecords) -> str:
     weakest = weakest_first(records.evaluate)
     if weakest and weakest[0].f1 < 1 and len(scores.classes) > 2:
         parts.append(f"it is weakest at {in_sentence(weakest[0].name)}")
-    protocol = _honest_protocol(records)
-    if protocol is not None:
-        difference = scores.accuracy - protocol.means["accuracy"]
-        given = f"and cross-validation gives {percent(protocol.means['accuracy'])}"
-        if records.train is not None and protocol.epochs != records.train.epochs:
-            parts.append(
-                f"{given} with {protocol.epochs} epochs a fold instead of {records.train.epochs}"
-            )
-        elif abs(difference) <= test_margin(protocol, records.evaluate):
-            parts.append("and cross-validation agrees")
-        else:
-            parts.append(f"{given}, which differs by more than chance")
+    parts += _cross_validated_parts(records, records.evaluate)
     return "; ".join(parts) + "."
+
+
+def _cross_validated_parts(records: StudyRecords, evaluate: EvaluateRecord) -> list[str]:
+    protocol = _honest_protocol(records)
+    if protocol is None:
+        return []
+    mean = protocol.means["accuracy"]
+    given = f"cross-validation gives {percent(mean)}"
+    if is_imbalanced(records.acquire):
+        of_class = percent(protocol.means["macro_recall"])
+        given = f"cross-validation finds {of_class} of a class on average"
+    if records.train is not None and protocol.epochs != records.train.epochs:
+        instead = f"{protocol.epochs} epochs a fold instead of {records.train.epochs}"
+        return [f"and {given} with {instead}"]
+    if abs(evaluate.scores.accuracy - mean) <= test_margin(protocol, evaluate):
+        return ["and cross-validation agrees"]
+    return [f"and {given}, which differs by more than chance"]
 
 
 def total_seconds(records: StudyRecords) -> float:

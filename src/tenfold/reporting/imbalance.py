@@ -111,6 +111,16 @@ def accuracy_warning(evaluate: EvaluateRecord, acquire: AcquireRecord) -> list[s
     ]
 
 
+def caution_sentences(acquire: AcquireRecord) -> list[str]:
+    """Warn where only accuracy was measured."""
+    if not is_imbalanced(acquire):
+        return []
+    return [
+        "Accuracy here counts every image alike, and the classes differ in size: a small class can "
+        "fail without a trace in it. What each class comes to is measured on the test split."
+    ]
+
+
 def size_sentences(evaluate: EvaluateRecord, acquire: AcquireRecord) -> list[str]:
     """Say whether classes with fewer training images are recognised less often."""
     pairs = [
