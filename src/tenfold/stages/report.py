@@ -13,7 +13,7 @@ class ReportStage:
 
     name = "report"
     position = 7
-    version = 1
+    version = 2
     summary = "write the report page"
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
