@@ -83,6 +83,15 @@ BudgetOption = Annotated[
         "for it. With run, train and cross-validate.",
     ),
 ]
+RunsOption = Annotated[
+    int,
+    typer.Option(
+        "--runs",
+        min=1,
+        help="Train and test so many times, each with another seed, and report mean and spread. "
+        "With run, train and evaluate.",
+    ),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Take new settings into an existing run folder."),
@@ -104,6 +113,7 @@ def _study_command(*stages: str) -> Any:
         out: OutOption = None,
         seed: SeedOption = None,
         budget: BudgetOption = None,
+        runs: RunsOption = 1,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         update: UpdateOption = False,
@@ -115,6 +125,8 @@ def _study_command(*stages: str) -> Any:
         del debug  # read by `main`, which shows the trace
         from rich.console import Console
 
+        from tenfold.repeating import read_repeats
+        from tenfold.reporting.repeats_text import repeats_text
         from tenfold.study import Study
         from tenfold.study_request import StudyRequest
         from tenfold.terminal import TerminalProgress
@@ -129,6 +141,7 @@ def _study_command(*stages: str) -> Any:
             is_strict=strict,
             budget=budget,
             stages=stages,
+            runs=runs,
         ).resolve()
         progress.say(request.sentence)
         progress.say(f"Run folder: {request.out}")
@@ -140,8 +153,10 @@ def _study_command(*stages: str) -> Any:
             update=update,
             is_offline=offline,
         )
-        for outcome in study.run(*stages):
+        for outcome in study.run(*stages, runs=runs):
             progress.say(outcome.sentence())
+        if runs > 1:
+            typer.echo(repeats_text(read_repeats(request.out)))
         page = request.out / "report" / "report.html"
         if page.is_file() and (not stages or "report" in stages):
             typer.echo(f"Report: {page.resolve()}")
@@ -177,6 +192,31 @@ def data() -> None:
         source = SOURCES[name]
         typer.echo(f"{name:10} {source.summary}")
         typer.echo(f"{'':10} on this machine: {source.available() or 'no'}")
+
+
+@app.command("compare")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of evaluated studies.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a page (.html) or a picture (.svg).")
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Compare studies on the same test images: which is better, or is it chance?"""
+    del debug
+    from tenfold.comparing import check_ending, compare_runs
+    from tenfold.reporting.comparison_text import comparison_text
+
+    if out is not None:
+        check_ending(out)
+    comparison = compare_runs(runs)
+    typer.echo(comparison_text(comparison))
+    if out is not None:
+        # matplotlib is slow to import, which a reader of the text should not wait for.
+        from tenfold.reporting.comparison_page import write_comparison
+
+        write_comparison(comparison, out)
+        typer.echo(f"Comparison: {out.resolve()}")
 
 
 def _show_version(is_asked: bool) -> None:

@@ -155,6 +155,19 @@ class CrossValidateSettings(Settings):
     warm_start: WarmStartSettings = WarmStartSettings()
 
 
+class EvaluateSettings(Settings):
+    """What is measured on the test split beside the scores.
+
+    Attributes
+    ----------
+    robustness_images
+        Test images, a stratified sample, that are predicted again under each of 30 disturbances;
+        0 for none.
+    """
+
+    robustness_images: int = Field(2000, ge=0, le=10_000_000)
+
+
 class AuditSettings(Settings):
     """How labels are audited and duplicates looked for.
 
@@ -187,6 +200,7 @@ class StudySettings(Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     tune: TuneSettings = TuneSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
     cross_validate: CrossValidateSettings = CrossValidateSettings()
     audit: AuditSettings = AuditSettings()
     references: tuple[Reference, ...] = ()

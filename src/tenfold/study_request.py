@@ -11,6 +11,7 @@ from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
 from tenfold.recipe import DEFAULT_RECIPE, StudySettings, load_recipe
+from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
 
 
@@ -43,6 +44,7 @@ class StudyRequest:
     is_strict: bool = False
     budget: str | None = None
     stages: tuple[str, ...] = ()
+    runs: int = 1
 
     def resolve(self) -> ResolvedRequest:
         """Find the settings and the run folder.
@@ -52,6 +54,7 @@ class StudyRequest:
         TenfoldError
             If a recipe, setting, source or path is not valid.
         """
+        self._check_runs()
         stored = None if self.out is None else _stored_settings(self.out)
         if stored is not None and self.recipe is None:
             settings = stored.with_changes(self._changes())
@@ -74,6 +77,13 @@ class StudyRequest:
             )
         out = self.out or Path("runs") / f"{settings.recipe.name}-{settings.data.source}"
         return ResolvedRequest(settings, out, sentence)
+
+    def _check_runs(self) -> None:
+        if self.runs > 1 and self.stages and not set(self.stages) <= set(REPEATED_STAGES):
+            raise SettingsError(
+                f"--runs trains and tests several times, so it is for run, train and evaluate, not "
+                f"{self.stages[0]}."
+            )
 
     def _budget_changes(self) -> dict[str, Any]:
         if self.budget is None:

@@ -43,6 +43,11 @@ def test_a_whole_study_has_every_figure(drawn: dict[str, dict[str, str]]) -> Non
         "training-curves",
         "confusion-matrix",
         "class-scores",
+        "calibration",
+        "confused-pairs",
+        "confident-mistakes",
+        "least-certain",
+        "robustness",
         "fold-scores",
         "reproduction-curves",
     ]

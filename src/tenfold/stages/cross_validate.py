@@ -22,7 +22,11 @@ from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, take
 from tenfold.metrics.classification import classification_scores
-from tenfold.metrics.folds import fold_means, fold_standard_deviations
+from tenfold.metrics.folds import (
+    fold_means,
+    fold_standard_deviations,
+    nadeau_bengio_intervals,
+)
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
@@ -41,7 +45,7 @@ class CrossValidateStage:
 
     name = "cross-validate"
     position = 6
-    version = 2
+    version = 3
     summary = "k-fold cross-validation"
     reads_if_complete = ()
 
@@ -108,9 +112,10 @@ class _Protocol:
             probabilities=probabilities,
             fold=fold_of,
         )
+        is_leaky = self.name == "warm-start"
         return ProtocolRecord(
             name=self.name,
-            is_leaky=self.name == "warm-start",
+            is_leaky=is_leaky,
             description=_DESCRIPTIONS[self.name],
             epochs=training.epochs,
             batch_size=training.batch_size,
@@ -119,6 +124,7 @@ class _Protocol:
             folds=tuple(scores),
             means=fold_means(scores),
             standard_deviations=fold_standard_deviations(scores),
+            intervals={} if is_leaky else nadeau_bengio_intervals(scores),
             seconds=sum(fold_scores.seconds for fold_scores in scores),
         )
 

@@ -13,7 +13,7 @@ class ReportStage:
 
     name = "report"
     position = 8
-    version = 1
+    version = 3
     summary = "write the report page"
     reads_if_complete = ("explore", "tune", "train", "evaluate", "cross-validate", "audit")
 

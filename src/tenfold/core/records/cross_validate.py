@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tenfold.core.records.interval import Interval
 from tenfold.core.records.record import Record
 
 
@@ -36,6 +37,9 @@ class ProtocolRecord(Record):
     """Mean over the folds of accuracy, macro_precision, macro_recall and macro_f1."""
     standard_deviations: dict[str, float]
     """Sample standard deviation (divisor: folds - 1) of the same scores."""
+    intervals: dict[str, Interval]
+    """95% interval of each mean, corrected for overlapping training sets after Nadeau and Bengio;
+    empty for a leaky protocol, whose scores estimate nothing about new images."""
     seconds: float
 
 
