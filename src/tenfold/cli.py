@@ -21,6 +21,7 @@ STAGE_HELP = {
     "train": "Train the network.",
     "evaluate": "Score the model on the test split.",
     "cross-validate": "K-fold cross-validation.",
+    "audit": "Look for wrong labels, duplicates, and leaks between the splits.",
     "report": "Write the report page.",
 }
 """Every stage is a command; a stage that needs earlier ones runs them first."""
@@ -92,6 +93,15 @@ RunsOption = Annotated[
         "With run, train and evaluate.",
     ),
 ]
+CorrectionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections",
+        metavar="FILE",
+        help="Train and score with labels that you corrected: a run folder's "
+        "audit/label_issues.csv with its column action edited. 'none' takes them away.",
+    ),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Take new settings into an existing run folder."),
@@ -114,6 +124,7 @@ def _study_command(*stages: str) -> Any:
         seed: SeedOption = None,
         budget: BudgetOption = None,
         runs: RunsOption = 1,
+        corrections: CorrectionsOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         update: UpdateOption = False,
@@ -142,6 +153,7 @@ def _study_command(*stages: str) -> Any:
             budget=budget,
             stages=stages,
             runs=runs,
+            corrections=corrections,
         ).resolve()
         progress.say(request.sentence)
         progress.say(f"Run folder: {request.out}")
@@ -152,6 +164,7 @@ def _study_command(*stages: str) -> Any:
             progress=progress,
             update=update,
             is_offline=offline,
+            corrections=None if request.settings.data.corrections is None else corrections,
         )
         for outcome in study.run(*stages, runs=runs):
             progress.say(outcome.sentence())

@@ -10,9 +10,12 @@ from tenfold.core.durations import parse_duration
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
+from tenfold.corrections_file import corrections_settings
 from tenfold.recipe import DEFAULT_RECIPE, StudySettings, load_recipe
 from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
+
+NO_CORRECTIONS = "none"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class StudyRequest:
     A `budget` is the time for what `stages` train: one model, or with ``cross-validate`` all folds.
     A budgeted training is not preceded by a search, and a whole study (no stage named) not followed
     by a cross-validation, which would take as long again for every fold.
+
+    `corrections` are kept by a run folder that was made with them; the path ``none`` takes them
+    away.
     """
 
     data: str | None = None
@@ -45,6 +51,7 @@ class StudyRequest:
     budget: str | None = None
     stages: tuple[str, ...] = ()
     runs: int = 1
+    corrections: Path | None = None
 
     def resolve(self) -> ResolvedRequest:
         """Find the settings and the run folder.
@@ -62,7 +69,7 @@ class StudyRequest:
             settings = load_recipe(self.recipe or DEFAULT_RECIPE, self.assignments, seed=self.seed)
         if self.is_strict:
             settings = settings.with_changes({"data.is_strict": True})
-        settings = settings.with_changes(self._budget_changes())
+        settings = settings.with_changes(self._budget_changes() | self._corrections_changes())
         if stored is not None and self.data is None:
             settings = settings.with_changes(
                 {"data.source": stored.data.source, "data.location": stored.data.location}
@@ -100,6 +107,13 @@ class StudyRequest:
         raise SettingsError(
             f"--budget is for what trains: run, train and cross-validate, not {self.stages[0]}."
         )
+
+    def _corrections_changes(self) -> dict[str, Any]:
+        if self.corrections is None:
+            return {}
+        if str(self.corrections) == NO_CORRECTIONS:
+            return {"data.corrections": None}
+        return {"data.corrections": corrections_settings(self.corrections).plain()}
 
     def _changes(self) -> dict[str, Any]:
         changes = dict(parse_assignment(text) for text in self.assignments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,12 +23,15 @@ class ImagePairs:
         bool, shape (P,): whether the second image is compared as its mirror image.
     agreement
         float32, shape (P,): how well the two fit each other, at most 1; 0 where not measured.
+    is_exact
+        bool, shape (P,): whether the pixels are known to be the same.
     """
 
     first: Indices
     second: Indices
     is_mirrored: npt.NDArray[np.bool_]
     agreement: npt.NDArray[np.float32]
+    is_exact: npt.NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         assert (self.first < self.second).all()
@@ -42,26 +45,40 @@ class ImagePairs:
         kept = one != other
         first, second = np.minimum(one, other)[kept], np.maximum(one, other)[kept]
         return cls(
-            first, second, np.full(len(first), is_mirrored), np.zeros(len(first), np.float32)
+            first,
+            second,
+            np.full(len(first), is_mirrored),
+            np.zeros(len(first), np.float32),
+            np.zeros(len(first), bool),
         )
 
     @classmethod
     def joined(cls, *parts: Self) -> Self:
         """Put several lists of pairs into one; of the same pair only one is kept."""
-        first, second, is_mirrored, agreement = (
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("first", "second", "is_mirrored", "agreement")
+        first, second, is_mirrored, agreement, is_exact = (
+            np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)
         )
-        order = np.lexsort((-agreement, is_mirrored, second, first))
+        order = np.lexsort((~is_exact, -agreement, is_mirrored, second, first))
         ordered = np.stack([first, second, is_mirrored], axis=1)[order]
         is_new = np.ones(len(order), bool)
         is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
         chosen = order[is_new]
-        return cls(first[chosen], second[chosen], is_mirrored[chosen], agreement[chosen])
+        return cls(
+            first[chosen],
+            second[chosen],
+            is_mirrored[chosen],
+            agreement[chosen],
+            is_exact[chosen],
+        )
 
     def with_agreement(self, agreement: npt.NDArray[np.float32]) -> Self:
         """Give the same pairs with what was measured of them."""
         return replace(self, agreement=agreement)
+
+    def as_exact(self) -> Self:
+        """Give the same pairs as pairs of images with the same pixels."""
+        count = len(self)
+        return replace(self, agreement=np.ones(count, np.float32), is_exact=np.ones(count, bool))
 
     def mirrored(self) -> Self:
         """Give the same pairs with every second image mirrored, unmeasured."""
@@ -74,6 +91,7 @@ class ImagePairs:
             self.second[chosen],
             self.is_mirrored[chosen],
             self.agreement[chosen],
+            self.is_exact[chosen],
         )
 
     def without(self, other: Self) -> Self:
@@ -82,7 +100,9 @@ class ImagePairs:
 
     def best_of_each(self) -> Self:
         """Keep of two images one pair, plain or mirrored, whichever agrees more."""
-        order = np.lexsort((self.is_mirrored, -self.agreement, self.second, self.first))
+        order = np.lexsort(
+            (self.is_mirrored, ~self.is_exact, -self.agreement, self.second, self.first)
+        )
         ordered = self.take(order)
         is_new = np.ones(len(order), bool)
         is_new[1:] = (ordered.first[1:] != ordered.first[:-1]) | (

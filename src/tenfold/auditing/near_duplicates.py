@@ -25,6 +25,10 @@ LEAST_AGREEMENT = 0.8
 """Agreement from which on a pair counts as a near-duplicate: of pairs judged by eye before, 19 in
 20 above it showed the same shot, and 17 in 20 of those that did lay above; docs/experiments.md."""
 
+SMALLEST_SIDE_PX = 24
+"""Smaller images hold too little to tell a shot from its like: the threshold was found on images of
+32 pixels. Of these only copies are found."""
+
 _NEIGHBOURS = 2
 # docs/experiments.md has what these three leave out and what they save.
 _LEAST_PIXEL_SIMILARITY = 0.68
@@ -92,7 +96,7 @@ def equal_pairs(exact: Groups) -> ImagePairs:
 
     Of a group of more than 128 images, each is paired with the first alone.
     """
-    return _pairs_within(exact, is_mirrored=False, agreement=1.0)
+    return _pairs_within(exact, is_mirrored=False).as_exact()
 
 
 def _candidates(
@@ -110,7 +114,7 @@ def _candidates(
         ) -> ImagePairs:
             start = total - len(queries)
             indices, similarities = nearest(
-                queries, references, _NEIGHBOURS, start=start, on_rows=lambda n: task.advance(n)
+                queries, references, _NEIGHBOURS, start=start, on_rows=task.advance
             )
             rows, places = np.nonzero(similarities >= least)
             return ImagePairs.of(start + rows, indices[rows, places], is_mirrored=is_mirrored)
@@ -145,9 +149,7 @@ def _confirmed(
     title: str,
 ) -> ImagePairs:
     with progress.task(title, len(candidates), unit="pairs") as task:
-        agreement = pixel_agreement(
-            thumbnails, candidates, on_pairs=lambda pairs: task.advance(pairs)
-        )
+        agreement = pixel_agreement(thumbnails, candidates, on_pairs=task.advance)
     measured = candidates.with_agreement(agreement)
     return measured.take(agreement >= least_agreement)
 
@@ -155,13 +157,13 @@ def _confirmed(
 def _within_groups(pairs: ImagePairs, count: int, *, has_mirror: bool) -> ImagePairs:
     """Give all pairs of the images that are joined over others."""
     groups = groups_of_pairs(count, pairs.first, pairs.second)
-    plain = _pairs_within(groups, is_mirrored=False, agreement=0.0)
+    plain = _pairs_within(groups, is_mirrored=False)
     if not has_mirror:
         return plain
-    return ImagePairs.joined(plain, _pairs_within(groups, is_mirrored=True, agreement=0.0))
+    return ImagePairs.joined(plain, _pairs_within(groups, is_mirrored=True))
 
 
-def _pairs_within(groups: Groups, *, is_mirrored: bool, agreement: float) -> ImagePairs:
+def _pairs_within(groups: Groups, *, is_mirrored: bool) -> ImagePairs:
     numbers, sizes = np.unique(groups, return_counts=True)
     first, second = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     order = np.argsort(groups, kind="stable")
@@ -175,5 +177,4 @@ def _pairs_within(groups: Groups, *, is_mirrored: bool, agreement: float) -> Ima
         else:
             first.append(np.full(size - 1, members[0]))
             second.append(members[1:])
-    pairs = ImagePairs.of(np.concatenate(first), np.concatenate(second), is_mirrored=is_mirrored)
-    return pairs.with_agreement(np.full(len(pairs), agreement, np.float32))
+    return ImagePairs.of(np.concatenate(first), np.concatenate(second), is_mirrored=is_mirrored)

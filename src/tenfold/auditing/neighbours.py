@@ -80,5 +80,5 @@ def _largest_of_groups(rows: Tensor, transposed: Tensor, own: Tensor, total: int
         inside = (place >= 0) & (place < similarities.shape[1])
         similarities[inside.nonzero()[:, 0], place[inside]] = -torch.inf
         similarities[:, max(total - first, 0) :] = -torch.inf  # the padding
-        parts.append(similarities.unflatten(1, (-1, _GROUP)).amax(2))
+        parts.append(similarities.view(len(rows), -1, _GROUP).amax(2))
     return torch.cat(parts, dim=1)

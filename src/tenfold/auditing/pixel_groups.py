@@ -10,7 +10,7 @@ import numpy as np
 
 from tenfold.auditing.descriptors import Vectors, pixel_descriptors
 from tenfold.auditing.image_pairs import ImagePairs, Indices
-from tenfold.auditing.near_duplicates import LEAST_AGREEMENT
+from tenfold.auditing.near_duplicates import LEAST_AGREEMENT, SMALLEST_SIDE_PX
 from tenfold.auditing.neighbours import nearest
 from tenfold.auditing.pixel_agreement import pixel_agreement
 from tenfold.auditing.thumbnails import make_thumbnails
@@ -18,10 +18,8 @@ from tenfold.core.progress import Progress
 from tenfold.data.dataset import Images, Labels
 from tenfold.data.duplicate_groups import Groups, exact_groups, groups_of_pairs, joined_groups
 
-SMALLEST_SIDE_PX = 24
-"""Smaller images hold too little to tell a shot from its like: the threshold for near-duplicates
-was found on images of 32 pixels. Below, only copies are kept together."""
-
+_LARGEST_SHARE = 0.1
+_ALWAYS_BELIEVED = 10
 _NEIGHBOURS = 2
 _LEAST_SIMILARITY = 0.7  # docs/experiments.md has what 0.8 would save and miss
 
@@ -54,7 +52,20 @@ def pixel_groups(images: Images, labels: Labels, progress: Progress) -> Groups:
     pairs = ImagePairs.joined(*parts)
     pairs = pairs.take(exact[pairs.first] != exact[pairs.second])
     found = pairs.take(pixel_agreement(thumbnails, pairs) >= LEAST_AGREEMENT)
-    return joined_groups(exact, groups_of_pairs(len(images), found.first, found.second))
+    near = groups_of_pairs(len(images), found.first, found.second)
+    return joined_groups(exact, _believable(near, labels))
+
+
+def _believable(groups: Groups, labels: Labels) -> Groups:
+    """Take groups apart that hold a large part of a class.
+
+    Where all images of a class look alike (strokes, textures, frames of one film), pair hangs on
+    pair, and a fold could not be cut. Such a class the audit shows.
+    """
+    sizes = np.bincount(groups, minlength=len(groups))[groups]
+    largest = np.maximum(_LARGEST_SHARE * np.bincount(labels)[labels], _ALWAYS_BELIEVED)
+    result: Groups = np.where(sizes > largest[groups], np.arange(len(groups)), groups)
+    return result
 
 
 def _similar_pairs(vectors: Vectors, members: Indices) -> ImagePairs:

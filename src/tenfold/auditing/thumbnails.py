@@ -39,6 +39,14 @@ class Thumbnails:
         return len(self.luminance)
 
 
+def joined_thumbnails(*parts: Thumbnails) -> Thumbnails:
+    """Give the thumbnails of several sets of images as one."""
+    return Thumbnails(
+        np.concatenate([part.luminance for part in parts]),
+        np.concatenate([part.chrominance for part in parts]),
+    )
+
+
 def make_thumbnails(images: Images) -> Thumbnails:
     """Give thumbnails of images of any size.
 

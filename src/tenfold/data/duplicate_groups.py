@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +18,17 @@ Groups = npt.NDArray[np.int64]
 first image, so an image alone has its own place as its number."""
 
 
-def exact_groups(images: Images) -> Groups:
+def exact_groups(*parts: Images) -> Groups:
     """Group images whose pixels are the same, byte for byte.
 
     Parameters
     ----------
-    images
-        uint8, shape (N, H, W, C).
+    parts
+        uint8, shape (N, H, W, C) each; numbered on from one part to the next.
     """
     first_place: dict[bytes, int] = {}
-    groups = np.empty(len(images), np.int64)
-    for place, image in enumerate(images):
+    groups = np.empty(sum(len(part) for part in parts), np.int64)
+    for place, image in enumerate(chain.from_iterable(parts)):
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
         groups[place] = first_place.setdefault(digest, place)
     return groups

@@ -70,6 +70,7 @@ class DuplicateAudit(Record):
     """Leaks: a test image and a training image."""
     groups: int
     """Groups of two or more images."""
+    images_in_groups: int
     leaked_test_images: int
     """Test images with a near-duplicate in the training split."""
     shown: tuple[DuplicatePair, ...]
