@@ -86,6 +86,5 @@ def _mirror_signs(count: int) -> npt.NDArray[np.float32]:
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> Vectors:
-    length: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: Vectors = vectors / np.where(length > 1e-6, length, np.float32(np.inf))
-    return result
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(length > 1e-6, length, np.inf)).astype(np.float32)

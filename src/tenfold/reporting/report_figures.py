@@ -8,6 +8,7 @@ from functools import partial
 from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.core.records.train import TrainRecord
+from tenfold.reporting.audit_figures import figures_of_audit
 from tenfold.reporting.evaluation_figures import figures_of_failures, figures_of_scores
 from tenfold.reporting.figures.class_distribution import draw_class_distribution
 from tenfold.reporting.figures.fold_scores import draw_fold_scores
@@ -32,6 +33,7 @@ def report_figures(records: StudyRecords) -> dict[str, ReportFigure]:
         figures_of_scores,
         figures_of_failures,
         _of_folds,
+        figures_of_audit,
         _of_reproduction,
     )
     return {figure.name: figure for group in groups for figure in group(records)}

@@ -15,8 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.audit import AuditRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.evaluate import ClassificationScores, EvaluateRecord
 from tenfold.core.records.explore import ExploreRecord
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.records.record import Record
@@ -25,9 +26,10 @@ from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
 from tenfold.core.run_folder import REPEATS_RECORD
+from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
 
-STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate")
+STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit")
 """The stages that the report shows, in order; also their folder and command names."""
 
 Pixels = npt.NDArray[np.uint8]
@@ -62,6 +64,12 @@ class StudyRecords:
         float32, shape (N, classes), calibrated, and int64, shape (N,).
     evaluated_images
         Test images worth a look.
+    audit
+        What the audit found.
+    audited_images
+        Images that the audit shows.
+    scores_as_given
+        Scores on the test split with the source's own labels, where a person corrected some.
     run_folder
         Shown in the commands that complete the study.
     """
@@ -86,6 +94,9 @@ class StudyRecords:
     test_probabilities: npt.NDArray[np.float32] | None = None
     test_labels: npt.NDArray[np.int64] | None = None
     evaluated_images: EvaluatedImages | None = None
+    audit: AuditRecord | None = None
+    audited_images: AuditedPictures | None = None
+    scores_as_given: ClassificationScores | None = None
     run_folder: Path = Path("RUN_FOLDER")
 
 
@@ -114,6 +125,8 @@ def read_study_records(run_folder: Path) -> StudyRecords:
     gallery = _read_arrays(
         run_folder / "evaluate" / "gallery.npz", *(f.name for f in fields(EvaluatedImages))
     )
+    audited = _read_arrays(run_folder / "audit" / "images.npz", "ids", "images")
+    as_given = run_folder / "evaluate" / "scores_as_given.json"
     repeats = run_folder / REPEATS_RECORD
     return StudyRecords(
         settings=settings,
@@ -140,6 +153,9 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         test_probabilities=predictions.get("probabilities"),
         test_labels=predictions.get("labels"),
         evaluated_images=EvaluatedImages(**gallery) if gallery else None,
+        audit=_read_stage(run_folder, "audit", AuditRecord),
+        audited_images=AuditedPictures(**audited) if audited else None,
+        scores_as_given=ClassificationScores.read(as_given) if as_given.is_file() else None,
         run_folder=run_folder,
     )
 
