@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from records_builder import (
+    AUDITED_IDS,
     CIFAR10_CLASSES,
     OUR_VALIDATION_ACCURACY,
     acquire_record,
+    audit_record,
     evaluate_record,
     explore_record,
     manifests,
@@ -25,6 +27,7 @@ from records_builder import (
 from tenfold.core.records.acquire import LeftOutImage
 from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.metrics.gallery import choose_gallery
+from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
 from tenfold.reporting.study_records import StudyRecords
 
@@ -73,7 +76,11 @@ def cifar_study() -> StudyRecords:
             ),
         ),
         repeats=repeats_record(0.682, 0.676, 0.687),
-        manifests=manifests("acquire", "explore", "tune", "train", "evaluate", "cross-validate"),
+        manifests=manifests(
+            "acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit"
+        ),
+        audit=audit_record(10),
+        audited_images=AuditedPictures(AUDITED_IDS, _images(len(AUDITED_IDS), 32, 32, 3)),
         samples=_images(10, 10, 32, 32, 3),
         sample_counts=np.full(10, 10),
         augmented_original=_images(32, 32, 3),

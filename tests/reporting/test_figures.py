@@ -49,6 +49,11 @@ def test_a_whole_study_has_every_figure(drawn: dict[str, dict[str, str]]) -> Non
         "least-certain",
         "robustness",
         "fold-scores",
+        "label-issues-train",
+        "label-issues-test",
+        "duplicates-leaks",
+        "duplicates-conflicts",
+        "duplicates-others",
         "reproduction-curves",
     ]
     assert list(drawn["two-class"]) == ["class-distribution", "training-curves"]

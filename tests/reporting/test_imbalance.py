@@ -38,6 +38,7 @@ def study(builder: SimpleNamespace) -> StudyRecords:
             folds=2, protocols=(builder.protocol_record("fresh", (0.9, 0.91)),)
         ),
         repeats=None,
+        audit=None,
         test_probabilities=None,
         test_labels=None,
         evaluated_images=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from tenfold.core.records.audit import DuplicatePair, LabelIssue
+from tenfold.core.records.audit import SHOWN_ISSUES, DuplicatePair, LabelIssue
 from tenfold.reporting.figures.duplicate_pairs import draw_duplicate_pairs
 from tenfold.reporting.figures.galleries import Captioned, draw_gallery
 from tenfold.reporting.formats import counted, score
@@ -19,7 +19,7 @@ def figures_of_audit(records: StudyRecords) -> Iterator[ReportFigure]:
     if audit is None or images is None:
         return
     for labels in audit.labels:
-        shown = [issue for issue in labels.issues if issue.id in images]
+        shown = labels.issues[:SHOWN_ISSUES]
         if shown:
             split = "training" if labels.split == "train" else "test"
             captions = [Captioned(_issue_lines(records, issue)) for issue in shown]

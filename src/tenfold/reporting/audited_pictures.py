@@ -26,9 +26,6 @@ class AuditedPictures:
     ids: npt.NDArray[np.str_]
     images: Pixels
 
-    def __contains__(self, name: str) -> bool:
-        return bool((self.ids == name).any())
-
     def at(self, names: Sequence[str]) -> Pixels:
         """Give the images with these identifiers."""
         found: Pixels = self.images[np.searchsorted(self.ids, np.array(names, dtype=str))]

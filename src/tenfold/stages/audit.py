@@ -27,7 +27,14 @@ from tenfold.auditing.near_duplicates import (
 from tenfold.auditing.thumbnails import joined_thumbnails, make_thumbnails
 from tenfold.calibrating import calibrated_probabilities
 from tenfold.core.files import write_text
-from tenfold.core.records.audit import AuditRecord, LabelAudit, LabelIssue, ScoresOn, TestScores
+from tenfold.core.records.audit import (
+    SHOWN_ISSUES,
+    AuditRecord,
+    LabelAudit,
+    LabelIssue,
+    ScoresOn,
+    TestScores,
+)
 from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.data.duplicate_groups import exact_groups
 from tenfold.data.split_files import read_arrays, write_arrays
@@ -37,7 +44,6 @@ from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
 
-_SHOWN_ISSUES = 32  # four rows of the page
 _OUT_OF_FOLD = "out_of_fold_fresh.npz"
 
 
@@ -80,7 +86,7 @@ class AuditStage:
         write_text(context.folder / LABEL_ISSUES, issues_csv(labels, classes))
         write_text(context.folder / DUPLICATES, duplicates_csv(pairs, images, classes))
         shown = [
-            *(issue.id for audit in labels for issue in audit.issues[:_SHOWN_ISSUES]),
+            *(issue.id for audit in labels for issue in audit.issues[:SHOWN_ISSUES]),
             *(name for pair in duplicates.shown for name in (pair.first, pair.second)),
         ]
         ids = sorted(set(shown))

@@ -6,6 +6,9 @@ from typing import Literal
 
 from tenfold.core.records.record import Record
 
+SHOWN_ISSUES = 32
+"""Issues of each split whose images come with the record: four rows of the page."""
+
 
 class LabelIssue(Record):
     """One image whose label looks wrong."""
