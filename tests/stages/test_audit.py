@@ -71,7 +71,8 @@ def test_audits_training_labels_only_by_models_that_did_not_see_them(run_stage: 
     folder = run_stage("audit", QUICK)
     record = AuditRecord.read(folder / "record.json")
     assert [labels.split for labels in record.labels] == ["train", "test"]
-    assert "out of fold" in record.labels[0].probabilities
+    assert "not trained on the image" in record.labels[0].probabilities
+    assert "2 folds" in record.labels[1].probabilities
     leaky = QUICK | {"cross_validate.protocols": ["warm-start"]}
     folder = run_stage("audit", leaky, out=folder.parent.parent / "leaky")
     labels = AuditRecord.read(folder / "record.json").labels

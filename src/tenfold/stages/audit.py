@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tenfold.audit_predictions import FoldPredictions, look_at_all
 from tenfold.auditing.audit_files import (
     DUPLICATES,
     IMAGES,
@@ -25,7 +26,6 @@ from tenfold.auditing.near_duplicates import (
     find_near_duplicates,
 )
 from tenfold.auditing.thumbnails import joined_thumbnails, make_thumbnails
-from tenfold.calibrating import calibrated_probabilities
 from tenfold.core.files import write_text
 from tenfold.core.records.audit import (
     SHOWN_ISSUES,
@@ -35,16 +35,12 @@ from tenfold.core.records.audit import (
     ScoresOn,
     TestScores,
 )
-from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.data.duplicate_groups import exact_groups
-from tenfold.data.split_files import read_arrays, write_arrays
-from tenfold.engine.features import features_and_logits
+from tenfold.data.split_files import SplitName, write_arrays
 from tenfold.metrics.classification import classification_scores
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
-
-_OUT_OF_FOLD = "out_of_fold_fresh.npz"
 
 
 class AuditStage:
@@ -73,8 +69,19 @@ class AuditStage:
         """Predict all images, rank the labels, and look for near-duplicates."""
         started = time.monotonic()
         images = AuditedImages.read(context.inputs["acquire"])
-        seen = _look(context, images)
-        labels = _audit_labels(context, images, seen)
+        folds = context.inputs.get("cross-validate")
+        seen = look_at_all(
+            images,
+            context.acquired(),
+            TrainedModel.read(context.inputs["train"], context.acquired()),
+            None if folds is None else FoldPredictions.read(folds),
+            device=context.device,
+            precision=context.device.precision(context.settings.training.precision),
+            progress=context.progress,
+        )
+        labels = tuple(
+            _audit_labels(context, images, split, *judged) for split, judged in seen.judged.items()
+        )
         pairs, candidates = _duplicates(context, images, seen.features)
         duplicates = summarize_duplicates(
             pairs,
@@ -104,78 +111,10 @@ class AuditStage:
         context.progress.say(_sentence(labels, pairs, images))
 
 
-class _Seen:
-    """What the trained network makes of the images.
-
-    Parameters
-    ----------
-    features
-        Of all images.
-    probabilities
-        Of the test images, shape (M, classes), as the evaluate stage has them.
-    averaged
-        The same, averaged over each image and its mirror image where that keeps the class.
-    """
-
-    def __init__(
-        self, features: NetworkFeatures, probabilities: Probabilities, averaged: Probabilities
-    ) -> None:
-        self.features = features
-        self.probabilities = probabilities
-        self.averaged = averaged
-
-
-def _look(context: StageContext, images: AuditedImages) -> _Seen:
-    acquired = context.acquired()
-    model = TrainedModel.read(context.inputs["train"], acquired)
-    network = model.network().to(context.device.torch_device)
-    precision = context.device.precision(context.settings.training.precision)
-    test = images.test.images
-    passes = [images.train.images, test]
-    if acquired.mirror_keeps_class:
-        passes.append(test[:, :, ::-1])
-    features, logits = [], []
-    total = sum(len(part) for part in passes)
-    with context.progress.task("Features of all images", total, unit="images") as task:
-        for part in passes:
-            found = features_and_logits(
-                network,
-                part,
-                device=context.device,
-                precision=precision,
-                on_block=task.advance,
-            )
-            features.append(found[0])
-            logits.append(found[1])
-    probabilities = [calibrated_probabilities(part, model.temperature) for part in logits[1:]]
-    averaged = np.stack(probabilities).astype(np.float64).mean(axis=0).astype(np.float32)
-    mirrored = features[2] if len(features) > 2 else None
-    return _Seen(
-        NetworkFeatures(np.concatenate(features[:2]), mirrored), probabilities[0], averaged
-    )
-
-
 def _audit_labels(
-    context: StageContext, images: AuditedImages, seen: _Seen
-) -> tuple[LabelAudit, ...]:
-    audits = []
-    folder = context.inputs.get("cross-validate")
-    if folder is not None and (folder / _OUT_OF_FOLD).is_file():
-        folds = CrossValidateRecord.read(folder / RECORD).folds
-        out_of_fold = read_arrays(folder / _OUT_OF_FOLD)["probabilities"]
-        source = f"out of fold: each image by the one of {folds} models that was not trained on it"
-        audits.append(_audit_split(context, images, "train", out_of_fold, source))
-    source = "the trained model"
-    if context.acquired().mirror_keeps_class:
-        source += ", averaged over each image and its mirror image"
-    audits.append(_audit_split(context, images, "test", seen.averaged, source))
-    return tuple(audits)
-
-
-def _audit_split(
     context: StageContext,
     images: AuditedImages,
-    split: Any,
+    split: SplitName,
     probabilities: Probabilities,
     source: str,
 ) -> LabelAudit:

@@ -21,6 +21,7 @@ from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, take
+from tenfold.fold_models import write_fold_model
 from tenfold.metrics.classification import classification_scores
 from tenfold.metrics.folds import (
     fold_means,
@@ -45,7 +46,7 @@ class CrossValidateStage:
 
     name = "cross-validate"
     position = 6
-    version = 3
+    version = 4
     summary = "k-fold cross-validation"
     reads_if_complete = ()
 
@@ -214,6 +215,8 @@ class _Protocol:
             progress=self.context.progress,
             title=f"Fold {fold}/{self.settings.cross_validate.folds}, {self.name}",
         ).fitted
+        if self.name == "fresh":
+            write_fold_model(self.context.folder, fold, fitted)
         logits = predict_logits(
             fitted.network,
             self.split.images[validation],

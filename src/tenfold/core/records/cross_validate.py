@@ -47,7 +47,8 @@ class CrossValidateRecord(Record):
     """K-fold cross-validation on the training split.
 
     Beside this record: ``out_of_fold_PROTOCOL.npz`` with ``probabilities`` (float32, N × classes,
-    each row by a model whose fold did not train on it) and ``fold`` (int64, N, counted from 1).
+    each row by a model whose fold did not train on it) and ``fold`` (int64, N, counted from 1); and
+    the models of the ``fresh`` folds, see `tenfold.fold_models`.
     """
 
     folds: int
