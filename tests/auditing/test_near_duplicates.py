@@ -22,7 +22,9 @@ Pixels = npt.NDArray[np.uint8]
 Make = Callable[..., Pixels]
 
 
-def search(images: Pixels, *, has_mirror: bool = True) -> ImagePairs:
+def search(
+    images: Pixels, *, has_mirror: bool = True, labels: npt.NDArray[np.int64] | None = None
+) -> ImagePairs:
     # Features that say nothing: what the pixels do not find, random vectors do not either.
     rng = np.random.default_rng(0)
     features = rng.normal(size=(len(images), 8)).astype(np.float32)
@@ -30,6 +32,7 @@ def search(images: Pixels, *, has_mirror: bool = True) -> ImagePairs:
         make_thumbnails(images),
         NetworkFeatures(features, features[-5:] if has_mirror else None),
         exact_groups(images),
+        np.zeros(len(images), np.int64) if labels is None else labels,
         least_agreement=0.8,
         progress=SilentProgress(),
     )
@@ -58,7 +61,7 @@ def test_features_find_what_the_coarse_pixels_miss(scenes: Make, cropped: Make) 
     rng = np.random.default_rng(0)
     features = rng.normal(size=(60, 16)).astype(np.float32)
     features = np.concatenate([features, features[:10] + 0.1])
-    arguments = (exact_groups(images),)
+    arguments = (exact_groups(images), np.zeros(70, np.int64))
     with_features, without = (
         find_near_duplicates(
             make_thumbnails(images),
@@ -71,6 +74,18 @@ def test_features_find_what_the_coarse_pixels_miss(scenes: Make, cropped: Make) 
     )
     assert len(with_features) > len(without)
     assert (with_features.second == with_features.first + 60).all()
+
+
+def test_different_labels_ask_for_better_agreement(
+    scenes: Make, cropped: Make, edited: Make
+) -> None:
+    base = cropped(scenes(60), 2, 2)
+    images = np.concatenate([base, edited(base[:20])])
+    same = search(images)
+    other = search(images, labels=np.arange(80))
+    assert len(other) == (same.agreement >= 0.9).sum() < len(same)
+    copies = search(np.concatenate([base, base[:2]]), labels=np.arange(62))
+    assert len(copies) == 2
 
 
 def test_a_chain_of_edits_gives_all_its_pairs(scenes: Make, cropped: Make, edited: Make) -> None:

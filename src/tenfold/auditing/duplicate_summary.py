@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tenfold.auditing.audited_images import AuditedImages
 from tenfold.auditing.image_pairs import ImagePairs, Indices
 from tenfold.core.records.audit import DuplicateAudit, DuplicateCounts, DuplicatePair
-from tenfold.data.duplicate_groups import groups_of_pairs
+from tenfold.data.duplicate_groups import Groups, groups_of_pairs
 
 _SHOWN_CONFLICTS = 8
 _SHOWN_LEAKS = 16
@@ -67,13 +67,21 @@ def _chosen(pairs: ImagePairs, images: AuditedImages) -> list[int]:
     conflict = _is_conflict(pairs, images)
     across = images.is_test(pairs.second) & ~images.is_test(pairs.first)
     chosen = _spread(pairs, np.flatnonzero(conflict), _SHOWN_CONFLICTS)
-    # One pair a test image: a popular shot would fill the page.
-    leaks = np.flatnonzero(across & ~conflict)
-    leaks = leaks[np.argsort(-pairs.agreement[leaks], kind="stable")]
-    _, once = np.unique(pairs.second[leaks], return_index=True)
-    chosen += _spread(pairs, leaks[once], _SHOWN_LEAKS)
-    within = np.flatnonzero(~across & ~conflict)
-    return chosen + _spread(pairs, within, _SHOWN_WITHIN)
+    groups = groups_of_pairs(len(images), pairs.first, pairs.second)
+    for wanted, count in (
+        (across & ~conflict, _SHOWN_LEAKS),
+        (~across & ~conflict, _SHOWN_WITHIN),
+    ):
+        chosen += _spread(pairs, _one_a_group(pairs, np.flatnonzero(wanted), groups), count)
+    return chosen
+
+
+def _one_a_group(pairs: ImagePairs, places: Indices, groups: Groups) -> Indices:
+    """Take the least sure of each group's pairs: a popular shot would fill the page."""
+    ordered = places[np.argsort(pairs.agreement[places], kind="stable")]
+    _, once = np.unique(groups[pairs.first[ordered]], return_index=True)
+    result: Indices = ordered[once]
+    return result
 
 
 def _spread(pairs: ImagePairs, places: Indices, count: int) -> list[int]:

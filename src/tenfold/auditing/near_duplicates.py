@@ -19,6 +19,7 @@ from tenfold.auditing.neighbours import nearest
 from tenfold.auditing.pixel_agreement import pixel_agreement
 from tenfold.auditing.thumbnails import Thumbnails
 from tenfold.core.progress import Progress
+from tenfold.data.dataset import Labels
 from tenfold.data.duplicate_groups import Groups, groups_of_pairs
 
 LEAST_AGREEMENT = 0.8
@@ -59,6 +60,7 @@ def find_near_duplicates(
     thumbnails: Thumbnails,
     features: NetworkFeatures,
     exact: Groups,
+    labels: Labels,
     *,
     least_agreement: float,
     progress: Progress,
@@ -75,6 +77,9 @@ def find_near_duplicates(
         Of all N images.
     exact
         Groups of images with the same pixels; of these, only the first is compared with others.
+    labels
+        int64, shape (N,). Two images with different labels must agree better, half-way from
+        `least_agreement` to 1: a person has looked at both and seen different things.
     least_agreement
         From which on a pair counts.
     progress
@@ -83,10 +88,18 @@ def find_near_duplicates(
     candidates = _candidates(thumbnails, features, progress)
     first_of = exact == np.arange(len(exact))
     candidates = candidates.take(first_of[candidates.first] & first_of[candidates.second])
-    found = _confirmed(thumbnails, candidates, least_agreement, progress, "Comparing pixels")
+
+    def confirmed(pairs: ImagePairs, title: str) -> ImagePairs:
+        with progress.task(title, len(pairs), unit="pairs") as task:
+            agreement = pixel_agreement(thumbnails, pairs, on_pairs=task.advance)
+        is_other = labels[pairs.first] != labels[pairs.second]
+        least = np.where(is_other, (1 + least_agreement) / 2, least_agreement)
+        return pairs.with_agreement(agreement).take(agreement >= least)
+
+    found = confirmed(candidates, "Comparing pixels")
     has_mirror = features.last_mirrored is not None
     missing = _within_groups(found, len(thumbnails), has_mirror=has_mirror).without(candidates)
-    completed = _confirmed(thumbnails, missing, least_agreement, progress, "Completing groups")
+    completed = confirmed(missing, "Completing groups")
     joined = ImagePairs.joined(found, completed, equal_pairs(exact))
     return joined.best_of_each(), len(candidates) + len(missing)
 
@@ -139,19 +152,6 @@ def _similarity(pairs: ImagePairs, plain: Vectors, mirrored: Vectors) -> Vectors
     other = np.where(pairs.is_mirrored[:, None], mirrored[pairs.second], plain[pairs.second])
     result: Vectors = np.einsum("pd,pd->p", plain[pairs.first], other)
     return result
-
-
-def _confirmed(
-    thumbnails: Thumbnails,
-    candidates: ImagePairs,
-    least_agreement: float,
-    progress: Progress,
-    title: str,
-) -> ImagePairs:
-    with progress.task(title, len(candidates), unit="pairs") as task:
-        agreement = pixel_agreement(thumbnails, candidates, on_pairs=task.advance)
-    measured = candidates.with_agreement(agreement)
-    return measured.take(agreement >= least_agreement)
 
 
 def _within_groups(pairs: ImagePairs, count: int, *, has_mirror: bool) -> ImagePairs:

@@ -47,7 +47,7 @@ def figures_of_audit(records: StudyRecords) -> Iterator[ReportFigure]:
         (
             "duplicates-conflicts",
             conflicts,
-            "Near-duplicates with different labels: at most one of the two is right.",
+            "Near-duplicates with different labels: if they are the same shot, one label is wrong.",
         ),
         (
             "duplicates-others",
@@ -78,9 +78,9 @@ def _issue_lines(records: StudyRecords, issue: LabelIssue) -> tuple[str, ...]:
     return (f"{classes[issue.suggested]}?", f"label {classes[issue.given]}", issue.id)
 
 
-def _pair_lines(records: StudyRecords, pair: DuplicatePair) -> tuple[str, str]:
+def _pair_lines(records: StudyRecords, pair: DuplicatePair) -> tuple[str, ...]:
     classes = records.acquire.classes
     agreement = "equal" if pair.is_exact else score(pair.agreement, 2)
     names = dict.fromkeys((classes[pair.first_label], classes[pair.second_label]))
     mirrored = ", mirrored" if pair.is_mirrored else ""
-    return f"{pair.first}, {pair.second}", f"{agreement}{mirrored}: {' or '.join(names)}"
+    return f"{pair.first}, {pair.second}", " or ".join(names), f"{agreement}{mirrored}"

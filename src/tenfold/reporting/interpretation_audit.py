@@ -95,8 +95,8 @@ def duplicate_sentences(records: StudyRecords) -> list[str]:
     conflicts = _conflicts(records.audit)
     if conflicts:
         sentences.append(
-            f"{counted(conflicts, 'pair')} {'has' if conflicts == 1 else 'have'} different labels: "
-            "one of the two is wrong."
+            f"{counted(conflicts, 'pair')} {'has' if conflicts == 1 else 'have'} different labels, "
+            "which had to agree still better: one of the two should be wrong."
         )
     return sentences
 

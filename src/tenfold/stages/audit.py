@@ -55,11 +55,12 @@ class AuditStage:
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first.
 
-        Labels of the training split are audited by predictions of models that did not see them.
+        Labels of the training split are audited by predictions of models that did not see them; the
+        page shows scores beside those of the evaluation.
         """
         if settings.cross_validate.is_enabled and "fresh" in settings.cross_validate.protocols:
-            return ("acquire", "train", "cross-validate")
-        return ("acquire", "train")
+            return ("acquire", "train", "evaluate", "cross-validate")
+        return ("acquire", "train", "evaluate")
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give what the result depends on beside the trained model."""
@@ -153,6 +154,7 @@ def _duplicates(
         ),
         features,
         exact,
+        images.labels,
         least_agreement=context.settings.audit.least_agreement,
         progress=context.progress,
     )

@@ -24,20 +24,20 @@ _CHARACTERS = 27
 
 
 def draw_duplicate_pairs(
-    first: Pixels, second: Pixels, captions: Sequence[tuple[str, str]], palette: Palette
+    first: Pixels, second: Pixels, captions: Sequence[tuple[str, ...]], palette: Palette
 ) -> Figure:
-    """Draw four pairs a row, each with two short lines below it.
+    """Draw four pairs a row, each with short lines below it.
 
     Parameters
     ----------
     first, second
         uint8, shape (N, H, W, C): the images of each pair.
     captions
-        Two lines a pair.
+        Lines of a pair, as many for each.
     """
     rows = -(-len(first) // _COLUMNS)
     height_px = _SIDE_PX * first.shape[1] / first.shape[2]
-    row_px = height_px + 2 * _LINE_PX + 16
+    row_px = height_px + len(captions[0]) * _LINE_PX + 16
     figure = new_figure(rows * row_px)
     figure.set_layout_engine("none")
     axes = blank_axes(figure, rows * row_px)
