@@ -243,7 +243,9 @@ def test_every_stage_was_killed_in_its_midst(killed_in_every_stage: Path, unbrok
             for out in (killed_in_every_stage, unbroken)
         ]
         kills = sum(moment.stage == stage for moment in MOMENTS)
-        assert attempts == [1 + kills, 1], stage
+        # A missed moment makes the stage again, which forgets the kills before it.
+        assert 1 + min(kills, 1) <= attempts[0] <= 1 + kills, stage
+        assert attempts[1] == 1, stage
 
 
 def test_both_hold_the_same_files_and_nothing_half_made(killed: Path, unbroken: Path) -> None:
@@ -260,9 +262,9 @@ def test_the_weights_are_the_same_bit_for_bit(killed: Path, unbroken: Path) -> N
 
 
 def test_all_arrays_are_the_same_bit_for_bit(killed: Path, unbroken: Path) -> None:
-    """Images, samples, test predictions and out-of-fold probabilities."""
+    """Images, samples, test predictions, galleries and out-of-fold probabilities."""
     names = [path.relative_to(unbroken) for path in unbroken.rglob("*.np[yz]")]
-    assert len(names) == 4 + 2 + 1 + 2
+    assert len(names) == 4 + 2 + 2 + 2
     for name in names:
         ours, theirs = (_arrays(out / name) for out in (killed, unbroken))
         assert ours.keys() == theirs.keys()

@@ -86,7 +86,7 @@ def test_the_command_prints_mean_and_spread(
         main()
     printed = capsys.readouterr().out
     assert "Over 2 runs the accuracy on the test split is" in printed
-    assert "luck of the seed" in printed
+    assert "luck of the training" in printed
 
 
 def test_runs_are_for_what_trains_and_tests() -> None:

@@ -131,7 +131,8 @@ def _check_test_splits(runs: Sequence[_Run]) -> None:
         if other.acquired.classes != first.acquired.classes:
             raise DataError(
                 f"{first.path} and {other.path} do not have the same classes in the same order, so "
-                "their predictions cannot be compared image by image."
+                "their predictions cannot be compared image by image. Compare studies of one data "
+                "set."
             )
         if other.acquired.test_sha256 != first.acquired.test_sha256:
             raise DataError(

@@ -104,6 +104,7 @@ class Repeats:
         return RepeatsRecord(
             test_count=sum(acquired.test_counts),
             is_imbalanced=is_imbalanced(acquired),
+            has_time_budget=self.runner.settings.training.budget_seconds is not None,
             runs=runs,
             means={name: spread.mean for name, spread in spreads.items()},
             intervals={name: spread.interval for name, spread in spreads.items()},

@@ -427,6 +427,7 @@ def repeats_record(*accuracies: float) -> RepeatsRecord:
     return RepeatsRecord(
         test_count=10000,
         is_imbalanced=False,
+        has_time_budget=False,
         runs=tuple(
             RepeatedRun(
                 run=run, seed=run - 1, training_seconds=100, **dict.fromkeys(names, accuracy)

@@ -70,8 +70,8 @@ def test_a_small_difference_is_none() -> None:
 
 def test_a_large_difference_names_the_better() -> None:
     assert verdict(comparison(800, 850)) == (
-        "b is better than a on this test set, by 5.0 percentage points (95% interval 3.0 to 7.0; "
-        "p < 0.001)."
+        "b is better than a on this test set, by 5.0 percentage points of accuracy (95% "
+        "interval 3.0 to 7.0; p < 0.001)."
     )
 
 

@@ -13,15 +13,23 @@ def test_says_what_the_spread_means(builder: SimpleNamespace) -> None:
     text = " ".join(repeats_sentences(builder.repeats_record(0.90, 0.92, 0.94)))
     assert "Over 3 runs the accuracy on the test split is 92.00% ± 2.00" in text
     assert "from 90.00% to 94.00%" in text
-    assert "the spread is luck of the seed alone" in text
+    assert "the spread is luck of the training alone" in text
     assert "by more than 12.17 percentage points" in text  # 4.303 · √2 · 2
     assert "3 runs know the standard deviation itself only roughly" in text
 
 
 def test_equal_runs_claim_nothing_about_a_spread(builder: SimpleNamespace) -> None:
     text = " ".join(repeats_sentences(builder.repeats_record(1.0, 1.0)))
-    assert "the seed decides nothing" in text
+    assert "too few runs, or too few test images" in text
+    assert "Student" not in text
     assert "0.00 percentage points" not in text
+
+
+def test_runs_against_the_clock_differ_in_more_than_their_seed(builder: SimpleNamespace) -> None:
+    record = builder.repeats_record(0.90, 0.92)
+    assert "how far each came" not in " ".join(repeats_sentences(record))
+    timed = record.model_copy(update={"has_time_budget": True})
+    assert "how far each came in its time" in " ".join(repeats_sentences(timed))
 
 
 def test_of_an_imbalanced_set_balanced_accuracy_is_told(builder: SimpleNamespace) -> None:

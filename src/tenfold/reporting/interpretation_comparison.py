@@ -34,8 +34,8 @@ def pair_verdict(pair: ComparedPair, *, is_only: bool) -> str:
         better, worse, low, high = second, first, -high, -low
     return (
         f"{better} is better than {worse} on this test set, by "
-        f"{abs(100 * pair.difference):.1f} percentage points (95% interval {100 * low:.1f} to "
-        f"{100 * high:.1f}; p {p_text}{after})."
+        f"{abs(100 * pair.difference):.1f} percentage points of accuracy (95% interval "
+        f"{100 * low:.1f} to {100 * high:.1f}; p {p_text}{after})."
     )
 
 

@@ -29,16 +29,25 @@ def repeats_sentences(record: RepeatsRecord) -> list[str]:
     name = leading_score(record)
     title = TITLES[name].lower()
     runs, values = len(record.runs), [getattr(run, name) for run in record.runs]
+    interval = percent_interval(record.intervals[name], 2)
+    varied = (
+        f"; the 95% interval of the mean over all seeds is {interval} (Student's)"
+        if record.standard_deviations[name]
+        else ""
+    )
+    clock = (
+        ", and in how far each came in its time, which depends on the machine's load"
+        if record.has_time_budget
+        else ""
+    )
     return [
         f"Over {runs} runs the {title} on the test split is {mean_text(record)} (mean ± standard "
-        f"deviation), from {percent(min(values), 2)} to {percent(max(values), 2)}; the 95% "
-        f"interval of the mean over all seeds is {percent_interval(record.intervals[name], 2)} "
-        "(Student's).",
-        "The runs differ in nothing but their seed: initial weights, order and augmentation of the "
-        f"images, and which images are held out for validation. All see the same "
-        f"{count(record.test_count)} test images, so the spread is luck of the seed alone; how far "
-        "other test images would move every score is the interval of the single scores, and is "
-        "not in it.",
+        f"deviation), from {percent(min(values), 2)} to {percent(max(values), 2)}{varied}.",
+        "The runs differ only in what their seed decides (initial weights, order and augmentation "
+        f"of the images, which images are held out for validation){clock}.",
+        f"All see the same {count(record.test_count)} test images, so the spread is luck of the "
+        "training alone; how far other test images would move every score is the interval of the "
+        "single scores, and is not in it.",
         *_meaning(record, name),
     ]
 
@@ -46,7 +55,10 @@ def repeats_sentences(record: RepeatsRecord) -> list[str]:
 def _meaning(record: RepeatsRecord, name: str) -> list[str]:
     deviation = record.standard_deviations[name]
     if deviation == 0:
-        return ["All runs have the same score, so on these images the seed decides nothing."]
+        return [
+            "All runs have the same score: there are too few runs, or too few test images, to see "
+            "what the seed does."
+        ]
     ends = record.deviation_intervals[name]
     return [
         f"Another setting, trained once, has to differ from a single run by more than "

@@ -42,7 +42,9 @@ def robustness_sentences(record: RobustnessRecord) -> list[str]:
         )
         if len(worst) > 1:
             others = join(f"{one.name} ({points(one.fall)} points)" for one in worst[1:])
-            sentences.append(f"On average over the strengths {others} cost it clearly as well.")
+            sentences.append(
+                f"Averaged over the strengths, {others} clearly cost accuracy as well."
+            )
     else:
         sentences.append(
             f"None of the disturbances clearly costs it {percent(SENSITIVE_FALL, 0)} of accuracy "

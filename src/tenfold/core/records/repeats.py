@@ -28,6 +28,8 @@ class RepeatsRecord(Record):
     """Images of the one test split that all runs were scored on."""
     is_imbalanced: bool
     """Whether the classes differ in size so much that accuracy hides the small ones."""
+    has_time_budget: bool
+    """Whether training ended by the clock, so that runs also differ in how far they came."""
     runs: tuple[RepeatedRun, ...]
     """In order, two at least."""
     means: dict[str, float]
