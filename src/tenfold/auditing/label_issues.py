@@ -3,8 +3,10 @@
 Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR
 70 (2021), arXiv 1911.00068: an image is counted to a class if the class is at least as probable as
 it is on average among the images that carry its label. Those counted to another class than their
-label's are flagged. The order is by normalised margin, after Kuan and Mueller, "Model-agnostic
-label quality scoring to detect real-world label errors", ICML DataPerf workshop 2022.
+label's are flagged: this says how many labels to expect wrong. The order is by the odds of the label
+against the most probable other class, which found more labels planted among right ones than the
+normalised margin and the self-confidence of Kuan and Mueller, "Model-agnostic label quality scoring
+to detect real-world label errors" (ICML DataPerf workshop 2022); docs/experiments.md.
 """
 
 from __future__ import annotations
@@ -27,11 +29,12 @@ class LabelRanking:
     Parameters
     ----------
     order
-        int64, shape (M,): places of the images; flagged ones before others.
+        int64, shape (M,): places of the images that are flagged, or more probable another class.
     suggested
         int64, shape (N,): the class that the predictions point to, of every image.
     score
-        float64, shape (N,), 0 to 1: half of (1 + probability of the label - largest other).
+        float64, shape (N,), 0 to 1: probability of the label, if there were only it and the most
+        probable other class.
     is_flagged
         bool, shape (N,).
     """
@@ -68,7 +71,8 @@ def rank_label_issues(
     others = values.copy()
     others[row, labels] = -1
     best_other = others.argmax(axis=1)
-    score = (own - others[row, best_other] + 1) / 2
+    # A softmax in float32 gives 0 below 1e-38; the smallest number keeps 0 against 0 defined.
+    score = own / np.maximum(own + others[row, best_other], np.finfo(np.float64).tiny)
     confident = confident_class(values, labels)
     if is_cleanlab:
         is_flagged = _flagged_by_cleanlab(probabilities, labels)
@@ -77,8 +81,7 @@ def rank_label_issues(
         is_flagged = (confident >= 0) & (confident != labels)
         suggested = np.where(is_flagged, confident, best_other)
     listed = np.flatnonzero(is_flagged | (score < 0.5))
-    # Where probabilities round to 0 and 1, the label's own decides.
-    order = listed[np.lexsort((own[listed], score[listed], ~is_flagged[listed]))]
+    order = listed[np.argsort(score[listed], kind="stable")]
     return LabelRanking(order, suggested.astype(np.int64), score, is_flagged)
 
 

@@ -19,7 +19,8 @@ class LabelIssue(Record):
     """The label, an index into the classes."""
     suggested: int
     score: float
-    """From 0 (surely wrong) to 1: half of (1 + probability of the given class - largest other)."""
+    """Probability of the given class, if there were only it and the most probable other class:
+    from 0 (surely wrong) over 0.5 (either) to 1."""
 
 
 class LabelAudit(Record):
@@ -32,7 +33,7 @@ class LabelAudit(Record):
     flagged: int
     """Images that the confident joint counts to another class than their label's."""
     issues: tuple[LabelIssue, ...]
-    """The most suspicious first; flagged ones before others."""
+    """The most suspicious first."""
 
 
 class DuplicateCounts(Record):
