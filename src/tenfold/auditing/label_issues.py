@@ -3,10 +3,10 @@
 Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR
 70 (2021), arXiv 1911.00068: an image is counted to a class if the class is at least as probable as
 it is on average among the images that carry its label. Those counted to another class than their
-label's are flagged: this says how many labels to expect wrong. The order is by the odds of the label
-against the most probable other class, which found more labels planted among right ones than the
-normalised margin and the self-confidence of Kuan and Mueller, "Model-agnostic label quality scoring
-to detect real-world label errors" (ICML DataPerf workshop 2022); docs/experiments.md.
+label's are flagged: this says how many labels to expect wrong. The order is by the odds of the
+label against the most probable other class, which found more labels planted among right ones than
+the normalised margin and the self-confidence of Kuan and Mueller, "Model-agnostic label quality
+scoring to detect real-world label errors" (ICML DataPerf workshop 2022); docs/experiments.md.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ class StageContext:
     settings
         The study's.
     run_folder
-        The study's folder; only the report stage looks around in it.
+        The study's folder; only the report stage looks around in it, and acquire reads its
+        corrections.
     folder
         Where the stage writes; what an attempt that was cut off left is still there.
     inputs
