@@ -25,7 +25,7 @@ def figures_of_audit(records: StudyRecords) -> Iterator[ReportFigure]:
             captions = [Captioned(_issue_lines(records, issue)) for issue in shown]
             caption = (
                 f"The most suspicious labels of the {split} split: the class that the model "
-                "suggests, the label, and the image's identifier."
+                "suggests, the label it has, and the image's identifier."
             )
             yield ReportFigure(
                 f"label-issues-{labels.split}",
@@ -75,7 +75,7 @@ def _splits(pair: DuplicatePair) -> set[str]:
 
 def _issue_lines(records: StudyRecords, issue: LabelIssue) -> tuple[str, ...]:
     classes = records.acquire.classes
-    return (f"{classes[issue.suggested]}?", f"label {classes[issue.given]}", issue.id)
+    return (f"{classes[issue.suggested]}?", classes[issue.given], issue.id)
 
 
 def _pair_lines(records: StudyRecords, pair: DuplicatePair) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def label_sentences(labels: LabelAudit) -> list[str]:
     share = labels.flagged / max(labels.images, 1)
     return [
         f"Of {counted(labels.images, f'{SPLIT_NAMES[labels.split]} label')}, confident learning "
-        f"flags {count(labels.flagged)} ({percent(share)}). The predictions are those of "
+        f"flags {count(labels.flagged)} ({percent(share)}). Each is judged by "
         f"{printable(labels.probabilities)}."
     ]
 
