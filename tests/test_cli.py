@@ -269,6 +269,29 @@ class TestRun:
         assert result.code == 0
         assert "explore: done in" in result.err
 
+    def test_corrections_are_taken_named_and_given_back(
+        self, tenfold: Command, run_folder: str, tmp_path: Path
+    ) -> None:
+        assert tenfold("audit", "--out", run_folder, "--quiet").code == 0
+        issues = Path(run_folder) / "audit" / "label_issues.csv"
+        mine = tmp_path / "mine.csv"
+        mine.write_text("id,action\ntrain/0,drop\ntest/1,drop\n")
+        refused = tenfold("report", "--out", run_folder, "--corrections", str(mine))
+        assert refused.code == 2
+        assert "data.corrections" in refused.err
+        arguments = ("--out", run_folder, "--update", "--quiet", "--corrections")
+        assert tenfold("audit", *arguments, str(mine)).code == 0
+        assert tenfold("report", "--out", run_folder).code == 0
+        page = (Path(run_folder) / "report" / "report.html").read_text()
+        assert "Labels were corrected by hand with mine.csv" in page
+        assert "labels as the source gave them" in page
+        assert tenfold("acquire", *arguments, str(issues)).code == 0
+        mine.write_text("id,given,suggested,action\ntrain/0,,kat,relabel\n")
+        wrong = tenfold("acquire", *arguments, str(mine))
+        assert wrong.code == 2
+        assert "line 2: There is no class 'kat'" in wrong.err
+        assert tenfold("acquire", *arguments, "none").code == 0
+
     def test_strict_stops_at_a_bad_image(self, tenfold: Command, image_folder: Path) -> None:
         (image_folder / "gray" / "bad.png").write_bytes(b"no image")
         result = tenfold("acquire", "--data", str(image_folder), "--strict")

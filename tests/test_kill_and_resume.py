@@ -73,6 +73,7 @@ MOMENTS = (
     Moment("cross-validate", ".work/fresh_1.safetensors", 0.1),
     Moment("cross-validate", ".work/fresh_2.safetensors", 0.1),
     Moment("cross-validate", ".work/warm-start_1.json", 0.1),
+    Moment("audit", BEGUN, 0.05),
     Moment("report", BEGUN, 0.5),
 )
 _TRIES = 5  # a short stage may be over before the signal arrives
@@ -243,7 +244,9 @@ def test_every_stage_was_killed_in_its_midst(killed_in_every_stage: Path, unbrok
             for out in (killed_in_every_stage, unbroken)
         ]
         kills = sum(moment.stage == stage for moment in MOMENTS)
-        assert attempts == [1 + kills, 1], stage
+        # A missed moment makes the stage again, which forgets the kills before it.
+        assert 1 + min(kills, 1) <= attempts[0] <= 1 + kills, stage
+        assert attempts[1] == 1, stage
 
 
 def test_both_hold_the_same_files_and_nothing_half_made(killed: Path, unbroken: Path) -> None:
@@ -257,12 +260,14 @@ def test_both_hold_the_same_files_and_nothing_half_made(killed: Path, unbroken: 
 def test_the_weights_are_the_same_bit_for_bit(killed: Path, unbroken: Path) -> None:
     for name in ("weights_last.safetensors", "weights_best.safetensors"):
         assert (killed / "train" / name).read_bytes() == (unbroken / "train" / name).read_bytes()
+    for path in unbroken.glob("cross-validate/weights_fold_*"):
+        assert (killed / "cross-validate" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_all_arrays_are_the_same_bit_for_bit(killed: Path, unbroken: Path) -> None:
-    """Images, samples, test predictions and out-of-fold probabilities."""
+    """Images, groups, samples, test predictions, galleries, out-of-fold probabilities, audit."""
     names = [path.relative_to(unbroken) for path in unbroken.rglob("*.np[yz]")]
-    assert len(names) == 4 + 2 + 1 + 2
+    assert len(names) == 4 + 1 + 2 + 2 + 2 + 1
     for name in names:
         ours, theirs = (_arrays(out / name) for out in (killed, unbroken))
         assert ours.keys() == theirs.keys()

@@ -285,10 +285,10 @@ def _without_test_split(work: Callable[[StageContext], None]) -> Callable[[Stage
 
 class TestTestSplit:
     @pytest.mark.slow
-    def test_no_stage_but_evaluate_needs_it(
+    def test_no_stage_but_evaluate_and_audit_needs_it(
         self, tiny_settings: Settings, out: Path, hidden_test_split: Callable[..., None]
     ) -> None:
-        hidden_test_split(*(set(stage_order()) - {"acquire", "evaluate"}))
+        hidden_test_split(*(set(stage_order()) - {"acquire", "evaluate", "audit"}))
         settings = tiny_settings({"cross_validate.protocols": ["fresh", "warm-start"]})
         assert tuple(run(settings, out, *stage_order())) == stage_order()
 

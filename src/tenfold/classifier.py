@@ -14,6 +14,7 @@ from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.core.durations import parse_duration
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError
 from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.duplicate_groups import exact_groups
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
@@ -161,7 +162,11 @@ validation_fraction, weights, precision
         seed = _seed(self.random_state)
         split = ImageSplit(images, labels)
         train, held_out = holdout_split(
-            labels, fraction=self.validation_fraction, method="stratified", seed=seed
+            labels,
+            fraction=self.validation_fraction,
+            method="stratified",
+            seed=seed,
+            groups=exact_groups(images),
         )
         timed = fit_in_time(
             plan,

@@ -21,6 +21,7 @@ STAGE_HELP = {
     "train": "Train the network.",
     "evaluate": "Score the model on the test split.",
     "cross-validate": "K-fold cross-validation.",
+    "audit": "Look for wrong labels, duplicates, and leaks between the splits.",
     "report": "Write the report page.",
 }
 """Every stage is a command; a stage that needs earlier ones runs them first."""
@@ -83,6 +84,24 @@ BudgetOption = Annotated[
         "for it. With run, train and cross-validate.",
     ),
 ]
+RunsOption = Annotated[
+    int,
+    typer.Option(
+        "--runs",
+        min=1,
+        help="Train and test so many times, each with another seed, and report mean and spread. "
+        "With run, train and evaluate.",
+    ),
+]
+CorrectionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections",
+        metavar="FILE",
+        help="Train and score with labels that you corrected: a run folder's "
+        "audit/label_issues.csv with its column action edited. 'none' takes them away.",
+    ),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Take new settings into an existing run folder."),
@@ -104,6 +123,8 @@ def _study_command(*stages: str) -> Any:
         out: OutOption = None,
         seed: SeedOption = None,
         budget: BudgetOption = None,
+        runs: RunsOption = 1,
+        corrections: CorrectionsOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         update: UpdateOption = False,
@@ -115,6 +136,8 @@ def _study_command(*stages: str) -> Any:
         del debug  # read by `main`, which shows the trace
         from rich.console import Console
 
+        from tenfold.repeating import read_repeats
+        from tenfold.reporting.repeats_text import repeats_text
         from tenfold.study import Study
         from tenfold.study_request import StudyRequest
         from tenfold.terminal import TerminalProgress
@@ -129,6 +152,8 @@ def _study_command(*stages: str) -> Any:
             is_strict=strict,
             budget=budget,
             stages=stages,
+            runs=runs,
+            corrections=corrections,
         ).resolve()
         progress.say(request.sentence)
         progress.say(f"Run folder: {request.out}")
@@ -139,9 +164,12 @@ def _study_command(*stages: str) -> Any:
             progress=progress,
             update=update,
             is_offline=offline,
+            corrections=None if request.settings.data.corrections is None else corrections,
         )
-        for outcome in study.run(*stages):
+        for outcome in study.run(*stages, runs=runs):
             progress.say(outcome.sentence())
+        if runs > 1:
+            typer.echo(repeats_text(read_repeats(request.out)))
         page = request.out / "report" / "report.html"
         if page.is_file() and (not stages or "report" in stages):
             typer.echo(f"Report: {page.resolve()}")
@@ -177,6 +205,31 @@ def data() -> None:
         source = SOURCES[name]
         typer.echo(f"{name:10} {source.summary}")
         typer.echo(f"{'':10} on this machine: {source.available() or 'no'}")
+
+
+@app.command("compare")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of evaluated studies.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a page (.html) or a picture (.svg).")
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Compare studies on the same test images: which is better, or is it chance?"""
+    del debug
+    from tenfold.comparing import check_ending, compare_runs
+    from tenfold.reporting.comparison_text import comparison_text
+
+    if out is not None:
+        check_ending(out)
+    comparison = compare_runs(runs)
+    typer.echo(comparison_text(comparison))
+    if out is not None:
+        # matplotlib is slow to import, which a reader of the text should not wait for.
+        from tenfold.reporting.comparison_page import write_comparison
+
+        write_comparison(comparison, out)
+        typer.echo(f"Comparison: {out.resolve()}")
 
 
 def _show_version(is_asked: bool) -> None:

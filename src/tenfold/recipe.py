@@ -29,6 +29,21 @@ class RecipeTitle(Settings):
     description: str
 
 
+class CorrectionsSettings(Settings):
+    """A corrections file, as the command line's ``--corrections`` found it.
+
+    Attributes
+    ----------
+    file
+        Its name, for the report; the content lies in the run folder.
+    sha256
+        Of its content.
+    """
+
+    file: str
+    sha256: str
+
+
 class DataSettings(Settings):
     """Which data set, and how it is read; see `tenfold.sources.source.SourceOptions`.
 
@@ -38,6 +53,8 @@ class DataSettings(Settings):
         Registered name of the source.
     location
         Path of the files; None for the source's own place.
+    corrections
+        Labels that a person corrected; None for the source's own labels.
     """
 
     source: str = "digits"
@@ -45,6 +62,7 @@ class DataSettings(Settings):
     test_fraction: float = Field(0.2, gt=0, lt=1)
     image_size_px: int | None = Field(None, ge=1, le=4096)
     is_strict: bool = False
+    corrections: CorrectionsSettings | None = None
 
 
 class ExploreSettings(Settings):
@@ -137,6 +155,41 @@ class CrossValidateSettings(Settings):
     warm_start: WarmStartSettings = WarmStartSettings()
 
 
+class EvaluateSettings(Settings):
+    """What is measured on the test split beside the scores.
+
+    Attributes
+    ----------
+    robustness_images
+        Test images, a stratified sample, that are predicted again under each of 30 disturbances;
+        0 for none.
+    """
+
+    robustness_images: int = Field(2000, ge=0, le=10_000_000)
+
+
+class AuditSettings(Settings):
+    """How labels are audited and duplicates looked for.
+
+    Attributes
+    ----------
+    is_enabled
+        Whether a whole study audits.
+    label_method
+        Who flags labels: ``confident-learning``, our own of the same paper; or ``cleanlab``, that
+        package's default, which has to be installed.
+    listed_issues
+        Labels of each split in the file to be edited, at most.
+    least_agreement
+        How well the edges of two images must fit each other to be near-duplicates, from 0 to 1.
+    """
+
+    is_enabled: bool = True
+    label_method: Literal["confident-learning", "cleanlab"] = "confident-learning"
+    listed_issues: int = Field(500, ge=0, le=1_000_000)
+    least_agreement: float = Field(0.8, gt=0, le=1)
+
+
 class StudySettings(Settings):
     """All settings of a study, resolved."""
 
@@ -147,7 +200,9 @@ class StudySettings(Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     tune: TuneSettings = TuneSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
     cross_validate: CrossValidateSettings = CrossValidateSettings()
+    audit: AuditSettings = AuditSettings()
     references: tuple[Reference, ...] = ()
 
     @classmethod

@@ -10,8 +10,12 @@ from tenfold.core.durations import parse_duration
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
+from tenfold.corrections_file import corrections_settings
 from tenfold.recipe import DEFAULT_RECIPE, StudySettings, load_recipe
+from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
+
+NO_CORRECTIONS = "none"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class StudyRequest:
     A `budget` is the time for what `stages` train: one model, or with ``cross-validate`` all folds.
     A budgeted training is not preceded by a search, and a whole study (no stage named) not followed
     by a cross-validation, which would take as long again for every fold.
+
+    `corrections` are kept by a run folder that was made with them; the path ``none`` takes them
+    away.
     """
 
     data: str | None = None
@@ -43,6 +50,8 @@ class StudyRequest:
     is_strict: bool = False
     budget: str | None = None
     stages: tuple[str, ...] = ()
+    runs: int = 1
+    corrections: Path | None = None
 
     def resolve(self) -> ResolvedRequest:
         """Find the settings and the run folder.
@@ -52,6 +61,7 @@ class StudyRequest:
         TenfoldError
             If a recipe, setting, source or path is not valid.
         """
+        self._check_runs()
         stored = None if self.out is None else _stored_settings(self.out)
         if stored is not None and self.recipe is None:
             settings = stored.with_changes(self._changes())
@@ -59,7 +69,7 @@ class StudyRequest:
             settings = load_recipe(self.recipe or DEFAULT_RECIPE, self.assignments, seed=self.seed)
         if self.is_strict:
             settings = settings.with_changes({"data.is_strict": True})
-        settings = settings.with_changes(self._budget_changes())
+        settings = settings.with_changes(self._budget_changes() | self._corrections_changes())
         if stored is not None and self.data is None:
             settings = settings.with_changes(
                 {"data.source": stored.data.source, "data.location": stored.data.location}
@@ -74,6 +84,13 @@ class StudyRequest:
             )
         out = self.out or Path("runs") / f"{settings.recipe.name}-{settings.data.source}"
         return ResolvedRequest(settings, out, sentence)
+
+    def _check_runs(self) -> None:
+        if self.runs > 1 and self.stages and not set(self.stages) <= set(REPEATED_STAGES):
+            raise SettingsError(
+                f"--runs trains and tests several times, so it is for run, train and evaluate, not "
+                f"{self.stages[0]}."
+            )
 
     def _budget_changes(self) -> dict[str, Any]:
         if self.budget is None:
@@ -90,6 +107,13 @@ class StudyRequest:
         raise SettingsError(
             f"--budget is for what trains: run, train and cross-validate, not {self.stages[0]}."
         )
+
+    def _corrections_changes(self) -> dict[str, Any]:
+        if self.corrections is None:
+            return {}
+        if str(self.corrections) == NO_CORRECTIONS:
+            return {"data.corrections": None}
+        return {"data.corrections": corrections_settings(self.corrections).plain()}
 
     def _changes(self) -> dict[str, Any]:
         changes = dict(parse_assignment(text) for text in self.assignments)

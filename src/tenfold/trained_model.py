@@ -17,6 +17,9 @@ from tenfold.fitting import NetworkPlan
 
 LAST_WEIGHTS = "weights_last.safetensors"
 BEST_WEIGHTS = "weights_best.safetensors"
+TEMPERATURE = "temperature"
+"""Key in the metadata of the chosen weights' file, so that the file alone gives calibrated
+probabilities."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,14 @@ class TrainedModel:
         The chosen weights, normalisation included.
     weights_name
         ``last`` or ``best``.
+    temperature
+        To divide logits by before the softmax; None if none was fitted.
     """
 
     plan: NetworkPlan
     weights: dict[str, Tensor]
     weights_name: str
+    temperature: float | None = None
 
     @classmethod
     def read(cls, train_folder: Path, acquired: AcquireRecord) -> TrainedModel:
@@ -62,7 +68,7 @@ class TrainedModel:
                 f"{train_folder / file} does not hold the weights of the network in record.json "
                 f"({error}). One of them was changed by hand; use another --out."
             ) from error
-        return cls(plan, weights, record.chosen_weights)
+        return cls(plan, weights, record.chosen_weights, record.temperature)
 
     def network(self) -> ImageNetwork:
         """Build the network with its weights in, in evaluation mode."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
+from tenfold.data.duplicate_groups import regrouped
 from tenfold.data.splits import HoldoutMethod, holdout_split, stratified_folds
 
 TEN_EACH = np.repeat(np.arange(3), 10)
@@ -164,3 +165,52 @@ def test_fewer_than_two_folds_are_refused(folds: int) -> None:
 def test_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="no images to cut into folds"):
         stratified_folds(np.empty(0, np.int64), 2, seed=0)
+
+
+def test_duplicates_are_held_out_together_or_not_at_all() -> None:
+    labels = np.repeat([0, 1], 50)
+    groups = np.arange(100)
+    groups[10:20] = 10
+    groups[90] = 10  # of the other class
+    for seed in range(20):
+        train, validation = holdout_split(
+            labels, fraction=0.2, method="stratified", seed=seed, groups=groups
+        )
+        assert_partition(train, validation, 100)
+        assert not np.intersect1d(groups[train], groups[validation]).size
+
+
+def test_without_duplicates_groups_change_nothing() -> None:
+    alone = np.arange(len(MIXED))
+    for method in (
+        lambda groups: holdout_split(
+            MIXED, fraction=0.1, method="stratified", seed=1, groups=groups
+        )[1],
+        lambda groups: stratified_folds(MIXED, 5, 1, groups=groups)[2][1],
+    ):
+        np.testing.assert_array_equal(method(alone), method(None))
+
+
+@given(st.integers(0, 2**32), st.integers(2, 4))
+def test_folds_do_not_tear_duplicates_apart(seed: int, folds: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 1, 2], 20)
+    twins = rng.integers(0, 60, 60)
+    groups = np.where(rng.random(60) < 0.2, np.minimum(twins, np.arange(60)), np.arange(60))
+    groups = groups[groups][groups[groups]]
+    groups = regrouped(groups, np.arange(60))
+    parts = stratified_folds(labels, folds, seed, groups=groups)
+    for train, validation in parts:
+        assert_partition(train, validation, 60)
+        assert not np.intersect1d(groups[train], groups[validation]).size
+
+
+def test_a_class_of_copies_is_taken_apart_rather_than_refused() -> None:
+    labels = np.repeat([0, 1], 10)
+    groups = np.where(labels == 1, 10, np.arange(20))
+    for train, validation in stratified_folds(labels, 5, 0, groups=groups):
+        assert set(labels[train]) == set(labels[validation]) == {0, 1}
+    train, validation = holdout_split(
+        labels, fraction=0.2, method="stratified", seed=0, groups=groups
+    )
+    assert set(labels[train]) == set(labels[validation]) == {0, 1}

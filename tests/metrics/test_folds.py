@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from tenfold.core.records.cross_validate import FoldScores
-from tenfold.metrics.folds import SCORE_NAMES, fold_means, fold_standard_deviations
+from tenfold.metrics.folds import (
+    SCORE_NAMES,
+    fold_means,
+    fold_standard_deviations,
+    nadeau_bengio_intervals,
+)
 
 
 def fold(number: int, accuracy: float) -> FoldScores:
@@ -46,3 +51,15 @@ def test_all_scores_of_a_fold_are_there() -> None:
 def test_one_fold_has_no_spread() -> None:
     with pytest.raises(AssertionError, match="no spread"):
         fold_standard_deviations(FOLDS[:1])
+
+
+def test_nadeau_bengio_s_interval() -> None:
+    # t(2 degrees) = 4.302653; the naive variance would be s² / 3 alone.
+    interval = nadeau_bengio_intervals(FOLDS)["accuracy"]
+    half = 4.302653 * 0.05 * np.sqrt(1 / 3 + 10 / 40)
+    assert (interval.low, interval.high) == pytest.approx((0.65 - half, 0.65 + half), abs=1e-6)
+
+
+def test_nadeau_bengio_s_interval_stays_on_the_scale() -> None:
+    interval = nadeau_bengio_intervals([fold(1, 0.8), fold(2, 0.85)])["macro_precision"]
+    assert interval.high == 1.0

@@ -6,13 +6,37 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.records.acquire import AcquireRecord, LeftOutImage
+from tenfold.core.records.audit import (
+    AuditRecord,
+    DuplicateAudit,
+    DuplicateCounts,
+    DuplicatePair,
+    LabelAudit,
+    LabelIssue,
+    ScoresOn,
+    TestScores,
+)
+from tenfold.core.records.calibration import (
+    CalibrationRecord,
+    CalibrationScores,
+    CoveragePoint,
+    ReliabilityBin,
+)
 from tenfold.core.records.cross_validate import FoldScores, ProtocolRecord
 from tenfold.core.records.evaluate import ClassificationScores, ClassScores, EvaluateRecord
 from tenfold.core.records.explore import ClassStatistics, ExploreRecord
+from tenfold.core.records.interval import Interval
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.records.reference import Reference
+from tenfold.core.records.repeats import RepeatedRun, RepeatsRecord
+from tenfold.core.records.robustness import CorruptionScores, RobustnessRecord
 from tenfold.core.records.train import EpochRecord, LayerRecord, TrainRecord
 from tenfold.core.records.tune import Condition, SearchDimension, TrialRecord, TuneRecord
+from tenfold.data.corruptions import CORRUPTIONS
+from tenfold.metrics.folds import nadeau_bengio_intervals
+from tenfold.metrics.intervals import score_intervals
+from tenfold.metrics.repeats import Spread
+from tenfold.metrics.shares import wilson_interval
 
 CIFAR10_CLASSES = (
     "airplane",
@@ -51,6 +75,7 @@ def scores_of(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]) -> Cla
         macro_precision=float(precision.mean()),
         macro_recall=float(recall.mean()),
         macro_f1=float(f1.mean()),
+        balanced_accuracy=float(recall[cases > 0].mean()),
         log_loss=0.98,
         classes=tuple(
             ClassScores(
@@ -70,11 +95,84 @@ def scores_of(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]) -> Cla
 
 def evaluate_record(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]) -> EvaluateRecord:
     """Give the record of an evaluation with this confusion matrix."""
+    scores = scores_of(confusion, classes)
     return EvaluateRecord(
         weights="last",
-        scores=scores_of(confusion, classes),
+        scores=scores,
+        intervals=score_intervals(scores, np.random.default_rng(0), resamples=200),
+        calibration=calibration_record(scores.accuracy, scores.count),
+        robustness=robustness_record(scores.accuracy),
         images_per_second=5200.0,
         seconds=1.9,
+    )
+
+
+def calibration_record(
+    accuracy: float, count: int, *, gap: float = 0.08, temperature: float | None = 1.8
+) -> CalibrationRecord:
+    """Give a calibration that is `gap` too sure before scaling and nearly right after it."""
+
+    def scores(excess: float) -> CalibrationScores:
+        accuracies = np.linspace(max(2 * accuracy - 1, 0.02), 1, 15)
+        confidences = (accuracies + excess).clip(0, 1)
+        size = max(count // 15, 1)
+        return CalibrationScores(
+            expected_calibration_error=float(abs(confidences - accuracies).mean()),
+            log_loss=0.9 + excess,
+            brier_score=0.4 + excess / 2,
+            mean_confidence=float(confidences.mean()),
+            bins=tuple(
+                ReliabilityBin(
+                    count=size,
+                    confidence=float(confidence),
+                    accuracy=float(share),
+                    interval=wilson_interval(round(share * size), size),
+                )
+                for confidence, share in zip(confidences, accuracies, strict=True)
+            ),
+        )
+
+    shares = np.linspace(0.01, 1, 100)
+    return CalibrationRecord(
+        temperature=temperature,
+        before=scores(gap),
+        after=scores(gap if temperature is None else 0.005),
+        chance_calibration_error=0.011,
+        coverage=tuple(
+            CoveragePoint(
+                coverage=float(share),
+                accuracy=float(1 - (1 - accuracy) * share**2),
+                least_confidence=float(1 - 0.75 * share),
+            )
+            for share in shares
+        ),
+    )
+
+
+def robustness_record(accuracy: float, count: int = 2000) -> RobustnessRecord:
+    """Give a robustness in which noise hurts most and JPEG not at all."""
+    corruptions = []
+    for place, corruption in enumerate(CORRUPTIONS):
+        worst = {"noise": 0.5, "JPEG": 0.0}.get(corruption.name, 0.03 + 0.02 * place)
+        accuracies = tuple(float(accuracy * (1 - worst * k / 5)) for k in range(1, 6))
+        fall = accuracy - sum(accuracies) / 5
+        corruptions.append(
+            CorruptionScores(
+                name=corruption.name,
+                description=corruption.description,
+                unit=corruption.unit,
+                strengths=corruption.strengths,
+                accuracies=accuracies,
+                fall=fall,
+                fall_interval=Interval(low=fall - 0.01, high=fall + 0.01),
+            )
+        )
+    return RobustnessRecord(
+        count=count,
+        accuracy=accuracy,
+        interval=wilson_interval(round(accuracy * count), count),
+        corruptions=tuple(corruptions),
+        seconds=8.0,
     )
 
 
@@ -317,7 +415,31 @@ def protocol_record(name: str, accuracies: tuple[float, ...]) -> ProtocolRecord:
         standard_deviations={
             score: float(np.std(values, ddof=1)) for score, values in columns.items()
         },
+        intervals={} if is_leaky else nadeau_bengio_intervals(folds),
         seconds=440.0,
+    )
+
+
+def repeats_record(*accuracies: float) -> RepeatsRecord:
+    """Give runs of so many accuracies; the other scores are the same."""
+    names = ("accuracy", "balanced_accuracy", "macro_f1")
+    spread = Spread.of(accuracies)
+    return RepeatsRecord(
+        test_count=10000,
+        is_imbalanced=False,
+        has_time_budget=False,
+        runs=tuple(
+            RepeatedRun(
+                run=run, seed=run - 1, training_seconds=100, **dict.fromkeys(names, accuracy)
+            )
+            for run, accuracy in enumerate(accuracies, start=1)
+        ),
+        means=dict.fromkeys(names, spread.mean),
+        intervals=dict.fromkeys(names, spread.interval),
+        standard_deviations=dict.fromkeys(names, spread.deviation),
+        deviation_intervals=dict.fromkeys(names, spread.deviation_interval),
+        least_differences=dict.fromkeys(names, spread.least_difference),
+        evaluate_digest="ab" * 32,
     )
 
 
@@ -407,3 +529,77 @@ def manifests(*stages: str) -> dict[str, Manifest]:
         )
         for place, stage in enumerate(stages)
     }
+
+
+AUDITED_IDS = np.array(
+    sorted([f"test/{n}" for n in range(40)] + [f"train/{n}" for n in range(40)]), dtype=str
+)
+"""Identifiers of the images that come with `audit_record`."""
+
+
+def audit_record(class_count: int) -> AuditRecord:
+    """Give an audit with issues in both splits and duplicates of every kind."""
+    counts = DuplicateCounts(exact=12, near=340, other_label=3)
+
+    def issues(split: str) -> tuple[LabelIssue, ...]:
+        return tuple(
+            LabelIssue(
+                id=f"{split}/{place}",
+                given=place % class_count,
+                suggested=(place + 1) % class_count,
+                score=place / 100,
+            )
+            for place in range(60)
+        )
+
+    def pair(first: str, second: str, place: int, other: int = 0) -> DuplicatePair:
+        return DuplicatePair(
+            first=first,
+            second=second,
+            first_label=place % class_count,
+            second_label=(place + other) % class_count,
+            agreement=1 - place / 50,
+            is_exact=place == 0,
+            is_mirrored=place % 3 == 1,
+        )
+
+    return AuditRecord(
+        labels=(
+            LabelAudit(
+                split="train",
+                probabilities="out of fold: each image by the one of 5 models that was not "
+                "trained on it",
+                images=50_000,
+                flagged=1_234,
+                issues=issues("train"),
+            ),
+            LabelAudit(
+                split="test",
+                probabilities="the trained model",
+                images=10_000,
+                flagged=321,
+                issues=issues("test"),
+            ),
+        ),
+        duplicates=DuplicateAudit(
+            least_agreement=0.8,
+            candidates=145_556,
+            within_train=counts,
+            within_test=counts,
+            across=counts,
+            groups=900,
+            images_in_groups=2_345,
+            leaked_test_images=300,
+            shown=(
+                *(pair(f"train/{n}", f"test/{n}", n) for n in range(7)),
+                *(pair(f"train/{n}", f"test/{n}", n, 1) for n in range(7, 9)),
+                *(pair(f"train/{n}", f"train/{n + 1}", n) for n in range(9, 12)),
+            ),
+        ),
+        scores=TestScores(
+            plain=ScoresOn(images=10_000, accuracy=0.682, macro_f1=0.68),
+            without_leaks=ScoresOn(images=9_700, accuracy=0.6725, macro_f1=0.67),
+            leaks_only=ScoresOn(images=300, accuracy=0.98, macro_f1=0.98),
+        ),
+        seconds=130.0,
+    )

@@ -8,21 +8,27 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from records_builder import (
+    AUDITED_IDS,
     CIFAR10_CLASSES,
     OUR_VALIDATION_ACCURACY,
     acquire_record,
+    audit_record,
     evaluate_record,
     explore_record,
     manifests,
     protocol_record,
     random_confusion,
     references,
+    repeats_record,
     train_record,
     tune_record,
 )
 
 from tenfold.core.records.acquire import LeftOutImage
 from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.metrics.gallery import choose_gallery
+from tenfold.reporting.audited_pictures import AuditedPictures
+from tenfold.reporting.evaluated_images import EvaluatedImages
 from tenfold.reporting.study_records import StudyRecords
 
 
@@ -40,6 +46,7 @@ def cifar_study() -> StudyRecords:
     confusion = random_confusion(10, 1000, 0.68)
     labels = np.repeat(np.arange(10), 1000)
     probabilities = random.dirichlet(np.full(10, 0.3), 10000).astype(np.float32)
+    gallery = choose_gallery(probabilities, labels)
     return StudyRecords(
         settings={
             "recipe": {"name": "report", "title": "The original report"},
@@ -68,13 +75,26 @@ def cifar_study() -> StudyRecords:
                 protocol_record("warm-start", (0.721, 0.715, 0.726, 0.731, 0.712)),
             ),
         ),
-        manifests=manifests("acquire", "explore", "tune", "train", "evaluate", "cross-validate"),
+        repeats=repeats_record(0.682, 0.676, 0.687),
+        manifests=manifests(
+            "acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit"
+        ),
+        audit=audit_record(10),
+        audited_images=AuditedPictures(AUDITED_IDS, _images(len(AUDITED_IDS), 32, 32, 3)),
         samples=_images(10, 10, 32, 32, 3),
         sample_counts=np.full(10, 10),
         augmented_original=_images(32, 32, 3),
         augmented_images=_images(30, 32, 32, 3),
         test_probabilities=probabilities,
         test_labels=labels,
+        evaluated_images=EvaluatedImages(
+            gallery.mistakes,
+            gallery.uncertain,
+            gallery.pairs,
+            gallery.pair_images,
+            gallery.shown(),
+            _images(len(gallery.shown()), 32, 32, 3),
+        ),
         run_folder=Path("runs/report"),
     )
 
@@ -181,6 +201,8 @@ def gray_study() -> StudyRecords:
         augmented_images=_images(20, 8, 8, 1),
         test_probabilities=None,
         test_labels=None,
+        repeats=repeats_record(1.0, 1.0),
+        evaluated_images=None,
     )
 
 

@@ -43,7 +43,17 @@ def test_a_whole_study_has_every_figure(drawn: dict[str, dict[str, str]]) -> Non
         "training-curves",
         "confusion-matrix",
         "class-scores",
+        "calibration",
+        "confused-pairs",
+        "confident-mistakes",
+        "least-certain",
+        "robustness",
         "fold-scores",
+        "label-issues-train",
+        "label-issues-test",
+        "duplicates-leaks",
+        "duplicates-conflicts",
+        "duplicates-others",
         "reproduction-curves",
     ]
     assert list(drawn["two-class"]) == ["class-distribution", "training-curves"]

@@ -7,10 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tenfold.reporting.interpretation_confidence import confidence_sentences
 from tenfold.reporting.interpretation_evaluation import (
     accuracy_sentences,
-    confidence_interval,
     confused_pairs,
     leaning_sentence,
     weakest_insights,
@@ -74,17 +72,10 @@ def test_a_class_never_predicted_and_a_class_without_cases(builder: SimpleNamesp
 
 
 def test_accuracy_is_compared_with_guessing(builder: SimpleNamespace) -> None:
-    good = accuracy_sentences(builder.scores_of(CONFUSION, CLASSES))
+    good = accuracy_sentences(builder.evaluate_record(CONFUSION, CLASSES))
     assert "always naming the largest class would give 20.0%" in good[1]
-    useless = builder.scores_of(np.array([[50, 50], [50, 50]]), ("cat", "dog"))
+    useless = builder.evaluate_record(np.array([[50, 50], [50, 50]]), ("cat", "dog"))
     assert "not clearly better than no model" in accuracy_sentences(useless)[1]
-
-
-def test_interval_is_wilsons() -> None:
-    # Wilson 1927; R: prop.test(8, 10, correct = FALSE)$conf.int
-    low, high = confidence_interval(0.8, 10)
-    assert low == pytest.approx(0.4901625, abs=1e-6)
-    assert high == pytest.approx(0.9433178, abs=1e-6)
 
 
 def test_leaning_needs_more_than_chance(builder: SimpleNamespace) -> None:
@@ -95,12 +86,3 @@ def test_leaning_needs_more_than_chance(builder: SimpleNamespace) -> None:
         "The model names dog too often (600 times for 400 images) and names cat too rarely "
         "(200 times for 400 images)."
     )
-
-
-def test_confidence() -> None:
-    probabilities = np.array([[0.95, 0.05]] * 5 + [[0.6, 0.4]] * 5, dtype=np.float32)
-    labels = np.array([0] * 5 + [1] * 5)
-    text = " ".join(confidence_sentences(probabilities, labels))
-    assert "over-confident (+27.5 points)" in text
-    assert "(50.0% of the images) it is right in 100.0%, elsewhere in 0.0%" in text
-    assert confidence_sentences(None, None) == []

@@ -147,6 +147,7 @@ def test_sections_in_the_originals_order(pages: dict[str, str]) -> None:
         "training",
         "evaluation",
         "cross-validation",
+        "audit",
         "conclusions",
         "reproduction",
         "provenance",
@@ -160,7 +161,7 @@ def test_reproduction_only_where_there_is_an_original(pages: dict[str, str]) -> 
 
 def test_absent_stages_name_their_command(pages: dict[str, str]) -> None:
     text = " ".join("".join(_read(pages["two-class"]).text).split())
-    for stage in ("explore", "tune", "evaluate", "cross-validate"):
+    for stage in ("explore", "tune", "evaluate", "cross-validate", "audit"):
         assert f"The stage {stage} was not run" in text
         assert f"tenfold {stage} --out 'runs/my pets'" in text
     assert "The model has not been tested yet" in text

@@ -8,7 +8,9 @@ import pytest
 
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.train import TrainRecord
 from tenfold.data.split_files import read_arrays, read_split
+from tenfold.metrics.calibration import calibration_scores
 from tenfold.metrics.classification import classification_scores
 
 RunStage = Callable[..., Path]
@@ -32,3 +34,57 @@ def test_scores_every_test_image(run_stage: RunStage) -> None:
 def test_says_which_weights_it_scored(run_stage: RunStage) -> None:
     folder = run_stage("evaluate", {"tune.is_enabled": False, "training.weights": "best"})
     assert EvaluateRecord.read(folder / "record.json").weights == "best"
+
+
+def test_probabilities_are_calibrated_by_the_train_stage_s_temperature(
+    run_stage: RunStage,
+) -> None:
+    folder = run_stage("evaluate", {"tune.is_enabled": False})
+    train = TrainRecord.read(folder.parent / "train" / "record.json")
+    record = EvaluateRecord.read(folder / "record.json")
+    assert record.calibration.temperature == train.temperature is not None
+    stored = read_arrays(folder / "predictions.npz")
+    assert record.calibration.after == calibration_scores(stored["probabilities"], stored["labels"])
+    assert record.calibration.before != record.calibration.after
+    assert record.scores.log_loss == record.calibration.after.log_loss
+
+
+def test_without_validation_images_probabilities_are_plain(run_stage: RunStage) -> None:
+    folder = run_stage("evaluate", {"tune.is_enabled": False, "training.validation_fraction": 0})
+    calibration = EvaluateRecord.read(folder / "record.json").calibration
+    assert calibration.temperature is None
+    assert calibration.before == calibration.after
+
+
+def test_the_gallery_s_images_are_those_of_the_test_split(run_stage: RunStage) -> None:
+    folder = run_stage("evaluate", {"tune.is_enabled": False})
+    test = read_split(folder.parent / "acquire", "test")
+    gallery = read_arrays(folder / "gallery.npz")
+    assert np.array_equal(gallery["images"], test.images[gallery["shown"]])
+    predicted = read_arrays(folder / "predictions.npz")["probabilities"].argmax(axis=1)
+    assert (predicted != test.labels)[gallery["mistakes"]].all()
+    assert len(gallery["mistakes"]) == (predicted != test.labels).sum()
+
+
+def test_robustness_is_measured_on_so_many_images_or_not_at_all(run_stage: RunStage) -> None:
+    folder = run_stage("evaluate", {"tune.is_enabled": False, "evaluate.robustness_images": 3})
+    robustness = EvaluateRecord.read(folder / "record.json").robustness
+    assert robustness is not None
+    assert robustness.count == 3
+    none = run_stage(
+        "evaluate",
+        {"tune.is_enabled": False, "evaluate.robustness_images": 0},
+        out=folder.parent.with_name("none"),
+    )
+    assert EvaluateRecord.read(none / "record.json").robustness is None
+
+
+def test_the_same_study_gives_the_same_intervals(run_stage: RunStage, tmp_path: Path) -> None:
+    records = [
+        EvaluateRecord.read(
+            run_stage("evaluate", {"tune.is_enabled": False}, out=tmp_path / name) / "record.json"
+        )
+        for name in ("a", "b")
+    ]
+    assert records[0].intervals == records[1].intervals
+    assert records[0].calibration == records[1].calibration

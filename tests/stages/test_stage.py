@@ -71,6 +71,7 @@ def test_the_order_is_the_study_s() -> None:
         "train",
         "evaluate",
         "cross-validate",
+        "audit",
         "report",
     )
 

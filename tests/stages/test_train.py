@@ -10,6 +10,7 @@ import torch
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
 from tenfold.engine.checkpoint import read_tensors
+from tenfold.trained_model import TEMPERATURE
 
 RunStage = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -89,3 +90,18 @@ def test_epochs_of_training_lower_the_loss(run_stage: RunStage) -> None:
     history = TrainRecord.read(folder / "record.json").history
     assert history[-1].train_loss < 0.8 * history[0].train_loss
     assert history[-1].train_loss == pytest.approx(min(e.train_loss for e in history), rel=0.3)
+
+
+def test_the_temperature_is_stored_with_the_chosen_weights(run_stage: RunStage) -> None:
+    folder = run_stage("train", NO_SEARCH | {"training.weights": "best"})
+    record = TrainRecord.read(folder / "record.json")
+    assert record.temperature is not None
+    _, best = read_tensors(folder / "weights_best.safetensors", CPU)
+    _, last = read_tensors(folder / "weights_last.safetensors", CPU)
+    assert float(best[TEMPERATURE]) == record.temperature
+    assert TEMPERATURE not in last
+
+
+def test_without_validation_images_there_is_no_temperature(run_stage: RunStage) -> None:
+    folder = run_stage("train", NO_SEARCH | {"training.validation_fraction": 0})
+    assert TrainRecord.read(folder / "record.json").temperature is None

@@ -19,6 +19,9 @@ MANIFEST = "manifest.json"
 SETTINGS = "settings.json"
 LOCK = ".lock"
 WORK = ".work"
+REPEATS = "repeats"
+"""Folder of a study's further runs, each with another seed: ``repeats/run-2`` and so on."""
+REPEATS_RECORD = f"{REPEATS}/record.json"
 _ATTEMPTS = f"{WORK}/attempts.json"
 
 

@@ -1,4 +1,9 @@
-"""A split on disk: two plain NumPy files, loaded without pickle."""
+"""A split on disk: plain NumPy files, loaded without pickle.
+
+``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them. Beside them may lie
+``NAME_corrected_labels.npy`` and ``NAME_kept.npy`` (places of the images that stay), what
+corrections made of them; and ``train_groups.npy``, which training images are near-duplicates.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,8 @@ import numpy.typing as npt
 
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import atomic_path
-from tenfold.data.dataset import ImageSplit
+from tenfold.data.dataset import ImageSplit, Labels
+from tenfold.data.duplicate_groups import Groups
 
 SplitName = Literal["train", "test"]
 
@@ -38,8 +44,68 @@ def write_split(folder: Path, name: SplitName, split: ImageSplit) -> None:
     write_array(folder / f"{name}_labels.npy", split.labels)
 
 
+def write_corrected(
+    folder: Path, name: SplitName, labels: Labels, kept: npt.NDArray[np.int64]
+) -> None:
+    """Write what corrections made of a split, from then on `read_split` gives that.
+
+    Parameters
+    ----------
+    labels
+        int64, shape (N,): of all images of the split.
+    kept
+        int64, shape (M,), ascending: places of the images that stay.
+    """
+    write_array(folder / f"{name}_corrected_labels.npy", labels)
+    write_array(folder / f"{name}_kept.npy", kept)
+
+
+def write_groups(folder: Path, groups: Groups) -> None:
+    """Write which images of the training split, corrected, are near-duplicates."""
+    write_array(folder / "train_groups.npy", groups)
+
+
+def read_groups(folder: Path) -> Groups:
+    """Read which images of the training split, as `read_split` gives it, are near-duplicates."""
+    groups: Groups = _read_array(folder / "train_groups.npy")
+    return groups
+
+
+def kept_places(folder: Path, name: SplitName) -> npt.NDArray[np.int64] | None:
+    """Give the places that the images of `read_split` have in the source's split.
+
+    None if they are all there: the places are the same.
+    """
+    path = folder / f"{name}_kept.npy"
+    kept: npt.NDArray[np.int64] | None = _read_array(path) if path.is_file() else None
+    return kept
+
+
 def read_split(folder: Path, name: SplitName) -> ImageSplit:
-    """Read a split into memory.
+    """Read a split into memory, with the corrections of the study applied.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is missing or is not such an array.
+    """
+    split = read_given_split(folder, name)
+    kept = kept_places(folder, name)
+    if kept is None:
+        return split
+    labels = _read_array(folder / f"{name}_corrected_labels.npy")
+    if labels.shape != split.labels.shape or (kept >= len(split)).any():
+        raise RunFolderError(
+            f"The corrected labels in {folder} do not fit its images. They were changed by hand; "
+            "use another --out."
+        )
+    if len(kept) == len(split):
+        return ImageSplit(split.images, labels)
+    return ImageSplit(split.images[kept], labels[kept])
+
+
+def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
+    """Read a split as the source gave it, whatever was corrected.
 
     Raises
     ------

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.data.dataset import Labels
+from tenfold.data.duplicate_groups import Groups, divisible_groups, representatives
 
 Indices = npt.NDArray[np.int64]
 HoldoutMethod = Literal["last", "stratified"]
@@ -22,6 +23,7 @@ def holdout_split(
     method: HoldoutMethod,
     seed: int,
     classes: Sequence[str] = (),
+    groups: Groups | None = None,
 ) -> tuple[Indices, Indices]:
     """Hold a share of the training images out for validation.
 
@@ -39,6 +41,9 @@ def holdout_split(
         Of the stratified draw.
     classes
         Names of the classes, for messages; without them the labels are named.
+    groups
+        Near-duplicates, see `tenfold.data.duplicate_groups`: the stratified draw does not tear
+        them apart. ``last`` does, as Keras does.
 
     Returns
     -------
@@ -61,7 +66,7 @@ def holdout_split(
     if fraction > 0 and method == "last":
         is_held_out[int(len(labels) * (1 - fraction)) :] = True
     elif fraction > 0 and method == "stratified":
-        is_held_out[_stratified_draw(labels, fraction, seed)] = True
+        is_held_out = _stratified_draw(labels, fraction, seed, groups)
     elif method not in ("last", "stratified"):
         raise UnknownNameError("validation method", method, ("last", "stratified"))
     if fraction > 0 and not is_held_out.any():
@@ -80,7 +85,12 @@ def holdout_split(
 
 
 def stratified_folds(
-    labels: Labels, folds: int, seed: int, *, classes: Sequence[str] = ()
+    labels: Labels,
+    folds: int,
+    seed: int,
+    *,
+    classes: Sequence[str] = (),
+    groups: Groups | None = None,
 ) -> list[tuple[Indices, Indices]]:
     """Cut the images into folds with the same share of each class, drawn by `seed`.
 
@@ -94,6 +104,9 @@ def stratified_folds(
         Of the draw, at least 0.
     classes
         Names of the classes, for messages; without them the labels are named.
+    groups
+        Near-duplicates, see `tenfold.data.duplicate_groups`: a group lies in one fold, unless its
+        class has fewer groups than there are folds.
 
     Returns
     -------
@@ -125,21 +138,31 @@ def stratified_folds(
     # An integer `random_state` would be cut to 32 bits; our seeds have 63.
     random_state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=random_state)
+    groups = divisible_groups(labels, groups, folds)
+    drawn = np.flatnonzero(representatives(groups))
+    fold_of = np.zeros(len(labels), np.int64)
+    for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(drawn)), labels[drawn])):
+        fold_of[drawn[validation]] = fold
+    fold_of = fold_of[groups]
     return [
-        (train.astype(np.int64, copy=False), validation.astype(np.int64, copy=False))
-        for train, validation in splitter.split(np.zeros(len(labels)), labels)
+        (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds)
     ]
 
 
-def _stratified_draw(labels: Labels, fraction: float, seed: int) -> Indices:
-    """Draw the share of each class that is held out."""
+def _stratified_draw(
+    labels: Labels, fraction: float, seed: int, groups: Groups | None
+) -> npt.NDArray[np.bool_]:
+    """Draw the share of each class that is held out, group by group."""
+    groups = divisible_groups(labels, groups, 2)
     rng = np.random.default_rng(seed)
-    drawn = [np.empty(0, np.int64)]
+    is_drawn = np.zeros(len(labels), bool)
+    is_first = representatives(groups)
     for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
+        members = rng.permutation(np.flatnonzero((labels == label) & is_first))
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
-        drawn.append(members[:count])
-    return np.concatenate(drawn)
+        is_drawn[members[:count]] = True
+    result: npt.NDArray[np.bool_] = is_drawn[groups]
+    return result
 
 
 def _named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""Scores of predictions; NumPy alone."""
+"""Scores of predictions and how sure they are; NumPy, SciPy and scikit-learn."""

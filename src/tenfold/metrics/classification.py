@@ -56,7 +56,8 @@ def classification_scores(
         macro_precision=float(precision.mean()),
         macro_recall=float(recall.mean()),
         macro_f1=float(f1.mean()),
-        log_loss=_log_loss(labels, probabilities),
+        balanced_accuracy=float(recall[cases > 0].mean()),
+        log_loss=mean_log_loss(labels, probabilities),
         classes=tuple(
             ClassScores(
                 name=name,
@@ -85,7 +86,9 @@ def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDA
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
-def _log_loss(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating[Any]]) -> float:
+def mean_log_loss(
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating[Any]]
+) -> float:
     """Give the mean of -log p of the true class, p kept off 0 by its type's epsilon.
 
     The bounds are scikit-learn's, so that one confident mistake does not make the mean infinite.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenfold.reporting.formats import count, counted, in_sentence, join, percent, score, shape
+from tenfold.reporting.imbalance import is_imbalanced
 from tenfold.reporting.interpretation_data import IMBALANCE_RATIO
 from tenfold.reporting.measures import settings_text, weakest_first
 from tenfold.reporting.study_records import StudyRecords
@@ -51,8 +52,13 @@ def _scores(records: StudyRecords) -> tuple[str, str] | None:
     if evaluate is None:
         return None
     scores = evaluate.scores
+    balanced = (
+        f"Balanced accuracy {percent(scores.balanced_accuracy)}; plain test accuracy"
+        if is_imbalanced(records.acquire)
+        else "Test accuracy"
+    )
     text = (
-        f"Test accuracy {percent(scores.accuracy)}, macro precision "
+        f"{balanced} {percent(scores.accuracy)}, macro precision "
         f"{score(scores.macro_precision)}, recall {score(scores.macro_recall)}, F1 "
         f"{score(scores.macro_f1)}."
     )
@@ -68,11 +74,13 @@ def _robustness(records: StudyRecords) -> tuple[str, str] | None:
     if records.cross_validate is None:
         return None
     texts = []
+    name = "macro_recall" if is_imbalanced(records.acquire) else "accuracy"
     for protocol in records.cross_validate.protocols:
-        mean, spread = protocol.means["accuracy"], protocol.standard_deviations["accuracy"]
+        mean, spread = protocol.means[name], protocol.standard_deviations[name]
         warning = (
             ", which is a leak and proves nothing about new images" if protocol.is_leaky else ""
         )
         texts.append(f"{score(mean)} ± {score(spread)} with the {protocol.name} protocol{warning}")
     folds = records.cross_validate.folds
-    return "Robustness", f"{folds}-fold cross-validation gives an accuracy of {join(texts)}."
+    title = "a macro recall" if name == "macro_recall" else "an accuracy"
+    return "Robustness", f"{folds}-fold cross-validation gives {title} of {join(texts)}."

@@ -6,6 +6,8 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from tenfold.core.records.interval import Interval
+
 MISSING = "–"
 """Shown where there is no value."""
 
@@ -22,6 +24,16 @@ def percent(value: float | None, digits: int = 1) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{100 * value:.{digits}f}%"
+
+
+def interval(ends: Interval, digits: int = 3) -> str:
+    """Write an interval of scores, for example ``0.648 to 0.667``."""
+    return f"{score(ends.low, digits)} to {score(ends.high, digits)}"
+
+
+def percent_interval(ends: Interval, digits: int = 1) -> str:
+    """Write an interval of shares as per cent, for example ``64.8% to 66.7%``."""
+    return f"{percent(ends.low, digits)} to {percent(ends.high, digits)}"
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tenfold.core.records.cross_validate import ProtocolRecord
-from tenfold.core.records.evaluate import ClassificationScores
-from tenfold.reporting.formats import MISSING, count, duration, in_sentence, join, percent, score
+from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.reporting.formats import (
+    MISSING,
+    count,
+    duration,
+    in_sentence,
+    interval,
+    join,
+    percent,
+    percent_interval,
+    score,
+)
+from tenfold.reporting.imbalance import is_imbalanced
 from tenfold.reporting.interpretation_cross_validation import test_margin
-from tenfold.reporting.interpretation_evaluation import confidence_interval, guessing_accuracy
+from tenfold.reporting.interpretation_evaluation import guessing_accuracy
+from tenfold.reporting.interpretation_repeats import mean_text
 from tenfold.reporting.measures import weakest_first
 from tenfold.reporting.study_records import StudyRecords
 
@@ -36,14 +48,13 @@ def tiles(records: StudyRecords) -> list[Tile]:
             Tile("Macro F1", MISSING, "evaluate was not run"),
         ]
     else:
-        low, high = confidence_interval(evaluate.scores.accuracy, evaluate.scores.count)
         found += [
+            _accuracy_tile(records, evaluate),
             Tile(
-                "Test accuracy",
-                percent(evaluate.scores.accuracy),
-                f"95% interval {percent(low)} to {percent(high)}",
+                "Macro F1",
+                score(evaluate.scores.macro_f1),
+                f"95% interval {interval(evaluate.intervals.macro_f1)}",
             ),
-            Tile("Macro F1", score(evaluate.scores.macro_f1), "mean over the classes"),
         ]
     found += [_cross_validation_tile(records), _weakest_tile(records), _time_tile(records)]
     return found
@@ -54,26 +65,34 @@ def verdict(records: StudyRecords) -> str:
     if records.evaluate is None:
         return "The model has not been tested yet, so nothing can be said about new images."
     scores = records.evaluate.scores
-    parts = [
-        f"On images it has never seen, the model names the right class in "
-        f"{_of_hundred(scores.accuracy)} cases out of 100, {_against_guessing(scores)}"
-    ]
+    parts = [_imbalanced_part(records.evaluate)] if is_imbalanced(records.acquire) else []
+    start = "counting every image alike, it" if parts else "On images it has never seen, the model"
+    parts.append(
+        f"{start} names the right class in {_of_hundred(scores.accuracy)} cases out of 100, "
+        f"{_against_guessing(records.evaluate)}"
+    )
     weakest = weakest_first(records.evaluate)
     if weakest and weakest[0].f1 < 1 and len(scores.classes) > 2:
         parts.append(f"it is weakest at {in_sentence(weakest[0].name)}")
-    protocol = _honest_protocol(records)
-    if protocol is not None:
-        difference = scores.accuracy - protocol.means["accuracy"]
-        given = f"and cross-validation gives {percent(protocol.means['accuracy'])}"
-        if records.train is not None and protocol.epochs != records.train.epochs:
-            parts.append(
-                f"{given} with {protocol.epochs} epochs a fold instead of {records.train.epochs}"
-            )
-        elif abs(difference) <= test_margin(protocol, records.evaluate):
-            parts.append("and cross-validation agrees")
-        else:
-            parts.append(f"{given}, which differs by more than chance")
+    parts += _cross_validated_parts(records, records.evaluate)
     return "; ".join(parts) + "."
+
+
+def _cross_validated_parts(records: StudyRecords, evaluate: EvaluateRecord) -> list[str]:
+    protocol = _honest_protocol(records)
+    if protocol is None:
+        return []
+    mean = protocol.means["accuracy"]
+    given = f"cross-validation gives {percent(mean)}"
+    if is_imbalanced(records.acquire):
+        of_class = percent(protocol.means["macro_recall"])
+        given = f"cross-validation finds {of_class} of a class on average"
+    if records.train is not None and protocol.epochs != records.train.epochs:
+        instead = f"{protocol.epochs} epochs a fold instead of {records.train.epochs}"
+        return [f"and {given} with {instead}"]
+    if abs(evaluate.scores.accuracy - mean) <= test_margin(protocol, evaluate):
+        return ["and cross-validation agrees"]
+    return [f"and {given}, which differs by more than chance"]
 
 
 def total_seconds(records: StudyRecords) -> float:
@@ -89,13 +108,42 @@ def _of_hundred(accuracy: float) -> str:
     return str(rounded)
 
 
-def _against_guessing(scores: ClassificationScores) -> str:
-    baseline = guessing_accuracy(scores)
-    low, high = confidence_interval(scores.accuracy, scores.count)
+def _imbalanced_part(evaluate: EvaluateRecord) -> str:
+    """Begin with what all classes have in common where accuracy is that of the large ones."""
+    present = [one for one in evaluate.scores.classes if one.total_cases]
+    worst = min(present, key=lambda one: one.recall)
+    return (
+        f"Of 100 images of a class, which it has never seen, the model finds "
+        f"{_of_hundred(evaluate.scores.balanced_accuracy)} on average over the classes, but only "
+        f"{_of_hundred(worst.recall)} of {in_sentence(worst.name)}"
+    )
+
+
+def _accuracy_tile(records: StudyRecords, evaluate: EvaluateRecord) -> Tile:
+    """Give accuracy, or what says more where classes differ in size."""
+    scores, intervals, repeats = evaluate.scores, evaluate.intervals, records.repeats
+    of_runs = f"; mean of {len(repeats.runs)} runs {mean_text(repeats)}" if repeats else ""
+    if is_imbalanced(records.acquire):
+        return Tile(
+            "Balanced accuracy",
+            percent(scores.balanced_accuracy),
+            f"95% interval {percent_interval(intervals.balanced_accuracy)}; plain accuracy "
+            f"{percent(scores.accuracy)}{of_runs}",
+        )
+    return Tile(
+        "Test accuracy",
+        percent(scores.accuracy),
+        f"95% interval {percent_interval(intervals.accuracy)}{of_runs}",
+    )
+
+
+def _against_guessing(evaluate: EvaluateRecord) -> str:
+    baseline = guessing_accuracy(evaluate.scores)
+    ends = evaluate.intervals.accuracy
     always = f"always naming the largest class ({_of_hundred(baseline)})"
-    if low > baseline:
+    if ends.low > baseline:
         return f"against {_of_hundred(baseline)} by always naming the largest class"
-    return f"worse than {always}" if high < baseline else f"not clearly better than {always}"
+    return f"worse than {always}" if ends.high < baseline else f"not clearly better than {always}"
 
 
 def _honest_protocol(records: StudyRecords) -> ProtocolRecord | None:
@@ -109,12 +157,14 @@ def _cross_validation_tile(records: StudyRecords) -> Tile:
     if records.cross_validate is None or not records.cross_validate.protocols:
         return Tile(label, MISSING, "cross-validate was not run")
     protocol = _honest_protocol(records) or records.cross_validate.protocols[0]
-    mean, spread = protocol.means["accuracy"], protocol.standard_deviations["accuracy"]
+    name = "macro_recall" if is_imbalanced(records.acquire) else "accuracy"
+    mean, spread = protocol.means[name], protocol.standard_deviations[name]
     leak = ", a leak" if protocol.is_leaky else ""
+    ends = f"; 95% interval {interval(protocol.intervals[name])}" if protocol.intervals else ""
     return Tile(
         label,
         f"{score(mean)} ± {score(spread)}",
-        f"accuracy, {len(protocol.folds)} folds ({protocol.name}{leak})",
+        f"{name.replace('_', ' ')}, {len(protocol.folds)} folds ({protocol.name}{leak}){ends}",
     )
 
 
@@ -124,7 +174,13 @@ def _weakest_tile(records: StudyRecords) -> Tile:
     weakest = weakest_first(records.evaluate)
     if not weakest or weakest[0].f1 >= 1:
         return Tile("Weakest class", "none", "every class has F1 1")
-    return Tile("Weakest class", weakest[0].name, f"F1 {score(weakest[0].f1)}")
+    worst = weakest[0]
+    place = records.evaluate.scores.classes.index(worst)
+    ends = records.evaluate.intervals.classes[place]
+    detail = f"F1 {score(worst.f1)}, 95% interval {interval(ends.f1)}"
+    if is_imbalanced(records.acquire):
+        detail = f"F1 {score(worst.f1)}, recall {score(worst.recall)} ({interval(ends.recall)})"
+    return Tile("Weakest class", worst.name, detail)
 
 
 def _time_tile(records: StudyRecords) -> Tile:

@@ -6,7 +6,7 @@ import math
 
 from tenfold.core.records.cross_validate import CrossValidateRecord, ProtocolRecord
 from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.reporting.formats import counted, score, signed
+from tenfold.reporting.formats import counted, interval, score, signed
 
 LEAK_WARNING = (
     "This protocol is a leak: its folds start from the trained model, which has already seen each "
@@ -15,14 +15,39 @@ LEAK_WARNING = (
 )
 
 
-def protocol_sentences(protocol: ProtocolRecord, evaluate: EvaluateRecord | None) -> list[str]:
-    """Say how much a protocol's folds differ and how they compare with the test split."""
+def protocol_sentences(
+    protocol: ProtocolRecord, evaluate: EvaluateRecord | None, *, is_imbalanced: bool = False
+) -> list[str]:
+    """Say how much a protocol's folds differ and how they compare with the test split.
+
+    Where classes differ in size, the first word is that of all classes alike.
+    """
     mean, spread = protocol.means["accuracy"], protocol.standard_deviations["accuracy"]
     accuracies = [fold.accuracy for fold in protocol.folds]
-    sentences = [
+    sentences = []
+    if is_imbalanced:
+        recall, its_spread = protocol.means["macro_recall"], protocol.standard_deviations
+        ends_text = (
+            f" (95% interval {interval(protocol.intervals['macro_recall'])})"
+            if protocol.intervals
+            else ""
+        )
+        sentences.append(
+            f"Averaged over the classes, which differ in size, the folds find {score(recall)} ± "
+            f"{score(its_spread['macro_recall'])} of a class's images{ends_text}; the accuracy "
+            "below is mostly that of the large classes."
+        )
+    sentences += [
         f"Over {counted(len(accuracies), 'fold')} the accuracy is {score(mean)} ± {score(spread)}, "
         f"from {score(min(accuracies))} to {score(max(accuracies))}."
     ]
+    if protocol.intervals:
+        ends = protocol.intervals["accuracy"]
+        sentences.append(
+            f"The 95% interval of that mean, {interval(ends)}, is that of Nadeau and Bengio "
+            "(2003): the folds share most of their training images, so their scores are not "
+            "independent, and the plain standard error would be too small."
+        )
     if evaluate is None:
         sentences.append("There is no test result to compare with.")
         return sentences

@@ -6,7 +6,14 @@ import math
 from dataclasses import dataclass
 
 from tenfold.core.records.evaluate import ClassificationScores, ClassScores, EvaluateRecord
-from tenfold.reporting.formats import counted, in_sentence, join, percent, score
+from tenfold.reporting.formats import (
+    counted,
+    in_sentence,
+    join,
+    percent,
+    percent_interval,
+    score,
+)
 from tenfold.reporting.measures import weakest_first
 
 LEANING_RATIO = 1.25
@@ -32,34 +39,23 @@ class ClassInsight:
     sentences: list[str]
 
 
-def confidence_interval(accuracy: float, count: int) -> tuple[float, float]:
-    """Give Wilson's 95% interval of a share (Wilson 1927, doi:10.2307/2276774)."""
-    if count < 1:
-        return 0.0, 1.0
-    z = 1.959964  # the normal distribution's 97.5% point
-    centre = (accuracy + z * z / (2 * count)) / (1 + z * z / count)
-    variance = accuracy * (1 - accuracy) / count + z * z / (4 * count * count)
-    half = z / (1 + z * z / count) * math.sqrt(max(variance, 0.0))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
-
-
 def guessing_accuracy(scores: ClassificationScores) -> float:
     """Give the accuracy of always naming the largest class."""
     return max((c.total_cases for c in scores.classes), default=0) / max(scores.count, 1)
 
 
-def accuracy_sentences(scores: ClassificationScores) -> list[str]:
+def accuracy_sentences(record: EvaluateRecord) -> list[str]:
     """Say what the accuracy means, against guessing and with its margin."""
-    low, high = confidence_interval(scores.accuracy, scores.count)
+    scores, interval = record.scores, record.intervals.accuracy
     baseline = guessing_accuracy(scores)
     sentences = [
         f"The model is right in {percent(scores.accuracy)} of {counted(scores.count, 'test image')}"
-        f" (95% interval {percent(low)} to {percent(high)})."
+        f" (95% interval {percent_interval(interval)})."
     ]
     always = f"always naming the largest class would give {percent(baseline)}"
-    if low > baseline:
+    if interval.low > baseline:
         sentences.append(f"For comparison: {always}.")
-    elif high < baseline:
+    elif interval.high < baseline:
         sentences.append(f"That is worse than no model at all: {always}.")
     else:
         sentences.append(f"That is not clearly better than no model at all: {always}.")

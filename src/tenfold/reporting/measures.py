@@ -53,6 +53,7 @@ PROTOCOLS = ("fresh", "warm-start")
 MACRO_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 SCORE_TITLES = {
     "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
     "macro_precision": "Precision (macro)",
     "macro_recall": "Recall (macro)",
     "macro_f1": "F1 (macro)",

@@ -15,10 +15,15 @@ from tenfold.reporting import (
     conclusions,
     formats,
     headline,
-    interpretation_confidence,
+    imbalance,
+    interpretation_audit,
+    interpretation_calibration,
     interpretation_cross_validation,
     interpretation_data,
     interpretation_evaluation,
+    interpretation_gallery,
+    interpretation_repeats,
+    interpretation_robustness,
     interpretation_training,
     interpretation_tuning,
     measures,
@@ -29,7 +34,8 @@ from tenfold.reporting import (
 )
 from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
-from tenfold.reporting.report_figures import ReportFigure, report_figures
+from tenfold.reporting.report_figure import ReportFigure
+from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.study_records import STAGES, StudyRecords
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -42,6 +48,7 @@ _SECTIONS = (
     ("training", "Model training"),
     ("evaluation", "Model evaluation and prediction"),
     ("cross-validation", "K-fold cross-validation"),
+    ("audit", "Data audit"),
     ("conclusions", "Conclusions"),
     ("reproduction", "Reproduction of the original"),
     ("provenance", "Provenance"),
@@ -55,6 +62,7 @@ class Numbering:
     def __init__(self) -> None:
         self._figures = 0
         self._tables = 0
+        self._subsections: dict[str, int] = {}
 
     def figure(self) -> int:
         """Give the next figure's number."""
@@ -65,6 +73,11 @@ class Numbering:
         """Give the next table's number."""
         self._tables += 1
         return self._tables
+
+    def subsection(self, section: str) -> int:
+        """Give the next subsection's number within a section."""
+        self._subsections[section] = self._subsections.get(section, 0) + 1
+        return self._subsections[section]
 
 
 def render_page(records: StudyRecords) -> str:
@@ -110,7 +123,8 @@ def write_report(records: StudyRecords, folder: Path) -> Path:
     return path
 
 
-def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict[str, str]) -> str:
+def page_environment() -> Environment:
+    """Give the templates, with the filters that they use."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
         autoescape=True,  # class names and paths come from folders that anybody may have named
@@ -122,6 +136,7 @@ def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict
     environment.filters |= {
         "count": formats.count,
         "duration": formats.duration,
+        "interval": formats.interval,
         "percent": formats.percent,
         "printable": formats.printable,
         "breakable": _breakable,
@@ -130,13 +145,20 @@ def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict
         "setting_name": formats.setting_name,
         "setting_value": formats.setting_value,
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
+        "markup": Markup,
     }
+    return environment
+
+
+def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict[str, str]) -> str:
     inline = {
         name: Markup(inline_svg(text, name=name, description=figures[name].description))
         for name, text in drawn.items()
     }
-    return environment.get_template("report.html.j2").render(
-        **_context(records), figures=figures, inline=inline
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(**_context(records), figures=figures, inline=inline)
     )
 
 
@@ -161,16 +183,21 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "macro_scores": measures.MACRO_SCORES,
         "score_titles": measures.SCORE_TITLES,
         "conclusions": conclusions.conclusions(records),
-        "confidence": interpretation_confidence,
+        "audit": interpretation_audit,
+        "calibration": interpretation_calibration,
         "data": interpretation_data,
         "evaluation": interpretation_evaluation,
         "folds": interpretation_cross_validation,
         "formats": formats,
+        "gallery": interpretation_gallery,
         "headline": headline,
+        "imbalance": imbalance,
         "network": network,
         "provenance": provenance,
         "recommendations": recommendations.recommendations(records),
         "reproduction": reproduction.reproduction_rows(records),
+        "repeats": interpretation_repeats,
+        "robustness": interpretation_robustness,
         "training": interpretation_training,
         "tuning": interpretation_tuning,
     }

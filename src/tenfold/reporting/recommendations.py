@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tenfold.core.records.evaluate import ClassificationScores
 from tenfold.core.records.train import TrainRecord
@@ -14,6 +13,12 @@ from tenfold.reporting.interpretation_tuning import (
     completed_trials,
     execution_spread,
     settings_at_their_edge,
+)
+from tenfold.reporting.recommendation import Recommendation
+from tenfold.reporting.recommendations_probabilities import (
+    about_disturbances,
+    about_probabilities,
+    about_seeds,
 )
 from tenfold.reporting.study_records import StudyRecords
 from tenfold.reporting.training_course import OVERFITTING_GAP, SMALL_GAP, Course, course_of
@@ -29,14 +34,6 @@ _PAIR_IMAGES = 10
 """Fewer confusions than this are no finding, whatever their share."""
 
 
-@dataclass(frozen=True)
-class Recommendation:
-    """One advice and what was measured that leads to it."""
-
-    action: str
-    evidence: str
-
-
 def recommendations(records: StudyRecords) -> list[Recommendation]:
     """Give the advice that the study's own numbers support; none if nothing stands out."""
     found = [*_about_data(records)]
@@ -44,6 +41,10 @@ def recommendations(records: StudyRecords) -> list[Recommendation]:
         found += _about_training(records.train)
     if records.evaluate is not None:
         found += _about_errors(records.evaluate.scores)
+        found += about_probabilities(records)
+        if records.evaluate.robustness is not None:
+            found += about_disturbances(records.evaluate.robustness)
+        found += about_seeds(records)
     found += _about_search(records)
     return found
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.core.records.train import TrainRecord
-from tenfold.reporting.figures.canvas import Draw
+from tenfold.reporting.audit_figures import figures_of_audit
+from tenfold.reporting.evaluation_figures import figures_of_failures, figures_of_scores
 from tenfold.reporting.figures.class_distribution import draw_class_distribution
-from tenfold.reporting.figures.class_scores import draw_class_scores
-from tenfold.reporting.figures.confusion_matrix import draw_confusion_matrix
 from tenfold.reporting.figures.fold_scores import draw_fold_scores
 from tenfold.reporting.figures.image_grids import draw_augmentation, draw_samples
 from tenfold.reporting.figures.reproduction_curve import draw_reproduction_curves
@@ -20,37 +18,24 @@ from tenfold.reporting.figures.search import draw_importances, draw_search_histo
 from tenfold.reporting.figures.training_curves import draw_training_curves
 from tenfold.reporting.formats import counted, join, percent, score, setting_name
 from tenfold.reporting.interpretation_data import balance_sentences
-from tenfold.reporting.interpretation_evaluation import confused_pairs
 from tenfold.reporting.interpretation_training import convergence_sentences, validation_sentences
+from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.reproduction import curve_pairs
 from tenfold.reporting.study_records import StudyRecords
 
 
-@dataclass(frozen=True)
-class ReportFigure:
-    """One figure of the report.
-
-    Parameters
-    ----------
-    name
-        File name without ending, and prefix of the ids in it.
-    draw
-        Draws it with a palette.
-    caption
-        Shown below it.
-    description
-        What it shows, in words, for those who cannot see it.
-    """
-
-    name: str
-    draw: Draw
-    caption: str
-    description: str
-
-
 def report_figures(records: StudyRecords) -> dict[str, ReportFigure]:
     """Give the figures that the complete stages allow, by name, in the page's order."""
-    groups = (_of_data, _of_search, _of_training, _of_evaluation, _of_reproduction)
+    groups = (
+        _of_data,
+        _of_search,
+        _of_training,
+        figures_of_scores,
+        figures_of_failures,
+        _of_folds,
+        figures_of_audit,
+        _of_reproduction,
+    )
     return {figure.name: figure for group in groups for figure in group(records)}
 
 
@@ -116,35 +101,15 @@ def _of_training(records: StudyRecords) -> Iterator[ReportFigure]:
     )
 
 
-def _of_evaluation(records: StudyRecords) -> Iterator[ReportFigure]:
+def _of_folds(records: StudyRecords) -> Iterator[ReportFigure]:
     evaluate: EvaluateRecord | None = records.evaluate
-    if evaluate is not None:
-        pairs = join(
-            f"{pair.true_name} taken for {pair.predicted_name} ({pair.images})"
-            for pair in confused_pairs(evaluate.scores, 3)
-        )
-        yield ReportFigure(
-            "confusion-matrix",
-            partial(draw_confusion_matrix, evaluate.scores),
-            "Confusion matrix of the test images. The stronger the colour, the larger the share of "
-            "the true class (of the row).",
-            "Confusion matrix. "
-            + (f"Most frequent: {pairs}." if pairs else "There are no errors."),
-        )
-        yield ReportFigure(
-            "class-scores",
-            partial(draw_class_scores, evaluate.scores),
-            "Precision, recall and F1 of each class on the test images.",
-            f"Three marks for each class; macro F1 is {score(evaluate.scores.macro_f1)}. The table "
-            "of class scores has the numbers.",
-        )
     folds: CrossValidateRecord | None = records.cross_validate
     if folds is not None and folds.protocols:
         means = join(f"{p.name} {score(p.means['accuracy'])}" for p in folds.protocols)
         yield ReportFigure(
             "fold-scores",
             partial(draw_fold_scores, folds, evaluate),
-            "Scores of each fold, their mean, and the test result.",
+            "Scores of each fold, their mean with its corrected 95% interval, and the test result.",
             f"Dot plot of the folds' scores. Mean accuracy: {means}.",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,16 +15,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.audit import AuditRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.evaluate import ClassificationScores, EvaluateRecord
 from tenfold.core.records.explore import ExploreRecord
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.records.record import Record
 from tenfold.core.records.reference import Reference
+from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
+from tenfold.core.run_folder import REPEATS_RECORD
+from tenfold.reporting.audited_pictures import AuditedPictures
+from tenfold.reporting.evaluated_images import EvaluatedImages
 
-STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate")
+STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit")
 """The stages that the report shows, in order; also their folder and command names."""
 
 Pixels = npt.NDArray[np.uint8]
@@ -45,6 +50,8 @@ class StudyRecords:
         Published values that the recipe sets out to reproduce.
     acquire, explore, tune, train, evaluate, cross_validate
         The stages' records.
+    repeats
+        Of the same study with other seeds.
     manifests
         By stage name, in the stages' order; only stages that are complete.
     samples
@@ -54,7 +61,15 @@ class StudyRecords:
     augmented_original, augmented_images
         uint8, shapes (H, W, C) and (samples, H, W, C): one image, and it augmented many times.
     test_probabilities, test_labels
-        float32, shape (N, classes), and int64, shape (N,).
+        float32, shape (N, classes), calibrated, and int64, shape (N,).
+    evaluated_images
+        Test images worth a look.
+    audit
+        What the audit found.
+    audited_images
+        Images that the audit shows.
+    scores_as_given
+        Scores on the test split with the source's own labels, where a person corrected some.
     run_folder
         Shown in the commands that complete the study.
     """
@@ -70,6 +85,7 @@ class StudyRecords:
     train: TrainRecord | None = None
     evaluate: EvaluateRecord | None = None
     cross_validate: CrossValidateRecord | None = None
+    repeats: RepeatsRecord | None = None
     manifests: dict[str, Manifest] = field(default_factory=dict)
     samples: Pixels | None = None
     sample_counts: npt.NDArray[np.int64] | None = None
@@ -77,6 +93,10 @@ class StudyRecords:
     augmented_images: Pixels | None = None
     test_probabilities: npt.NDArray[np.float32] | None = None
     test_labels: npt.NDArray[np.int64] | None = None
+    evaluated_images: EvaluatedImages | None = None
+    audit: AuditRecord | None = None
+    audited_images: AuditedPictures | None = None
+    scores_as_given: ClassificationScores | None = None
     run_folder: Path = Path("RUN_FOLDER")
 
 
@@ -102,6 +122,12 @@ def read_study_records(run_folder: Path) -> StudyRecords:
     predictions = _read_arrays(
         run_folder / "evaluate" / "predictions.npz", "probabilities", "labels"
     )
+    gallery = _read_arrays(
+        run_folder / "evaluate" / "gallery.npz", *(f.name for f in fields(EvaluatedImages))
+    )
+    audited = _read_arrays(run_folder / "audit" / "images.npz", "ids", "images")
+    as_given = run_folder / "evaluate" / "scores_as_given.json"
+    repeats = run_folder / REPEATS_RECORD
     return StudyRecords(
         settings=settings,
         recipe_name=str(recipe.get("name", "")),
@@ -114,6 +140,7 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         train=_read_stage(run_folder, "train", TrainRecord),
         evaluate=_read_stage(run_folder, "evaluate", EvaluateRecord),
         cross_validate=_read_stage(run_folder, "cross-validate", CrossValidateRecord),
+        repeats=RepeatsRecord.read(repeats) if repeats.is_file() else None,
         manifests={
             stage: Manifest.read(run_folder / stage / "manifest.json")
             for stage in STAGES
@@ -125,6 +152,10 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         augmented_images=augmented.get("images"),
         test_probabilities=predictions.get("probabilities"),
         test_labels=predictions.get("labels"),
+        evaluated_images=EvaluatedImages(**gallery) if gallery else None,
+        audit=_read_stage(run_folder, "audit", AuditRecord),
+        audited_images=AuditedPictures(**audited) if audited else None,
+        scores_as_given=ClassificationScores.read(as_given) if as_given.is_file() else None,
         run_folder=run_folder,
     )
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, nearest_names
 from tenfold.data.dataset import Images, ImageSplit, Labels
+from tenfold.data.duplicate_groups import exact_groups, regrouped
 from tenfold.sources.folder_layout import LAYOUTS, FolderLayout
 from tenfold.sources.folder_scan import natural_key, sub_folders
 from tenfold.sources.row_order import reorder_rows
@@ -126,8 +127,10 @@ def split_images(
         train = rng.permutation(rows[~listed.is_test[rows]])
         test = rng.permutation(rows[listed.is_test[rows]])
     else:
+        groups = regrouped(exact_groups(images), rows)
         train, test = (
-            rows[part] for part in stratified_split(listed.labels[rows], options.test_fraction, rng)
+            rows[part]
+            for part in stratified_split(listed.labels[rows], options.test_fraction, rng, groups)
         )
     reorder_rows(images, np.concatenate([train, test, np.flatnonzero(~is_read)]))
     end = len(train) + len(test)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.data.split_files import write_split
+from tenfold.auditing.pixel_groups import pixel_groups
+from tenfold.core.records.acquire import AcquireRecord, CorrectionsRecord, SplitCorrections
+from tenfold.corrections_file import stored_corrections
+from tenfold.data.corrections import SPLITS, apply_corrections, parse_corrections
+from tenfold.data.dataset import ImageDataset
+from tenfold.data.split_files import read_split, write_corrected, write_groups, write_split
 from tenfold.recipe import StudySettings
 from tenfold.sources.source import SOURCES, SourceOptions
 from tenfold.stages.stage import RECORD, StageContext
@@ -17,8 +21,9 @@ class AcquireStage:
 
     name = "acquire"
     position = 1
-    version = 1
+    version = 2
     summary = "read the data set and check it"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give nothing: this is the first stage."""
@@ -27,7 +32,10 @@ class AcquireStage:
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give the data settings and the seed of the split."""
-        return {"data": settings.data.plain(), "seed": settings.seed}
+        data = settings.data.plain()
+        if settings.data.corrections is not None:  # what the file is called does not matter
+            data["corrections"] = settings.data.corrections.sha256
+        return {"data": data, "seed": settings.seed}
 
     def run(self, context: StageContext) -> None:
         """Read the source and write images, labels and the record."""
@@ -45,6 +53,9 @@ class AcquireStage:
         )
         write_split(context.folder, "train", dataset.train)
         write_split(context.folder, "test", dataset.test)
+        corrections = _correct_splits(context, dataset)
+        train, test = (read_split(context.folder, name) for name in SPLITS)
+        write_groups(context.folder, pixel_groups(train.images, train.labels, context.progress))
         classes = len(dataset.classes)
         height, width, channels = dataset.train.images.shape[1:]
         AcquireRecord(
@@ -55,16 +66,40 @@ class AcquireStage:
             classes=dataset.classes,
             image_size_px=(height, width),
             channels=channels,
-            train_counts=dataset.train.counts(classes),
-            test_counts=dataset.test.counts(classes),
+            train_counts=train.counts(classes),
+            test_counts=test.counts(classes),
             split_note=dataset.split_note,
             mirror_keeps_class=dataset.mirror_keeps_class,
             resized=dataset.resized,
             left_out=dataset.left_out,
             notes=dataset.notes,
-            train_sha256=dataset.train.sha256(),
-            test_sha256=dataset.test.sha256(),
+            train_sha256=train.sha256(),
+            test_sha256=test.sha256(),
+            corrections=corrections,
         ).write(context.folder / RECORD)
+
+
+def _correct_splits(context: StageContext, dataset: ImageDataset) -> CorrectionsRecord | None:
+    """Lay the corrected labels beside the source's own, if the study has corrections."""
+    wanted = context.settings.data.corrections
+    if wanted is None:
+        return None
+    corrections = parse_corrections(
+        stored_corrections(context.run_folder, wanted),
+        wanted.file,
+        train=dataset.train.labels,
+        test=dataset.test.labels,
+        classes=dataset.classes,
+    )
+    changes = {}
+    for name, split in zip(SPLITS, (dataset.train, dataset.test), strict=True):
+        corrected = apply_corrections(corrections, name, split.labels, dataset.classes)
+        write_corrected(context.folder, name, corrected.labels, corrected.kept)
+        changed = corrected.labels[corrected.kept] != split.labels[corrected.kept]
+        changes[name] = SplitCorrections(
+            relabelled=int(changed.sum()), dropped=len(split) - len(corrected.kept)
+        )
+    return CorrectionsRecord(file=wanted.file, lines=len(corrections), **changes)
 
 
 STAGE = AcquireStage()

@@ -13,15 +13,21 @@ from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord, FoldScores, ProtocolRecord
 from tenfold.data.dataset import ImageSplit
+from tenfold.data.duplicate_groups import Groups, regrouped
 from tenfold.data.sample_randomness import derive_seed
-from tenfold.data.split_files import read_arrays, read_split, write_arrays
+from tenfold.data.split_files import read_arrays, read_groups, read_split, write_arrays
 from tenfold.data.splits import holdout_split, stratified_folds
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, take
+from tenfold.fold_models import write_fold_model
 from tenfold.metrics.classification import classification_scores
-from tenfold.metrics.folds import fold_means, fold_standard_deviations
+from tenfold.metrics.folds import (
+    fold_means,
+    fold_standard_deviations,
+    nadeau_bengio_intervals,
+)
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
@@ -40,8 +46,9 @@ class CrossValidateStage:
 
     name = "cross-validate"
     position = 6
-    version = 2
+    version = 4
     summary = "k-fold cross-validation"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
@@ -65,14 +72,16 @@ class CrossValidateStage:
         acquired = context.acquired()
         settings = context.tuned_settings()
         split = read_split(context.inputs["acquire"], "train")
+        groups = read_groups(context.inputs["acquire"])
         folds = stratified_folds(
             split.labels,
             settings.cross_validate.folds,
             derive_seed(settings.seed, "folds"),
             classes=acquired.classes,
+            groups=groups,
         )
         protocols = tuple(
-            _Protocol(name, context, settings, acquired, split).run(folds)
+            _Protocol(name, context, settings, acquired, split, groups).run(folds)
             for name in settings.cross_validate.protocols
         )
         CrossValidateRecord(folds=len(folds), protocols=protocols).write(context.folder / RECORD)
@@ -85,6 +94,7 @@ class _Protocol:
     settings: StudySettings
     acquired: AcquireRecord
     split: ImageSplit
+    groups: Groups
 
     def run(
         self, folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
@@ -103,9 +113,10 @@ class _Protocol:
             probabilities=probabilities,
             fold=fold_of,
         )
+        is_leaky = self.name == "warm-start"
         return ProtocolRecord(
             name=self.name,
-            is_leaky=self.name == "warm-start",
+            is_leaky=is_leaky,
             description=_DESCRIPTIONS[self.name],
             epochs=training.epochs,
             batch_size=training.batch_size,
@@ -114,6 +125,7 @@ class _Protocol:
             folds=tuple(scores),
             means=fold_means(scores),
             standard_deviations=fold_standard_deviations(scores),
+            intervals={} if is_leaky else nadeau_bengio_intervals(scores),
             seconds=sum(fold_scores.seconds for fold_scores in scores),
         )
 
@@ -187,6 +199,7 @@ class _Protocol:
                 fraction=training.validation_fraction,
                 method="stratified",
                 seed=seed,
+                groups=regrouped(self.groups, train),
             )
             inner_train, inner_validation = take(inner_train, kept), take(inner_train, held_out)
         fitted = fit_in_time(
@@ -202,6 +215,8 @@ class _Protocol:
             progress=self.context.progress,
             title=f"Fold {fold}/{self.settings.cross_validate.folds}, {self.name}",
         ).fitted
+        if self.name == "fresh":
+            write_fold_model(self.context.folder, fold, fitted)
         logits = predict_logits(
             fitted.network,
             self.split.images[validation],

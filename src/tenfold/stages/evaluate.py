@@ -5,10 +5,24 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
+
+from tenfold.calibrating import calibrated_probabilities, predict_probabilities
 from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.robustness import RobustnessRecord
+from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_split, write_arrays
-from tenfold.engine.inference import predict_logits, probabilities_from_logits
+from tenfold.data.stratified_sample import stratified_sample
+from tenfold.engine.inference import predict_logits
+from tenfold.engine.network import ImageNetwork
+from tenfold.fitting import take
+from tenfold.given_labels import AS_GIVEN, scores_as_given
+from tenfold.metrics.calibration import calibration_record
 from tenfold.metrics.classification import classification_scores
+from tenfold.metrics.gallery import choose_gallery
+from tenfold.metrics.intervals import score_intervals
+from tenfold.metrics.robustness import measure_robustness, passes
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
@@ -19,8 +33,9 @@ class EvaluateStage:
 
     name = "evaluate"
     position = 5
-    version = 1
+    version = 2
     summary = "score the model on the test split"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
@@ -28,11 +43,15 @@ class EvaluateStage:
         return ("acquire", "train")
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
-        """Give the precision: all else is in the trained model."""
-        return {"precision": settings.training.precision}
+        """Give what the scores and their intervals depend on beside the trained model."""
+        return {
+            "precision": settings.training.precision,
+            "evaluate": settings.evaluate.plain(),
+            "seed": settings.seed,
+        }
 
     def run(self, context: StageContext) -> None:
-        """Predict every test image and score the predictions."""
+        """Predict every test image, score the predictions, and look at where they fail."""
         acquired = context.acquired()
         model = TrainedModel.read(context.inputs["train"], acquired)
         test = read_split(context.inputs["acquire"], "test")
@@ -45,16 +64,83 @@ class EvaluateStage:
             precision=context.device.precision(context.settings.training.precision),
         )
         seconds = time.perf_counter() - started
-        probabilities = probabilities_from_logits(logits)
+        probabilities = calibrated_probabilities(logits, model.temperature)
         write_arrays(
             context.folder / "predictions.npz", probabilities=probabilities, labels=test.labels
         )
+        scores = classification_scores(test.labels, probabilities, acquired.classes)
+        _write_gallery(context, probabilities, test)
+        as_given = scores_as_given(
+            context.inputs["acquire"],
+            acquired.classes,
+            lambda images: predict_probabilities(
+                network,
+                images,
+                model.temperature,
+                device=context.device,
+                precision=context.device.precision(context.settings.training.precision),
+            ),
+        )
+        if as_given is not None:
+            as_given.write(context.folder / AS_GIVEN)
         EvaluateRecord(
             weights=model.weights_name,
-            scores=classification_scores(test.labels, probabilities, acquired.classes),
+            scores=scores,
+            intervals=score_intervals(scores, _generator(context, "intervals")),
+            calibration=calibration_record(
+                calibrated_probabilities(logits, None),
+                probabilities,
+                test.labels,
+                temperature=model.temperature,
+                generator=_generator(context, "calibration"),
+            ),
+            robustness=_robustness(context, network, test),
             images_per_second=len(test) / seconds,
             seconds=seconds,
         ).write(context.folder / RECORD)
+
+
+def _write_gallery(
+    context: StageContext, probabilities: np.ndarray[Any, np.dtype[np.float32]], test: ImageSplit
+) -> None:
+    """Put the images that the page shows beside the record: nobody else opens the test split."""
+    gallery = choose_gallery(probabilities, test.labels)
+    shown = gallery.shown()
+    write_arrays(
+        context.folder / "gallery.npz",
+        mistakes=gallery.mistakes,
+        uncertain=gallery.uncertain,
+        pairs=gallery.pairs,
+        pair_images=gallery.pair_images,
+        shown=shown,
+        images=test.images[shown],
+    )
+
+
+def _robustness(
+    context: StageContext, network: ImageNetwork, test: ImageSplit
+) -> RobustnessRecord | None:
+    wanted = context.settings.evaluate.robustness_images
+    if wanted == 0:
+        return None
+    seed = derive_seed(context.settings.seed, "robustness")
+    sample = take(test, stratified_sample(test.labels, wanted, seed))
+    precision = context.device.precision(context.settings.training.precision)
+
+    def predict(images: Images) -> np.ndarray[Any, np.dtype[np.int64]]:
+        # No temperature: it does not change which class is the most probable.
+        probabilities = predict_probabilities(
+            network, images, None, device=context.device, precision=precision
+        )
+        predicted: np.ndarray[Any, np.dtype[np.int64]] = probabilities.argmax(axis=1)
+        return predicted
+
+    with context.progress.task("Disturbed images", passes(), unit="passes") as task:
+        return measure_robustness(predict, sample, seed=seed, task=task)
+
+
+def _generator(context: StageContext, purpose: str) -> np.random.Generator:
+    return np.random.default_rng(derive_seed(context.settings.seed, "evaluate", purpose))
 
 
 STAGE = EvaluateStage()

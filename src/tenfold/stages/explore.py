@@ -28,6 +28,7 @@ class ExploreStage:
     position = 2
     version = 1
     summary = "class distribution, sample images, pixel statistics"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""

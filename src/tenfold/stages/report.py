@@ -12,9 +12,10 @@ class ReportStage:
     """Shows whatever stages are complete."""
 
     name = "report"
-    position = 7
-    version = 1
+    position = 8
+    version = 3
     summary = "write the report page"
+    reads_if_complete = ("explore", "tune", "train", "evaluate", "cross-validate", "audit")
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the one stage without which there is nothing to show."""

@@ -27,11 +27,13 @@ class StageContext:
     settings
         The study's.
     run_folder
-        The study's folder; only the report stage looks around in it.
+        The study's folder; only the report stage looks around in it, and acquire reads its
+        corrections.
     folder
         Where the stage writes; what an attempt that was cut off left is still there.
     inputs
-        The folders of the complete stages it needs, by stage name.
+        The folders of the complete stages it needs, and of those complete ones it reads if they
+        are there, by stage name.
     device
         Where to compute.
     progress
@@ -75,6 +77,8 @@ class Stage(Protocol):
     """Raised when the same settings and inputs give another result than before."""
     summary: str
     """One line for the command line's help."""
+    reads_if_complete: tuple[str, ...]
+    """Stages that it does not need, but whose results it uses when they are there."""
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""

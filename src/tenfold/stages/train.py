@@ -7,9 +7,10 @@ import io
 from typing import Any
 
 from tenfold.budgeting.timed_fit import fit_in_time
+from tenfold.calibrating import validation_temperature
 from tenfold.core.files import write_text
 from tenfold.core.records.train import EpochRecord, TrainRecord
-from tenfold.data.split_files import read_split
+from tenfold.data.split_files import read_groups, read_split
 from tenfold.data.splits import holdout_split
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate
@@ -17,7 +18,7 @@ from tenfold.fitting import NetworkPlan, take
 from tenfold.models.summary import summarize_layers
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
-from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS
+from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS, TEMPERATURE
 
 
 class TrainStage:
@@ -25,8 +26,9 @@ class TrainStage:
 
     name = "train"
     position = 4
-    version = 2
+    version = 3
     summary = "train the network"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
@@ -52,6 +54,7 @@ class TrainStage:
             method=training.validation_method,
             seed=settings.seed,
             classes=acquired.classes,
+            groups=read_groups(context.inputs["acquire"]),
         )
         plan = NetworkPlan.parse(
             settings.model.name,
@@ -59,11 +62,12 @@ class TrainStage:
             image_shape=(*acquired.image_size_px, acquired.channels),
             class_count=len(acquired.classes),
         )
+        validation = take(split, validation_indices) if len(validation_indices) else None
         timed = fit_in_time(
             plan,
             take(split, train_indices),
             training,
-            validation=take(split, validation_indices) if len(validation_indices) else None,
+            validation=validation,
             mirror_keeps_class=acquired.mirror_keeps_class,
             seed=settings.seed,
             device=context.device,
@@ -72,9 +76,25 @@ class TrainStage:
         )
         fitted = timed.fitted
         plan, training, result = fitted.plan, fitted.settings, fitted.result
-        write_tensors(context.folder / LAST_WEIGHTS, fitted.last_weights, {})
+        temperature = validation_temperature(
+            fitted.network,
+            validation,
+            device=context.device,
+            precision=context.device.precision(training.precision),
+        )
+        chosen = "best" if training.weights == "best" and result.best_epoch else "last"
+        metadata = {} if temperature is None else {TEMPERATURE: repr(temperature)}
+        write_tensors(
+            context.folder / LAST_WEIGHTS,
+            fitted.last_weights,
+            metadata if chosen == "last" else {},
+        )
         if result.best_weights:
-            write_tensors(context.folder / BEST_WEIGHTS, result.best_weights, {})
+            write_tensors(
+                context.folder / BEST_WEIGHTS,
+                result.best_weights,
+                metadata if chosen == "best" else {},
+            )
         write_text(context.folder / "history.csv", _history_csv(result.history))
         layers = summarize_layers(fitted.network.body, plan.image_shape)
         TrainRecord(
@@ -91,7 +111,8 @@ class TrainStage:
             validation_count=len(validation_indices),
             history=result.history,
             best_epoch=result.best_epoch,
-            chosen_weights="best" if training.weights == "best" and result.best_epoch else "last",
+            chosen_weights=chosen,
+            temperature=temperature,
             layers=layers,
             parameter_count=sum(p.numel() for p in fitted.network.parameters()),
             device=context.device.description,

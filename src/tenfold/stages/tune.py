@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenfold.data.split_files import read_split
+from tenfold.data.split_files import read_groups, read_split
 from tenfold.data.splits import holdout_split
 from tenfold.fitting import take
 from tenfold.recipe import StudySettings
@@ -19,6 +19,7 @@ class TuneStage:
     position = 3
     version = 1
     summary = "search the settings"
+    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
@@ -45,6 +46,7 @@ class TuneStage:
             method=settings.tune.validation_method,
             seed=settings.seed,
             classes=acquired.classes,
+            groups=read_groups(context.inputs["acquire"]),
         )
         # Optuna takes a second to import, which only a study that searches should wait for.
         from tenfold.searching.search import Search

@@ -12,12 +12,30 @@ class LeftOutImage(Record):
     reason: str
 
 
+class SplitCorrections(Record):
+    """How many images of a split a person corrected."""
+
+    relabelled: int
+    dropped: int
+
+
+class CorrectionsRecord(Record):
+    """What a corrections file changed."""
+
+    file: str
+    """Its name; its content is the run folder's ``corrections.csv``."""
+    lines: int
+    """Images that it names, those to keep included."""
+    train: SplitCorrections
+    test: SplitCorrections
+
+
 class AcquireRecord(Record):
     """The data set as it lies in the run folder.
 
-    The arrays are beside this record, one pair of files a split: ``train_images.npy`` (uint8,
-    N×H×W×C), ``train_labels.npy`` (int64, N) and the same for ``test``. Only the evaluate stage
-    opens the test files.
+    The arrays are beside this record, see `tenfold.data.split_files`: ``train_images.npy`` (uint8,
+    N×H×W×C), ``train_labels.npy`` (int64, N) and the same for ``test``. Only the evaluate and the
+    audit stage open the test files. Counts and hashes are of the splits with corrections applied.
     """
 
     source: str
@@ -49,3 +67,5 @@ class AcquireRecord(Record):
     train_sha256: str
     test_sha256: str
     """SHA-256 of each split's images and labels."""
+    corrections: CorrectionsRecord | None = None
+    """None where the labels are the source's own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tenfold.core.records.interval import Interval
 from tenfold.core.records.record import Record
 
 
@@ -36,6 +37,9 @@ class ProtocolRecord(Record):
     """Mean over the folds of accuracy, macro_precision, macro_recall and macro_f1."""
     standard_deviations: dict[str, float]
     """Sample standard deviation (divisor: folds - 1) of the same scores."""
+    intervals: dict[str, Interval]
+    """95% interval of each mean, corrected for overlapping training sets after Nadeau and Bengio;
+    empty for a leaky protocol, whose scores estimate nothing about new images."""
     seconds: float
 
 
@@ -43,7 +47,8 @@ class CrossValidateRecord(Record):
     """K-fold cross-validation on the training split.
 
     Beside this record: ``out_of_fold_PROTOCOL.npz`` with ``probabilities`` (float32, N × classes,
-    each row by a model whose fold did not train on it) and ``fold`` (int64, N, counted from 1).
+    each row by a model whose fold did not train on it) and ``fold`` (int64, N, counted from 1); and
+    the models of the ``fresh`` folds, see `tenfold.fold_models`.
     """
 
     folds: int

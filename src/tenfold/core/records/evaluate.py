@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tenfold.core.records.calibration import CalibrationRecord
+from tenfold.core.records.interval import Interval
 from tenfold.core.records.record import Record
+from tenfold.core.records.robustness import RobustnessRecord
 
 
 class ClassScores(Record):
@@ -27,20 +30,55 @@ class ClassificationScores(Record):
     macro_precision: float
     macro_recall: float
     macro_f1: float
+    balanced_accuracy: float
+    """Mean recall of the classes that have images; macro recall counts the others as 0."""
     log_loss: float
     classes: tuple[ClassScores, ...]
     confusion: tuple[tuple[int, ...], ...]
     """``confusion[i][j]``: images of class i predicted as class j."""
 
 
+class ClassIntervals(Record):
+    """Intervals of one class's scores; from 0 to 1 where nothing is known."""
+
+    precision: Interval
+    recall: Interval
+    f1: Interval
+
+
+class ScoreIntervals(Record):
+    """Intervals of the scores, over test sets with as many images of each class.
+
+    Accuracy, precision and recall of a class: Wilson; F1 of a class: Wilson, indirect; averages
+    over classes: stratified BCa bootstrap. See `tenfold.metrics.intervals`.
+    """
+
+    level: float
+    resamples: int
+    """Of the bootstrap."""
+    accuracy: Interval
+    macro_precision: Interval
+    macro_recall: Interval
+    macro_f1: Interval
+    balanced_accuracy: Interval
+    classes: tuple[ClassIntervals, ...]
+    """In the order of the scores' classes."""
+
+
 class EvaluateRecord(Record):
     """Scores on the test split, which only the evaluate stage opens.
 
-    Beside this record: ``predictions.npz`` with ``probabilities`` (float32, N × classes) and
-    ``labels`` (int64, N), in the order of the test split.
+    Beside this record: ``predictions.npz`` with ``probabilities`` (float32, N × classes;
+    calibrated, if the train stage fitted a temperature) and ``labels`` (int64, N), in the order of
+    the test split; and ``gallery.npz`` with the test images that the page shows, see
+    `tenfold.metrics.gallery`.
     """
 
     weights: str
     scores: ClassificationScores
+    intervals: ScoreIntervals
+    calibration: CalibrationRecord
+    robustness: RobustnessRecord | None
+    """None where the settings ask for none."""
     images_per_second: float
     seconds: float

@@ -71,6 +71,10 @@ class TrainRecord(Record):
     """Epoch with the best validation accuracy, counted from 1."""
     chosen_weights: Literal["last", "best"]
     """Which weights the later stages use."""
+    temperature: float | None = None
+    """Fitted on the validation images: logits are divided by it before the softmax, so that the
+    probabilities can be believed. None without validation images. Also in the metadata of the
+    chosen weights' file."""
     layers: tuple[LayerRecord, ...]
     parameter_count: int
     device: str

@@ -40,6 +40,17 @@ def draw_fold_scores(
             markeredgewidth=0.8,
             label=f"Fold ({protocol.name}{leak})",
         )
+        if protocol.intervals:
+            ends = [protocol.intervals[score] for score in MACRO_SCORES]
+            axes.hlines(
+                places,
+                [interval.low for interval in ends],
+                [interval.high for interval in ends],
+                color=palette.ink,
+                linewidth=1,
+                alpha=0.6,
+                label="95% interval of the mean",
+            )
         axes.vlines(
             [protocol.means[score] for score in MACRO_SCORES],
             [place - span * 0.8 for place in places],

@@ -48,7 +48,7 @@ def draw_samples(
     height_px = side_px * images.shape[2] / images.shape[3]
     figure = new_figure(rows * height_px + 4)
     figure.set_layout_engine("none")
-    axes = _blank_axes(figure, rows * height_px + 4)
+    axes = blank_axes(figure, rows * height_px + 4)
     for index in range(class_count):
         left = (index // rows) * block_px
         top = 2 + (index % rows) * height_px
@@ -63,7 +63,7 @@ def draw_samples(
         )
         count = int(min(counts[index], samples))
         if count:
-            _strip(
+            strip(
                 axes,
                 shown[index, :count],
                 left=left + label_px,
@@ -102,20 +102,20 @@ def draw_augmentation(original: Pixels, images: Pixels, palette: Palette) -> Fig
     total_px = max(rows * side_px * ratio, big_px * ratio) + 26
     figure = new_figure(total_px)
     figure.set_layout_engine("none")
-    axes = _blank_axes(figure, total_px)
+    axes = blank_axes(figure, total_px)
     for x, label in ((0.0, "Original"), (left, "Augmented, as training sees it")):
         axes.text(x, 13, label, fontsize=SMALL_FONT_PX, color=palette.muted, va="center")
-    _strip(axes, original[None], left=0, top=26, side_px=big_px, height_px=big_px * ratio)
+    strip(axes, original[None], left=0, top=26, side_px=big_px, height_px=big_px * ratio)
     for row in range(rows):
         part = images[row * columns : (row + 1) * columns]
         if len(part):
             height_px = side_px * ratio
             top = 26 + row * height_px
-            _strip(axes, part, left=left, top=top, side_px=side_px, height_px=height_px)
+            strip(axes, part, left=left, top=top, side_px=side_px, height_px=height_px)
     return figure
 
 
-def _blank_axes(figure: Figure, height_px: float) -> Axes:
+def blank_axes(figure: Figure, height_px: float) -> Axes:
     """Give axes over the whole figure whose unit is a pixel, with the origin at the top left."""
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -124,7 +124,7 @@ def _blank_axes(figure: Figure, height_px: float) -> Axes:
     return axes
 
 
-def _strip(
+def strip(
     axes: Axes, images: Pixels, *, left: float, top: float, side_px: float, height_px: float
 ) -> None:
     """Put a row of images on the axes as one picture, at their own resolution."""

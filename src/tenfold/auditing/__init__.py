@@ -1,0 +1,1 @@
+"""The audit of a data set: near-duplicates, leaks between the splits, labels that look wrong."""

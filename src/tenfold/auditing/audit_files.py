@@ -1,0 +1,63 @@
+"""The tables that the audit writes for people: label issues to be edited, and all duplicates."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tenfold.auditing.audited_images import AuditedImages
+from tenfold.auditing.image_pairs import ImagePairs
+from tenfold.core.records.audit import LabelAudit
+
+LABEL_ISSUES = "label_issues.csv"
+DUPLICATES = "duplicates.csv"
+IMAGES = "images.npz"
+
+
+def issues_csv(audits: Iterable[LabelAudit], classes: Sequence[str]) -> str:
+    """Give the label issues of all splits; the action of each is ``keep`` until somebody edits it.
+
+    See `tenfold.data.corrections` for how it is read.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "given", "suggested", "score", "action"])
+    for audit in audits:
+        for issue in audit.issues:
+            writer.writerow(
+                [
+                    issue.id,
+                    classes[issue.given],
+                    classes[issue.suggested],
+                    f"{issue.score:.6f}",
+                    "keep",
+                ]
+            )
+    return text.getvalue()
+
+
+def duplicates_csv(pairs: ImagePairs, images: AuditedImages, classes: Sequence[str]) -> str:
+    """Give all pairs, those across the splits first, then by agreement."""
+    across = images.is_test(pairs.second) & ~images.is_test(pairs.first)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["first", "second", "first_label", "second_label", "agreement", "is_exact", "is_mirrored"]
+    )
+    for place in np.lexsort((pairs.second, pairs.first, -pairs.agreement, ~across)).tolist():
+        first, second = int(pairs.first[place]), int(pairs.second[place])
+        writer.writerow(
+            [
+                images.id_at(first),
+                images.id_at(second),
+                classes[images.labels[first]],
+                classes[images.labels[second]],
+                f"{pairs.agreement[place]:.4f}",
+                str(bool(pairs.is_exact[place])).lower(),
+                str(bool(pairs.is_mirrored[place])).lower(),
+            ]
+        )
+    return text.getvalue()

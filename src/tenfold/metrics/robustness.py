@@ -1,0 +1,88 @@
+"""How accuracy holds when images are disturbed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.progress import Task
+from tenfold.core.records.robustness import CorruptionScores, RobustnessRecord
+from tenfold.data.corruptions import CORRUPTIONS, Corruption
+from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.sample_randomness import derive_seed
+from tenfold.metrics.paired import paired_interval
+from tenfold.metrics.shares import wilson_interval
+
+Predict = Callable[[Images], npt.NDArray[np.int64]]
+"""Takes uint8 images (N, H, W, C) and gives the predicted classes, int64, shape (N,)."""
+
+
+def measure_robustness(
+    predict: Predict, split: ImageSplit, *, seed: int, task: Task | None = None
+) -> RobustnessRecord:
+    """Predict the images under every disturbance at every strength.
+
+    Parameters
+    ----------
+    predict
+        The model.
+    split
+        Images and their true classes.
+    seed
+        Of what is random in a disturbance; it depends on the image's place in `split` as well.
+    task
+        Told after each pass over the images.
+    """
+    started = time.perf_counter()
+    is_right = predict(split.images) == split.labels
+    found = tuple(
+        _corruption_scores(corruption, predict, split, is_right, seed=seed, task=task)
+        for corruption in CORRUPTIONS
+    )
+    return RobustnessRecord(
+        count=len(split),
+        accuracy=float(is_right.mean()),
+        interval=wilson_interval(int(is_right.sum()), len(split)),
+        corruptions=found,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def passes() -> int:
+    """Give how often `measure_robustness` tells its task."""
+    return sum(len(corruption.strengths) for corruption in CORRUPTIONS)
+
+
+def _corruption_scores(
+    corruption: Corruption,
+    predict: Predict,
+    split: ImageSplit,
+    is_right: npt.NDArray[np.bool_],
+    *,
+    seed: int,
+    task: Task | None,
+) -> CorruptionScores:
+    indices = np.arange(len(split))
+    accuracies, kept = [], np.zeros(len(split))
+    for strength in corruption.strengths:
+        images = corruption.apply(split.images, indices, seed, strength)
+        is_still_right = predict(images) == split.labels
+        accuracies.append(float(is_still_right.mean()))
+        kept += is_still_right / len(corruption.strengths)
+        if task is not None:
+            task.advance(detail=corruption.name)
+    # Rounded, so that equal sums of fifths are one value.
+    differences = np.round(is_right - kept, 6)
+    generator = np.random.default_rng(derive_seed(seed, "fall", corruption.name))
+    return CorruptionScores(
+        name=corruption.name,
+        description=corruption.description,
+        unit=corruption.unit,
+        strengths=corruption.strengths,
+        accuracies=tuple(accuracies),
+        fall=float(differences.mean()),
+        fall_interval=paired_interval(differences, generator),
+    )

@@ -1,0 +1,122 @@
+"""The figures of the evaluation section, with caption and description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.reporting.figures.calibration import draw_calibration
+from tenfold.reporting.figures.class_scores import draw_class_scores
+from tenfold.reporting.figures.confusion_matrix import draw_confusion_matrix
+from tenfold.reporting.figures.galleries import Captioned, draw_gallery, draw_pairs
+from tenfold.reporting.figures.recall_by_size import draw_recall_by_size
+from tenfold.reporting.figures.robustness import draw_robustness
+from tenfold.reporting.formats import counted, join, score
+from tenfold.reporting.imbalance import is_imbalanced, size_sentences
+from tenfold.reporting.interpretation_calibration import (
+    calibration_sentences,
+    coverage_sentences,
+)
+from tenfold.reporting.interpretation_evaluation import confused_pairs
+from tenfold.reporting.interpretation_gallery import (
+    doubt_lines,
+    mistake_lines,
+    pair_titles,
+    pair_words,
+)
+from tenfold.reporting.interpretation_robustness import robustness_sentences
+from tenfold.reporting.report_figure import ReportFigure
+from tenfold.reporting.study_records import StudyRecords
+
+
+def figures_of_scores(records: StudyRecords) -> Iterator[ReportFigure]:
+    """Give the figures of scores and calibration, in the page's order."""
+    evaluate: EvaluateRecord | None = records.evaluate
+    if evaluate is not None:
+        pairs = join(
+            f"{pair.true_name} taken for {pair.predicted_name} ({pair.images})"
+            for pair in confused_pairs(evaluate.scores, 3)
+        )
+        yield ReportFigure(
+            "confusion-matrix",
+            partial(draw_confusion_matrix, evaluate.scores),
+            "Confusion matrix of the test images. The stronger the colour, the larger the share of "
+            "the true class (of the row).",
+            "Confusion matrix. "
+            + (f"Most frequent: {pairs}." if pairs else "There are no errors."),
+        )
+        yield ReportFigure(
+            "class-scores",
+            partial(draw_class_scores, evaluate),
+            "Precision, recall and F1 of each class on the test images, with 95% intervals.",
+            f"Three marks for each class; macro F1 is {score(evaluate.scores.macro_f1)}. The table "
+            "of class scores has the numbers.",
+        )
+        if is_imbalanced(records.acquire):
+            yield ReportFigure(
+                "recall-by-size",
+                partial(draw_recall_by_size, records.acquire, evaluate),
+                "Recall of each class with its 95% interval; the classes and their numbers of "
+                "training images, the largest on top.",
+                "Dot plot. " + " ".join(size_sentences(evaluate, records.acquire)),
+            )
+        calibration = evaluate.calibration
+        words = " ".join(calibration_sentences(calibration, evaluate.scores.accuracy))
+        yield ReportFigure(
+            "calibration",
+            partial(draw_calibration, calibration),
+            "Left: accuracy of images with about the same probability, with 95% intervals "
+            f"({counted(len(calibration.after.bins), 'bin')} of equally many images); on the "
+            "dashed line probabilities are what they say. Right: accuracy on the share of the "
+            "images that the model is surest of.",
+            f"Line charts. {words} {' '.join(coverage_sentences(calibration))}",
+        )
+
+
+def figures_of_failures(records: StudyRecords) -> Iterator[ReportFigure]:
+    """Give the figures that show where the model fails."""
+    images, evaluate = records.evaluated_images, records.evaluate
+    if evaluate is None:
+        return
+    if images is not None and records.test_probabilities is not None:
+        if len(images.pairs):
+            shown = [images.at(row[row >= 0]) for row in images.pair_images]
+            yield ReportFigure(
+                "confused-pairs",
+                partial(draw_pairs, shown, pair_titles(records)),
+                "Images of the most frequent confusions, the most confident first.",
+                f"Rows of test images: {pair_words(records)}.",
+            )
+        for name, indices, lines, caption in (
+            (
+                "confident-mistakes",
+                images.mistakes,
+                mistake_lines,
+                "The most confident mistakes: what the model named, what the label says, the "
+                "probability it gave, and the image's number in the test split.",
+            ),
+            (
+                "least-certain",
+                images.uncertain,
+                doubt_lines,
+                "The images that the model is least certain of: its two most probable classes, and "
+                "the label.",
+            ),
+        ):
+            if len(indices):
+                captions = [Captioned(lines(records, int(index))) for index in indices]
+                yield ReportFigure(
+                    name,
+                    partial(draw_gallery, images.at(indices), captions),
+                    caption,
+                    f"{counted(len(indices), 'test image')}. {caption}",
+                )
+    if evaluate.robustness is not None:
+        yield ReportFigure(
+            "robustness",
+            partial(draw_robustness, evaluate.robustness),
+            "Accuracy on disturbed test images at five strengths.",
+            "Line charts, one a disturbance. "
+            + " ".join(robustness_sentences(evaluate.robustness)),
+        )

@@ -1,0 +1,101 @@
+"""The audit's tables, the choice of what is shown, and the numbering of both splits."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+
+from tenfold.auditing.audit_files import duplicates_csv, issues_csv
+from tenfold.auditing.audited_images import AuditedImages
+from tenfold.auditing.duplicate_summary import summarize_duplicates
+from tenfold.auditing.image_pairs import ImagePairs
+from tenfold.core.records.audit import LabelAudit, LabelIssue
+from tenfold.data.corrections import parse_corrections
+from tenfold.data.dataset import ImageSplit
+
+CLASSES = ("cat", "dog, wet", "=cmd")
+
+
+def audited() -> AuditedImages:
+    """Give 6 training and 4 test images; the third training image was dropped."""
+    pixels = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
+    return AuditedImages(
+        ImageSplit(pixels[:6], labels[:6]),
+        ImageSplit(pixels[6:], labels[6:]),
+        np.array([0, 1, 3, 4, 5, 6]),
+        np.arange(4),
+    )
+
+
+def found(*rows: tuple[int, int, float]) -> ImagePairs:
+    first, second, agreement = np.array(rows).reshape(-1, 3).T
+    pairs = ImagePairs.of(first.astype(np.int64), second.astype(np.int64), is_mirrored=False)
+    return pairs.with_agreement(agreement.astype(np.float32))
+
+
+def test_identifiers_count_the_images_that_were_dropped() -> None:
+    images = audited()
+    names = [images.id_at(number) for number in range(len(images))]
+    assert names[1:4] == ["train/1", "train/3", "train/4"]
+    assert names[6] == "test/0"
+    assert [images.place(name) for name in names] == list(range(10))
+    assert images.pixels([2, 7]).ravel().tolist() == [2, 7]
+
+
+def test_leaks_come_first_in_the_table() -> None:
+    pairs = found((0, 3, 1.0), (1, 8, 0.85), (0, 6, 0.95), (7, 9, 0.99))
+    images = audited()
+    rows = list(csv.DictReader(duplicates_csv(pairs, images, CLASSES).splitlines()))
+    assert [(row["first"], row["second"]) for row in rows] == [
+        ("train/0", "test/0"),
+        ("train/1", "test/2"),
+        ("train/0", "train/4"),
+        ("test/1", "test/3"),
+    ]
+    assert rows[1]["second_label"] == "=cmd"
+    assert images.is_leak(pairs).tolist() == [True, False, True, False]
+
+
+def test_duplicates_are_counted_by_split_and_label() -> None:
+    pairs = ImagePairs.joined(
+        found((0, 6, 0.95), (1, 8, 0.85), (0, 3, 0.9), (7, 9, 0.99)),
+        found((1, 4, 1.0)).as_exact(),
+    )
+    summary = summarize_duplicates(pairs, audited(), least_agreement=0.8, candidates=50)
+    assert (summary.across.exact, summary.across.near, summary.across.other_label) == (0, 2, 1)
+    assert (summary.within_train.exact, summary.within_train.near) == (1, 1)
+    assert summary.within_test.other_label == 1
+    assert (summary.groups, summary.images_in_groups) == (3, 8)
+    assert summary.leaked_test_images == 2
+    assert len(summary.shown) == 5
+    assert summary.shown[0].first_label != summary.shown[0].second_label
+
+
+def test_without_pairs_there_is_nothing_to_show() -> None:
+    summary = summarize_duplicates(found(), audited(), least_agreement=0.8, candidates=0)
+    assert summary.shown == ()
+    assert summary.groups == 0
+
+
+def test_the_issues_can_be_read_back_as_corrections() -> None:
+    audit = LabelAudit(
+        split="train",
+        probabilities="",
+        images=6,
+        flagged=2,
+        issues=(
+            LabelIssue(id="train/1", given=1, suggested=2, score=0.1),
+            LabelIssue(id="train/4", given=0, suggested=1, score=0.2),
+        ),
+    )
+    text = issues_csv([audit], CLASSES)
+    assert text.splitlines()[0] == "id,given,suggested,score,action"
+    labels = np.array([0, 1, 0, 2, 0, 1, 2])
+    edited = text.replace("keep", "relabel", 1).encode()
+    corrections = parse_corrections(edited, "mine.csv", train=labels, test=labels, classes=CLASSES)
+    assert [(c.index, c.action, c.label) for c in corrections] == [
+        (1, "relabel", 2),
+        (4, "keep", None),
+    ]

@@ -1,0 +1,104 @@
+"""The comparison's verdict, text, page and picture."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tenfold.core.records.comparison import ComparedPair, ComparedRun, Comparison
+from tenfold.core.records.interval import Interval
+from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value
+from tenfold.metrics.shares import wilson_interval
+from tenfold.reporting.comparison_page import write_comparison
+from tenfold.reporting.comparison_text import comparison_text
+from tenfold.reporting.interpretation_comparison import verdict
+
+
+def comparison(*right: int, discordant: int = 100, names: str = "abc") -> Comparison:
+    """Give a comparison of runs that have so many of 1,000 images right."""
+    runs = tuple(
+        ComparedRun(
+            name=name,
+            accuracy=number / 1000,
+            interval=wilson_interval(number, 1000),
+            balanced_accuracy=number / 1000,
+            macro_f1=number / 1000,
+            model="cnn",
+        )
+        for name, number in zip(names, right, strict=False)
+    )
+    pairs = []
+    for i, first in enumerate(runs):
+        for second in runs[i + 1 :]:
+            difference = first.accuracy - second.accuracy
+            only_first = round((discordant + 1000 * difference) / 2)
+            p = mcnemar_p_value(only_first, discordant - only_first)
+            pairs.append(
+                ComparedPair(
+                    first=first.name,
+                    second=second.name,
+                    only_first=only_first,
+                    only_second=discordant - only_first,
+                    difference=difference,
+                    interval=Interval(low=difference - 0.02, high=difference + 0.02),
+                    p_value=p,
+                    adjusted_p_value=p,
+                )
+            )
+    adjusted = holm_adjusted([pair.p_value for pair in pairs])
+    return Comparison(
+        title="CIFAR-10",
+        test_count=1000,
+        test_sha256="ab" * 32,
+        is_imbalanced=False,
+        runs=runs,
+        pairs=tuple(
+            pair.model_copy(update={"adjusted_p_value": p})
+            for pair, p in zip(pairs, adjusted, strict=True)
+        ),
+    )
+
+
+def test_a_small_difference_is_none() -> None:
+    assert verdict(comparison(800, 806)) == (
+        "a and b are not distinguishable on this test set (p = 0.617)."
+    )
+
+
+def test_a_large_difference_names_the_better() -> None:
+    assert verdict(comparison(800, 850)) == (
+        "b is better than a on this test set, by 5.0 percentage points of accuracy (95% "
+        "interval 3.0 to 7.0; p < 0.001)."
+    )
+
+
+def test_of_several_the_best_and_its_rivals() -> None:
+    assert verdict(comparison(850, 845, 780)) == (
+        "a has the highest accuracy, 85.0%, but is not distinguishable from b on this test set."
+    )
+    assert verdict(comparison(850, 790, 780)).endswith("clearly more than every other.")
+    assert verdict(comparison(800, 801, 799)) == (
+        "No two of the 3 studies are distinguishable on this test set."
+    )
+
+
+def test_text_has_a_row_a_run_and_a_pair() -> None:
+    lines = comparison_text(comparison(850, 845, 780)).splitlines()
+    assert sum(line.startswith(("a  ", "b  ", "c  ")) for line in lines) == 3
+    assert sum(" − " in line for line in lines) == 3
+    assert "p (Holm)" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("ending", [".html", ".svg"])
+def test_files_refer_to_nothing_outside_and_names_are_text(tmp_path: Path, ending: str) -> None:
+    hostile = comparison(850, 845).model_copy(update={"title": "<script>alert(1)</script>"})
+    path = tmp_path / f"comparison{ending}"
+    write_comparison(hostile, path)
+    text = path.read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert all(target.startswith("#") for target in re.findall(r'href="([^"]*)', text))
+    assert text.replace("http://www.w3.org/", "").count("://") == 0
+    HTMLParser().feed(text)
