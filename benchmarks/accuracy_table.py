@@ -3,10 +3,11 @@
     python benchmarks/accuracy_table.py CIFAR10_FOLDER [--output fast.csv] [--sizes S,M]
 
 CIFAR10_FOLDER is CIFAR-10's binary version, unpacked. Every size of model `fast` is trained for
-several lengths with the training settings of recipe `fast`, one training a core at a time, on 45,000
-images; the accuracy is that of the other 5,000 training images, so the test set has no part in what
-the budgets choose. Lengths below an epoch train once on a part of the images. The cost of an image
-is timed at the end, one size after the other, three times each. Rows that the output has are kept.
+several lengths with the training settings of recipe `fast`, one training a core at a time, on
+45,000 images; the accuracy is that of the other 5,000 training images, so the test set has no part
+in what the budgets choose. Lengths below an epoch train once on a part of the images. The cost of
+an image is timed at the end, one size after the other, three times each. Rows that the output has
+are kept.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch
 
 import tenfold
 from tenfold.budgeting.throughput import seconds_per_image
+from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
@@ -33,7 +35,7 @@ from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, fit_network, take
 from tenfold.recipe import load_recipe
-from tenfold.sources.cifar10 import read_cifar10
+from tenfold.sources.source import SOURCES, SourceOptions
 
 SHAPE, CLASSES, HELD_OUT = (32, 32, 3), 10, 0.1
 COLUMNS = ("size", "settings", "relative_cost", "epochs", "images_shown", "accuracy")
@@ -110,8 +112,8 @@ def measure(size: Size, epochs: float, folder: Path) -> dict[str, Any]:
 
 def parts(folder: Path) -> tuple[ImageSplit, ImageSplit]:
     """Give the training images and those held out of them."""
-    train = read_cifar10(folder).train
-    chosen, held_out = holdout_split(train.labels, HELD_OUT, method="stratified", seed=0)
+    train = SOURCES["cifar10"].load(folder, SourceOptions(), SilentProgress()).train
+    chosen, held_out = holdout_split(train.labels, fraction=HELD_OUT, method="stratified", seed=0)
     return take(train, chosen), take(train, held_out)
 
 

@@ -71,6 +71,6 @@ def tiny_settings(
     }
 
     def make(changes: Mapping[str, Any] | None = None) -> StudySettings:
-        return load_recipe("fast").with_changes(tiny | dict(changes or {}))
+        return load_recipe("cnn").with_changes(tiny | dict(changes or {}))
 
     return make

@@ -104,7 +104,7 @@ while sys.stdin.buffer.raw.read(1):
 
 def arguments(out: Path) -> list[str]:
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
-    return ["run", "--data", "digits", "--out", str(out), *settings]
+    return ["run", "--recipe", "cnn", "--data", "digits", "--out", str(out), *settings]
 
 
 def start(out: Path, *, core: int) -> subprocess.Popen[str]:

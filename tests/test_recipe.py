@@ -138,7 +138,7 @@ class TestReportRecipe:
 class TestRecipeFile:
     def test_a_file_of_the_user_s_own(self, tmp_path: Path) -> None:
         path = tmp_path / "mine.toml"
-        path.write_text(recipe_text("fast").replace('name = "fast"', 'name = "mine"'))
+        path.write_text(recipe_text("fast").replace('name = "fast"', 'name = "mine"', 1))
         settings = load_recipe(str(path))
         assert settings.recipe.name == "mine"
         assert settings.model == load_recipe("fast").model
@@ -178,7 +178,7 @@ class TestRecipeFile:
 class TestAssignments:
     def test_change_the_recipe_s_values_and_its_defaults(self) -> None:
         settings = load_recipe(
-            "fast",
+            "cnn",
             ["training.epochs=3", "model.filters.0=8", "explore.samples_per_class=2"],
             seed=9,
         )
@@ -188,7 +188,7 @@ class TestAssignments:
         assert settings.seed == 9
 
     def test_the_last_of_two_wins(self) -> None:
-        assert load_recipe("fast", ["seed=1", "seed=2"]).seed == 2
+        assert load_recipe("cnn", ["seed=1", "seed=2"]).seed == 2
 
     @pytest.mark.parametrize(
         ("assignment", "message"),
@@ -206,12 +206,12 @@ class TestAssignments:
     )
     def test_a_wrong_one_is_a_clear_error(self, assignment: str, message: str) -> None:
         with pytest.raises(SettingsError, match=message):
-            load_recipe("fast", [assignment])
+            load_recipe("cnn", [assignment])
 
     @given(st.lists(st.text(max_size=30), max_size=3))
     def test_whatever_is_assigned_is_taken_or_refused(self, assignments: list[str]) -> None:
         with contextlib.suppress(SettingsError):
-            load_recipe("fast", assignments)
+            load_recipe("cnn", assignments)
 
 
 class _OtherSettings(Settings):
@@ -230,17 +230,17 @@ def other_model(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("other_model")
 class TestModelChange:
     def test_takes_the_other_model_s_defaults(self) -> None:
-        settings = load_recipe("fast", ["model.name=other"])
+        settings = load_recipe("cnn", ["model.name=other"])
         assert (settings.model.name, settings.model.settings) == ("other", {"depth": 4})
 
     def test_and_its_settings(self) -> None:
-        settings = load_recipe("fast", ["model.depth=2", "model.name=other"])
+        settings = load_recipe("cnn", ["model.depth=2", "model.name=other"])
         assert settings.model.settings == {"depth": 2}
 
     def test_refuses_the_old_model_s_settings(self) -> None:
         with pytest.raises(SettingsError, match=r"no setting named 'model\.units'"):
-            load_recipe("fast", ["model.name=other", "model.units=3"])
+            load_recipe("cnn", ["model.name=other", "model.units=3"])
 
     def test_works_on_a_stored_study_too(self) -> None:
-        settings = load_recipe("fast").with_changes({"model.name": "other", "model.depth": 3})
+        settings = load_recipe("cnn").with_changes({"model.name": "other", "model.depth": 3})
         assert settings.model.settings == {"depth": 3}

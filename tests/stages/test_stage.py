@@ -23,7 +23,7 @@ def settings(request: pytest.FixtureRequest) -> StudySettings:
     if request.param == "no search":
         return load_recipe("report", ["tune.is_enabled=false"])
     if request.param == "warm start alone":
-        return load_recipe("fast", ['cross_validate.protocols=["warm-start"]'])
+        return load_recipe("cnn", ['cross_validate.protocols=["warm-start"]'])
     return load_recipe(request.param)
 
 
@@ -51,7 +51,7 @@ def test_the_settings_it_uses_can_be_stored(stage: Stage, settings: StudySetting
 
 
 def test_what_its_result_depends_on_is_not_the_data_s_place(stage: Stage) -> None:
-    settings = load_recipe("fast")
+    settings = load_recipe("cnn")
     moved = settings.with_changes({"data.location": "/elsewhere"})
     same = stage.settings_used(settings) == stage.settings_used(moved)
     assert same is (stage.name not in ("acquire", "report"))  # the page shows where data came from
@@ -82,7 +82,7 @@ def test_every_stage_is_a_command_and_all_but_the_report_are_shown_in_it() -> No
 
 
 def test_the_search_is_needed_only_where_there_is_one() -> None:
-    on, off = load_recipe("fast"), load_recipe("fast", ["tune.is_enabled=false"])
+    on, off = load_recipe("cnn"), load_recipe("fast", ["tune.is_enabled=false"])
     for name in ("train", "cross-validate"):
         assert "tune" in STAGES[name].needs(on)
         assert "tune" not in STAGES[name].needs(off)

@@ -288,7 +288,7 @@ class TestImportances:
 
 class TestSearchSpace:
     def settings(self, *space: Any) -> StudySettings:
-        return load_recipe("fast").with_changes({"tune.space": list(space)})
+        return load_recipe("cnn").with_changes({"tune.space": list(space)})
 
     def test_a_name_stands_for_the_model_s_or_the_training_s_own_range(self) -> None:
         names = [d.name for d in search_space(self.settings("training.optimizer", "model.units"))]
