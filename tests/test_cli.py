@@ -160,7 +160,6 @@ class TestWrongArguments:
             (["--set", "training.epoch=3"], "Did you mean 'training.epochs'?"),
             (["--set", "training.epochs=0"], "'training.epochs' is not valid"),
             (["--set", "model.name=cnm"], "There is no model named 'cnm'. Did you mean 'cnn'?"),
-            (["--set", "training.epochs=0"], "'training.epochs' is not valid"),
             (["--set", "training.checkpoint_seconds=inf"], "should be a finite number, got inf"),
             (["--device", "gpu"], "There is no device named 'gpu'."),
             (["--out", "file"], "A file stands where a folder is needed."),

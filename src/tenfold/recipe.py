@@ -163,8 +163,12 @@ class EvaluateSettings(Settings):
     robustness_images
         Test images, a stratified sample, that are predicted again under each of 30 disturbances;
         0 for none.
+    test_time_augmentation
+        Views of each image whose mean is scored too, beside the plain scores: ``none``, ``mirror``,
+        or ``mirror-shift`` (see `tenfold.engine.test_time_augmentation`).
     """
 
+    test_time_augmentation: Literal["none", "mirror", "mirror-shift"] = "mirror"
     robustness_images: int = Field(2000, ge=0, le=10_000_000)
 
 

@@ -33,7 +33,12 @@ def test_the_gain_is_that_of_summing_the_steps() -> None:
     # Time goes evenly; images a second go with 1 / size squared.
     sizes = [scale + (1 - scale) * min(1.0, middle / share) for middle in middles]
     summed = sum(1 / size**2 for size in sizes) / strides
-    assert images_gained(share, scale) == pytest.approx(summed, rel=1e-3)
+    assert images_gained(32, share=share, scale=scale) == pytest.approx(summed, rel=1e-3)
+
+
+def test_images_that_are_not_scaled_gain_nothing() -> None:
+    assert images_gained(LEAST_SIZE_PX, share=0.7, scale=0.45) == pytest.approx(1)
+    assert images_gained(32, share=0, scale=0.45) == 1
 
 
 def test_scaling_down_averages_and_full_size_is_untouched() -> None:

@@ -23,7 +23,12 @@ from tenfold.core.records.calibration import (
     ReliabilityBin,
 )
 from tenfold.core.records.cross_validate import FoldScores, ProtocolRecord
-from tenfold.core.records.evaluate import ClassificationScores, ClassScores, EvaluateRecord
+from tenfold.core.records.evaluate import (
+    ClassificationScores,
+    ClassScores,
+    EvaluateRecord,
+    ViewsScores,
+)
 from tenfold.core.records.explore import ClassStatistics, ExploreRecord
 from tenfold.core.records.interval import Interval
 from tenfold.core.records.manifest import Manifest
@@ -101,6 +106,14 @@ def evaluate_record(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]) 
         scores=scores,
         intervals=score_intervals(scores, np.random.default_rng(0), resamples=200),
         calibration=calibration_record(scores.accuracy, scores.count),
+        with_views=ViewsScores(
+            views=2,
+            is_mirrored=True,
+            is_shifted=False,
+            accuracy=min(1.0, scores.accuracy + 0.01),
+            interval=Interval(low=scores.accuracy, high=min(1.0, scores.accuracy + 0.02)),
+            log_loss=0.9,
+        ),
         robustness=robustness_record(scores.accuracy),
         images_per_second=5200.0,
         seconds=1.9,

@@ -88,3 +88,19 @@ def test_the_same_study_gives_the_same_intervals(run_stage: RunStage, tmp_path: 
     ]
     assert records[0].intervals == records[1].intervals
     assert records[0].calibration == records[1].calibration
+
+
+def test_test_time_augmentation_is_scored_apart_or_not_at_all(run_stage: RunStage) -> None:
+    changes = {"tune.is_enabled": False, "evaluate.robustness_images": 0}
+    folder = run_stage("evaluate", changes)
+    record = EvaluateRecord.read(folder / "record.json")
+    assert record.with_views is not None
+    assert (record.with_views.views, record.with_views.is_mirrored) == (2, True)
+    none = run_stage(
+        "evaluate",
+        changes | {"evaluate.test_time_augmentation": "none"},
+        out=folder.parent.parent / "none",
+    )
+    plain = EvaluateRecord.read(none / "record.json")
+    assert plain.with_views is None
+    assert plain.scores == record.scores

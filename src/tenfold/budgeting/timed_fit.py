@@ -113,7 +113,11 @@ def _choose(
     choice = choose_size(
         sizes,
         seconds=settings.budget_seconds,
-        gain=images_gained(settings.low_resolution_share, settings.low_resolution_scale),
+        gain=images_gained(
+            min(plan.image_shape[:2]),
+            share=settings.low_resolution_share,
+            scale=settings.low_resolution_scale,
+        ),
         batch_size=lambda size: _sized(size, plan, settings)[1].batch_size,
         measure=measure,
     )

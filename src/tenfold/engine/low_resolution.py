@@ -36,13 +36,21 @@ def size_px(side: int, *, progress: float, share: float, scale: float) -> int:
     return min(side, max(least, _STRIDE_PX * round(grown / _STRIDE_PX)))
 
 
-def images_gained(share: float, scale: float) -> float:
+def images_gained(side: int, *, share: float, scale: float) -> float:
     """Give how many times as many images a time budget shows as it would at full resolution.
 
     An image's arithmetic goes with its area, so images a second go with 1 / size². While the size
     grows linearly over time from `scale` to 1, the mean of that is 1 / scale.
+
+    Parameters
+    ----------
+    side
+        Height or width of the images, in pixels, whichever is less.
+    share, scale
+        As for `size_px`.
     """
-    return share / scale + (1 - share)
+    least = min(1.0, LEAST_SIZE_PX / side)
+    return share / max(scale, least) + (1 - share)
 
 
 def scaled_down(pixels: Tensor, size: tuple[int, int]) -> Tensor:

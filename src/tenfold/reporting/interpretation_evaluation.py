@@ -44,6 +44,22 @@ def guessing_accuracy(scores: ClassificationScores) -> float:
     return max((c.total_cases for c in scores.classes), default=0) / max(scores.count, 1)
 
 
+def views_sentences(record: EvaluateRecord) -> list[str]:
+    """Say what test-time augmentation gives, apart from the plain scores."""
+    scores = record.with_views
+    if scores is None:
+        return []
+    others = [
+        *(["its mirror image"] if scores.is_mirrored else []),
+        *(["views moved by a pixel"] if scores.is_shifted else []),
+    ]
+    return [
+        f"With test-time augmentation (the mean over {scores.views} views of each image: itself "
+        f"and {join(others)}; as many times the work) accuracy is {percent(scores.accuracy)} (95% "
+        f"interval {percent_interval(scores.interval)}). No other number on this page uses it."
+    ]
+
+
 def accuracy_sentences(record: EvaluateRecord) -> list[str]:
     """Say what the accuracy means, against guessing and with its margin."""
     scores, interval = record.scores, record.intervals.accuracy

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tenfold.calibrating import calibrated_probabilities, predict_probabilities
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.evaluate import EvaluateRecord, ViewsScores
 from tenfold.core.records.robustness import RobustnessRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.sample_randomness import derive_seed
@@ -16,6 +17,7 @@ from tenfold.data.split_files import read_split, write_arrays
 from tenfold.data.stratified_sample import stratified_sample
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.network import ImageNetwork
+from tenfold.engine.test_time_augmentation import predict_logits_of_views, views
 from tenfold.fitting import take
 from tenfold.given_labels import AS_GIVEN, scores_as_given
 from tenfold.metrics.calibration import calibration_record
@@ -23,6 +25,7 @@ from tenfold.metrics.classification import classification_scores
 from tenfold.metrics.gallery import choose_gallery
 from tenfold.metrics.intervals import score_intervals
 from tenfold.metrics.robustness import measure_robustness, passes
+from tenfold.metrics.shares import wilson_interval
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
@@ -33,7 +36,7 @@ class EvaluateStage:
 
     name = "evaluate"
     position = 5
-    version = 2
+    version = 3
     summary = "score the model on the test split"
     reads_if_complete = ()
 
@@ -94,6 +97,7 @@ class EvaluateStage:
                 temperature=model.temperature,
                 generator=_generator(context, "calibration"),
             ),
+            with_views=_with_views(context, network, test, acquired),
             robustness=_robustness(context, network, test),
             images_per_second=len(test) / seconds,
             seconds=seconds,
@@ -114,6 +118,35 @@ def _write_gallery(
         pair_images=gallery.pair_images,
         shown=shown,
         images=test.images[shown],
+    )
+
+
+def _with_views(
+    context: StageContext, network: ImageNetwork, test: ImageSplit, acquired: AcquireRecord
+) -> ViewsScores | None:
+    """Score the mean over several views of each image."""
+    chosen = context.settings.evaluate.test_time_augmentation
+    mirrors = acquired.mirror_keeps_class
+    used = views(test.images[:1], chosen, mirror_keeps_class=mirrors)
+    if len(used) == 1:
+        return None
+    logits = predict_logits_of_views(
+        network,
+        test.images,
+        chosen,
+        mirror_keeps_class=mirrors,
+        device=context.device,
+        precision=context.device.precision(context.settings.training.precision),
+    )
+    probabilities = calibrated_probabilities(logits, None)
+    scores = classification_scores(test.labels, probabilities, acquired.classes)
+    return ViewsScores(
+        views=len(used),
+        is_mirrored=mirrors,
+        is_shifted=chosen == "mirror-shift",
+        accuracy=scores.accuracy,
+        interval=wilson_interval(round(scores.accuracy * scores.count), scores.count),
+        log_loss=scores.log_loss,
     )
 
 

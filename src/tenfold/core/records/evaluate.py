@@ -65,6 +65,21 @@ class ScoreIntervals(Record):
     """In the order of the scores' classes."""
 
 
+class ViewsScores(Record):
+    """Scores with test-time augmentation, which never stand in for the plain ones."""
+
+    views: int
+    """Predictions an image that were averaged, the plain one among them."""
+    is_mirrored: bool
+    is_shifted: bool
+    """Whether views moved by a pixel are among them."""
+    accuracy: float
+    interval: Interval
+    """Of the accuracy: 95%, Wilson."""
+    log_loss: float
+    """Without a temperature."""
+
+
 class EvaluateRecord(Record):
     """Scores on the test split, which only the evaluate stage opens.
 
@@ -78,6 +93,8 @@ class EvaluateRecord(Record):
     scores: ClassificationScores
     intervals: ScoreIntervals
     calibration: CalibrationRecord
+    with_views: ViewsScores | None
+    """With test-time augmentation; None where there is but one view."""
     robustness: RobustnessRecord | None
     """None where the settings ask for none."""
     images_per_second: float
