@@ -84,7 +84,13 @@ def training_settings(size: Size, epochs: int) -> TrainingSettings:
     """Give recipe `fast`'s settings for this size and number of epochs."""
     recipe: dict[str, Any] = load_recipe("fast").training.plain()
     return TrainingSettings.parse(
-        {**recipe, "batch_size": size.batch_size, "epochs": epochs, "validation_fraction": 0.0}
+        {
+            **recipe,
+            "batch_size": size.batch_size,
+            "epochs": epochs,
+            "least_steps": 0,
+            "validation_fraction": 0.0,
+        }
     )
 
 

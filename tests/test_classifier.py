@@ -31,6 +31,7 @@ TINY: dict[str, Any] = {
     "label_smoothing": 0.0,
     "augmentation": "none",
     "epochs": 2,
+    "least_steps": 0,
     "batch_size": 16,
     "learning_rate": 0.01,
     "device": "cpu",

@@ -47,6 +47,7 @@ TINY: dict[str, Any] = {
         "dense_dropout": 0.0,
     },
     "epochs": 5,
+    "least_steps": 0,
     "batch_size": 16,
     "learning_rate": 0.01,
     "device": "cpu",

@@ -37,7 +37,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Time for the training, for example ``"40s"``, ``"10m"`` or a number of seconds. The
         network's size, the batch size and the number of epochs are then chosen for it; None trains
         `epochs`.
-    epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, \
+    epochs, least_steps, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, \
 label_smoothing, augmentation, low_resolution_share, low_resolution_scale, normalization, \
 validation_fraction, weights, precision
         See `tenfold.engine.training_settings.TrainingSettings`. The defaults are those of recipe
@@ -82,6 +82,7 @@ validation_fraction, weights, precision
         model_settings: dict[str, Any] | None = None,
         budget: str | float | None = None,
         epochs: int = 8,
+        least_steps: int = 200,
         batch_size: int = 250,
         optimizer: str = "muon",
         learning_rate: float | None = None,
@@ -104,6 +105,7 @@ validation_fraction, weights, precision
         self.model_settings = model_settings
         self.budget = budget
         self.epochs = epochs
+        self.least_steps = least_steps
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.learning_rate = learning_rate

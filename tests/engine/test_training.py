@@ -56,6 +56,14 @@ def make_training(
     return make
 
 
+def test_a_small_data_set_is_shown_until_the_least_steps_are_done(
+    make_training: MakeTraining,
+) -> None:
+    result = make_training({"epochs": 2, "least_steps": 10}).run()  # 20 images, 3 steps an epoch
+    assert len(result.history) == 4
+    assert len(make_training({"epochs": 2, "least_steps": 6}).run().history) == 2
+
+
 def test_it_learns(make_training: MakeTraining) -> None:
     result = make_training({"epochs": 15, "learning_rate": 0.01}).run()
     assert result.history[-1].train_loss < result.history[0].train_loss / 2

@@ -92,6 +92,21 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 
 
 @every_model
+@pytest.mark.parametrize("image_shape", [(8, 8, 1), (16, 16, 3)], ids=str)
+def test_a_batch_of_one_image_can_be_trained_on(
+    name: str, image_shape: tuple[int, int, int]
+) -> None:
+    try:
+        network = build(name, image_shape).train()
+    except ImageShapeError:
+        pytest.skip("takes no such small images")
+    loss = functional.cross_entropy(network(random_images(1, image_shape)), torch.tensor([1]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.isfinite()
+    assert network.eval()(random_images(2, image_shape)).isfinite().all()
+
+
+@every_model
 def test_the_generator_is_the_only_source_of_the_weights(name: str) -> None:
     weights = []
     for global_seed, seed in [(1, 5), (2, 5), (1, 6)]:

@@ -401,6 +401,7 @@ def protocol_record(name: str, accuracies: tuple[float, ...]) -> ProtocolRecord:
             fold=place + 1,
             train_count=40000,
             validation_count=10000,
+            epochs=20,
             accuracy=accuracy,
             macro_precision=accuracy + 0.02,
             macro_recall=accuracy,

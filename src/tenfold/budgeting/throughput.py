@@ -26,7 +26,13 @@ def seconds_per_image(
     count = min(len(train), settings.batch_size * PROBE_STEPS // 2)
     few = ImageSplit(train.images[:count], train.labels[:count])
     probe = settings.model_copy(
-        update={"epochs": 2, "budget_seconds": None, "low_resolution_share": 0.0, "weights": "last"}
+        update={
+            "epochs": 2,
+            "budget_seconds": None,
+            "low_resolution_share": 0.0,
+            "weights": "last",
+            "least_steps": 0,
+        }
     )
     result = fit_network(plan, few, probe, seed=0, device=device).result
     return result.history[-1].seconds / count

@@ -151,7 +151,7 @@ class Training:
 
     def _pace(self, state: TrainingState) -> Pace:
         if self.settings.budget_seconds is None:
-            return StepPace(self.settings.epochs * self.batches.steps_per_epoch)
+            return StepPace(self._epochs * self.batches.steps_per_epoch)
         validated = 0 if self.validation is None else len(self.validation)
         return ClockPace(
             self.settings.budget_seconds,
@@ -205,7 +205,11 @@ class Training:
     def _detail(self, state: TrainingState) -> str:
         if self.settings.budget_seconds is not None:
             return f"epoch {state.epoch + 1}"
-        return f"epoch {state.epoch + 1}/{self.settings.epochs}"
+        return f"epoch {state.epoch + 1}/{self._epochs}"
+
+    @property
+    def _epochs(self) -> int:
+        return self.settings.epochs_for(self.batches.steps_per_epoch)
 
     def _step(
         self, pixels: Tensor, labels: Tensor, state: TrainingState, progress: float

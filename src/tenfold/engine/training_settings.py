@@ -20,6 +20,9 @@ class TrainingSettings(Settings):
     ----------
     epochs
         Passes over the training images; a time budget takes their place.
+    least_steps
+        Optimiser steps that the training has at least: a small data set is shown more often. 0
+        leaves it at `epochs`.
     budget_seconds
         Time that the training may take, start-up and validation included; None for a fixed number
         of epochs. The schedule runs on the clock, and the network's size, the batch size and the
@@ -64,6 +67,7 @@ class TrainingSettings(Settings):
     """
 
     epochs: int = Field(20, ge=1, le=100_000)
+    least_steps: int = Field(0, ge=0, le=10_000_000)
     budget_seconds: float | None = Field(None, gt=0, le=1e7)
     batch_size: int = Field(64, ge=1, le=1_000_000)
     optimizer: OptimizerName = "adam"
@@ -81,6 +85,10 @@ class TrainingSettings(Settings):
     weights: Literal["last", "best"] = "last"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_seconds: float = Field(15.0, ge=0)
+
+    def epochs_for(self, steps_per_epoch: int) -> int:
+        """Give the number of epochs, the least number of steps considered."""
+        return max(self.epochs, -(-self.least_steps // steps_per_epoch))
 
     def result_settings(self) -> dict[str, Any]:
         """Give what the trained weights depend on: all but how often the state is saved."""

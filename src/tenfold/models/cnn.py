@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.tune import Condition, SearchDimension
 from tenfold.core.settings import Settings
+from tenfold.models.batch_norm import BatchNorm
 from tenfold.models.dropout import Dropout
 
 FilterCount = Annotated[int, Field(ge=1, le=4096)]
@@ -117,7 +118,7 @@ def _block(channels: int, filters: int, settings: CnnSettings) -> nn.Sequential:
         )
     }
     if settings.has_batch_norm:
-        parts["norm"] = nn.BatchNorm2d(filters)
+        parts["norm"] = BatchNorm(filters)
     parts["pooling"] = nn.MaxPool2d(2)
     if not settings.has_batch_norm:
         parts["bias"] = ChannelBias(filters)

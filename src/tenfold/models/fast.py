@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
+from tenfold.models.batch_norm import BatchNorm
 
 Width = Annotated[int, Field(ge=1, le=4096)]
 Depth = Annotated[int, Field(ge=1, le=8)]
@@ -125,8 +126,8 @@ class _Group(nn.Module):
         return features
 
 
-def _norm(width: int, momentum: float) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(width, momentum=momentum)
+def _norm(width: int, momentum: float) -> BatchNorm:
+    norm = BatchNorm(width, momentum=momentum)
     norm.weight.requires_grad_(False)  # the next kernel's scale does its work
     return norm
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tenfold.data.split_files import read_arrays, read_groups, read_split, write
 from tenfold.data.splits import holdout_split, stratified_folds
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
+from tenfold.engine.training import TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, take
 from tenfold.fold_models import write_fold_model
@@ -46,7 +48,7 @@ class CrossValidateStage:
 
     name = "cross-validate"
     position = 6
-    version = 4
+    version = 5
     summary = "k-fold cross-validation"
     reads_if_complete = ()
 
@@ -118,7 +120,7 @@ class _Protocol:
             name=self.name,
             is_leaky=is_leaky,
             description=_DESCRIPTIONS[self.name],
-            epochs=training.epochs,
+            epochs=round(statistics.median(fold_scores.epochs for fold_scores in scores)),
             batch_size=training.batch_size,
             optimizer=training.optimizer,
             augmentation=training.augmentation,
@@ -163,7 +165,7 @@ class _Protocol:
         if record_path.is_file() and predictions_path.is_file():
             return FoldScores.read(record_path), read_arrays(predictions_path)["probabilities"]
         checkpoint = Checkpoint(self.context.work / f"{self.name}_{fold}.safetensors")
-        seconds, probabilities = self._train(fold, train, validation, training, checkpoint)
+        result, probabilities = self._train(fold, train, validation, training, checkpoint)
         scores = classification_scores(
             self.split.labels[validation], probabilities, self.acquired.classes
         )
@@ -171,11 +173,12 @@ class _Protocol:
             fold=fold,
             train_count=len(train),
             validation_count=len(validation),
+            epochs=len(result.history),
             accuracy=scores.accuracy,
             macro_precision=scores.macro_precision,
             macro_recall=scores.macro_recall,
             macro_f1=scores.macro_f1,
-            seconds=seconds,
+            seconds=result.seconds,
         )
         write_arrays(predictions_path, probabilities=probabilities)
         record.write(record_path)
@@ -188,7 +191,7 @@ class _Protocol:
         validation: npt.NDArray[np.int64],
         training: TrainingSettings,
         checkpoint: Checkpoint,
-    ) -> tuple[float, npt.NDArray[np.float32]]:
+    ) -> tuple[TrainingResult, npt.NDArray[np.float32]]:
         seed = derive_seed(self.settings.seed, "fold", self.name, fold)
         inner_train, inner_validation = take(self.split, train), None
         if training.weights == "best" and training.validation_fraction:
@@ -223,7 +226,7 @@ class _Protocol:
             device=self.context.device,
             precision=self.context.device.precision(training.precision),
         )
-        return fitted.result.seconds, probabilities_from_logits(logits)
+        return fitted.result, probabilities_from_logits(logits)
 
     def _plan(self) -> NetworkPlan:
         return NetworkPlan.parse(

@@ -12,6 +12,8 @@ class FoldScores(Record):
     fold: int
     train_count: int
     validation_count: int
+    epochs: int
+    """Epochs begun; how many a time budget or a least number of steps makes is known afterwards."""
     accuracy: float
     macro_precision: float
     macro_recall: float
@@ -29,6 +31,7 @@ class ProtocolRecord(Record):
     """Whether the model had seen a fold's validation images before the fold began."""
     description: str
     epochs: int
+    """Of a fold, the median."""
     batch_size: int
     optimizer: str
     augmentation: str
