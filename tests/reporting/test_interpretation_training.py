@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from tenfold.core.records.train import BudgetRecord
 from tenfold.reporting.interpretation_training import (
+    budget_sentences,
     convergence_sentences,
     fit_sentences,
     fluctuation_sentences,
+    length_text,
     validation_sentences,
 )
 from tenfold.reporting.training_course import course_of
@@ -81,3 +84,24 @@ def test_one_epoch_with_validation(builder: SimpleNamespace) -> None:
     record = builder.train_record((0.6,), (0.5,))
     assert validation_sentences(record) == ["The validation accuracy after this epoch was 0.500."]
     assert fluctuation_sentences(record) == []
+
+
+def test_a_time_budget_is_told_and_a_part_of_an_epoch_counts_as_one(
+    builder: SimpleNamespace,
+) -> None:
+    whole = builder.train_record((0.5, 0.6), None)
+    assert length_text(whole) == "2 epochs"
+    assert budget_sentences(whole) == []
+    last = whole.history[1].model_copy(update={"share": 0.4})
+    budget = BudgetRecord(
+        seconds=90,
+        size="M",
+        model_settings={},
+        training_settings={},
+        expected_epochs=1.5,
+        sentence="Size M should serve best.",
+    )
+    timed = whole.model_copy(update={"history": (whole.history[0], last), "budget": budget})
+    assert length_text(timed) == "1.4 epochs"
+    assert "a time budget of 90 s" in budget_sentences(timed)[0]
+    assert budget_sentences(timed)[1] == "Size M should serve best."

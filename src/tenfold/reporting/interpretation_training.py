@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
+from tenfold.core.durations import format_duration
 from tenfold.core.records.train import EpochRecord, TrainRecord
 from tenfold.reporting.formats import counted, join, percent, score
 from tenfold.reporting.training_course import LATE_EPOCHS, OVERFITTING_GAP, SMALL_GAP, course_of
+
+
+def length_text(record: TrainRecord) -> str:
+    """Say how many epochs were trained, parts of an epoch included."""
+    length = sum(epoch.share for epoch in record.history)
+    if math.isclose(length, record.epochs):
+        return counted(record.epochs, "epoch")
+    return f"{length:.3g} epochs"
+
+
+def budget_sentences(record: TrainRecord) -> list[str]:
+    """Say what a time budget chose; nothing without one."""
+    if record.budget is None:
+        return []
+    return [
+        f"The training had a time budget of {format_duration(record.budget.seconds)}, "
+        "start-up included, and its learning rate followed the clock down to zero.",
+        record.budget.sentence,
+    ]
 
 
 def convergence_sentences(record: TrainRecord) -> list[str]:
