@@ -15,6 +15,7 @@ from tenfold.reporting.interpretation_tuning import (
     settings_at_their_edge,
 )
 from tenfold.reporting.recommendation import Recommendation
+from tenfold.reporting.recommendations_audit import about_audit
 from tenfold.reporting.recommendations_probabilities import (
     about_disturbances,
     about_probabilities,
@@ -45,6 +46,8 @@ def recommendations(records: StudyRecords) -> list[Recommendation]:
         if records.evaluate.robustness is not None:
             found += about_disturbances(records.evaluate.robustness)
         found += about_seeds(records)
+    if records.audit is not None:
+        found += about_audit(records.audit)
     found += _about_search(records)
     return found
 
