@@ -128,7 +128,7 @@ def fit_network(
     progress: Progress | None = None,
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
-    startup_seconds: float = 0.0,
+    started_at: float | None = None,
 ) -> FittedNetwork:
     """Build a network, fit it to the training images, and choose its weights.
 
@@ -150,7 +150,7 @@ def fit_network(
         Where to compute.
     initial_weights
         Start from these (normalisation included) instead of fresh ones.
-    checkpoint, progress, title, on_epoch, startup_seconds
+    checkpoint, progress, title, on_epoch, started_at
         See `Training`.
 
     Raises
@@ -187,7 +187,7 @@ def fit_network(
         progress=progress,
         title=title,
         on_epoch=on_epoch,
-        startup_seconds=startup_seconds,
+        started_at=started_at,
     )
     result = training.run()
     last_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}

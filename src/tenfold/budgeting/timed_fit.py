@@ -76,7 +76,7 @@ def fit_in_time(
         progress=progress,
         title=title,
         on_epoch=on_epoch,
-        startup_seconds=time.monotonic() - started,
+        started_at=started,
     )
     return TimedFit(fitted, budget)
 

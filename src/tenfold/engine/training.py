@@ -88,8 +88,8 @@ class Training:
         Name of the progress bar.
     on_epoch
         Called with each completed epoch's record, once an epoch per process. It may raise to stop.
-    startup_seconds
-        Of a time budget, what was spent before now.
+    started_at
+        When a time budget began to run, on `time.monotonic`'s clock; None for now.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Training:
         progress: Progress | None = None,
         title: str = "Training",
         on_epoch: Callable[[EpochRecord], None] | None = None,
-        startup_seconds: float = 0.0,
+        started_at: float | None = None,
     ) -> None:
         self.network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
@@ -119,7 +119,7 @@ class Training:
         self.on_epoch = on_epoch
         self.precision = device.precision(settings.precision)
         self.optimizer = make_optimizer(self.network, settings)
-        self.startup_seconds = startup_seconds
+        self.started_at = started_at
         self._generator = torch.Generator(device.torch_device)
         self._saved_at = time.monotonic()
 
@@ -153,9 +153,10 @@ class Training:
         if self.settings.budget_seconds is None:
             return StepPace(self._epochs * self.batches.steps_per_epoch)
         validated = 0 if self.validation is None else len(self.validation)
+        startup = 0.0 if self.started_at is None else time.monotonic() - self.started_at
         return ClockPace(
             self.settings.budget_seconds,
-            spent_seconds=max(state.elapsed_seconds, self.startup_seconds),
+            spent_seconds=max(state.elapsed_seconds, startup),
             steps_kept_back=_FORWARD_SHARE * validated / self.batches.batch_size,
             device=self.device.torch_device,
         )

@@ -28,6 +28,8 @@ _WHITENED_DIRECTIONS = 12
 _WHITENING_EPSILON = 5e-4
 """Added to the patches' variances, so that nearly constant directions are not blown up
 (arXiv 2404.00498)."""
+_WHITENED_BLOCK = 100
+"""Images whose patches lie in memory at once; all together they take half a gigabyte."""
 
 
 class FastSettings(Settings):
@@ -84,9 +86,12 @@ class PatchWhitening(nn.Module):
         images
             Normalised, float32, shape (B, C, H, W).
         """
-        patches = functional.unfold(images, self.patch_px, stride=self.stride)  # (B, values, N)
-        rows = patches.transpose(1, 2).flatten(0, 1).double()  # (patches, values)
-        variances, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))  # ascending
+        products, count = torch.zeros((), dtype=torch.float64), 0
+        for block in images.split(_WHITENED_BLOCK):
+            patches = functional.unfold(block, self.patch_px, stride=self.stride)  # (B, values, N)
+            products = products + (patches @ patches.mT).double().sum(0)
+            count += patches.size(0) * patches.size(2)
+        variances, vectors = torch.linalg.eigh(products / count)  # ascending
         scaled = vectors / (variances.clamp_min(0) + _WHITENING_EPSILON).sqrt()
         kept = scaled.T.flip(0)[: self.directions].reshape(-1, *self.weight.shape[1:])
         self.weight.copy_(torch.cat((kept, -kept)))
