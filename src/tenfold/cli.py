@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.commands.ablate import ablate
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -230,6 +231,9 @@ def compare(
 
         write_comparison(comparison, out)
         typer.echo(f"Comparison: {out.resolve()}")
+
+
+app.command("ablate")(ablate)
 
 
 def _show_version(is_asked: bool) -> None:
