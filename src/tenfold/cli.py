@@ -22,6 +22,7 @@ STAGE_HELP = {
     "evaluate": "Score the model on the test split.",
     "cross-validate": "K-fold cross-validation.",
     "audit": "Look for wrong labels, duplicates, and leaks between the splits.",
+    "model": "Put the trained model into one folder, ready to use.",
     "report": "Write the report page.",
 }
 """Every stage is a command; a stage that needs earlier ones runs them first."""

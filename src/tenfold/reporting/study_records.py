@@ -29,7 +29,7 @@ from tenfold.core.run_folder import REPEATS_RECORD
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
 
-STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit")
+STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit", "model")
 """The stages that the report shows, in order; also their folder and command names."""
 
 Pixels = npt.NDArray[np.uint8]
