@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.commands.predict import predict
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -231,6 +232,9 @@ def compare(
 
         write_comparison(comparison, out)
         typer.echo(f"Comparison: {out.resolve()}")
+
+
+app.command("predict")(predict)
 
 
 def _show_version(is_asked: bool) -> None:
