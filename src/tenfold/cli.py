@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from tenfold.commands.ablate import ablate
+from tenfold.commands.predict import predict
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -23,6 +24,7 @@ STAGE_HELP = {
     "evaluate": "Score the model on the test split.",
     "cross-validate": "K-fold cross-validation.",
     "audit": "Look for wrong labels, duplicates, and leaks between the splits.",
+    "model": "Put the trained model into one folder, ready to use.",
     "report": "Write the report page.",
 }
 """Every stage is a command; a stage that needs earlier ones runs them first."""
@@ -234,6 +236,7 @@ def compare(
 
 
 app.command("ablate")(ablate)
+app.command("predict")(predict)
 
 
 def _show_version(is_asked: bool) -> None:

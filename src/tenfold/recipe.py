@@ -194,6 +194,18 @@ class AuditSettings(Settings):
     least_agreement: float = Field(0.8, gt=0, le=1)
 
 
+class ExplainSettings(Settings):
+    """What the model folder holds to explain predictions with.
+
+    Attributes
+    ----------
+    neighbour_images
+        Training images, a stratified sample, that lie in it as thumbnails and features; 0 for none.
+    """
+
+    neighbour_images: int = Field(5000, ge=0, le=1_000_000)
+
+
 class StudySettings(Settings):
     """All settings of a study, resolved."""
 
@@ -207,6 +219,7 @@ class StudySettings(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     cross_validate: CrossValidateSettings = CrossValidateSettings()
     audit: AuditSettings = AuditSettings()
+    explain: ExplainSettings = ExplainSettings()
     references: tuple[Reference, ...] = ()
 
     @classmethod

@@ -11,6 +11,7 @@
     │   └── UnsafePickleError  a pickle asks for more than plain arrays
     ├── ImageShapeError        images and model do not fit each other
     ├── DeviceError            the device asked for is not there
+    ├── ModelFolderError       a model folder cannot be used: damaged, changed, of a newer version
     ├── TrainingError          training cannot go on (diverged, nothing to learn from)
     ├── RunFolderError         the run folder is not usable as asked
     │   └── RunFolderBusyError another process is working in it
@@ -84,6 +85,10 @@ class ImageShapeError(TenfoldError, ValueError):
 
 class DeviceError(TenfoldError, RuntimeError):
     """The device asked for is not there."""
+
+
+class ModelFolderError(TenfoldError, RuntimeError):
+    """A model folder cannot be used: it is damaged, was changed, or is of a newer version."""
 
 
 class TrainingError(TenfoldError, RuntimeError):
