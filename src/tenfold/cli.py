@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.commands.export import export
+from tenfold.commands.serve import serve
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -231,6 +233,10 @@ def compare(
 
         write_comparison(comparison, out)
         typer.echo(f"Comparison: {out.resolve()}")
+
+
+app.command("export")(export)
+app.command("serve")(serve)
 
 
 def _show_version(is_asked: bool) -> None:
