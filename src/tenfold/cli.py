@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from tenfold.commands.export import export
+from tenfold.commands.predict import predict
 from tenfold.commands.serve import serve
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
@@ -237,6 +238,7 @@ def compare(
 
 app.command("export")(export)
 app.command("serve")(serve)
+app.command("predict")(predict)
 
 
 def _show_version(is_asked: bool) -> None:

@@ -126,15 +126,19 @@ def model_folder_in(path: Path) -> Path:
     ModelFolderError
         If there is none.
     """
-    if (path / MODEL_JSON).is_file():
-        return path
-    if (path / MODEL_FOLDER / MODEL_JSON).is_file():
-        return path / MODEL_FOLDER
-    if (path / "settings.json").is_file():
+    try:
+        if (path / MODEL_JSON).is_file():
+            return path
+        if (path / MODEL_FOLDER / MODEL_JSON).is_file():
+            return path / MODEL_FOLDER
+        is_study, is_there = (path / "settings.json").is_file(), path.exists()
+    except OSError as error:
+        raise ModelFolderError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if is_study:
         raise ModelFolderError(
             f"The study in {path} has no model folder yet. Make it: tenfold model --out {path}"
         )
-    if not path.exists():
+    if not is_there:
         raise ModelFolderError(f"There is no model at {path}: no such file or folder.")
     raise ModelFolderError(
         f"{path} is no model folder: it has no {MODEL_JSON}. Give a folder that "

@@ -48,6 +48,29 @@ def mistake_lines(records: StudyRecords, index: int) -> tuple[str, ...]:
     return (classes[predicted], f"is {classes[int(labels[index])]}", f"{share}, no. {index}")
 
 
+def explained_words(records: StudyRecords) -> list[str]:
+    """Say whether the training images that mistakes resemble bear the named class or the label."""
+    images, explained = records.evaluated_images, records.explained_mistakes
+    probabilities, labels = records.test_probabilities, records.test_labels
+    if images is None or explained is None or probabilities is None or labels is None:
+        return []
+    near = explained.neighbour_labels
+    if not near.size:
+        return []
+    named = probabilities[images.mistakes].argmax(axis=1)
+    votes_for_named = (near == named[:, None]).sum(axis=1)
+    votes_for_label = (near == labels[images.mistakes][:, None]).sum(axis=1)
+    of_named = int((votes_for_named > votes_for_label).sum())
+    of_label = int((votes_for_label > votes_for_named).sum())
+    shown = len(near)
+    return [
+        f"Of {counted(shown, 'mistake')} shown, {count(of_named)} resemble training images of the "
+        f"class that the model named more than of their label, and {count(of_label)} the other way "
+        "round. The first are to be looked at for wrong labels and for classes that look alike; of "
+        "the others the network has seen the like, and decides against it."
+    ]
+
+
 def doubt_lines(records: StudyRecords, index: int) -> tuple[str, ...]:
     """Give the two most probable classes of one test image, and its label."""
     probabilities, labels = records.test_probabilities, records.test_labels
