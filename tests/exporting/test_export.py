@@ -81,9 +81,7 @@ def test_a_difference_writes_nothing(
         module, "onnx_bytes", lambda network, temperature, about: right(network, 9.0, about)
     )
     with pytest.raises(ExportError, match="does not give what the model gives"):
-        export_onnx(
-            read_model_folder(run_folder), tmp_path / "model.onnx", real_images(run_folder)
-        )
+        export_onnx(read_model_folder(run_folder), tmp_path / "model.onnx", real_images(run_folder))
     assert not (tmp_path / "model.onnx").exists()
 
 

@@ -150,9 +150,7 @@ class AsgiClient:
         if not sent:
             return Answer(0, {}, b"")
         names = {name.decode(): value.decode() for name, value in sent[0].get("headers", ())}
-        return Answer(
-            sent[0]["status"], names, b"".join(one.get("body", b"") for one in sent[1:])
-        )
+        return Answer(sent[0]["status"], names, b"".join(one.get("body", b"") for one in sent[1:]))
 
 
 @pytest.fixture

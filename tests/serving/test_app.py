@@ -29,7 +29,9 @@ def form(*files: tuple[str, bytes]) -> bytes:
 
 
 class TestPredict:
-    def test_gives_what_the_model_gives(self, client: Any, make_png: Any, onnx_content: Any) -> None:
+    def test_gives_what_the_model_gives(
+        self, client: Any, make_png: Any, onnx_content: Any
+    ) -> None:
         pixels = np.random.default_rng(4).integers(0, 256, (16, 16, 3), np.uint8)
         expected = OnnxModel(onnx_content, threads=1).predict(pixels[None])[0]
         answer = client()("POST", "/api/predict", make_png(pixels), BYTES)
@@ -272,6 +274,8 @@ class TestOthers:
     @pytest.mark.parametrize("path", ["/", "/page.css", "/health", "/nothing", "/openapi.json"])
     def test_every_answer_is_safe(self, path: str, client: Any) -> None:
         headers = client()("GET", path).headers
-        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+        assert headers["content-security-policy"].startswith(
+            "default-src 'none'; script-src 'self'"
+        )
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"

@@ -65,7 +65,11 @@ def test_any_request(
     small: Any, method: str, path: str, query: str, kind: str, body: bytes
 ) -> None:
     answer = small(
-        method, path, body, {"content-type": kind}, query.encode("latin-1", "replace").decode("latin-1")
+        method,
+        path,
+        body,
+        {"content-type": kind},
+        query.encode("latin-1", "replace").decode("latin-1"),
     )
     if method != "HEAD":
         check(answer)

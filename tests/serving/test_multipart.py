@@ -43,7 +43,7 @@ def test_files_are_given_in_order_and_fields_left_out() -> None:
         (
             TYPE,
             b"--XX\r\nContent-Disposition: form-data\r\nX: " + b"y" * 9000 + b"\r\n\r\n--XX--",
-            "more than 8 KiB",
+            "Maximum header size exceeded",
         ),
     ],
 )

@@ -71,9 +71,7 @@ class Browser:
         self.events: list[dict[str, Any]] = []
         self.session: str | None = None
         target = next(
-            one
-            for one in self.call("Target.getTargets")["targetInfos"]
-            if one["type"] == "page"
+            one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page"
         )
         self.session = self.call(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True

@@ -16,7 +16,8 @@ def export(
     is_int8: Annotated[
         bool,
         typer.Option(
-            "--int8", help="Write a version with 8-bit numbers too, and measure both on test images."
+            "--int8",
+            help="Write a version with 8-bit numbers too, and measure both on test images.",
         ),
     ] = False,
     out: Annotated[

@@ -7,13 +7,13 @@ import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from importlib import metadata
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from tenfold import __version__
 from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.serving.api_records import (
     ExplainAnswer,
@@ -107,7 +107,7 @@ def create_app(
     app = FastAPI(
         title=f"tenfold: {model.description.title}",
         summary="Images in, calibrated probabilities out.",
-        version=__version__,
+        version=metadata.version("tenfold"),
         docs_url=None,  # both load their scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,

@@ -126,9 +126,7 @@ class Batcher:
         task = asyncio.get_running_loop().run_in_executor(self._pool, self._predict, images)
         task.add_done_callback(lambda done: self._finish(wanted, done))
 
-    def _finish(
-        self, batch: list[_Waiting], done: asyncio.Future[npt.NDArray[np.float32]]
-    ) -> None:
+    def _finish(self, batch: list[_Waiting], done: asyncio.Future[npt.NDArray[np.float32]]) -> None:
         self._running -= 1
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         for place, (_, future) in enumerate(batch):

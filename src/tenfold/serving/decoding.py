@@ -41,7 +41,8 @@ def decode_upload(
                 f"The image has {header.width:,} × {header.height:,} pixels; up to "
                 f"{most_pixels / 1e6:g} million are taken. Send a smaller one.",
             )
-        return decode_image(io.BytesIO(content), image_shape)
+        is_resized = (header.height, header.width) != image_shape[:2]
+        return decode_image(io.BytesIO(content), image_shape, is_resized=is_resized)
     except UnreadableImageError as error:
         raise Refusal(
             422,

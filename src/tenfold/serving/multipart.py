@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from tenfold.exporting.extra import need
 from tenfold.serving.refusal import Refusal
 
-_MOST_HEADER_BYTES = 8192  # of one part, as web servers allow for a request
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,6 @@ class Upload:
 class _Part:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     pieces: list[bytes] = field(default_factory=list)
-    header_bytes: int = 0
 
 
 class _Reader:
@@ -39,11 +37,9 @@ class _Reader:
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
-        self._count(end - start)
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
-        self._count(end - start)
 
     def on_header_end(self) -> None:
         self.parts[-1].headers[self._name.lower()] = self._value
@@ -54,11 +50,6 @@ class _Reader:
 
     def on_end(self) -> None:
         self.is_complete = True
-
-    def _count(self, size: int) -> None:
-        self.parts[-1].header_bytes += size
-        if self.parts[-1].header_bytes > _MOST_HEADER_BYTES:
-            raise Refusal(400, "bad_form", "A part of the form has headers of more than 8 KiB.")
 
 
 def read_form(content_type: str, body: bytes) -> list[Upload]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tenfold import __version__
 from tenfold.exporting.onnx_description import OnnxDescription
 from tenfold.reporting.formats import percent, printable
 from tenfold.serving.serving_settings import ServingSettings
@@ -57,7 +57,7 @@ class PageFiles:
             settings=self._settings,
             needs_token=self._needs_token,
             explains=explains,
-            version=__version__,
+            version=metadata.version("tenfold"),
         )
         style = _REPORT_STYLE.read_bytes() + b"\n" + (_TEMPLATES / "page.css").read_bytes()
         return {

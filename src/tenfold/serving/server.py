@@ -88,7 +88,9 @@ def run_server(
     class Protocol(ImpatientProtocol):
         header_seconds = settings.receive_seconds
 
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
+    )
     config = uvicorn.Config(
         app,
         http=Protocol,
