@@ -109,7 +109,9 @@ def make_model_folder(tmp_path: Path) -> Callable[..., Path]:
         )
         channels = image_shape[2]
         network = plan.build(
-            seed=1, mean=torch.full((channels,), 120.0), standard_deviation=torch.full((channels,), 60.0)
+            seed=1,
+            mean=torch.full((channels,), 120.0),
+            standard_deviation=torch.full((channels,), 60.0),
         )
         weights = network.state_dict()
         values: dict[str, Any] = {

@@ -34,9 +34,7 @@ PLAN = NetworkPlan.parse(
 
 
 def packaged(**changes: Any) -> PackagedModel:
-    network = PLAN.build(
-        seed=1, mean=torch.tensor([90.0]), standard_deviation=torch.tensor([50.0])
-    )
+    network = PLAN.build(seed=1, mean=torch.tensor([90.0]), standard_deviation=torch.tensor([50.0]))
     values: dict[str, Any] = {
         "title": "Öwls ￼",
         "plan": PLAN,
@@ -112,7 +110,7 @@ def test_a_run_folder_stands_for_its_model(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "no such file or folder"),
+        (lambda _path: None, "no such file or folder"),
         (lambda path: path.mkdir(), "is no model folder: it has no model.json"),
         (lambda path: path.write_text("x"), "is no model folder"),
         (
@@ -144,9 +142,7 @@ def test_every_changed_byte_is_found(name: str, folder: Path) -> None:
     content = path.read_bytes()
     places = range(len(content)) if len(content) < 3000 else range(0, len(content), 7)
     for place in places:
-        path.write_bytes(
-            content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
-        )
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(ModelFolderError):
             read_model_folder(folder)
     for changed in (content[:-1], content + b"\n", b""):
@@ -159,7 +155,7 @@ def test_every_changed_byte_is_found(name: str, folder: Path) -> None:
 
 def test_a_changed_card_is_told_where_notes_belong(folder: Path) -> None:
     (folder / CARD).write_text("# My notes")
-    with pytest.raises(ModelFolderError, match="another.*Notes of your own belong into a file"):
+    with pytest.raises(ModelFolderError, match=r"another.*Notes of your own belong into a file"):
         read_model_folder(folder)
 
 
@@ -176,7 +172,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     other = {**model.weights}
     other.pop("mean")
     write_model_folder(tmp_path / "model", PackagedModel(model.record, other, model.card))
-    with pytest.raises(ModelFolderError, match="do not fit the network that model.json describes"):
+    with pytest.raises(ModelFolderError, match="do not fit the network that"):
         read_model_folder(tmp_path / "model").network()
 
 
@@ -186,7 +182,7 @@ PATH = Path("model.json")
 
 @given(st.binary(max_size=200) | st.text().map(str.encode))
 def test_any_bytes_are_refused_with_one_error(content: bytes) -> None:
-    with pytest.raises(ModelFolderError, match="model.json"):
+    with pytest.raises(ModelFolderError, match=r"model\.json"):
         parse_model_json(content, PATH)
 
 
@@ -195,7 +191,7 @@ def test_cut_and_mixed_bytes_are_refused_with_one_error(data: st.DataObject) -> 
     start = data.draw(st.integers(0, len(MODEL_TEXT)))
     end = data.draw(st.integers(start, len(MODEL_TEXT)))
     middle = data.draw(st.binary(max_size=20))
-    with pytest.raises(ModelFolderError, match="model.json"):
+    with pytest.raises(ModelFolderError, match=r"model\.json"):
         parse_model_json(MODEL_TEXT[:start] + middle + MODEL_TEXT[end:], PATH)
 
 
@@ -210,12 +206,12 @@ plain = st.recursive(
 @given(st.dictionaries(st.sampled_from(sorted(json.loads(MODEL_TEXT))), plain, min_size=1))
 def test_any_values_are_refused_with_one_error(changes: dict[str, Any]) -> None:
     values = {**json.loads(MODEL_TEXT), **changes}
-    with pytest.raises(ModelFolderError, match="model.json"):
+    with pytest.raises(ModelFolderError, match=r"model\.json"):
         parse_model_json(json.dumps(values).encode(), PATH)
 
 
 def test_deep_nesting_is_refused_with_one_error() -> None:
-    with pytest.raises(ModelFolderError, match="model.json"):
+    with pytest.raises(ModelFolderError, match=r"model\.json"):
         parse_model_json(b"[" * 200_000, PATH)
 
 

@@ -16,7 +16,7 @@ from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.calibrating import calibrated_probabilities, validation_temperature
 from tenfold.core.durations import parse_duration
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError
-from tenfold.core.records.model import ModelData, ModelRecord
+from tenfold.core.records.model import ModelData
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.duplicate_groups import exact_groups
 from tenfold.data.splits import holdout_split

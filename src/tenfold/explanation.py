@@ -123,9 +123,7 @@ class Explainer:
         if self.layer is None:
             heats: list[npt.NDArray[np.float32] | None] = [None] * len(images)
         else:
-            heats = list(
-                heat_maps(network, images, classes, device=self.device, layer=self.layer)
-            )
+            heats = list(heat_maps(network, images, classes, device=self.device, layer=self.layer))
         if self.index is None:
             return [Explanation(heat, ()) for heat in heats]
         features, _ = features_and_logits(

@@ -3,7 +3,7 @@
 ::
 
     classifier = tenfold.load("runs/fast-digits")        # a run folder, or a model folder
-    classifier.predict_proba(images)                     # calibrated; columns as classifier.classes_
+    classifier.predict_proba(images)                     # calibrated; columns as its classes_
     classifier.model_record_                             # everything else that is known about it
 """
 

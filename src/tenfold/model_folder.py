@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -242,7 +243,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def normalization_of(weights: dict[str, Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalization_of(weights: Mapping[str, Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Give mean and standard deviation that a network's tensors hold, scale 0 to 255."""
     mean, scale = weights["mean"].flatten().double(), weights["scale"].flatten().double()
     return tuple(mean.tolist()), tuple(torch.reciprocal(scale).tolist())

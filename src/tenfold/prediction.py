@@ -6,9 +6,9 @@
     for result in predict_files(model, find_images(["photos/", "cat.jpg"])):
         result.name, result.probabilities, result.reason
 
-Images are decoded and scaled by the code that the acquire stage reads a data set with, and predicted
-by the code that the evaluate stage scores with, in batches of the same size: what was measured is
-what is predicted.
+Images are decoded and scaled by the code that the acquire stage reads a data set with, and
+predicted by the code that the evaluate stage scores with, in batches of the same size: what was
+measured is what is predicted.
 """
 
 from __future__ import annotations

@@ -7,13 +7,20 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from tenfold.core.files import atomic_path
 from tenfold.prediction import Predicted
 from tenfold.reporting.formats import percent, printable, shorten
 
 _LONGEST_CLASS = 24
+
+
+class PredictionOutput(Protocol):
+    """Takes predictions one after the other."""
+
+    def add(self, result: Predicted) -> None:
+        """Write an image."""
 
 
 class TableOutput:
@@ -33,7 +40,7 @@ class TableOutput:
         self._names = [shorten(name, _LONGEST_CLASS) for name in classes]
         self._top = min(top, len(classes))
         self._write = write
-        self._width = max(max(map(len, self._names)), len("class"))
+        self._width = max(map(len, self._names))
 
     def add(self, result: Predicted) -> None:
         """Write an image's line; nothing for one that cannot be read."""

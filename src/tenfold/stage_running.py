@@ -20,6 +20,7 @@ from tenfold.recipe import StudySettings
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import Stage, StageContext, stage_order
 
+
 @dataclass(frozen=True)
 class StageOutcome:
     """What became of a stage.

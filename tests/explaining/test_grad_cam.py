@@ -28,9 +28,7 @@ class _Brightness(nn.Module):
         self.convolution = nn.Conv2d(3, 2, 1, bias=False)
         self.activation = nn.ReLU(inplace=True)
         with torch.no_grad():
-            self.convolution.weight.copy_(
-                torch.tensor([[1.0, -1, 0], [-1, 1, 0]]).view(2, 3, 1, 1)
-            )
+            self.convolution.weight.copy_(torch.tensor([[1.0, -1, 0], [-1, 1, 0]]).view(2, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.activation(self.convolution(images)).mean((2, 3))
@@ -58,10 +56,8 @@ def test_the_heat_lies_where_the_class_is() -> None:
 
 
 def test_it_is_the_papers_formula() -> None:
-    torch.manual_seed(0)
-    body = nn.Sequential(
-        nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 6 * 6, 3)
-    )
+    torch.manual_seed(1)
+    body = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 6 * 6, 3))
     network = network_of(body, 1)
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
     layer = find_spatial_layer(network, (8, 8, 1))
@@ -75,6 +71,7 @@ def test_it_is_the_papers_formula() -> None:
         assert maps.grad is not None
         raw = (maps.grad.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True).relu()
         full = nn.functional.interpolate(raw, (8, 8), mode="bilinear")[0, 0].detach()
+        assert full.max() > 0
         np.testing.assert_allclose(heat, full / full.max(), atol=1e-6)
 
 

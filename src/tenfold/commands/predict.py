@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tenfold.core.errors import DataError, SettingsError
 
+if TYPE_CHECKING:
+    from tenfold.prediction_output import PredictionOutput
+
 EXIT_SOME_UNREADABLE = 1
 """Every other image was predicted."""
 
 
-def predict(
+def predict(  # noqa: PLR0917 -- typer passes them all by name
     model: Annotated[Path, typer.Argument(help="A model folder, or the run folder of a study.")],
     images: Annotated[
         list[str],
-        typer.Argument(help="Image files, folders (searched at any depth), or - for one image on "
-        "standard input."),
+        typer.Argument(
+            help="Image files, folders (searched at any depth), or - for one image on "
+            "standard input."
+        ),
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="Show so many classes.")] = 3,
     is_json: Annotated[
@@ -65,7 +72,6 @@ def predict(
     from tenfold.loading import classifier_of
     from tenfold.model_folder import read_model_folder
     from tenfold.prediction import find_images, predict_files
-    from tenfold.prediction_output import CsvOutput, JsonOutput, TableOutput
     from tenfold.terminal import TerminalProgress
 
     packaged = read_model_folder(model)
@@ -82,13 +88,7 @@ def predict(
     progress = TerminalProgress(Console(stderr=True), is_quiet=quiet)
     unreadable = 0
     with ExitStack() as stack:
-        output: CsvOutput | JsonOutput | TableOutput
-        if csv is not None:
-            output = stack.enter_context(CsvOutput.to_file(csv, classes, top))
-        elif is_json:
-            output = JsonOutput(classes, top, typer.echo)
-        else:
-            output = TableOutput(classes, top, typer.echo)
+        output = stack.enter_context(_output(csv, is_json, classes, top))
         page = None
         if explain is not None:
             from tenfold.explanation import Explainer
@@ -110,3 +110,18 @@ def predict(
         progress.say(f"Explanations: {(explain / 'index.html').resolve()}")
     if unreadable:
         raise typer.Exit(EXIT_SOME_UNREADABLE)
+
+
+@contextmanager
+def _output(
+    csv: Path | None, is_json: bool, classes: tuple[str, ...], top: int
+) -> Iterator[PredictionOutput]:
+    from tenfold.prediction_output import CsvOutput, JsonOutput, TableOutput
+
+    if csv is not None:
+        with CsvOutput.to_file(csv, classes, top) as output:
+            yield output
+    elif is_json:
+        yield JsonOutput(classes, top, typer.echo)
+    else:
+        yield TableOutput(classes, top, typer.echo)

@@ -79,7 +79,9 @@ def find_spatial_layer(
                 seen.append(SpatialLayer(name, call, (size[0], size[1], size[2])))
 
     handles = [
-        module.register_forward_hook(lambda _module, _inputs, output, name=name: watch(name, output))
+        module.register_forward_hook(
+            lambda _module, _inputs, output, name=name: watch(name, output)
+        )
         for name, module in network.body.named_modules()
         if name
     ]

@@ -122,7 +122,7 @@ class NeighbourIndex:
 
     def _check(self, class_count: int) -> None:
         count, dimensions = self.features.shape
-        expected = {
+        expected: dict[str, tuple[npt.NDArray[Any], type, tuple[int, ...]]] = {
             "mean": (self.mean, np.float32, (dimensions,)),
             "features": (self.features, np.float16, (count, dimensions)),
             "labels": (self.labels, np.int64, (count,)),

@@ -1,7 +1,7 @@
 """The model card: what a reader should know before using a model, as Markdown.
 
-After Mitchell and others, "Model Cards for Model Reporting" (arXiv 1810.03993): what it is for, what
-it was trained on, how good it is and how sure that is, and where it should not be trusted.
+After Mitchell and others, "Model Cards for Model Reporting" (arXiv 1810.03993): what it is for,
+what it was trained on, how good it is and how sure that is, and where it should not be trusted.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def _fresh_accuracy(cross_validate: CrossValidateRecord | None) -> str | None:
         if not protocol.is_leaky and "accuracy" in protocol.intervals:
             return (
                 f"New models trained in {counted(len(protocol.folds), 'fold')} of the training "
-                f"images reach a mean accuracy of {score(protocol.means['accuracy'])} (95% interval "
-                f"{interval(protocol.intervals['accuracy'])})."
+                f"images reach a mean accuracy of {score(protocol.means['accuracy'])} (95% "
+                f"interval {interval(protocol.intervals['accuracy'])})."
             )
     return None
 
@@ -258,7 +258,7 @@ def _measured_limits(sources: CardSources) -> Iterator[str]:
                 yield f"It loses accuracy on images disturbed by {join(worst)}."
     if audit is not None and audit.duplicates.leaked_test_images:
         leaks, without = audit.duplicates.leaked_test_images, audit.scores.without_leaks
-        rest = "" if without is None else f"; without them its accuracy is {score(without.accuracy)}"
+        rest = "" if without is None else f"; without them, accuracy is {score(without.accuracy)}"
         yield (
             f"{counted(leaks, 'test image')} have a near-duplicate among the training images{rest}."
         )

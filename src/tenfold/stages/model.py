@@ -79,8 +79,8 @@ class ModelStage:
             CardSources(
                 train=train,
                 evaluate=evaluate,
-                cross_validate=folds and CrossValidateRecord.read(folds / RECORD),
-                audit=audit and AuditRecord.read(audit / RECORD),
+                cross_validate=None if folds is None else CrossValidateRecord.read(folds / RECORD),
+                audit=None if audit is None else AuditRecord.read(audit / RECORD),
                 kept_images=0 if index is None else len(index),
             ),
         )

@@ -78,15 +78,12 @@ def draw_explained(entries: Sequence[Explained], palette: Palette) -> Figure:
     return figure
 
 
-def _draw_entry(
-    axes: Axes, entry: Explained, left: float, top: float, palette: Palette
-) -> None:
-    height = _SIDE_PX * entry.image.shape[0] / entry.image.shape[1]
-    _picture(axes, entry.image, left, top, _SIDE_PX, height)
+def _draw_entry(axes: Axes, entry: Explained, left: float, top: float, palette: Palette) -> None:
+    _picture(axes, entry.image, left=left, top=top, width=_SIDE_PX)
     left += _SIDE_PX + _GAP_PX
     if entry.heat is not None:
         overlay = heat_overlay(entry.image, entry.heat / 255)
-        _picture(axes, overlay, left, top, _SIDE_PX, height)
+        _picture(axes, overlay, left=left, top=top, width=_SIDE_PX)
         left += _SIDE_PX + _GAP_PX
     left += _GAP_PX
     for number, line in enumerate(entry.lines):
@@ -101,7 +98,7 @@ def _draw_entry(
     left += _TEXT_WIDTH_PX
     small = _NEIGHBOUR_PX * entry.neighbours.shape[1] / entry.neighbours.shape[2]
     for image, label in zip(entry.neighbours, entry.labels, strict=True):
-        _picture(axes, image, left, top, _NEIGHBOUR_PX, small)
+        _picture(axes, image, left=left, top=top, width=_NEIGHBOUR_PX)
         axes.text(
             left,
             top + small + _LABEL_PX,
@@ -113,9 +110,8 @@ def _draw_entry(
         left += _NEIGHBOUR_PX + _GAP_PX
 
 
-def _picture(
-    axes: Axes, image: Pixels, left: float, top: float, width: float, height: float
-) -> None:
+def _picture(axes: Axes, image: Pixels, *, left: float, top: float, width: float) -> None:
+    height = width * image.shape[0] / image.shape[1]
     axes.imshow(
         image if image.shape[2] >= 3 else np.repeat(image, 3, axis=2),
         extent=(left, left + width, top + height, top),
