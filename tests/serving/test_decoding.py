@@ -81,7 +81,7 @@ def test_truncated_at_every_place(make_png: Any) -> None:
 
 
 def test_memory_that_is_not_there_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: Any) -> None:
+    def full(*arguments: Any, **more: Any) -> None:
         raise MemoryError
 
     content = io.BytesIO()
