@@ -2,10 +2,9 @@
 
     python benchmarks/serving.py MODEL CIFAR10_FOLDER [--quick] [--parts latency,predict,memory]
 
-MODEL is a model folder or a run folder of a study on CIFAR-10 (32 × 32 colour). CIFAR10_FOLDER is the
-unpacked binary version, whose test images are sent as PNG files. Server and clients share this
-machine and speak over loopback, as the server starts from the command line. Prints a table in
-Markdown for docs/serving.md.
+MODEL is a model folder or a run folder of a study on CIFAR-10 (32 × 32 colour). CIFAR10_FOLDER is
+the unpacked binary version, whose test images are sent as PNG files. Server and clients share this
+machine and speak over loopback. Prints a table in Markdown for docs/serving.md.
 
 - **latency**: the server with one client that waits for each answer, against the graph run
   directly on arrays already decoded; then 32 clients. "One at a time" is that one client.
@@ -103,7 +102,7 @@ class Connection(asyncio.Protocol):
         self.received = b""
         self._next()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's name
         """Say that this client is done."""
         if not self.done.done():
             self.done.set_result(None)

@@ -77,9 +77,7 @@ def test_a_difference_writes_nothing(
     from tenfold.exporting import export as module
 
     right: Any = module.onnx_bytes
-    monkeypatch.setattr(
-        module, "onnx_bytes", lambda network, temperature, about: right(network, 9.0, about)
-    )
+    monkeypatch.setattr(module, "onnx_bytes", lambda network, _, about: right(network, 9.0, about))
     with pytest.raises(ExportError, match="does not give what the model gives"):
         export_onnx(read_model_folder(run_folder), tmp_path / "model.onnx", real_images(run_folder))
     assert not (tmp_path / "model.onnx").exists()
@@ -97,7 +95,7 @@ class TestRealImages:
     ) -> None:
         alone = tmp_path / "elsewhere" / "model"
         shutil.copytree(run_folder / "model", alone)
-        with pytest.raises(DataError, match="no real images to check.*--data"):
+        with pytest.raises(DataError, match=r"no real images to check.*--data"):
             real_images(alone)
         images = real_images(alone, str(image_folder))
         assert images.test.images.shape[1:] == (8, 8, 1)

@@ -102,9 +102,10 @@ class AsgiClient:
         path: str,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
+        *,
         query: str = "",
     ) -> Answer:
-        return self.loop.run_until_complete(self.ask(method, path, body, headers, query))
+        return self.loop.run_until_complete(self.ask(method, path, body, headers, query=query))
 
     async def ask(
         self,
@@ -112,6 +113,7 @@ class AsgiClient:
         path: str,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
+        *,
         query: str = "",
         receive: Callable[[], Any] | None = None,
     ) -> Answer:

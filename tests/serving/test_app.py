@@ -82,11 +82,11 @@ class TestPredict:
             (form(*[("a", b"x")] * 4), BOUNDARY, "", 413, "too_many_images"),
         ],
     )
-    def test_says_why_not(
+    def test_says_why_not(  # noqa: PLR0917 -- pytest passes them by name
         self, body: bytes, headers: Any, query: str, status: int, code: str, client: Any
     ) -> None:
         one = client(body_mib=1, images_per_request=3)
-        answer = one("POST", "/api/predict", body, headers, query)
+        answer = one("POST", "/api/predict", body, headers, query=query)
         assert (answer.status, answer.json["error"]["code"]) == (status, code)
         assert answer.json["error"]["message"].endswith(".")
 

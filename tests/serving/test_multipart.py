@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,9 +60,5 @@ def test_any_bytes_are_a_form_or_a_refusal(content: bytes, cut: int, inserted: b
     body = form(('name="i"; filename="a"', content))
     body = body[:cut] + inserted + body[cut:]
     for kind in (TYPE, f"multipart/form-data; boundary={inserted.decode('latin-1')}"):
-        try:
-            uploads = read_form(kind, body)
-        except Refusal as refusal:
-            assert refusal.status == 400
-        else:
-            assert all(isinstance(one.content, bytes) for one in uploads)
+        with contextlib.suppress(Refusal):
+            assert all(isinstance(one.content, bytes) for one in read_form(kind, body))

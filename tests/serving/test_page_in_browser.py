@@ -1,7 +1,7 @@
 """The page in a real browser: Debian's Chromium, headless, spoken to over a pipe.
 
-Chromium's own protocol (https://chromedevtools.github.io/devtools-protocol/) over two pipes needs no
-package. Screenshots go to the folder that TENFOLD_SCREENSHOTS names, if it does.
+Chromium's own protocol (https://chromedevtools.github.io/devtools-protocol/) over two pipes needs
+no package. Screenshots go to the folder that TENFOLD_SCREENSHOTS names, if it does.
 """
 
 from __future__ import annotations
@@ -254,6 +254,53 @@ def test_chosen_images_get_their_bars(
     assert browser.evaluate("document.documentElement.scrollWidth") <= 390
     # The one answer with a status of 422 is logged by the browser itself.
     assert [text for text in browser.complaints() if "status of 422" not in text] == []
+
+
+def test_reasons_are_shown(  # noqa: PLR0917 -- pytest passes them by name
+    browser: Browser,
+    start_server: Any,
+    tiny_settings: Any,
+    image_folder: Path,
+    pictures: list[Path],
+    tmp_path: Path,
+) -> None:
+    from tenfold.study import Study
+
+    list(Study(tiny_settings(), tmp_path / "run").run("model"))
+    browser.open(start_server(str(tmp_path / "run")).address)
+    browser.choose(image_folder / "dark" / "00.png", pictures[0])
+    browser.wait_for("document.querySelectorAll('.reasons:not([hidden])').length == 2")
+    browser.wait_for(
+        "[...document.querySelectorAll('.reasons img')].every((image) => image.naturalWidth > 0)"
+    )
+    shown = browser.evaluate(
+        "[...document.querySelector('.reasons').querySelectorAll('img')].map((image) => image.alt)"
+    )
+    assert shown[0] == "What the network saw"
+    assert shown[1].startswith("Heat map: what speaks for ")
+    assert len(shown) == 6
+    assert browser.evaluate("document.querySelector('.alike .row span').textContent") == "1.00"
+    browser.picture("reasons-light")
+    browser.show_as(width=390, height=1400, scheme="dark")
+    browser.picture("reasons-phone-dark")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+    assert browser.complaints() == []
+
+
+def test_many_images_are_explained_when_asked(
+    browser: Browser, start_server: Any, tiny_settings: Any, image_folder: Path, tmp_path: Path
+) -> None:
+    from tenfold.study import Study
+
+    list(Study(tiny_settings(), tmp_path / "run").run("model"))
+    browser.open(start_server(str(tmp_path / "run")).address)
+    browser.choose(*sorted((image_folder / "dark").iterdir())[:6])
+    browser.wait_for("document.querySelectorAll('.ask:not([hidden])').length == 6")
+    assert browser.evaluate("document.querySelectorAll('.reasons:not([hidden])').length") == 0
+    browser.evaluate("document.querySelectorAll('.ask')[2].focus()")
+    browser.press("Enter", 13)
+    browser.wait_for("document.querySelectorAll('.reasons:not([hidden])').length == 1")
+    assert browser.evaluate("document.querySelectorAll('.ask:not([hidden])').length") == 5
 
 
 def test_pasted_and_dropped_images(

@@ -179,7 +179,7 @@ def test_vanishing_clients_leave_nothing_behind(
 def test_addresses_that_cannot_be_had() -> None:
     from tenfold.serving.server import open_socket
 
-    with pytest.raises(SettingsError, match="There is no address 'no.such.host.invalid'"):
+    with pytest.raises(SettingsError, match=r"There is no address 'no\.such\.host\.invalid'"):
         open_socket("no.such.host.invalid", 8000)
     with open_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def export(
+def export(  # noqa: PLR0917 -- typer passes them all by name
     model: Annotated[Path, typer.Argument(help="A model folder, or a study's run folder.")],
     is_onnx: Annotated[
         bool, typer.Option("--onnx", help="Write an ONNX file (the only kind there is).")

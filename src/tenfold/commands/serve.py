@@ -10,7 +10,7 @@ import typer
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(
+def serve(  # noqa: PLR0917 -- typer passes them all by name
     model: Annotated[
         Path,
         typer.Argument(

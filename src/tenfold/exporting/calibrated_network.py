@@ -1,4 +1,4 @@
-"""Everything between pixels and probabilities as one module, so that nothing can be left outside."""
+"""All between pixels and probabilities as one module, so that nothing can be left outside."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ measured once, on training images. Weights have one scale a channel (Krishnamoor
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -45,7 +47,7 @@ def quantized(model: bytes, metadata: dict[str, str], images: Images) -> bytes:
     quantization = need("onnxruntime.quantization", extra="onnx")
     preparation = need("onnxruntime.quantization.shape_inference", extra="onnx")
     chosen = images[:: max(1, len(images) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
-    with tempfile.TemporaryDirectory() as folder, _quiet_logging():
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         plain, prepared, small = (Path(folder) / f"{name}.onnx" for name in ("a", "b", "c"))
         plain.write_bytes(model)
         preparation.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
@@ -85,10 +87,12 @@ def _batches(images: Images) -> Iterator[dict[str, Images]]:
 
 
 @contextmanager
-def _quiet_logging() -> Iterator[None]:
-    """Keep the quantiser's advice, which is about its own tools, from the terminal."""
+def _quiet() -> Iterator[None]:
+    """Keep the quantiser's advice and prints, which are about its own tools, from the terminal."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

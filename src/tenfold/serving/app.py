@@ -99,7 +99,7 @@ def create_app(
     waiting_explanations = asyncio.Semaphore(_MOST_EXPLANATIONS)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         predictor.close()
         explaining.shutdown(wait=False, cancel_futures=True)
@@ -224,7 +224,7 @@ def _file(content: bytes, kind: str) -> Any:
     return give
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+async def _http_error(_: Request, error: Exception) -> Response:
     """Answer Starlette's own errors (no such address, no such method) as all others."""
     assert isinstance(error, HTTPException)
     refusal = Refusal(error.status_code, "refused", f"{error.detail}.")
@@ -233,7 +233,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     )
 
 
-async def _parameter_error(request: Request, error: Exception) -> Response:
+async def _parameter_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:])

@@ -1,7 +1,7 @@
 """Requests that arrive together are computed together.
 
 No clock is waited for: while the network computes, what arrives gathers and is the next batch (the
-"adaptive batching" of Crankshaw et al., "Clipper", NSDI 2017, without its tuned delays). Only images
+adaptive batching of Crankshaw et al., "Clipper", NSDI 2017, without its tuned delays). Only images
 that are being decoded already are waited for, shortly.
 """
 
@@ -49,7 +49,7 @@ class Batcher:
         most_waiting: int,
         wait_seconds: float,
         runs_at_once: int = 1,
-        on_batch: Callable[[int], object] = lambda size: None,
+        on_batch: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._predict = predict
         self._most_images = most_images

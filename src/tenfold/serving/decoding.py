@@ -47,7 +47,8 @@ def decode_upload(
         raise Refusal(
             422,
             "unreadable",
-            f"The image cannot be read: {error}. PNG, JPEG, WebP, GIF, BMP, TIFF and PPM are taken.",
+            f"The image cannot be read: {error}. PNG, JPEG, WebP, GIF, BMP, TIFF and PPM are "
+            "taken.",
         ) from error
     except MemoryError:
         raise Refusal(

@@ -14,7 +14,7 @@ class ImageExplainer(Protocol):
     """Explains one image at a time."""
 
     def explain(self, pixels: Pixels, predicted: int) -> dict[str, Any]:
-        """Give ``seen``, ``heat`` and ``neighbours`` of `tenfold.serving.api_records.ExplainAnswer`.
+        """Give ``seen``, ``heat`` and ``neighbours`` of `ExplainAnswer` (api_records.py).
 
         Called in threads.
         """

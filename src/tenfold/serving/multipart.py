@@ -8,7 +8,6 @@ from tenfold.exporting.extra import need
 from tenfold.serving.refusal import Refusal
 
 
-
 @dataclass(frozen=True)
 class Upload:
     """One image as it was sent."""
