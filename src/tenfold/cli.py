@@ -12,7 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from tenfold.commands.ablate import ablate
+from tenfold.commands.export import export
 from tenfold.commands.predict import predict
+from tenfold.commands.serve import serve
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -236,6 +238,8 @@ def compare(
 
 
 app.command("ablate")(ablate)
+app.command("export")(export)
+app.command("serve")(serve)
 app.command("predict")(predict)
 
 

@@ -12,6 +12,7 @@
     ├── ImageShapeError        images and model do not fit each other
     ├── DeviceError            the device asked for is not there
     ├── ModelFolderError       a model folder cannot be used: damaged, changed, of a newer version
+    ├── ExportError            an exported file would not give what the model gives
     ├── TrainingError          training cannot go on (diverged, nothing to learn from)
     ├── RunFolderError         the run folder is not usable as asked
     │   └── RunFolderBusyError another process is working in it
@@ -89,6 +90,10 @@ class DeviceError(TenfoldError, RuntimeError):
 
 class ModelFolderError(TenfoldError, RuntimeError):
     """A model folder cannot be used: it is damaged, was changed, or is of a newer version."""
+
+
+class ExportError(TenfoldError, RuntimeError):
+    """A model cannot be exported, or the exported file would not give what the model gives."""
 
 
 class TrainingError(TenfoldError, RuntimeError):
