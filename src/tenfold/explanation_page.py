@@ -132,7 +132,7 @@ class ExplanationPage:
     def _picture(self, name: str, pixels: npt.NDArray[np.uint8]) -> str:
         path = self._folder / _PICTURES / name
         if not (name.startswith("train_") and path.is_file()):
-            path.write_bytes(_png(pixels))
+            path.write_bytes(png(pixels))
         return f"{_PICTURES}/{name}"
 
 
@@ -142,7 +142,8 @@ def enlarged(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
+def png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Give an image (H, W, C) as PNG, small ones enlarged."""
     content = io.BytesIO()
     large = enlarged(pixels)
     Image.fromarray(large[..., 0] if large.shape[2] == 1 else large).save(content, "PNG")
