@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.commands.models import models
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -63,6 +64,15 @@ DataOption = Annotated[
 RecipeOption = Annotated[
     str | None,
     typer.Option("--recipe", help="A recipe's name (see `tenfold recipes`) or a TOML file."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="The architecture (see `tenfold models`), in the place of the recipe's. Without "
+        "--recipe, the recipe of its name is taken if there is one.",
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="The run folder. Default: runs/RECIPE-SOURCE.")
@@ -120,6 +130,7 @@ def _study_command(*stages: str) -> Any:
     def command(  # noqa: PLR0917 -- typer passes them all by name
         data: DataOption = None,
         recipe: RecipeOption = None,
+        model: ModelOption = None,
         out: OutOption = None,
         seed: SeedOption = None,
         budget: BudgetOption = None,
@@ -146,6 +157,7 @@ def _study_command(*stages: str) -> Any:
         request = StudyRequest(
             data=data,
             recipe=recipe,
+            model=model,
             out=out,
             seed=seed,
             assignments=tuple(assignments or ()),
@@ -194,6 +206,9 @@ def recipes(
         return
     for recipe in recipe_names():
         typer.echo(f"{recipe:10} {load_recipe(recipe).recipe.description}")
+
+
+app.command("models")(models)
 
 
 @app.command("data")
