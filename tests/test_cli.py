@@ -20,7 +20,7 @@ from tenfold.recipe import StudySettings, recipe_names, recipe_text
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, StageContext
 
-COMMANDS = ("run", *STAGE_HELP, "recipes", "data", "export", "serve")
+COMMANDS = ("run", *STAGE_HELP, "recipes", "models", "data", "export", "serve", "ablate")
 ON_LINUX = sys.platform.startswith("linux")
 
 
@@ -80,7 +80,16 @@ class TestHelp:
         assert result.err == ""
         if command in STAGE_HELP:
             assert STAGE_HELP[command] in result.out
-            for option in ("--data", "--recipe", "--out", "--seed", "--device", "--set", "--debug"):
+            for option in (
+                "--data",
+                "--recipe",
+                "--model",
+                "--out",
+                "--seed",
+                "--device",
+                "--set",
+                "--debug",
+            ):
                 assert option in result.out
 
     def test_no_command_shows_the_help(self, tenfold: Command) -> None:
@@ -156,6 +165,7 @@ class TestWrongArguments:
             (["--recipe", "none.toml"], "There is no recipe file none.toml"),
             (["--data", "digit"], "Did you mean 'digits'?"),
             (["--data", "no/such/place"], "no file or folder named 'no/such/place'"),
+            (["--model", "resent"], "There is no model named 'resent'. Did you mean 'resnet'?"),
             (["--set", "training.epochs"], "Write name=value, for example training.epochs=3."),
             (["--set", "training.epoch=3"], "Did you mean 'training.epochs'?"),
             (["--set", "training.epochs=0"], "'training.epochs' is not valid"),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import SettingsError, UnknownNameError
+from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings, load_recipe, recipe_names, recipe_text
@@ -39,6 +40,9 @@ class TestEveryRecipe:
         stored = json.loads(json.dumps(settings.flat(), allow_nan=False))
         assert stored == settings.flat()
         assert StudySettings.resolve(stored) == settings
+
+    def test_a_recipe_with_a_model_s_name_is_that_model_s(self, name: str) -> None:
+        assert name not in MODELS or load_recipe(name).model.name == name
 
     def test_its_search_ranges_exist_and_hold_valid_values(self, name: str) -> None:
         settings = load_recipe(name)
@@ -222,7 +226,8 @@ class _OtherSettings(Settings):
 def other_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register a second model, which shares no setting with the first."""
     module: Any = ModuleType("tenfold.models.other")
-    module.MODEL = SimpleNamespace(name="other", settings_type=_OtherSettings, search_space=())
+    own = (SearchDimension(name="model.depth", low=1, high=4, step=1),)
+    module.MODEL = SimpleNamespace(name="other", settings_type=_OtherSettings, search_space=own)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(MODELS._modules, "other", module.__name__)
 
@@ -244,3 +249,33 @@ class TestModelChange:
     def test_works_on_a_stored_study_too(self) -> None:
         settings = load_recipe("cnn").with_changes({"model.name": "other", "model.depth": 3})
         assert settings.model.settings == {"depth": 3}
+
+    def test_searches_the_new_model_s_ranges_instead_of_the_old_s(self) -> None:
+        before = load_recipe("cnn")
+        after = before.with_changes({"model.name": "other"})
+        own = [d.name for d in search_space(before) if not d.name.startswith("model.")]
+        assert own
+        assert [d.name for d in search_space(after)] == [*own, "model.depth"]
+        assert search_space(after)[0] == search_space(before)[0]
+
+    def test_searches_no_model_range_where_none_was(self) -> None:
+        settings = load_recipe("cnn").with_changes({"tune.space": ["training.learning_rate"]})
+        after = settings.with_changes({"model.name": "other"})
+        assert after.tune.space == ("training.learning_rate",)
+
+    def test_a_space_that_is_said_is_taken(self) -> None:
+        settings = load_recipe("cnn", ["model.name=other", 'tune.space=["training.weight_decay"]'])
+        assert settings.tune.space == ("training.weight_decay",)
+
+    def test_the_same_model_changes_nothing(self) -> None:
+        assert load_recipe("cnn").with_changes({"model.name": "cnn"}) == load_recipe("cnn")
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_recipe_takes_every_model(recipe: str, name: str) -> None:
+    settings = load_recipe(recipe, [f"model.name={name}"])
+    assert settings.model.name == name
+    assert search_space(settings)
+    if name != load_recipe(recipe).model.name:
+        assert settings.model.settings == MODELS[name].settings_type().plain()

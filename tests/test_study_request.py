@@ -77,6 +77,48 @@ class TestNewStudy:
             request_.resolve()
 
 
+class TestModel:
+    def test_takes_the_recipe_of_its_name(self) -> None:
+        request = StudyRequest(model="resnet", data="digits").resolve()
+        assert request.settings.model == load_recipe("resnet").model
+        assert request.settings.training == load_recipe("resnet").training
+        assert request.out == Path("runs/resnet-digits")
+
+    def test_takes_the_place_of_the_recipe_s(self) -> None:
+        request = StudyRequest(
+            model="resnet", recipe="cnn", data="digits", assignments=("model.depth=8",)
+        ).resolve()
+        settings = request.settings
+        assert (settings.model.name, settings.model.settings["depth"]) == ("resnet", 8)
+        assert "units" not in settings.model.settings
+        assert settings.training == load_recipe("cnn").training
+        assert request.out == Path("runs/cnn-resnet-digits")
+
+    def test_the_recipe_s_own_model_changes_nothing(self) -> None:
+        request = StudyRequest(model="cnn", recipe="report", data="digits").resolve()
+        assert request.settings.model == load_recipe("report").model
+        assert request.out == Path("runs/report-digits")
+
+    def test_changes_a_stored_study(self, run_folder: Path) -> None:
+        settings = StudyRequest(out=run_folder, model="resnet").resolve().settings
+        assert settings.model.name == "resnet"
+        assert settings.model.settings["depth"] == 20
+        assert (settings.seed, settings.training.epochs) == (5, 2)
+
+    def test_an_unknown_one_suggests_the_near(self) -> None:
+        with pytest.raises(UnknownNameError, match=r"no model named 'resnte'.*'resnet'"):
+            StudyRequest(model="resnte", data="digits").resolve()
+
+    def test_a_recipe_s_name_is_no_model(self) -> None:
+        with pytest.raises(UnknownNameError, match="There is no model named 'report'"):
+            StudyRequest(model="report", data="digits").resolve()
+
+    def test_two_that_differ_are_refused(self) -> None:
+        request = StudyRequest(model="resnet", data="digits", assignments=("model.name=cnn",))
+        with pytest.raises(SettingsError, match="--model says resnet and --set model.name=cnn"):
+            request.resolve()
+
+
 class TestStoredStudy:
     def test_its_settings_and_data_are_the_ground(self, run_folder: Path) -> None:
         request = StudyRequest(out=run_folder).resolve()

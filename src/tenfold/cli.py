@@ -15,6 +15,7 @@ from tenfold.commands.ablate import ablate
 from tenfold.commands.export import export
 from tenfold.commands.predict import predict
 from tenfold.commands.serve import serve
+from tenfold.commands.models import models
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -68,6 +69,15 @@ DataOption = Annotated[
 RecipeOption = Annotated[
     str | None,
     typer.Option("--recipe", help="A recipe's name (see `tenfold recipes`) or a TOML file."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="The architecture (see `tenfold models`), in the place of the recipe's. Without "
+        "--recipe, the recipe of its name is taken if there is one.",
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="The run folder. Default: runs/RECIPE-SOURCE.")
@@ -125,6 +135,7 @@ def _study_command(*stages: str) -> Any:
     def command(  # noqa: PLR0917 -- typer passes them all by name
         data: DataOption = None,
         recipe: RecipeOption = None,
+        model: ModelOption = None,
         out: OutOption = None,
         seed: SeedOption = None,
         budget: BudgetOption = None,
@@ -151,6 +162,7 @@ def _study_command(*stages: str) -> Any:
         request = StudyRequest(
             data=data,
             recipe=recipe,
+            model=model,
             out=out,
             seed=seed,
             assignments=tuple(assignments or ()),
@@ -199,6 +211,9 @@ def recipes(
         return
     for recipe in recipe_names():
         typer.echo(f"{recipe:10} {load_recipe(recipe).recipe.description}")
+
+
+app.command("models")(models)
 
 
 @app.command("data")

@@ -250,18 +250,36 @@ class StudySettings(Settings):
         return study
 
     def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:
-        """Give the settings with some replaced, by dotted name; see `with_values`."""
+        """Give the settings with some replaced, by dotted name; see `with_values`.
+
+        Another model (``model.name``) begins from its own defaults: the settings of the one before
+        are left behind, and where ranges of them were searched, the new model's are instead.
+        """
         values = self.flat()
-        name = changes.get("model.name", self.model.name)
-        if name != self.model.name:  # its settings are others: begin from its own defaults
-            values = StudySettings.resolve({**values, "model": {"name": name}}).flat()
+        name = str(changes.get("model.name", self.model.name))
+        if name != self.model.name:
+            values |= {"model": {"name": name}, "tune": self._tune_with_model(name)}
+            values = StudySettings.resolve(values).flat()
         return StudySettings.resolve(with_values(values, changes))
+
+    def _tune_with_model(self, name: str) -> dict[str, Any]:
+        """Give the search's settings with the ranges of another model in the place of this one's."""
+        kept = [entry for entry in self.tune.space if not _is_model_range(entry)]
+        if len(kept) < len(self.tune.space):
+            kept += [dimension.name for dimension in MODELS[name].search_space]
+        return self.tune.model_copy(update={"space": tuple(kept)}).plain()
 
     def flat(self) -> dict[str, Any]:
         """Give plain data in the form that recipes are written in and `resolve` reads."""
         plain = self.plain()
         plain["model"] = {"name": self.model.name, **self.model.settings}
         return plain
+
+
+def _is_model_range(entry: str | SearchDimension) -> bool:
+    """Say whether an entry of the search space is a setting of one model."""
+    name = entry if isinstance(entry, str) else entry.name
+    return name.startswith("model.") and name != "model.name"
 
 
 def recipe_names() -> tuple[str, ...]:

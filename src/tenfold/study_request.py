@@ -11,7 +11,7 @@ from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
 from tenfold.corrections_file import corrections_settings
-from tenfold.recipe import DEFAULT_RECIPE, StudySettings, load_recipe
+from tenfold.recipe import DEFAULT_RECIPE, StudySettings, load_recipe, recipe_names
 from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
 
@@ -34,6 +34,9 @@ class StudyRequest:
     Where the run folder holds a study already, its settings are the ground that the request
     changes, so that a stage can be run with nothing but ``--out``.
 
+    A `model` takes the place of the recipe's, with its own defaults; without a recipe, the one of the
+    model's name is taken, if there is one, as it trains that model well.
+
     A `budget` is the time for what `stages` train: one model, or with ``cross-validate`` all folds.
     A budgeted training is not preceded by a search, and a whole study (no stage named) not followed
     by a cross-validation, which would take as long again for every fold.
@@ -44,6 +47,7 @@ class StudyRequest:
 
     data: str | None = None
     recipe: str | None = None
+    model: str | None = None
     out: Path | None = None
     seed: int | None = None
     assignments: tuple[str, ...] = ()
@@ -66,7 +70,7 @@ class StudyRequest:
         if stored is not None and self.recipe is None:
             settings = stored.with_changes(self._changes())
         else:
-            settings = load_recipe(self.recipe or DEFAULT_RECIPE, self.assignments, seed=self.seed)
+            settings = load_recipe(self._recipe()).with_changes(self._changes())
         if self.is_strict:
             settings = settings.with_changes({"data.is_strict": True})
         settings = settings.with_changes(self._budget_changes() | self._corrections_changes())
@@ -82,8 +86,20 @@ class StudyRequest:
             settings = settings.with_changes(
                 {"data.source": source.name, "data.location": location}
             )
-        out = self.out or Path("runs") / f"{settings.recipe.name}-{settings.data.source}"
-        return ResolvedRequest(settings, out, sentence)
+        return ResolvedRequest(settings, self.out or self._default_out(settings), sentence)
+
+    def _recipe(self) -> str:
+        """Give the recipe asked for, else the one of the model's name, else the default."""
+        if self.recipe is not None:
+            return self.recipe
+        return self.model if self.model in recipe_names() else DEFAULT_RECIPE
+
+    def _default_out(self, settings: StudySettings) -> Path:
+        """Give runs/RECIPE-SOURCE; where another model than the recipe's was asked for, with it."""
+        parts = [settings.recipe.name, settings.data.source]
+        if self.model is not None and load_recipe(self._recipe()).model.name != self.model:
+            parts.insert(1, self.model)
+        return Path("runs") / "-".join(parts)
 
     def _check_runs(self) -> None:
         if self.runs > 1 and self.stages and not set(self.stages) <= set(REPEATED_STAGES):
@@ -117,6 +133,12 @@ class StudyRequest:
 
     def _changes(self) -> dict[str, Any]:
         changes = dict(parse_assignment(text) for text in self.assignments)
+        if self.model is not None:
+            if changes.setdefault("model.name", self.model) != self.model:
+                raise SettingsError(
+                    f"--model says {self.model} and --set model.name={changes['model.name']}. "
+                    "Leave one of them out."
+                )
         if self.seed is not None:
             changes["seed"] = self.seed
         return changes

@@ -237,17 +237,17 @@ def train_record(
         else validation_accuracies.index(max(validation_accuracies)) + 1
     )
     layers = (
-        ("blocks.0.convolution", "Conv2d", (64, 30, 30), 1792),
-        ("blocks.0.pool", "MaxPool2d", (64, 15, 15), 0),
-        ("blocks.0.relu", "ReLU", (64, 15, 15), 0),
-        ("blocks.0.dropout", "Dropout", (64, 15, 15), 0),
-        ("blocks.1.convolution", "Conv2d", (32, 13, 13), 18464),
-        ("blocks.1.pool", "MaxPool2d", (32, 6, 6), 0),
-        ("blocks.1.dropout", "Dropout", (32, 6, 6), 0),
-        ("flatten", "Flatten", (1152,), 0),
-        ("hidden", "Linear", (128,), 147584),
-        ("dropout", "Dropout", (128,), 0),
-        ("output", "Linear", (class_count,), 129 * class_count),
+        ("blocks.0.convolution", "Conv2d", (64, 30, 30), 1792, 1_555_200),
+        ("blocks.0.pool", "MaxPool2d", (64, 15, 15), 0, 0),
+        ("blocks.0.relu", "ReLU", (64, 15, 15), 0, 0),
+        ("blocks.0.dropout", "Dropout", (64, 15, 15), 0, 0),
+        ("blocks.1.convolution", "Conv2d", (32, 13, 13), 18464, 3_115_008),
+        ("blocks.1.pool", "MaxPool2d", (32, 6, 6), 0, 0),
+        ("blocks.1.dropout", "Dropout", (32, 6, 6), 0, 0),
+        ("flatten", "Flatten", (1152,), 0, 0),
+        ("hidden", "Linear", (128,), 147584, 147_456),
+        ("dropout", "Dropout", (128,), 0, 0),
+        ("output", "Linear", (class_count,), 129 * class_count, 128 * class_count),
     )
     return TrainRecord(
         model="cnn",
@@ -272,10 +272,17 @@ def train_record(
         best_epoch=best,
         chosen_weights="last",
         layers=tuple(
-            LayerRecord(name=name, kind=kind, output_shape=shape, parameters=parameters)
-            for name, kind, shape, parameters in layers
+            LayerRecord(
+                name=name,
+                kind=kind,
+                output_shape=shape,
+                parameters=parameters,
+                multiply_adds=multiply_adds,
+            )
+            for name, kind, shape, parameters, multiply_adds in layers
         ),
-        parameter_count=sum(parameters for *_, parameters in layers),
+        parameter_count=sum(parameters for *_, parameters, _ in layers),
+        multiply_adds=sum(multiply_adds for *_, multiply_adds in layers),
         device="cpu",
         precision="float32",
         threads=2,

@@ -28,6 +28,26 @@ def test_duration(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (999_499, "999,499"),
+        (999_500, "1 million"),
+        (41_276_000, "41.3 million"),
+        (999_900_000, "1 billion"),
+        (5_240_000_000, "5.24 billion"),
+        (1_234_000_000_000, "1,230 billion"),
+    ],
+)
+def test_large(value: int, text: str) -> None:
+    assert formats.large(value) == text
+
+
+def test_a_count_that_is_not_known_is_a_dash() -> None:
+    assert (formats.count(50_000), formats.count(None)) == ("50,000", "–")
+
+
+@pytest.mark.parametrize(
     ("value", "text"), [(0.0123, "+0.012"), (-0.0123, "−0.012"), (-0.0001, "0.000"), (0, "0.000")]
 )
 def test_signed(value: float, text: str) -> None:

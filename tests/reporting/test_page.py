@@ -13,6 +13,8 @@ import pytest
 
 from tenfold.core.errors import StorageError
 from tenfold.core.records.reference import Reference
+from tenfold.core.records.train import TrainRecord
+from tenfold.reporting import formats
 from tenfold.reporting.page import render_page, write_report
 
 STUDIES = ["cifar", "two-class", "many-class", "gray"]
@@ -152,6 +154,28 @@ def test_sections_in_the_originals_order(pages: dict[str, str]) -> None:
         "reproduction",
         "provenance",
     ]
+
+
+def test_the_network_s_cost_is_shown_and_explained(
+    pages: dict[str, str], builder: SimpleNamespace
+) -> None:
+    text = " ".join(" ".join(_read(pages["cifar"]).text).split())
+    train = builder.cifar_study().train
+    assert f"one image takes it {formats.large(train.multiply_adds)} multiply-adds" in text
+    assert "Multiply-adds are the multiplications" in text
+    assert f'<td class="n">{train.multiply_adds:,}</td></tr></tfoot>' in pages["cifar"]
+    assert '<td class="n">3,115,008</td></tr>' in pages["cifar"]
+
+
+def test_a_record_of_an_earlier_version_has_no_cost(builder: SimpleNamespace) -> None:
+    records = builder.two_class_study()
+    plain = records.train.model_dump()
+    del plain["multiply_adds"]
+    for layer in plain["layers"]:
+        del layer["multiply_adds"]
+    page = render_page(dataclasses.replace(records, train=TrainRecord.model_validate(plain)))
+    assert "one image takes it" not in page
+    assert '<td class="n">–</td></tr></tfoot>' in page
 
 
 def test_reproduction_only_where_there_is_an_original(pages: dict[str, str]) -> None:

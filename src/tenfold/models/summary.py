@@ -1,20 +1,43 @@
-"""A network's layers as a table: kind, output shape, parameters."""
+"""A network's layers as a table: kind, output shape, parameters, multiply-adds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from tenfold.core.records.model_summary import ModelSummary
 from tenfold.core.records.train import LayerRecord
+from tenfold.models.model import MODELS
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The layers in the order in which they compute, and what one image costs in all.
+
+    Parameters
+    ----------
+    layers
+        One record a leaf layer.
+    multiply_adds
+        Of the whole network: of the layers, and of what it computes between them.
+    """
+
+    layers: tuple[LayerRecord, ...]
+    multiply_adds: int
 
 
 @torch.no_grad()
-def summarize_layers(
-    network: nn.Module, image_shape: tuple[int, int, int]
-) -> tuple[LayerRecord, ...]:
-    """Give one record a leaf layer, in the order in which they compute.
+def summarize_layers(network: nn.Module, image_shape: tuple[int, int, int]) -> LayerTable:
+    """Watch one image go through the network.
+
+    Multiply-adds are those of convolutions and matrix products, as is the custom; normalisation,
+    activation and pooling are left out. They are counted where torch computes them, so a layer of
+    any kind is counted rightly.
 
     Parameters
     ----------
@@ -24,8 +47,14 @@ def summarize_layers(
         Height, width and channels of an image.
     """
     records: list[LayerRecord] = []
+    counter = FlopCounterMode(display=False)
+    before: list[int] = []
 
-    def note(name: str, layer: nn.Module, output: Any) -> None:
+    def enter(_layer: nn.Module, _inputs: Any) -> None:
+        before.append(counter.get_total_flops())
+
+    def leave(name: str, layer: nn.Module, output: Any) -> None:
+        spent = counter.get_total_flops() - before.pop()
         if isinstance(output, Tensor) and not isinstance(layer, nn.Identity):
             records.append(
                 LayerRecord(
@@ -33,23 +62,79 @@ def summarize_layers(
                     kind=type(layer).__name__,
                     output_shape=tuple(output.shape[1:]),
                     parameters=sum(parameter.numel() for parameter in layer.parameters()),
+                    multiply_adds=spent
+                    // 2,  # torch counts a multiplication and an addition as two
                 )
             )
 
-    hooks = [
-        layer.register_forward_hook(
-            lambda layer, _inputs, output, name=name: note(name, layer, output)
-        )
-        for name, layer in network.named_modules()
-        if not list(layer.children())
-    ]
+    hooks = []
+    for name, layer in network.named_modules():
+        if not list(layer.children()):
+            hooks.append(layer.register_forward_pre_hook(enter))
+            hooks.append(
+                layer.register_forward_hook(
+                    lambda layer, _inputs, output, name=name: leave(name, layer, output)
+                )
+            )
     was_training = network.training
     height, width, channels = image_shape
     try:
         device = next(network.parameters()).device
-        network.eval()(torch.zeros(1, channels, height, width, device=device))
+        with counter:
+            network.eval()(torch.zeros(1, channels, height, width, device=device))
     finally:
         network.train(was_training)
         for hook in hooks:
             hook.remove()
-    return tuple(records)
+    return LayerTable(tuple(records), counter.get_total_flops() // 2)
+
+
+def summarize_model(
+    name: str,
+    settings: Mapping[str, Any],
+    *,
+    image_shape: tuple[int, int, int],
+    class_count: int,
+) -> ModelSummary:
+    """Build a registered model and describe it.
+
+    Parameters
+    ----------
+    name
+        Registered name.
+    settings
+        Plain settings of the model, as recipes write them; what is left out takes its default.
+    image_shape
+        Height, width and channels.
+    class_count
+        Number of outputs.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model.
+    SettingsError
+        If a setting is unknown or not valid.
+    ImageShapeError
+        If the images are too small for the network.
+    """
+    model = MODELS[name]
+    parsed = model.settings_type.parse(settings, where="model")
+    network = model.build(
+        parsed,
+        image_shape=image_shape,
+        class_count=class_count,
+        generator=torch.Generator().manual_seed(0),
+    )
+    table = summarize_layers(network, image_shape)
+    return ModelSummary(
+        model=name,
+        summary=model.summary,
+        settings=parsed.plain(),
+        search_space=model.search_space,
+        image_shape=image_shape,
+        class_count=class_count,
+        layers=table.layers,
+        parameter_count=sum(parameter.numel() for parameter in network.parameters()),
+        multiply_adds=table.multiply_adds,
+    )

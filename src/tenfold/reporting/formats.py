@@ -46,9 +46,17 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{'+' if value > 0 else '−'}{text}"
 
 
-def count(value: int) -> str:
+def count(value: int | None) -> str:
     """Write a whole number with thousands separators, for example ``50,000``."""
-    return f"{value:,}"
+    return MISSING if value is None else f"{value:,}"
+
+
+def large(value: int) -> str:
+    """Write a large whole number shortly: ``1.23 billion``, ``45.6 million``, else in full."""
+    for unit, name in ((10**9, "billion"), (10**6, "million")):
+        if value >= 0.9995 * unit:
+            return f"{float(f'{value / unit:.3g}'):,g} {name}"
+    return count(value)
 
 
 def counted(value: int, singular: str, plural: str | None = None) -> str:

@@ -6,8 +6,20 @@ from collections.abc import Iterable
 
 from tenfold.core.records.train import LayerRecord
 
+COST_SENTENCE = (
+    "Parameters are the numbers that training sets. Multiply-adds are the multiplications, each with "
+    "an addition, that convolutions and dense layers do for one image: a measure of its time."
+)
+"""What the two columns of numbers mean."""
+
 # Tried in this order against a layer's kind, in lower case: "BatchNorm2d" holds "norm".
 _PURPOSES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("whiten",),
+        "Whitening",
+        "takes small patches of the image apart into directions that do not depend on each other, "
+        "each of the same strength; it is computed from the training images, not trained.",
+    ),
     (
         ("conv",),
         "Convolution",
@@ -34,7 +46,7 @@ _PURPOSES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ),
     (("flatten",), "Flatten", "lays the map of features out as one list, as a dense layer needs."),
     (
-        ("relu", "gelu", "silu", "activation"),
+        ("relu", "gelu", "silu", "swish", "sigmoid", "activation"),
         "Activation",
         "passes positive signals and holds back negative ones; without it all layers together "
         "would be one linear step. It is cheap and keeps gradients alive.",
@@ -47,9 +59,17 @@ _PURPOSES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ),
     (
         ("residual", "block", "basic"),
-        "Residual block",
-        "adds its input to its output, so that deep networks stay trainable.",
+        "Residual sum",
+        "adds a block's input to its output, so that a block only has to learn what to change and "
+        "deep networks stay trainable.",
     ),
+    (
+        ("concat",),
+        "Concatenation",
+        "lays the answers of filters of several sizes side by side, so that the next layer can "
+        "choose among them.",
+    ),
+    (("bias",), "Bias", "shifts each channel by a value of its own."),
     (("softmax",), "Softmax", "turns the outputs into probabilities that sum to 1."),
     (
         ("normalize", "rescal", "input"),

@@ -96,7 +96,7 @@ class TrainStage:
                 metadata if chosen == "best" else {},
             )
         write_text(context.folder / "history.csv", _history_csv(result.history))
-        layers = summarize_layers(fitted.network.body, plan.image_shape)
+        table = summarize_layers(fitted.network.body, plan.image_shape)
         TrainRecord(
             model=plan.model,
             model_settings=plan.settings.plain(),
@@ -113,8 +113,9 @@ class TrainStage:
             best_epoch=result.best_epoch,
             chosen_weights=chosen,
             temperature=temperature,
-            layers=layers,
+            layers=table.layers,
             parameter_count=sum(p.numel() for p in fitted.network.parameters()),
+            multiply_adds=table.multiply_adds,
             device=context.device.description,
             precision=str(context.device.precision(training.precision)).removeprefix("torch."),
             threads=context.device.threads,

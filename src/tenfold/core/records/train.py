@@ -45,6 +45,8 @@ class LayerRecord(Record):
     output_shape: tuple[int, ...]
     """Without the batch dimension."""
     parameters: int
+    multiply_adds: int | None = None
+    """Of convolutions and matrix products, for one image; None in records of earlier versions."""
 
 
 class TrainRecord(Record):
@@ -77,6 +79,8 @@ class TrainRecord(Record):
     chosen weights' file."""
     layers: tuple[LayerRecord, ...]
     parameter_count: int
+    multiply_adds: int | None = None
+    """Of one image's way through the network; None in records of earlier versions."""
     device: str
     precision: str
     threads: int

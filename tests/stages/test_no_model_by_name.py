@@ -1,0 +1,73 @@
+"""What trains, searches and reports serves every model alike: none is named in its code."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tenfold
+from tenfold.models.model import MODELS
+
+SOURCE = Path(tenfold.__file__).parent
+WHERE_NONE_IS_NAMED = (
+    "stages",
+    "engine",
+    "searching",
+    "budgeting",
+    "metrics",
+    "reporting",
+    "data",
+    "auditing",
+    "fitting.py",
+    "trained_model.py",
+    "fold_models.py",
+    "stage_running.py",
+    "study.py",
+    "repeating.py",
+)
+
+
+def _files() -> list[Path]:
+    return [
+        file
+        for place in WHERE_NONE_IS_NAMED
+        for file in sorted(
+            (SOURCE / place).rglob("*.py") if (SOURCE / place).is_dir() else [SOURCE / place]
+        )
+    ]
+
+
+def named_models(code: str, models: tuple[str, ...]) -> list[str]:
+    """Give the models that code names: as a string of its own, or by importing their module."""
+    modules = {f"tenfold.models.{name.replace('-', '_')}": name for name in models}
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Constant) and node.value in models:
+            found.append(str(node.value))
+        elif isinstance(node, ast.ImportFrom) and node.module in modules:
+            found.append(modules[str(node.module)])
+        elif isinstance(node, ast.Import):
+            found += [modules[alias.name] for alias in node.names if alias.name in modules]
+    return found
+
+
+@pytest.mark.parametrize("file", _files(), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_no_model_is_named(file: Path) -> None:
+    assert named_models(file.read_text("utf-8"), MODELS.names()) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if plan.model == 'resnet': pass",
+        "match name:\n    case 'resnet': pass",
+        "special = {'resnet': 2}",
+        "from tenfold.models.resnet import ResnetSettings",
+        "def f():\n    import tenfold.models.resnet",
+    ],
+)
+def test_the_test_finds_what_it_looks_for(code: str) -> None:
+    assert named_models(code, ("cnn", "resnet")) == ["resnet"]
+    assert named_models("'''A residual network, as resnet is.'''", ("resnet",)) == []
