@@ -13,9 +13,9 @@ from typer.core import TyperGroup
 
 from tenfold.commands.ablate import ablate
 from tenfold.commands.export import export
+from tenfold.commands.models import models
 from tenfold.commands.predict import predict
 from tenfold.commands.serve import serve
-from tenfold.commands.models import models
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
