@@ -10,6 +10,7 @@
     │   ├── DownloadError      no mirror gave the file
     │   └── UnsafePickleError  a pickle asks for more than plain arrays
     ├── ImageShapeError        images and model do not fit each other
+    ├── WeightsError           pretrained weights are missing or do not fit
     ├── DeviceError            the device asked for is not there
     ├── TrainingError          training cannot go on (diverged, nothing to learn from)
     ├── RunFolderError         the run folder is not usable as asked
@@ -80,6 +81,10 @@ class UnsafePickleError(DataError):
 
 class ImageShapeError(TenfoldError, ValueError):
     """Images and model do not fit each other."""
+
+
+class WeightsError(TenfoldError, RuntimeError):
+    """Pretrained weights are missing, damaged or do not fit the network."""
 
 
 class DeviceError(TenfoldError, RuntimeError):
