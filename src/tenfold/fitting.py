@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
-from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.train import EpochRecord, ProbeRecord
 from tenfold.core.settings import Settings
 from tenfold.data.augmentation.policy import POLICIES
 from tenfold.data.dataset import Images, ImageSplit
@@ -22,6 +22,8 @@ from tenfold.engine.device import Device
 from tenfold.engine.network import ImageNetwork, fit_normalization
 from tenfold.engine.training import Training, TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
+from tenfold.frozen_fitting import HeadFit
+from tenfold.models.frozen_features import FrozenFeatures
 from tenfold.models.model import MODELS
 
 FITTING_IMAGES = 5000
@@ -87,7 +89,8 @@ class NetworkPlan:
             class_count=self.class_count,
             generator=generator,
         )
-        return ImageNetwork(body, mean, standard_deviation)
+        own = getattr(body, "normalization", None)  # pretrained weights expect their own
+        return ImageNetwork(body, *(own or (mean, standard_deviation)))
 
     def restore(self, tensors: Mapping[str, Tensor]) -> ImageNetwork:
         """Build the network and put stored weights in, normalisation included."""
@@ -112,6 +115,7 @@ class FittedNetwork:
     network: ImageNetwork
     result: TrainingResult
     last_weights: dict[str, Tensor]
+    probe: ProbeRecord | None = None
 
 
 def fit_network(
@@ -156,7 +160,8 @@ def fit_network(
     Raises
     ------
     SettingsError
-        If the settings ask for low resolution of a model that is built for one size.
+        If the settings ask for low resolution of a model that is built for one size, or for a time
+        budget of one whose head is fitted to features.
     """
     if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
         raise SettingsError(
@@ -169,31 +174,59 @@ def fit_network(
         _fit_to_images(network, train.images)
     else:
         network = plan.restore(initial_weights)
-    training = Training(
-        network,
-        TrainingBatches(
+    head = None
+    if isinstance(network.body, FrozenFeatures):
+        if settings.budget_seconds is not None:
+            raise SettingsError(
+                f"Model {plan.model!r} takes no time budget: the features of all images are "
+                "computed first, however long that takes. Leave out --budget; a smaller "
+                "model.input_size_px, or model.uses_mirrored=false, takes less time."
+            )
+        folder = None if checkpoint is None else checkpoint.path.parent / "features"
+        head = HeadFit(
+            network,
             train,
-            settings.batch_size,
-            POLICIES[settings.augmentation],
-            mirror_keeps_class,
-            seed,
-            device.torch_device,
-        ),
-        validation=validation,
-        settings=settings,
-        seed=seed,
-        device=device,
-        checkpoint=checkpoint,
-        progress=progress,
-        title=title,
-        on_epoch=on_epoch,
-        started_at=started_at,
-    )
-    result = training.run()
+            validation,
+            settings,
+            mirror_keeps_class=mirror_keeps_class,
+            seed=seed,
+            device=device,
+            folder=folder,
+            progress=progress,
+            title=title,
+        ).run(on_epoch)
+        on_epoch = head.counting_on(on_epoch)
+    if head is not None and head.probe.fine_tune_epochs == 0:
+        result = head.result
+    else:
+        training = Training(
+            network,
+            TrainingBatches(
+                train,
+                settings.batch_size,
+                POLICIES[settings.augmentation],
+                mirror_keeps_class,
+                seed,
+                device.torch_device,
+            ),
+            validation=validation,
+            settings=settings if head is None else head.settings_after(settings),
+            seed=seed,
+            device=device,
+            checkpoint=checkpoint,
+            progress=progress,
+            title=title,
+            on_epoch=on_epoch,
+            started_at=started_at,
+        )
+        result = training.run()
+        result = result if head is None else head.joined(result)
     last_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if settings.weights == "best" and result.best_weights:
         network.load_state_dict(result.best_weights)
-    return FittedNetwork(plan, settings, network, result, last_weights)
+    return FittedNetwork(
+        plan, settings, network, result, last_weights, None if head is None else head.probe
+    )
 
 
 def _fit_to_images(network: ImageNetwork, images: Images) -> None:

@@ -10,6 +10,7 @@
     │   ├── DownloadError      no mirror gave the file
     │   └── UnsafePickleError  a pickle asks for more than plain arrays
     ├── ImageShapeError        images and model do not fit each other
+    ├── WeightsError           pretrained weights are missing or do not fit
     ├── DeviceError            the device asked for is not there
     ├── ModelFolderError       a model folder cannot be used: damaged, changed, of a newer version
     ├── ExportError            an exported file would not give what the model gives
@@ -82,6 +83,10 @@ class UnsafePickleError(DataError):
 
 class ImageShapeError(TenfoldError, ValueError):
     """Images and model do not fit each other."""
+
+
+class WeightsError(TenfoldError, RuntimeError):
+    """Pretrained weights are missing, damaged or do not fit the network."""
 
 
 class DeviceError(TenfoldError, RuntimeError):

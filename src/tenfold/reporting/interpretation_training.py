@@ -34,6 +34,11 @@ def convergence_sentences(record: TrainRecord) -> list[str]:
     """Say how training accuracy and loss moved and whether they had settled."""
     history = record.history
     first, last = history[0], history[-1]
+    if record.probe is not None and len(history) == 1:
+        return [
+            "The best linear layer was found, not approached epoch by epoch: its training accuracy "
+            f"is {score(last.train_accuracy)}, its loss {score(last.train_loss)}."
+        ]
     if len(history) == 1:
         return [
             f"One epoch was trained, to a training accuracy of {score(last.train_accuracy)} and a "
@@ -66,7 +71,8 @@ def validation_sentences(record: TrainRecord) -> list[str]:
         return ["No images were held out for validation, so no epoch can be called the best."]
     best, last = course.best_validation_accuracy, course.last_validation_accuracy
     if course.epochs == 1:
-        return [f"The validation accuracy after this epoch was {score(best)}."]
+        when = "of that layer" if record.probe is not None else "after this epoch"
+        return [f"The validation accuracy {when} was {score(best)}."]
     validated = [e for e in record.history if e.validation_accuracy is not None]
     ranked = sorted(validated, key=lambda e: (-(e.validation_accuracy or 0.0), e.epoch))
     listed = ranked[: 2 if course.epochs > 3 else 1]

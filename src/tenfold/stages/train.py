@@ -105,6 +105,7 @@ class TrainStage:
             batch_size=training.batch_size,
             epochs=len(result.history),
             budget=timed.budget,
+            probe=fitted.probe,
             augmentation=training.augmentation,
             normalization=training.normalization,
             train_count=len(train_indices),

@@ -37,6 +37,30 @@ class BudgetRecord(Record):
     """The choice in one sentence, for people."""
 
 
+class PenaltyRecord(Record):
+    """One penalty on a head's weights, and the log loss on features that it was not fitted to."""
+
+    penalty: float
+    log_loss: float
+
+
+class ProbeRecord(Record):
+    """How a head was fitted to the features of a frozen backbone; see `EpochRecord` number 1."""
+
+    feature_count: int
+    is_mirrored: bool
+    """Whether it was fitted to mirrored images too."""
+    penalty: float
+    """The chosen one."""
+    tried: tuple[PenaltyRecord, ...]
+    judged_by: str
+    """What the log losses were measured on, for people."""
+    fine_tune_epochs: int
+    """Epochs of the whole network after it."""
+    feature_seconds: float
+    fit_seconds: float
+
+
 class LayerRecord(Record):
     """One layer of the network."""
 
@@ -64,6 +88,8 @@ class TrainRecord(Record):
     epochs: int
     """Epochs in the history; the last one may be a part (`EpochRecord.share`)."""
     budget: BudgetRecord | None = None
+    probe: ProbeRecord | None = None
+    """None where the network was trained as a whole from the beginning."""
     augmentation: str
     normalization: str
     train_count: int
