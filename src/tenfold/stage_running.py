@@ -67,6 +67,8 @@ class StageRunner:
         Where the stages lie that are not in `own_stages`; None for a whole study.
     own_stages
         Of a repeat: the stages that it runs itself.
+    jobs
+        Processes that a search may use.
     """
 
     settings: StudySettings
@@ -75,6 +77,7 @@ class StageRunner:
     is_offline: bool = False
     ground: RunFolder | None = None
     own_stages: tuple[str, ...] = ()
+    jobs: int = 1
 
     def stage_folder(self, name: str) -> StageFolder:
         """Give the folder of a stage."""
@@ -105,6 +108,7 @@ class StageRunner:
             device=device,
             progress=self.progress,
             is_offline=self.is_offline,
+            jobs=self.jobs,
         )
         with (
             _noted_seconds(folder, attempt, clock),
