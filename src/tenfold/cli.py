@@ -102,6 +102,16 @@ CorrectionsOption = Annotated[
         "audit/label_issues.csv with its column action edited. 'none' takes them away.",
     ),
 ]
+RebalanceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rebalance",
+        metavar="NAME",
+        help="What to do about classes of different size: none, inverse, effective-number, "
+        "over-sample, under-sample, logit-adjust, or auto. With run, tune, train and "
+        "cross-validate.",
+    ),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Take new settings into an existing run folder."),
@@ -125,6 +135,7 @@ def _study_command(*stages: str) -> Any:
         budget: BudgetOption = None,
         runs: RunsOption = 1,
         corrections: CorrectionsOption = None,
+        rebalance: RebalanceOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         update: UpdateOption = False,
@@ -154,6 +165,7 @@ def _study_command(*stages: str) -> Any:
             stages=stages,
             runs=runs,
             corrections=corrections,
+            rebalance=rebalance,
         ).resolve()
         progress.say(request.sentence)
         progress.say(f"Run folder: {request.out}")

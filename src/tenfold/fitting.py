@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
 from tenfold.core.records.train import EpochRecord
 from tenfold.core.settings import Settings
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.rebalancing.choice import ChosenRebalancing, choose_rebalancing
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.batches import TrainingBatches, as_pixels
 from tenfold.engine.checkpoint import Checkpoint
@@ -112,6 +113,7 @@ class FittedNetwork:
     network: ImageNetwork
     result: TrainingResult
     last_weights: dict[str, Tensor]
+    rebalancing: ChosenRebalancing
 
 
 def fit_network(
@@ -129,6 +131,7 @@ def fit_network(
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
     started_at: float | None = None,
+    classes: Sequence[str] | None = None,
 ) -> FittedNetwork:
     """Build a network, fit it to the training images, and choose its weights.
 
@@ -152,9 +155,13 @@ def fit_network(
         Start from these (normalisation included) instead of fresh ones.
     checkpoint, progress, title, on_epoch, started_at
         See `Training`.
+    classes
+        Names of the classes, for messages.
 
     Raises
     ------
+    DataError
+        If a class has no training image and the rebalancing needs one of each.
     SettingsError
         If the settings ask for low resolution of a model that is built for one size.
     """
@@ -163,6 +170,8 @@ def fit_network(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
             f"{plan.model!r} takes images of one size only. Set it to 0, or choose another model."
         )
+    augmentation = augmentation_named(settings.augmentation)
+    rebalancing = choose_rebalancing(settings.rebalance, train.counts(plan.class_count), classes)
     if initial_weights is None:
         mean, deviation = fit_normalization(train.images, settings.normalization)
         network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
@@ -174,10 +183,12 @@ def fit_network(
         TrainingBatches(
             train,
             settings.batch_size,
-            POLICIES[settings.augmentation],
+            augmentation.policy,
             mirror_keeps_class,
             seed,
             device.torch_device,
+            augmentation.mixing,
+            rebalancing.plan.images_per_epoch,
         ),
         validation=validation,
         settings=settings,
@@ -188,12 +199,13 @@ def fit_network(
         title=title,
         on_epoch=on_epoch,
         started_at=started_at,
+        rebalancing=rebalancing.plan,
     )
     result = training.run()
     last_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if settings.weights == "best" and result.best_weights:
         network.load_state_dict(result.best_weights)
-    return FittedNetwork(plan, settings, network, result, last_weights)
+    return FittedNetwork(plan, settings, network, result, last_weights, rebalancing)
 
 
 def _fit_to_images(network: ImageNetwork, images: Images) -> None:

@@ -16,6 +16,7 @@ from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
 
 NO_CORRECTIONS = "none"
+REBALANCED_STAGES = ("tune", "train", "cross-validate")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class StudyRequest:
     stages: tuple[str, ...] = ()
     runs: int = 1
     corrections: Path | None = None
+    rebalance: str | None = None
 
     def resolve(self) -> ResolvedRequest:
         """Find the settings and the run folder.
@@ -69,7 +71,9 @@ class StudyRequest:
             settings = load_recipe(self.recipe or DEFAULT_RECIPE, self.assignments, seed=self.seed)
         if self.is_strict:
             settings = settings.with_changes({"data.is_strict": True})
-        settings = settings.with_changes(self._budget_changes() | self._corrections_changes())
+        settings = settings.with_changes(
+            self._budget_changes() | self._corrections_changes() | self._rebalance_changes()
+        )
         if stored is not None and self.data is None:
             settings = settings.with_changes(
                 {"data.source": stored.data.source, "data.location": stored.data.location}
@@ -114,6 +118,16 @@ class StudyRequest:
         if str(self.corrections) == NO_CORRECTIONS:
             return {"data.corrections": None}
         return {"data.corrections": corrections_settings(self.corrections).plain()}
+
+    def _rebalance_changes(self) -> dict[str, Any]:
+        if self.rebalance is None:
+            return {}
+        if self.stages and not set(self.stages) <= set(REBALANCED_STAGES):
+            raise SettingsError(
+                f"--rebalance is for what trains: run, {', '.join(REBALANCED_STAGES)}, not "
+                f"{self.stages[0]}."
+            )
+        return {"training.rebalance": self.rebalance}
 
     def _changes(self) -> dict[str, Any]:
         changes = dict(parse_assignment(text) for text in self.assignments)
