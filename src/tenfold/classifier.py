@@ -45,8 +45,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         network's size, the batch size and the number of epochs are then chosen for it; None trains
         `epochs`.
     epochs, least_steps, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, \
-label_smoothing, augmentation, low_resolution_share, low_resolution_scale, normalization, \
-validation_fraction, weights, precision
+label_smoothing, augmentation, rebalance, low_resolution_share, low_resolution_scale, \
+normalization, validation_fraction, weights, precision
         See `tenfold.engine.training_settings.TrainingSettings`. The defaults are those of recipe
         ``fast``.
     mirror_keeps_class : bool, default=True
@@ -102,6 +102,7 @@ validation_fraction, weights, precision
         schedule: str = "linear",
         label_smoothing: float = 0.2,
         augmentation: str = "crop-flip",
+        rebalance: str = "none",
         low_resolution_share: float = 0.0,
         low_resolution_scale: float = 0.45,
         normalization: str = "standardize",
@@ -125,6 +126,7 @@ validation_fraction, weights, precision
         self.schedule = schedule
         self.label_smoothing = label_smoothing
         self.augmentation = augmentation
+        self.rebalance = rebalance
         self.low_resolution_share = low_resolution_share
         self.low_resolution_scale = low_resolution_scale
         self.normalization = normalization

@@ -24,6 +24,7 @@ from tenfold.commands.options import (
     OfflineOption,
     OutOption,
     QuietOption,
+    RebalanceOption,
     RecipeOption,
     RunsOption,
     SeedOption,
@@ -88,6 +89,7 @@ def _study_command(*stages: str) -> Any:
         seed: SeedOption = None,
         budget: BudgetOption = None,
         runs: RunsOption = 1,
+        rebalance: RebalanceOption = None,
         corrections: CorrectionsOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
@@ -119,6 +121,7 @@ def _study_command(*stages: str) -> Any:
             stages=stages,
             runs=runs,
             corrections=corrections,
+            rebalance=rebalance,
         ).resolve()
         progress.say(request.sentence)
         progress.say(f"Run folder: {request.out}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
 from tenfold.core.records.train import EpochRecord, ProbeRecord
 from tenfold.core.settings import Settings
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.rebalancing.choice import ChosenRebalancing, choose_rebalancing
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.batches import TrainingBatches, as_pixels
 from tenfold.engine.checkpoint import Checkpoint
@@ -115,6 +116,7 @@ class FittedNetwork:
     network: ImageNetwork
     result: TrainingResult
     last_weights: dict[str, Tensor]
+    rebalancing: ChosenRebalancing
     probe: ProbeRecord | None = None
 
 
@@ -133,6 +135,7 @@ def fit_network(
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
     started_at: float | None = None,
+    classes: Sequence[str] | None = None,
 ) -> FittedNetwork:
     """Build a network, fit it to the training images, and choose its weights.
 
@@ -156,9 +159,13 @@ def fit_network(
         Start from these (normalisation included) instead of fresh ones.
     checkpoint, progress, title, on_epoch, started_at
         See `Training`.
+    classes
+        Names of the classes, for messages.
 
     Raises
     ------
+    DataError
+        If a class has no training image and the rebalancing needs one of each.
     SettingsError
         If the settings ask for low resolution of a model that is built for one size, or for a time
         budget of one whose head is fitted to features.
@@ -168,6 +175,8 @@ def fit_network(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
             f"{plan.model!r} takes images of one size only. Set it to 0, or choose another model."
         )
+    augmentation = augmentation_named(settings.augmentation)
+    rebalancing = choose_rebalancing(settings.rebalance, train.counts(plan.class_count), classes)
     if initial_weights is None:
         mean, deviation = fit_normalization(train.images, settings.normalization)
         network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
@@ -181,6 +190,12 @@ def fit_network(
                 f"Model {plan.model!r} takes no time budget: the features of all images are "
                 "computed first, however long that takes. Leave out --budget; a smaller "
                 "model.input_size_px, or model.uses_mirrored=false, takes less time."
+            )
+        if settings.rebalance != "none":
+            raise SettingsError(
+                f"Model {plan.model!r} takes no rebalancing (training.rebalance is "
+                f"{settings.rebalance!r}): its head is fitted to all features at once. Leave out "
+                "--rebalance, or choose another model."
             )
         folder = None if checkpoint is None else checkpoint.path.parent / "features"
         head = HeadFit(
@@ -204,10 +219,12 @@ def fit_network(
             TrainingBatches(
                 train,
                 settings.batch_size,
-                POLICIES[settings.augmentation],
+                augmentation.policy,
                 mirror_keeps_class,
                 seed,
                 device.torch_device,
+                augmentation.mixing,
+                rebalancing.plan.images_per_epoch,
             ),
             validation=validation,
             settings=settings if head is None else head.settings_after(settings),
@@ -218,6 +235,7 @@ def fit_network(
             title=title,
             on_epoch=on_epoch,
             started_at=started_at,
+            rebalancing=rebalancing.plan,
         )
         result = training.run()
         result = result if head is None else head.joined(result)
@@ -225,7 +243,13 @@ def fit_network(
     if settings.weights == "best" and result.best_weights:
         network.load_state_dict(result.best_weights)
     return FittedNetwork(
-        plan, settings, network, result, last_weights, None if head is None else head.probe
+        plan,
+        settings,
+        network,
+        result,
+        last_weights,
+        rebalancing,
+        None if head is None else head.probe,
     )
 
 

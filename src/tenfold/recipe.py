@@ -14,7 +14,8 @@ from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.reference import Reference
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings, parse_assignment, with_values
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation.names import parse_augmentation
+from tenfold.data.rebalancing.choice import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.model import MODELS
 
@@ -252,7 +253,7 @@ class StudySettings(Settings):
         SettingsError
             Names every setting that is not valid.
         UnknownNameError
-            If a model or an augmentation policy does not exist.
+            If a model, a part of an augmentation or a rebalancing does not exist.
         """
         nested = {**values}
         model = nested.get("model", {})
@@ -264,8 +265,8 @@ class StudySettings(Settings):
         nested["model"] = {"name": name, "settings": own_settings}
         study = cls.parse(nested)
         for policy in (study.training.augmentation, study.cross_validate.warm_start.augmentation):
-            if policy not in POLICIES:
-                raise UnknownNameError("augmentation policy", policy, POLICIES)
+            parse_augmentation(policy)
+        check_rebalancing(study.training.rebalance)
         for searched in study.tune.models:
             if searched not in MODELS:
                 raise UnknownNameError("model", searched, MODELS)

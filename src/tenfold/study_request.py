@@ -16,6 +16,7 @@ from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
 
 NO_CORRECTIONS = "none"
+REBALANCED_STAGES = ("tune", "train", "cross-validate")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class StudyRequest:
     corrections: Path | None = None
     models: tuple[str, ...] = ()
     trials: int | None = None
+    rebalance: str | None = None
 
     def resolve(self) -> ResolvedRequest:
         """Find the settings and the run folder.
@@ -83,6 +85,7 @@ class StudyRequest:
             self._budget_changes()
             | self._search_changes(is_new=stored is None)
             | self._corrections_changes()
+            | self._rebalance_changes()
         )
         if stored is not None and self.data is None:
             settings = settings.with_changes(
@@ -159,6 +162,16 @@ class StudyRequest:
         if str(self.corrections) == NO_CORRECTIONS:
             return {"data.corrections": None}
         return {"data.corrections": corrections_settings(self.corrections).plain()}
+
+    def _rebalance_changes(self) -> dict[str, Any]:
+        if self.rebalance is None:
+            return {}
+        if self.stages and not set(self.stages) <= set(REBALANCED_STAGES):
+            raise SettingsError(
+                f"--rebalance is for what trains: run, {', '.join(REBALANCED_STAGES)}, not "
+                f"{self.stages[0]}."
+            )
+        return {"training.rebalance": self.rebalance}
 
     def _changes(self) -> dict[str, Any]:
         changes = dict(parse_assignment(text) for text in self.assignments)

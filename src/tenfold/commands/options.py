@@ -66,6 +66,16 @@ CorrectionsOption = Annotated[
         "audit/label_issues.csv with its column action edited. 'none' takes them away.",
     ),
 ]
+RebalanceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rebalance",
+        metavar="NAME",
+        help="What to do about classes of different size: none, inverse, effective-number, "
+        "over-sample, under-sample, logit-adjust, or auto. With run, tune, train and "
+        "cross-validate.",
+    ),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Take new settings into an existing run folder."),

@@ -14,6 +14,7 @@ from tenfold.commands.options import (
     OfflineOption,
     OutOption,
     QuietOption,
+    RebalanceOption,
     RecipeOption,
     SeedOption,
     SetOption,
@@ -65,6 +66,7 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
     pruner: PrunerOption = None,
     seed: SeedOption = None,
     corrections: CorrectionsOption = None,
+    rebalance: RebalanceOption = None,
     device: DeviceOption = "auto",
     assignments: SetOption = None,
     update: UpdateOption = False,
@@ -99,6 +101,7 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
         budget=budget,
         stages=("tune",),
         corrections=corrections,
+        rebalance=rebalance,
         models=tuple(model or ()),
         trials=trials,
     ).resolve()

@@ -16,11 +16,13 @@ from tenfold.core.errors import TrainingError
 from tenfold.core.progress import Progress, SilentProgress, Task
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.dataset import ImageSplit
+from tenfold.data.rebalancing.plan import RebalancingPlan
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint, TrainingState
 from tenfold.engine.device import Device
 from tenfold.engine.inference import autocast, predict_logits
+from tenfold.engine.loss import Targets, TrainingLoss, right_answers
 from tenfold.engine.low_resolution import scaled_down, size_px
 from tenfold.engine.network import ImageNetwork
 from tenfold.engine.optimizers import make_optimizer, peak_learning_rate
@@ -90,6 +92,8 @@ class Training:
         Called with each completed epoch's record, once an epoch per process. It may raise to stop.
     started_at
         When a time budget began to run, on `time.monotonic`'s clock; None for now.
+    rebalancing
+        What the loss does for classes of different size; None for nothing.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Training:
         title: str = "Training",
         on_epoch: Callable[[EpochRecord], None] | None = None,
         started_at: float | None = None,
+        rebalancing: RebalancingPlan | None = None,
     ) -> None:
         self.network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
@@ -120,6 +125,11 @@ class Training:
         self.precision = device.precision(settings.precision)
         self.optimizer = make_optimizer(self.network, settings)
         self.started_at = started_at
+        self.loss = TrainingLoss.rebalanced(
+            rebalancing or RebalancingPlan(),
+            label_smoothing=settings.label_smoothing,
+            device=device.torch_device,
+        )
         self._generator = torch.Generator(device.torch_device)
         self._saved_at = time.monotonic()
 
@@ -185,10 +195,10 @@ class Training:
         correct = torch.tensor(state.correct, device=self.device.torch_device)
         started = time.perf_counter() - state.epoch_seconds
         done = pace.done(self._steps(state))
-        for pixels, labels in self.batches.epoch(state.epoch, first_step=state.step):
+        for pixels, targets in self.batches.epoch(state.epoch, first_step=state.step):
             progress = pace.progress(self._steps(state))
-            loss, hits = self._step(pixels, labels, state, progress)
-            loss_sum += loss * len(labels)
+            loss, hits = self._step(pixels, targets, state, progress)
+            loss_sum += loss * len(pixels)
             correct += hits
             state.step += 1
             is_over = pace.is_over(self._steps(state))
@@ -213,7 +223,7 @@ class Training:
         return self.settings.epochs_for(self.batches.steps_per_epoch)
 
     def _step(
-        self, pixels: Tensor, labels: Tensor, state: TrainingState, progress: float
+        self, pixels: Tensor, targets: Targets, state: TrainingState, progress: float
     ) -> tuple[Tensor, Tensor]:
         """Do one optimiser step; give the mean loss and the number of right answers."""
         self._generator.manual_seed(derive_seed(self.seed, "dropout", state.epoch, state.step))
@@ -221,13 +231,11 @@ class Training:
         pixels = self._at_resolution(pixels, progress)
         with autocast(self.device, self.precision):
             logits = self.network(pixels)  # (B, classes)
-        loss = functional.cross_entropy(
-            logits, labels, label_smoothing=self.settings.label_smoothing
-        )
+        loss = self.loss(logits, targets)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        return loss.detach(), right_answers(logits.detach(), targets)
 
     def _at_resolution(self, pixels: Tensor, progress: float) -> Tensor:
         if progress >= self.settings.low_resolution_share:
@@ -250,7 +258,7 @@ class Training:
 
     def _finish_epoch(self, state: TrainingState, pace: Pace) -> None:
         started = time.perf_counter()
-        seen = min(state.step * self.batches.batch_size, len(self.batches.split))
+        seen = min(state.step * self.batches.batch_size, self.batches.epoch_length)
         train_loss = state.loss_sum / seen
         if not math.isfinite(train_loss):
             raise TrainingError(
@@ -263,7 +271,7 @@ class Training:
         pace.note_validation(validation_seconds)
         record = EpochRecord(
             epoch=state.epoch + 1,
-            share=seen / len(self.batches.split),
+            share=seen / self.batches.epoch_length,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             train_loss=train_loss,
             train_accuracy=state.correct / seen,

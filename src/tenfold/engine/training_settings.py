@@ -44,7 +44,12 @@ class TrainingSettings(Settings):
     label_smoothing
         Share of the target spread over all classes (arXiv 1512.00567).
     augmentation
-        Name of the augmentation policy.
+        Name of the augmentation: parts joined by ``+``, for example ``crop-flip+cutout+mixup``
+        (see `tenfold.data.augmentation.names`).
+    rebalance
+        What is done about classes of different size: ``none``, ``inverse``, ``effective-number``,
+        ``over-sample``, ``under-sample``, ``logit-adjust``, or ``auto``, which chooses by how
+        different they are (see `tenfold.data.rebalancing`).
     low_resolution_share, low_resolution_scale
         Over the first share of the training, images grow from this share of their height and width
         to the whole; a step's cost goes with the square (see `tenfold.engine.low_resolution`).
@@ -77,6 +82,7 @@ class TrainingSettings(Settings):
     schedule: ScheduleName = "constant"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augmentation: str = "none"
+    rebalance: str = "none"
     low_resolution_share: float = Field(0.0, ge=0, lt=1)
     low_resolution_scale: float = Field(0.45, gt=0, le=1)
     normalization: Literal["scale", "standardize"] = "standardize"
@@ -100,6 +106,9 @@ TRAINING_SEARCH_SPACE = (
     SearchDimension(name="training.learning_rate", low=1e-4, high=1e-1, is_log=True),
     SearchDimension(name="training.weight_decay", low=1e-5, high=1e-2, is_log=True),
     SearchDimension(name="training.label_smoothing", low=0.0, high=0.2, step=0.05),
-    SearchDimension(name="training.augmentation", choices=("none", "crop-flip", "report")),
+    SearchDimension(
+        name="training.augmentation",
+        choices=("none", "crop-flip", "report", "strong", "mixup", "cutmix"),
+    ),
 )
 """Ranges worth searching in any model's training."""

@@ -64,7 +64,9 @@ def _about_data(records: StudyRecords) -> Iterator[Recommendation]:
         )
     elif largest / smallest >= IMBALANCE_RATIO:
         yield Recommendation(
-            "Rebalance the classes: more images of the small ones, or a weighted loss.",
+            "Add images of the small classes: the training was rebalanced already."
+            if _is_rebalanced(records)
+            else "Rebalance the classes (--rebalance auto), or add images of the small ones.",
             f"The class {in_sentence(least)} has {counted(smallest, 'training image')}, "
             f"{in_sentence(most)} has {count(largest)}.",
         )
@@ -73,6 +75,11 @@ def _about_data(records: StudyRecords) -> Iterator[Recommendation]:
             "Collect more images, or start from a network pre-trained on similar images.",
             f"The smallest class, {in_sentence(least)}, has {counted(smallest, 'training image')}.",
         )
+
+
+def _is_rebalanced(records: StudyRecords) -> bool:
+    rebalancing = None if records.train is None else records.train.rebalancing
+    return rebalancing is not None and rebalancing.method != "none"
 
 
 def _about_training(train: TrainRecord) -> Iterator[Recommendation]:

@@ -217,6 +217,7 @@ class _Protocol:
             checkpoint=checkpoint,
             progress=self.context.progress,
             title=f"Fold {fold}/{self.settings.cross_validate.folds}, {self.name}",
+            classes=self.acquired.classes,
         ).fitted
         if self.name == "fresh":
             write_fold_model(self.context.folder, fold, fitted)

@@ -61,6 +61,24 @@ class ProbeRecord(Record):
     fit_seconds: float
 
 
+class RebalancingRecord(Record):
+    """What was done about classes of different size."""
+
+    asked: str
+    """The setting: a method, or ``auto``."""
+    method: str
+    ratio: float | None
+    """Largest over smallest class of the images trained on; None where a class has none."""
+    class_weights: tuple[float, ...] | None = None
+    """Factors of the classes' losses."""
+    logit_offsets: tuple[float, ...] | None = None
+    """Added to the classes' logits in the training loss."""
+    images_per_epoch: tuple[int, ...] | None = None
+    """Images of each class that an epoch shows, where that is not each image once."""
+    sentence: str
+    """What was done and why, for people."""
+
+
 class LayerRecord(Record):
     """One layer of the network."""
 
@@ -91,6 +109,7 @@ class TrainRecord(Record):
     probe: ProbeRecord | None = None
     """None where the network was trained as a whole from the beginning."""
     augmentation: str
+    rebalancing: RebalancingRecord | None = None
     normalization: str
     train_count: int
     validation_count: int
