@@ -20,6 +20,7 @@ from tenfold.engine.batches import TrainingBatches, as_pixels
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.network import ImageNetwork, fit_normalization
+from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.training import Training, TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.model import MODELS
@@ -129,6 +130,7 @@ def fit_network(
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
     started_at: float | None = None,
+    sweep: RateSweep | None = None,
 ) -> FittedNetwork:
     """Build a network, fit it to the training images, and choose its weights.
 
@@ -150,14 +152,17 @@ def fit_network(
         Where to compute.
     initial_weights
         Start from these (normalisation included) instead of fresh ones.
-    checkpoint, progress, title, on_epoch, started_at
+    checkpoint, progress, title, on_epoch, started_at, sweep
         See `Training`.
 
     Raises
     ------
     SettingsError
-        If the settings ask for low resolution of a model that is built for one size.
+        If the settings ask for low resolution of a model that is built for one size, or for what
+        needs validation images where there are none.
     """
+    if validation is None:
+        _check_unwatched(settings)
     if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
         raise SettingsError(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
@@ -188,12 +193,23 @@ def fit_network(
         title=title,
         on_epoch=on_epoch,
         started_at=started_at,
+        sweep=sweep,
     )
     result = training.run()
     last_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if settings.weights == "best" and result.best_weights:
         network.load_state_dict(result.best_weights)
     return FittedNetwork(plan, settings, network, result, last_weights)
+
+
+def _check_unwatched(settings: TrainingSettings) -> None:
+    for name in settings.watched_settings:
+        if name != "weights":  # the best of unwatched epochs is the last
+            raise SettingsError(
+                f"training.{name} is {getattr(settings, name)!r}, which follows the validation "
+                "images, but there are none. Set training.validation_fraction above 0 (0.1 holds "
+                f"out a tenth of the training images), or leave training.{name} at its default."
+            )
 
 
 def _fit_to_images(network: ImageNetwork, images: Images) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.tune import ParameterValue, SearchDimension
-from tenfold.engine.training_settings import TRAINING_SEARCH_SPACE
+from tenfold.engine.training_settings import REGULARISATION_SEARCH_SPACE, TRAINING_SEARCH_SPACE
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings
 
@@ -24,7 +24,11 @@ def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
     """
     own = {
         dimension.name: dimension
-        for dimension in (*MODELS[settings.model.name].search_space, *TRAINING_SEARCH_SPACE)
+        for dimension in (
+            *MODELS[settings.model.name].search_space,
+            *TRAINING_SEARCH_SPACE,
+            *REGULARISATION_SEARCH_SPACE,
+        )
     }
     chosen: dict[str, SearchDimension] = {}
     for entry in settings.tune.space:
