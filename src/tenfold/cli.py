@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from tenfold.commands.ablate import ablate
+from tenfold.commands.find_learning_rate import find_learning_rate
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -234,6 +235,7 @@ def compare(
 
 
 app.command("ablate")(ablate)
+app.command("find-learning-rate")(find_learning_rate)
 
 
 def _show_version(is_asked: bool) -> None:

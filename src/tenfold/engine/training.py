@@ -57,11 +57,17 @@ class TrainingResult:
         Epoch, counted from 1, with the best validation accuracy; None without validation.
     best_weights
         The network's tensors after that epoch, or their average then; empty without validation.
+    is_averaged
+        Whether the network holds an average of the weights along the training.
+    stopped_early
+        Whether the training ended because it got no better.
     """
 
     history: tuple[EpochRecord, ...]
     best_epoch: int | None
     best_weights: dict[str, Tensor]
+    is_averaged: bool = False
+    stopped_early: bool = False
 
     @property
     def seconds(self) -> float:
@@ -164,6 +170,8 @@ class Training:
             tuple(state.history),
             None if state.best_epoch is None else state.best_epoch + 1,
             state.best_weights,
+            is_averaged=bool(state.average.weights),
+            stopped_early=not pace.is_over(self._steps(state)),
         )
 
     def _pace(self, state: TrainingState) -> Pace:

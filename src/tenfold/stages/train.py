@@ -106,6 +106,8 @@ class TrainStage:
             epochs=len(result.history),
             budget=timed.budget,
             augmentation=training.augmentation,
+            averaging=training.averaging if result.is_averaged else "none",
+            stopped_early=result.stopped_early,
             normalization=training.normalization,
             train_count=len(train_indices),
             validation_count=len(validation_indices),

@@ -63,6 +63,10 @@ class TrainRecord(Record):
     """Epochs in the history; the last one may be a part (`EpochRecord.share`)."""
     budget: BudgetRecord | None = None
     augmentation: str
+    averaging: Literal["none", "ema", "swa"] = "none"
+    """Which average of the weights along the training was validated and saved."""
+    stopped_early: bool = False
+    """Whether the validation accuracy got no better for so long that the training ended."""
     normalization: str
     train_count: int
     validation_count: int
