@@ -4,42 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
+from tenfold.data.augmentation.policy import POLICIES
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.batches import as_pixels
+from tenfold.engine import norm_statistics
+from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.device import Device
 from tenfold.engine.network import ImageNetwork
-from tenfold.engine.norm_statistics import has_norm_statistics, measure_norm_statistics
+from tenfold.engine.norm_statistics import NormStatistics
 from tenfold.models.batch_norm import BatchNorm
 
-CPU = torch.device("cpu")
+
+@pytest.fixture
+def make_statistics(
+    make_split: Callable[..., ImageSplit], cpu: Device
+) -> Callable[[ImageNetwork], NormStatistics]:
+    batches = TrainingBatches(make_split(20), 8, POLICIES["none"], True, 7, cpu.torch_device)
+    return lambda network: NormStatistics(network, batches, cpu, torch.float32)
 
 
-def test_they_are_the_means_over_the_batches(
-    make_split: Callable[..., ImageSplit], make_network: Callable[..., ImageNetwork], cpu: Device
+@pytest.mark.parametrize(("images", "sizes"), [(5000, [8, 8, 4]), (9, [8, 8]), (1, [8])])
+def test_they_are_the_means_over_enough_batches(
+    images: int,
+    sizes: list[int],
+    make_statistics: Callable[[ImageNetwork], NormStatistics],
+    make_network: Callable[..., ImageNetwork],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(norm_statistics, "STATISTICS_IMAGES", images)
     network = make_network(has_batch_norm=True, conv_dropout=0.5)
     network.train()
     (norm,) = (layer for layer in network.modules() if isinstance(layer, BatchNorm))
-    norm.running_mean.fill_(77.0)  # type: ignore[union-attr]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     seen: list[torch.Tensor] = []
     handle = norm.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].detach()))
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    pixels = as_pixels(make_split(12).images, CPU)
-    measure_norm_statistics(network, [pixels[:6], pixels[6:]], device=cpu, precision=torch.float32)
+    make_statistics(network).measure(3)
     handle.remove()
+    assert [len(features) for features in seen] == sizes
     means = torch.stack([features.mean((0, 2, 3)) for features in seen])
     variances = torch.stack([features.var((0, 2, 3)) for features in seen])
-    assert torch.allclose(norm.running_mean, means.mean(0), rtol=1e-4)  # type: ignore[arg-type]
-    assert torch.allclose(norm.running_var, variances.mean(0), rtol=1e-4)  # type: ignore[arg-type]
+    after = network.state_dict()
+    prefix = "body.blocks.0.norm.running_"
+    torch.testing.assert_close(after[f"{prefix}mean"], means.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(after[f"{prefix}var"], variances.mean(0), rtol=1e-4, atol=1e-5)
     assert norm.momentum == 0.1
     assert network.training
     assert norm.training
-    after = network.state_dict()
-    assert all(torch.equal(before[n], after[n]) for n in before if "norm" not in n)
+    assert all(torch.equal(before[name], after[name]) for name in before if "norm" not in name)
 
 
-def test_networks_without_batch_norm_have_none(make_network: Callable[..., ImageNetwork]) -> None:
-    assert has_norm_statistics(make_network(has_batch_norm=True))
-    assert not has_norm_statistics(make_network())
+def test_networks_without_batch_norm_have_none(
+    make_statistics: Callable[[ImageNetwork], NormStatistics],
+    make_network: Callable[..., ImageNetwork],
+) -> None:
+    assert make_statistics(make_network(has_batch_norm=True)).steps == 3
+    assert make_statistics(make_network()).steps == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -27,11 +26,7 @@ from tenfold.engine.early_stopping import has_stalled
 from tenfold.engine.inference import autocast, predict_logits
 from tenfold.engine.low_resolution import scaled_down, size_px
 from tenfold.engine.network import ImageNetwork
-from tenfold.engine.norm_statistics import (
-    STATISTICS_IMAGES,
-    has_norm_statistics,
-    measure_norm_statistics,
-)
+from tenfold.engine.norm_statistics import NormStatistics
 from tenfold.engine.optimizers import make_optimizer, peak_learning_rate
 from tenfold.engine.pace import ClockPace, Pace, StepPace
 from tenfold.engine.plateau import plateau_factor
@@ -141,6 +136,7 @@ class Training:
         self.optimizer = make_optimizer(self.network, settings)
         self.started_at = started_at
         self.sweep = sweep
+        self._norm_statistics = NormStatistics(self.network, batches, device, self.precision)
         self._generator = torch.Generator(device.torch_device)
         self._saved_at = time.monotonic()
 
@@ -183,7 +179,7 @@ class Training:
             self.settings.budget_seconds,
             spent_seconds=max(state.elapsed_seconds, startup),
             steps_kept_back=_FORWARD_SHARE * validated / self.batches.batch_size,
-            more_steps_kept_back=_FORWARD_SHARE * self._statistics_steps(),
+            more_steps_kept_back=_FORWARD_SHARE * self._statistics_steps,
             device=self.device.torch_device,
         )
 
@@ -334,25 +330,14 @@ class Training:
 
     def _measure_statistics(self, state: TrainingState) -> None:
         """Measure the average's batch norm statistics; those of its steps do not fit it."""
-        if self._statistics_steps() == 0 or not state.average.weights:
-            return
-        with state.average.applied(self.network):
-            epoch = itertools.islice(self.batches.epoch(state.epoch), self._statistics_steps())
-            measure_norm_statistics(
-                self.network,
-                (pixels for pixels, *_ in epoch),
-                device=self.device,
-                precision=self.precision,
-            )
-            state.average.weights = copied_weights(self.network)
+        if state.average.weights and self._statistics_steps:
+            with state.average.applied(self.network):
+                self._norm_statistics.measure(state.epoch)
+                state.average.weights = copied_weights(self.network)
 
+    @property
     def _statistics_steps(self) -> int:
-        """Give how many batches the statistics are measured on."""
-        if self.settings.averaging != "swa" or not has_norm_statistics(self.network):
-            return 0
-        return min(
-            self.batches.steps_per_epoch, math.ceil(STATISTICS_IMAGES / self.batches.batch_size)
-        )
+        return self._norm_statistics.steps if self.settings.averaging == "swa" else 0
 
     @staticmethod
     def _is_best(state: TrainingState, accuracy: float) -> bool:
