@@ -135,6 +135,34 @@ def test_without_validation_best_is_last(plan: NetworkPlan, split: ImageSplit) -
     assert_same(dict(fitted.network.state_dict()), fitted.last_weights)
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"early_stopping_patience": 2}, "training.early_stopping_patience is 2"),
+        ({"schedule": "plateau"}, "training.schedule is 'plateau'"),
+    ],
+)
+def test_what_follows_validation_needs_validation_images(
+    settings: dict[str, Any], named: str, plan: NetworkPlan, split: ImageSplit
+) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"{named}, .* Set training\.validation_fraction above"
+    ):
+        fit(plan, split, settings=settings)
+    assert fit(plan, split, validation=split, settings={**settings, "epochs": 2}).result.history
+
+
+def test_averaged_weights_are_the_result(plan: NetworkPlan, split: ImageSplit) -> None:
+    plain = fit(plan, split, settings={"epochs": 4})
+    averaged = fit(plan, split, settings={"epochs": 4, "averaging": "ema"})
+    assert_same(dict(averaged.network.state_dict()), averaged.last_weights)
+    assert not torch.equal(
+        averaged.last_weights["body.output.weight"], plain.last_weights["body.output.weight"]
+    )
+    assert averaged.result.is_averaged
+    assert not plain.result.is_averaged
+
+
 def test_given_weights_are_the_start_normalisation_included(
     plan: NetworkPlan, split: ImageSplit
 ) -> None:

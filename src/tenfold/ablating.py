@@ -129,7 +129,11 @@ class Ablation:
         jobs: int,
     ) -> Iterator[_Training]:
         digest = self.train.sha256()
-        off = {"training.validation_fraction": 0.0, "training.budget_seconds": None}
+        off = {
+            "training.validation_fraction": 0.0,
+            "training.early_stopping_patience": None,
+            "training.budget_seconds": None,
+        }
         for seed in self.seeds:
             for name, title, changes in (
                 ("all", "with all", {}),

@@ -45,8 +45,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         network's size, the batch size and the number of epochs are then chosen for it; None trains
         `epochs`.
     epochs, least_steps, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, \
-label_smoothing, augmentation, rebalance, low_resolution_share, low_resolution_scale, \
-normalization, validation_fraction, weights, precision
+plateau_factor, plateau_patience, averaging, ema_decay, swa_share, gradient_clip_norm, \
+early_stopping_patience, label_smoothing, augmentation, rebalance, low_resolution_share, \
+low_resolution_scale, normalization, validation_fraction, weights, precision
         See `tenfold.engine.training_settings.TrainingSettings`. The defaults are those of recipe
         ``fast``.
     mirror_keeps_class : bool, default=True
@@ -100,6 +101,13 @@ normalization, validation_fraction, weights, precision
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         schedule: str = "linear",
+        plateau_factor: float = 0.5,
+        plateau_patience: int = 2,
+        averaging: str = "none",
+        ema_decay: float = 0.999,
+        swa_share: float = 0.25,
+        gradient_clip_norm: float | None = None,
+        early_stopping_patience: int | None = None,
         label_smoothing: float = 0.2,
         augmentation: str = "crop-flip",
         rebalance: str = "none",
@@ -124,6 +132,13 @@ normalization, validation_fraction, weights, precision
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.schedule = schedule
+        self.plateau_factor = plateau_factor
+        self.plateau_patience = plateau_patience
+        self.averaging = averaging
+        self.ema_decay = ema_decay
+        self.swa_share = swa_share
+        self.gradient_clip_norm = gradient_clip_norm
+        self.early_stopping_patience = early_stopping_patience
         self.label_smoothing = label_smoothing
         self.augmentation = augmentation
         self.rebalance = rebalance

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from tenfold.commands.ablate import ablate
 from tenfold.commands.export import export
+from tenfold.commands.find_learning_rate import find_learning_rate
 from tenfold.commands.models import models
 from tenfold.commands.options import (
     BudgetOption,
@@ -207,6 +208,7 @@ app.command("ablate")(ablate)
 app.command("export")(export)
 app.command("serve")(serve)
 app.command("predict")(predict)
+app.command("find-learning-rate")(find_learning_rate)
 
 
 def _show_version(is_asked: bool) -> None:

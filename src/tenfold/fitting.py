@@ -21,6 +21,7 @@ from tenfold.engine.batches import TrainingBatches, as_pixels
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.network import ImageNetwork, fit_normalization
+from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.training import Training, TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.frozen_fitting import HeadFit
@@ -136,6 +137,7 @@ def fit_network(
     on_epoch: Callable[[EpochRecord], None] | None = None,
     started_at: float | None = None,
     classes: Sequence[str] | None = None,
+    sweep: RateSweep | None = None,
 ) -> FittedNetwork:
     """Build a network, fit it to the training images, and choose its weights.
 
@@ -157,7 +159,7 @@ def fit_network(
         Where to compute.
     initial_weights
         Start from these (normalisation included) instead of fresh ones.
-    checkpoint, progress, title, on_epoch, started_at
+    checkpoint, progress, title, on_epoch, started_at, sweep
         See `Training`.
     classes
         Names of the classes, for messages.
@@ -167,9 +169,12 @@ def fit_network(
     DataError
         If a class has no training image and the rebalancing needs one of each.
     SettingsError
-        If the settings ask for low resolution of a model that is built for one size, or for a time
-        budget of one whose head is fitted to features.
+        If the settings ask for low resolution of a model that is built for one size, for a time
+        budget of one whose head is fitted to features, or for what needs validation images where
+        there are none.
     """
+    if validation is None:
+        _check_unwatched(settings)
     if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
         raise SettingsError(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
@@ -236,6 +241,7 @@ def fit_network(
             on_epoch=on_epoch,
             started_at=started_at,
             rebalancing=rebalancing.plan,
+            sweep=sweep,
         )
         result = training.run()
         result = result if head is None else head.joined(result)
@@ -251,6 +257,16 @@ def fit_network(
         rebalancing,
         None if head is None else head.probe,
     )
+
+
+def _check_unwatched(settings: TrainingSettings) -> None:
+    for name in settings.watched_settings:
+        if name != "weights":  # the best of unwatched epochs is the last
+            raise SettingsError(
+                f"training.{name} is {getattr(settings, name)!r}, which follows the validation "
+                "images, but there are none. Set training.validation_fraction above 0 (0.1 holds "
+                f"out a tenth of the training images), or leave training.{name} at its default."
+            )
 
 
 def _fit_to_images(network: ImageNetwork, images: Images) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +73,11 @@ class FittedHead:
         history = (self.epoch, *(_moved_on(epoch) for epoch in later.history))
         first, best = self.epoch.validation_accuracy, later.best_epoch
         if first is None or best is None:
-            return TrainingResult(history, None, {})
+            return replace(later, history=history, best_epoch=None, best_weights={})
         accuracy = later.history[best - 1].validation_accuracy
         if accuracy is not None and accuracy > first:
-            return TrainingResult(history, best + 1, later.best_weights)
-        return TrainingResult(history, 1, self.weights)
+            return replace(later, history=history, best_epoch=best + 1)
+        return replace(later, history=history, best_epoch=1, best_weights=self.weights)
 
     def settings_after(self, settings: TrainingSettings) -> TrainingSettings:
         """Give the settings of the training that goes on: its length is the model's setting."""

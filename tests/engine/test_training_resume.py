@@ -47,6 +47,17 @@ CASES: dict[str, dict[str, Any]] = {
     "strong+mixup+cutmix": {"augmentation": "strong+mixup+cutmix"},
     **{f"rebalance {name}": {"rebalance": name} for name in rebalancing_names()},
     "all at once": {"augmentation": "strong+cutmix", "rebalance": "over-sample"},
+    "ema, plateau, clipping": {
+        "optimizer": "sgd",
+        "momentum": 0.9,
+        "averaging": "ema",
+        "ema_decay": 0.9,
+        "schedule": "plateau",
+        "plateau_patience": 1,
+        "gradient_clip_norm": 0.1,
+    },
+    "swa": {"averaging": "swa", "swa_share": 0.5},
+    "early stopping": {"early_stopping_patience": 1, "learning_rate": 1e-9},
 }
 
 
@@ -204,7 +215,8 @@ def test_stopped_again_and_again_it_ends_the_same(
             sessions, begun_at = sessions + 1, progress.first_done
         else:
             break
-    assert sessions >= 2  # under-sampled epochs are short
+    # Under-sampled epochs are short.
+    assert sessions >= 2
     session.run(CASES[case]).assert_equal(resumed)
 
 
@@ -219,6 +231,26 @@ def test_stopped_after_any_step_it_ends_the_same(
     # The last step of an epoch is stored with the validation that follows it.
     assert progress.first_done == (step if step % STEPS_PER_EPOCH else step - 1)
     session.run({}).assert_equal(resumed)
+
+
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+@pytest.mark.parametrize("case", ["ema, plateau, clipping", "swa"])
+def test_averages_stopped_after_any_step_end_the_same(
+    case: str, step: int, session: Session, checkpoint: Checkpoint
+) -> None:
+    with pytest.raises(_Stopped):
+        session.run(CASES[case], checkpoint=checkpoint, progress=_Stopping(steps=step))
+    resumed = session.run(CASES[case], checkpoint=checkpoint)
+    session.run(CASES[case]).assert_equal(resumed)
+
+
+@pytest.mark.parametrize("case", ["ema, plateau, clipping", "swa", "early stopping"])
+def test_a_complete_training_gives_its_result_again(
+    case: str, session: Session, checkpoint: Checkpoint
+) -> None:
+    first = session.run(CASES[case], checkpoint=checkpoint)
+    again = session.run(CASES[case], checkpoint=checkpoint, progress=_Stopping(steps=1))
+    again.assert_equal(first)
 
 
 @pytest.mark.parametrize("step", [3, 4, 7, 8])

@@ -33,6 +33,8 @@ def seconds_per_image(
             "weights": "last",
             "least_steps": 0,
             "rebalance": "none",  # the few images may lack a class
+            "schedule": "constant",
+            "early_stopping_patience": None,
         }
     )
     result = fit_network(plan, few, probe, seed=0, device=device).result

@@ -57,6 +57,18 @@ TRAINING_INGREDIENTS = (
         without="pixels from 0 to 1",
         changes={"training.normalization": "scale"},
     ),
+    Ingredient(
+        name="averaging",
+        title="Averaged weights",
+        without="the newest weights",
+        changes={"training.averaging": "none"},
+    ),
+    Ingredient(
+        name="gradient-clipping",
+        title="Clipped gradients",
+        without="gradients of any length",
+        changes={"training.gradient_clip_norm": None},
+    ),
 )
 """Ingredients of any model's training."""
 

@@ -30,6 +30,26 @@ def budget_sentences(record: TrainRecord) -> list[str]:
     ]
 
 
+def weights_sentences(record: TrainRecord) -> list[str]:
+    """Say that the weights are averages, and that the training ended early; nothing if neither."""
+    averages = {
+        "ema": "an exponential moving average of the weights along the training",
+        "swa": "the mean of the weights over the end of the training",
+    }
+    sentences = []
+    if record.averaging != "none":
+        sentences.append(
+            f"What is validated, evaluated and saved is {averages[record.averaging]} "
+            f"({record.averaging.upper()}), not the newest weights."
+        )
+    if record.stopped_early and record.best_epoch is not None:
+        waited = counted(record.epochs - record.best_epoch, "epoch")
+        sentences.append(
+            f"The training ended early: validation accuracy had not improved for {waited}."
+        )
+    return sentences
+
+
 def convergence_sentences(record: TrainRecord) -> list[str]:
     """Say how training accuracy and loss moved and whether they had settled."""
     history = record.history

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.tune import ParameterValue, SearchDimension
-from tenfold.engine.training_settings import TRAINING_SEARCH_SPACE
+from tenfold.engine.training_settings import REGULARISATION_SEARCH_SPACE, TRAINING_SEARCH_SPACE
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings
 
@@ -38,7 +38,7 @@ def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
         ]
     else:
         own = list(MODELS[settings.model.name].search_space)
-    known = [*own, *TRAINING_SEARCH_SPACE]
+    known = [*own, *TRAINING_SEARCH_SPACE, *REGULARISATION_SEARCH_SPACE]
     chosen: dict[str, SearchDimension] = {}
     if models:
         chosen[MODEL_NAME] = SearchDimension(name=MODEL_NAME, choices=tuple(dict.fromkeys(models)))

@@ -110,6 +110,8 @@ class TrainStage:
             probe=fitted.probe,
             augmentation=training.augmentation,
             rebalancing=_rebalancing_record(fitted.rebalancing),
+            averaging=training.averaging if result.is_averaged else "none",
+            stopped_early=result.stopped_early,
             normalization=training.normalization,
             train_count=len(train_indices),
             validation_count=len(validation_indices),

@@ -110,6 +110,10 @@ class TrainRecord(Record):
     """None where the network was trained as a whole from the beginning."""
     augmentation: str
     rebalancing: RebalancingRecord | None = None
+    averaging: Literal["none", "ema", "swa"] = "none"
+    """Which average of the weights along the training was validated and saved."""
+    stopped_early: bool = False
+    """Whether the validation accuracy got no better for so long that the training ended."""
     normalization: str
     train_count: int
     validation_count: int
