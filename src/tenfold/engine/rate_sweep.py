@@ -38,7 +38,7 @@ class RateSweep:
 
     def rate(self, step: int) -> float:
         """Give the rate of a step, counted from 0."""
-        return self._low * self._ratio**step
+        return float(self._low * self._ratio**step)
 
     @property
     def factor(self) -> float:

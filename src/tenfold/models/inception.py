@@ -141,7 +141,8 @@ class Inception(nn.Module):
 
 
 def _width(settings: InceptionSettings, stage: int) -> int:
-    return max(1, round(_FIRST_WIDTH * 2**stage * settings.width / _GRAIN)) * _GRAIN
+    width: float = _FIRST_WIDTH * 2**stage * settings.width
+    return max(1, round(width / _GRAIN)) * _GRAIN
 
 
 class InceptionModel:

@@ -105,7 +105,7 @@ class BracketPruner(optuna.pruners.BasePruner):
         return self._cycle[number % len(self._cycle)]
 
     def _is_rung(self, epoch: int, bracket: int) -> bool:
-        rung = self._factor**bracket
+        rung = int(self._factor**bracket)
         while rung < epoch:
             rung *= self._factor
         return rung == epoch

@@ -56,7 +56,7 @@ def _gray(pixels: Tensor) -> Tensor:
     """Give the brightness of pixels (B, H, W, C), shape (B, H, W, 1)."""
     if pixels.shape[3] != len(_LUMA):
         return pixels.mean(3, keepdim=True)
-    red, green, blue = pixels.split(1, dim=3)
+    red, green, blue = torch.split(pixels, 1, dim=3)
     return red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]
 
 
