@@ -51,7 +51,7 @@ def record(digits: ImageDataset, device: Device) -> RateSweepRecord:
 
 def test_the_suggestion_lies_where_the_loss_falls(record: RateSweepRecord) -> None:
     rates = [step.learning_rate for step in record.steps]
-    assert rates[0] == pytest.approx(1e-5)
+    assert rates[0] == pytest.approx(load_recipe("cnn").training.learning_rate / 1000)
     assert rates[0] < record.steepest_rate < record.lowest_rate <= rates[-1]
     assert record.suggested_rate == pytest.approx(record.steepest_rate, rel=0.06)
     assert 1e-3 < record.suggested_rate < 1

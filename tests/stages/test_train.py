@@ -113,6 +113,9 @@ def test_the_record_says_how_the_training_was_rebalanced_and_why(run_stage: RunS
     assert rebalancing is not None
     assert (rebalancing.asked, rebalancing.method) == ("auto", "none")
     assert "chosen by auto: the largest class has" in rebalancing.sentence
+
+
+def test_the_record_says_how_many_images_an_epoch_shows(run_stage: RunStage) -> None:
     folder = run_stage("train", NO_SEARCH | {"training.rebalance": "over-sample"})
     rebalancing = TrainRecord.read(folder / "record.json").rebalancing
     assert rebalancing is not None

@@ -60,7 +60,10 @@ def frozen_features(
 
     try:
         if len(images) < LEAST_IMAGES and folder is None:
-            return compute(images).cpu()
+            features = compute(images).cpu()
+            if on_images is not None:
+                on_images(len(images))
+            return features
         key = f"{_weights_digest(network)} {body.features_key()} {device.kind} {precision}"
         return feature_store().features(key, images, compute, folder=folder, on_images=on_images)
     finally:
