@@ -76,7 +76,7 @@ class TestPage:
         assert "<b>dark" not in text
         assert "<i>.png" not in text
         assert "70 images." in text
-        pictures = {path.name for path in (tmp_path / "why" / "pictures").iterdir()}
+        pictures = {path.name for path in (tmp_path / "why" / "explained_images").iterdir()}
         assert {"000001.png", "000070_heat.png", "train_000000.png"} <= pictures
         assert len(pictures) <= 2 * 70 + 12
 
@@ -84,6 +84,11 @@ class TestPage:
         self, make_model_folder: FolderMaker, tmp_path: Path
     ) -> None:
         record = read_model_folder(make_model_folder()).record
+        with (
+            pytest.raises(KeyboardInterrupt),
+            ExplanationPage.in_folder(tmp_path / "why", record, 2),
+        ):
+            raise KeyboardInterrupt
         for _ in range(2):
             with ExplanationPage.in_folder(tmp_path / "why", record, 2):
                 pass

@@ -65,7 +65,7 @@ validation_fraction, weights, precision
     n_features_in_ : int
         Their product.
     history_ : tuple of EpochRecord
-        One record an epoch.
+        One record an epoch; empty for a model that was loaded.
     budget_ : BudgetRecord or None
         What the time budget chose.
     network_ : ImageNetwork

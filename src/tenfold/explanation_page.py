@@ -22,14 +22,14 @@ from tenfold.reporting.heat_overlay import heat_overlay
 from tenfold.reporting.page import page_environment
 
 INDEX = "index.html"
-_PICTURES = "pictures"
+_PICTURES = "explained_images"
 _AT_ONCE = 64
 _LEAST_SIDE_PX = 96
-"""Smaller images are enlarged by whole factors, so that a viewer's smoothing does not blur them."""
+"""Smaller images are enlarged, so that heat maps over them are smooth."""
 
 
 class ExplanationPage:
-    """``index.html`` and ``pictures/``: each image, its heat map, and what it resembles.
+    """``index.html`` and ``explained_images/``: each image, its heat map, and what it resembles.
 
     Memory does not grow with the number of images.
     """
@@ -56,12 +56,13 @@ class ExplanationPage:
         """
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder} is a file. Explanations are a folder; give another.")
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / INDEX).is_file():
+        own = {INDEX, f".{INDEX}.part", _PICTURES}  # also of a page that was cut off
+        if folder.is_dir() and not {path.name for path in folder.iterdir()} <= own:
             raise DataError(f"{folder} is not empty. Give a new folder for the explanations.")
         with storage_errors(folder, only_known=True):
             (folder / _PICTURES).mkdir(parents=True, exist_ok=True)
             with (
-                atomic_path(folder / INDEX) as part,
+                atomic_path(folder / INDEX, only_known=True) as part,
                 part.open("w", encoding="utf-8", newline="\n") as file,
             ):
                 page = cls(folder, record, top, file)
@@ -102,7 +103,11 @@ class ExplanationPage:
         number = f"{self._count:06}"
         heat = None
         if explanation.heat is not None:
-            overlay = heat_overlay(result.pixels, explanation.heat)
+            large = enlarged(result.pixels)
+            smooth = Image.fromarray(explanation.heat).resize(
+                (large.shape[1], large.shape[0]), Image.Resampling.BILINEAR
+            )
+            overlay = heat_overlay(large, np.asarray(smooth))
             heat = self._picture(f"{number}_heat.png", overlay)
         entry: dict[str, Any] = {
             "name": readable_name(result.name),
@@ -127,14 +132,18 @@ class ExplanationPage:
     def _picture(self, name: str, pixels: npt.NDArray[np.uint8]) -> str:
         path = self._folder / _PICTURES / name
         if not (name.startswith("train_") and path.is_file()):
-            path.write_bytes(png(pixels))
+            path.write_bytes(_png(pixels))
         return f"{_PICTURES}/{name}"
 
 
-def png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Give an image as PNG, enlarged by a whole factor where it is small."""
+def enlarged(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Give a small image enlarged by a whole factor, so that no viewer blurs it."""
     factor = max(1, -(-_LEAST_SIDE_PX // min(pixels.shape[:2])))
-    large = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
     content = io.BytesIO()
+    large = enlarged(pixels)
     Image.fromarray(large[..., 0] if large.shape[2] == 1 else large).save(content, "PNG")
     return content.getvalue()

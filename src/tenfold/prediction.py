@@ -136,8 +136,8 @@ def predict_files(
     progress
         Who is told.
     batch_size
-        Images that the network sees at once. The evaluate stage's by default: with bfloat16 the
-        last digits depend on it.
+        Images that the network sees at once. The evaluate stage's by default: the last digits may
+        depend on it.
 
     Yields
     ------

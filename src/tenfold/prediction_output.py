@@ -97,7 +97,10 @@ class CsvOutput:
     @contextmanager
     def to_file(cls, path: Path, classes: Sequence[str], top: int) -> Iterator[CsvOutput]:
         """Write a file, whole or not at all, in UTF-8 that spreadsheets recognise."""
-        with atomic_path(path) as part, part.open("w", encoding="utf-8-sig", newline="") as file:
+        with (
+            atomic_path(path, only_known=True) as part,
+            part.open("w", encoding="utf-8-sig", newline="") as file,
+        ):
             yield cls(classes, top, file)
             file.flush()
 

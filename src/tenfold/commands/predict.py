@@ -20,12 +20,15 @@ EXIT_SOME_UNREADABLE = 1
 
 
 def predict(  # noqa: PLR0917 -- typer passes them all by name
-    model: Annotated[Path, typer.Argument(help="A model folder, or the run folder of a study.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model folder, or the run folder of a study.")
+    ],
     images: Annotated[
         list[str],
         typer.Argument(
+            metavar="IMAGE...",
             help="Image files, folders (searched at any depth), or - for one image on "
-            "standard input."
+            "standard input.",
         ),
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="Show so many classes.")] = 3,

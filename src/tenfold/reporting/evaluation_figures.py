@@ -137,8 +137,8 @@ def _mistakes(records: StudyRecords, images: EvaluatedImages) -> ReportFigure:
         else ""
     )
     caption = (
-        f"The most confident mistakes: the image;{heat} {named}; and the training images that the "
-        "network finds most alike, with their labels."
+        f"The most confident mistakes: the image;{heat} {named}; and, of up to 10,000 training "
+        "images, those that the network finds most alike, with their labels."
     )
     classes = records.acquire.classes
     entries = [

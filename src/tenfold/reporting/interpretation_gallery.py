@@ -62,13 +62,17 @@ def explained_words(records: StudyRecords) -> list[str]:
     votes_for_label = (near == labels[images.mistakes][:, None]).sum(axis=1)
     of_named = int((votes_for_named > votes_for_label).sum())
     of_label = int((votes_for_label > votes_for_named).sum())
-    shown = len(near)
-    return [
-        f"Of {counted(shown, 'mistake')} shown, {count(of_named)} resemble training images of the "
-        f"class that the model named more than of their label, and {count(of_label)} the other way "
-        "round. The first are to be looked at for wrong labels and for classes that look alike; of "
-        "the others the network has seen the like, and decides against it."
+    sentences = [
+        f"In {count(of_named)} of the {count(len(near))} mistakes shown, more of the nearest "
+        "training images bear the class that the model named than the label: they show what it "
+        "took the image for."
     ]
+    if of_label:
+        sentences.append(
+            f"In {count(of_label)} it is the other way round: the network has seen the like, and "
+            "decides against it all the same."
+        )
+    return sentences
 
 
 def doubt_lines(records: StudyRecords, index: int) -> tuple[str, ...]:

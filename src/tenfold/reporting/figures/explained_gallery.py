@@ -26,8 +26,8 @@ _TEXT_PX = 9.5
 _LINE_PX = 13.5
 _CHARACTERS = 13
 _NEIGHBOUR_PX = 44.0
-_LABEL_PX = 8.5
-_LABEL_CHARACTERS = 9
+_LABEL_PX = 8.0
+_LABEL_CHARACTERS = 8
 
 
 @dataclass(frozen=True, eq=False)
