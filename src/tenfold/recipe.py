@@ -250,7 +250,7 @@ class StudySettings(Settings):
         return StudySettings.resolve(with_values(values, changes))
 
     def _tune_with_model(self, name: str) -> dict[str, Any]:
-        """Give the search's settings with the ranges of another model in the place of this one's."""
+        """Give the search's settings with another model's ranges in the place of this one's."""
         kept = [entry for entry in self.tune.space if not _is_model_range(entry)]
         if len(kept) < len(self.tune.space):
             kept += [dimension.name for dimension in MODELS[name].search_space]
