@@ -115,7 +115,7 @@ class TestModel:
 
     def test_two_that_differ_are_refused(self) -> None:
         request = StudyRequest(model="resnet", data="digits", assignments=("model.name=cnn",))
-        with pytest.raises(SettingsError, match="--model says resnet and --set model.name=cnn"):
+        with pytest.raises(SettingsError, match=r"--model says resnet and --set model\.name=cnn"):
             request.resolve()
 
 

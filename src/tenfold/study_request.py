@@ -34,8 +34,8 @@ class StudyRequest:
     Where the run folder holds a study already, its settings are the ground that the request
     changes, so that a stage can be run with nothing but ``--out``.
 
-    A `model` takes the place of the recipe's, with its own defaults; without a recipe, the one of the
-    model's name is taken, if there is one, as it trains that model well.
+    A `model` takes the place of the recipe's, with its own defaults; without a recipe, the one of
+    the model's name is taken, if there is one, as it trains that model well.
 
     A `budget` is the time for what `stages` train: one model, or with ``cross-validate`` all folds.
     A budgeted training is not preceded by a search, and a whole study (no stage named) not followed
@@ -133,12 +133,11 @@ class StudyRequest:
 
     def _changes(self) -> dict[str, Any]:
         changes = dict(parse_assignment(text) for text in self.assignments)
-        if self.model is not None:
-            if changes.setdefault("model.name", self.model) != self.model:
-                raise SettingsError(
-                    f"--model says {self.model} and --set model.name={changes['model.name']}. "
-                    "Leave one of them out."
-                )
+        if self.model is not None and changes.setdefault("model.name", self.model) != self.model:
+            raise SettingsError(
+                f"--model says {self.model} and --set model.name={changes['model.name']}. "
+                "Leave one of them out."
+            )
         if self.seed is not None:
             changes["seed"] = self.seed
         return changes

@@ -37,9 +37,16 @@ class TestList:
 class TestOneModel:
     def test_shows_layers_shapes_parameters_and_multiply_adds(self) -> None:
         lines = [line.split() for line in models("cnn").splitlines()]
-        assert ["blocks.0.convolution", "Conv2d", "64", "×", "28", "×", "28", "1,728"] == next(
-            line for line in lines if line[:1] == ["blocks.0.convolution"]
-        )[:-1]
+        assert next(line for line in lines if line[:1] == ["blocks.0.convolution"])[:-1] == [
+            "blocks.0.convolution",
+            "Conv2d",
+            "64",
+            "×",
+            "28",
+            "×",
+            "28",
+            "1,728",
+        ]
         assert ["Total", "169,130", "4,157,696"] in lines
 
     def test_shows_settings_with_ranges_and_explains_the_parts(self) -> None:

@@ -19,7 +19,7 @@ _WIDTH_WITHOUT_TERMINAL = 120
 """Columns where the output goes to a file or a pipe."""
 
 
-def models(
+def models(  # noqa: PLR0917 -- typer passes them all by name
     name: Annotated[str | None, typer.Argument(help="Show this model's layers.")] = None,
     image_size: Annotated[
         str,
@@ -79,8 +79,8 @@ def _model_settings(name: str, assignments: list[str]) -> dict[str, Any]:
     for setting in changes:
         if not setting.startswith("model.") or setting == "model.name":
             raise SettingsError(
-                f"--set {setting} does not name a setting of a model. Write model.SETTING=value, for "
-                "example model.width=2; which model it is says the argument: tenfold models NAME."
+                f"--set {setting} does not name a setting of a model. Write model.SETTING=value, "
+                "for example model.width=2; the model itself is the argument: tenfold models NAME."
             )
     # Assignments may name a place in a list, so they change the defaults.
     defaults = {"model": MODELS[name].settings_type().plain()}

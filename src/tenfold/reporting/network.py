@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from tenfold.core.records.train import LayerRecord
 
 COST_SENTENCE = (
-    "Parameters are the numbers that training sets. Multiply-adds are the multiplications, each with "
-    "an addition, that convolutions and dense layers do for one image: a measure of its time."
+    "Parameters are the numbers that training sets. Multiply-adds are the multiplications, each "
+    "with an addition, that convolutions and dense layers do for one image: a measure of its time."
 )
 """What the two columns of numbers mean."""
 
