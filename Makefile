@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Options for `tenfold run`, for example: make run ARGS="--recipe report --data ~/cifar10"
+# What `make serve` serves: the run folder that was changed last, unless you say another.
+MODEL ?= $(firstword $(shell ls -td runs/*/ 2>/dev/null))
+# Options for `tenfold run` and `tenfold serve`, for example: make run ARGS="--recipe report --data ~/cifar10"
 ARGS ?=
 
-.PHONY: help run test check format clean
+.PHONY: help run serve test check format clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +22,10 @@ $(READY): pyproject.toml constraints.txt
 
 run: $(READY)  ## Run a whole study and print where its report is
 	$(BIN)/tenfold run $(ARGS)
+
+serve: $(READY)  ## Serve the newest model at http://127.0.0.1:8000
+	@test -n "$(MODEL)" || { echo "There is no run folder yet. First: make run"; exit 2; }
+	$(BIN)/tenfold serve $(MODEL) $(ARGS)
 
 test: $(READY)  ## Run all tests
 	$(BIN)/python -m pytest

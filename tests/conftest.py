@@ -74,3 +74,77 @@ def tiny_settings(
         return load_recipe("cnn").with_changes(tiny | dict(changes or {}))
 
     return make
+
+
+@pytest.fixture
+def make_model_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Give a function that writes the model folder of an untrained network.
+
+    Classes, image shape, whether training images are kept, and changes to its record are given.
+    """
+    import torch
+
+    from tenfold.core.records.model import ModelData
+    from tenfold.engine.device import Device
+    from tenfold.engine.features import features_and_logits
+    from tenfold.engine.training_settings import TrainingSettings
+    from tenfold.explaining.neighbour_index import NeighbourIndex
+    from tenfold.fitting import NetworkPlan
+    from tenfold.model_folder import PackagedModel, write_model_folder
+    from tenfold.packaging import describe_model
+
+    def make(
+        classes: tuple[str, ...] = ("dark", "gray", "light"),
+        image_shape: tuple[int, int, int] = (8, 8, 3),
+        *,
+        kept_images: int = 12,
+        name: str = "model",
+        **changes: Any,
+    ) -> Path:
+        plan = NetworkPlan.parse(
+            "cnn",
+            {"conv_layers": 1, "filters": [4], "units": 6},
+            image_shape=image_shape,
+            class_count=len(classes),
+        )
+        channels = image_shape[2]
+        network = plan.build(
+            seed=1,
+            mean=torch.full((channels,), 120.0),
+            standard_deviation=torch.full((channels,), 60.0),
+        )
+        weights = network.state_dict()
+        values: dict[str, Any] = {
+            "title": "A test's model",
+            "plan": plan,
+            "weights": weights,
+            "training": TrainingSettings(),
+            "classes": classes,
+            "temperature": 0.5,
+            "precision": "float32",
+            "mirror_keeps_class": True,
+            "data": ModelData(
+                title="Noise",
+                source="folder",
+                description="",
+                train_counts=(4,) * len(classes),
+                test_counts=(1,) * len(classes),
+                train_sha256="a" * 64,
+                test_sha256="b" * 64,
+            ),
+        }
+        neighbours = None
+        if kept_images:
+            images = np.random.default_rng(2).integers(
+                0, 256, (kept_images, *image_shape), dtype=np.uint8
+            )
+            features, _ = features_and_logits(network, images, device=Device("cpu", "", 1))
+            labels = np.arange(kept_images) % len(classes)
+            places = np.arange(kept_images)
+            neighbours = NeighbourIndex.build(features, images, labels, places).to_bytes()
+        folder = tmp_path / name
+        record = describe_model(**{**values, **changes})
+        write_model_folder(folder, PackagedModel(record, weights, "# A card\n", neighbours))
+        return folder
+
+    return make

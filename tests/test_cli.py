@@ -20,7 +20,7 @@ from tenfold.recipe import StudySettings, recipe_names, recipe_text
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, StageContext
 
-COMMANDS = ("run", *STAGE_HELP, "recipes", "models", "data")
+COMMANDS = ("run", *STAGE_HELP, "recipes", "models", "data", "export", "serve", "ablate")
 ON_LINUX = sys.platform.startswith("linux")
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.core.errors import ImageShapeError, SettingsError, UnknownNameError
+from tenfold.core.errors import DataError, ImageShapeError, SettingsError, UnknownNameError
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.dataset import ImageSplit
+from tenfold.data.rebalancing.choice import rebalancing_names
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
@@ -134,6 +135,34 @@ def test_without_validation_best_is_last(plan: NetworkPlan, split: ImageSplit) -
     assert_same(dict(fitted.network.state_dict()), fitted.last_weights)
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"early_stopping_patience": 2}, "training.early_stopping_patience is 2"),
+        ({"schedule": "plateau"}, "training.schedule is 'plateau'"),
+    ],
+)
+def test_what_follows_validation_needs_validation_images(
+    settings: dict[str, Any], named: str, plan: NetworkPlan, split: ImageSplit
+) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"{named}, .* Set training\.validation_fraction above"
+    ):
+        fit(plan, split, settings=settings)
+    assert fit(plan, split, validation=split, settings={**settings, "epochs": 2}).result.history
+
+
+def test_averaged_weights_are_the_result(plan: NetworkPlan, split: ImageSplit) -> None:
+    plain = fit(plan, split, settings={"epochs": 4})
+    averaged = fit(plan, split, settings={"epochs": 4, "averaging": "ema"})
+    assert_same(dict(averaged.network.state_dict()), averaged.last_weights)
+    assert not torch.equal(
+        averaged.last_weights["body.output.weight"], plain.last_weights["body.output.weight"]
+    )
+    assert averaged.result.is_averaged
+    assert not plain.result.is_averaged
+
+
 def test_given_weights_are_the_start_normalisation_included(
     plan: NetworkPlan, split: ImageSplit
 ) -> None:
@@ -176,3 +205,32 @@ def test_take_gives_a_copy(split: ImageSplit) -> None:
     np.testing.assert_array_equal(some.images, split.images[[3, 0]])
     np.testing.assert_array_equal(some.labels, split.labels[[3, 0]])
     assert not np.shares_memory(some.images, split.images)
+
+
+def test_a_rebalancing_needs_every_class(plan: NetworkPlan, split: ImageSplit) -> None:
+    even = take(split, np.flatnonzero(split.labels == 0))
+    settings = {"rebalance": "inverse"}
+    with pytest.raises(DataError, match=r"class 'dog' has none .*--rebalance none"):
+        fit(plan, even, settings=settings, classes=("cat", "dog"))
+    with pytest.raises(DataError, match="class number 1 has none"):
+        fit(plan, even, settings=settings)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in rebalancing_names() if name not in ("none", "auto")]
+)
+def test_a_rebalancing_finds_more_of_the_small_class(name: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [180, 20])
+    images = rng.integers(0, 160, (200, 8, 8, 3), dtype=np.uint8)
+    images[labels == 1] += 12  # brighter by less than the classes spread: they overlap
+    split = ImageSplit(images, labels)
+    plan = NetworkPlan.parse("cnn", MODEL, image_shape=(8, 8, 3), class_count=2)
+
+    def said_small(rebalance: str) -> int:
+        steps = {"epochs": 1, "least_steps": 75, "batch_size": 20}
+        fitted = fit(plan, split, settings={**steps, "rebalance": rebalance})
+        assert fitted.rebalancing.method == rebalance
+        return int(predict_logits(fitted.network, images, device=CPU).argmax(1).sum())
+
+    assert said_small(name) > said_small("none")

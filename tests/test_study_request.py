@@ -175,3 +175,17 @@ def test_cifar10_on_this_machine_is_the_default(
     assert request.out == Path("runs/fast-cifar10")
     assert "because it is on this machine at" in request.sentence
     assert "tenfold run --data digits" in request.sentence
+
+
+class TestRebalance:
+    def test_sets_the_training_s_rebalancing(self, run_folder: Path) -> None:
+        for stages in ((), ("train",), ("tune",), ("cross-validate",)):
+            request = StudyRequest(out=run_folder, rebalance="inverse", stages=stages).resolve()
+            assert request.settings.training.rebalance == "inverse"
+        assert StudyRequest(rebalance="auto").resolve().settings.training.rebalance == "auto"
+
+    def test_a_wrong_name_or_command_is_named(self) -> None:
+        with pytest.raises(UnknownNameError, match=r"named 'inverze'\. Did you mean 'inverse'"):
+            StudyRequest(rebalance="inverze").resolve()
+        with pytest.raises(SettingsError, match=r"run, tune, train, cross-validate, not report"):
+            StudyRequest(rebalance="auto", stages=("report",)).resolve()

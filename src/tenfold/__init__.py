@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tenfold.classifier import ImageClassifier
     from tenfold.core.errors import TenfoldError
+    from tenfold.loading import load
     from tenfold.recipe import StudySettings, load_recipe
     from tenfold.study import Study
 
 __version__ = "0.1.0"
 
-__all__ = ["ImageClassifier", "Study", "StudySettings", "TenfoldError", "load_recipe"]
+__all__ = ["ImageClassifier", "Study", "StudySettings", "TenfoldError", "load", "load_recipe"]
 
 _HOMES = {
     "ImageClassifier": "tenfold.classifier",
     "Study": "tenfold.study",
     "StudySettings": "tenfold.recipe",
     "TenfoldError": "tenfold.core.errors",
+    "load": "tenfold.loading",
     "load_recipe": "tenfold.recipe",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -11,15 +13,20 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from tenfold.budgeting.timed_fit import fit_in_time
+from tenfold.calibrating import calibrated_probabilities, validation_temperature
 from tenfold.core.durations import parse_duration
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError
+from tenfold.core.records.model import ModelData
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.duplicate_groups import exact_groups
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
-from tenfold.engine.inference import predict_logits, probabilities_from_logits
+from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, take
+from tenfold.model_folder import PackagedModel
+from tenfold.packaging import describe_model, save_model
+from tenfold.reporting.model_card import CardSources, model_card
 
 _WHITE = 255
 
@@ -38,8 +45,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         network's size, the batch size and the number of epochs are then chosen for it; None trains
         `epochs`.
     epochs, least_steps, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, \
-label_smoothing, augmentation, low_resolution_share, low_resolution_scale, normalization, \
-validation_fraction, weights, precision
+plateau_factor, plateau_patience, averaging, ema_decay, swa_share, gradient_clip_norm, \
+early_stopping_patience, label_smoothing, augmentation, rebalance, low_resolution_share, \
+low_resolution_scale, normalization, validation_fraction, weights, precision
         See `tenfold.engine.training_settings.TrainingSettings`. The defaults are those of recipe
         ``fast``.
     mirror_keeps_class : bool, default=True
@@ -58,11 +66,15 @@ validation_fraction, weights, precision
     n_features_in_ : int
         Their product.
     history_ : tuple of EpochRecord
-        One record an epoch.
+        One record an epoch; empty for a model that was loaded.
     budget_ : BudgetRecord or None
         What the time budget chose.
     network_ : ImageNetwork
         The trained network, its normalisation inside.
+    temperature_ : float or None
+        Divides the logits before the softmax; fitted on the validation images, None without any.
+    model_record_ : ModelRecord
+        What is known about the model, as `save` writes it.
 
     Examples
     --------
@@ -89,8 +101,16 @@ validation_fraction, weights, precision
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         schedule: str = "linear",
+        plateau_factor: float = 0.5,
+        plateau_patience: int = 2,
+        averaging: str = "none",
+        ema_decay: float = 0.999,
+        swa_share: float = 0.25,
+        gradient_clip_norm: float | None = None,
+        early_stopping_patience: int | None = None,
         label_smoothing: float = 0.2,
         augmentation: str = "crop-flip",
+        rebalance: str = "none",
         low_resolution_share: float = 0.0,
         low_resolution_scale: float = 0.45,
         normalization: str = "standardize",
@@ -112,8 +132,16 @@ validation_fraction, weights, precision
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.schedule = schedule
+        self.plateau_factor = plateau_factor
+        self.plateau_patience = plateau_patience
+        self.averaging = averaging
+        self.ema_decay = ema_decay
+        self.swa_share = swa_share
+        self.gradient_clip_norm = gradient_clip_norm
+        self.early_stopping_patience = early_stopping_patience
         self.label_smoothing = label_smoothing
         self.augmentation = augmentation
+        self.rebalance = rebalance
         self.low_resolution_share = low_resolution_share
         self.low_resolution_scale = low_resolution_scale
         self.normalization = normalization
@@ -170,21 +198,84 @@ validation_fraction, weights, precision
             seed=seed,
             groups=exact_groups(images),
         )
+        device = choose_device(self.device)
+        validation = take(split, held_out) if len(held_out) else None
         timed = fit_in_time(
             plan,
             take(split, train),
             settings,
-            validation=take(split, held_out) if len(held_out) else None,
+            validation=validation,
             mirror_keeps_class=self.mirror_keeps_class,
             seed=seed,
-            device=choose_device(self.device),
+            device=device,
         )
         self.image_shape_ = plan.image_shape
         self.n_features_in_ = int(np.prod(plan.image_shape))
         self.history_ = timed.fitted.result.history
         self.budget_ = timed.budget
         self.network_ = timed.fitted.network.eval()
+        self.temperature_ = validation_temperature(
+            self.network_, validation, device=device, precision=device.precision(settings.precision)
+        )
+        names, values = _named(self.classes_)
+        self.model_record_ = describe_model(
+            title="A model of given arrays",
+            plan=timed.fitted.plan,
+            weights=self.network_.state_dict(),
+            training=timed.fitted.settings,
+            classes=names,
+            labels=values,
+            temperature=self.temperature_,
+            precision=device.precision_name(settings.precision),
+            mirror_keeps_class=self.mirror_keeps_class,
+            data=ModelData(
+                title="Given arrays",
+                source="arrays",
+                description="",
+                train_counts=split.counts(len(names)),
+                test_counts=(),
+                train_sha256=split.sha256(),
+                test_sha256=None,
+            ),
+        )
+        self._loaded: PackagedModel | None = None
         return self
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted model as one folder, which `tenfold.load` reads.
+
+        Parameters
+        ----------
+        path
+            A new folder, or a model folder, which is replaced.
+
+        Raises
+        ------
+        ModelFolderError
+            If something else than a model folder is there.
+        StorageError
+            If the disk is full, read-only or not permitted.
+        """
+        check_is_fitted(self)
+        if self._loaded is not None:
+            save_model(Path(path), self._loaded)
+            return
+        card = model_card(self.model_record_, CardSources())
+        weights = self.network_.state_dict()
+        save_model(Path(path), PackagedModel(self.model_record_, weights, card))
+
+    def adopt(self, model: PackagedModel) -> None:
+        """Become fitted with a model that was read from its folder; see `tenfold.load`."""
+        record = model.record
+        self.classes_ = np.array(record.classes if record.labels is None else record.labels)
+        self.image_shape_ = record.image_shape
+        self.n_features_in_ = int(np.prod(record.image_shape))
+        self.history_ = ()
+        self.budget_ = None
+        self.network_ = model.network()
+        self.temperature_ = record.temperature
+        self.model_record_ = record
+        self._loaded = model
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Give the probability of each class.
@@ -214,7 +305,7 @@ validation_fraction, weights, precision
             device=device,
             precision=device.precision(precision),
         )
-        return probabilities_from_logits(logits)
+        return calibrated_probabilities(logits, self.temperature_)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Give the most probable class of each image, shape (N,)."""
@@ -276,6 +367,16 @@ def _encode(y: npt.ArrayLike | None, count: int) -> tuple[npt.NDArray[np.int64],
     if len(classes) < 2:
         raise DataError(f"The labels show one class only ({classes[0]!r}). A classifier needs two.")
     return labels.astype(np.int64), classes
+
+
+def _named(
+    classes: npt.NDArray[Any],
+) -> tuple[tuple[str, ...], tuple[bool | int | float | str, ...] | None]:
+    """Give the classes' names, and their values where these are numbers; JSON knows no others."""
+    values = [getattr(value, "item", lambda value=value: value)() for value in classes.tolist()]
+    names = tuple(str(value) for value in values)
+    is_text = any(not isinstance(value, int | float) for value in values)  # a bool is an int
+    return names, None if is_text else tuple(values)
 
 
 def _seed(random_state: object) -> int:

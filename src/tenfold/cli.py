@@ -11,7 +11,31 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.commands.ablate import ablate
+from tenfold.commands.export import export
+from tenfold.commands.find_learning_rate import find_learning_rate
 from tenfold.commands.models import models
+from tenfold.commands.options import (
+    BudgetOption,
+    CorrectionsOption,
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    ModelOption,
+    OfflineOption,
+    OutOption,
+    QuietOption,
+    RebalanceOption,
+    RecipeOption,
+    RunsOption,
+    SeedOption,
+    SetOption,
+    StrictOption,
+    UpdateOption,
+)
+from tenfold.commands.predict import predict
+from tenfold.commands.serve import serve
+from tenfold.commands.tune import tune
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 
@@ -23,6 +47,7 @@ STAGE_HELP = {
     "evaluate": "Score the model on the test split.",
     "cross-validate": "K-fold cross-validation.",
     "audit": "Look for wrong labels, duplicates, and leaks between the splits.",
+    "model": "Put the trained model into one folder, ready to use.",
     "report": "Write the report page.",
 }
 """Every stage is a command; a stage that needs earlier ones runs them first."""
@@ -53,76 +78,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich for the help alone would double its time
 )
 
-DataOption = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        help="A source's name (see `tenfold data`) or a path. Default: CIFAR-10 if it is on this "
-        "machine, else the bundled digits.",
-    ),
-]
-RecipeOption = Annotated[
-    str | None,
-    typer.Option("--recipe", help="A recipe's name (see `tenfold recipes`) or a TOML file."),
-]
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME",
-        help="The architecture (see `tenfold models`), in the place of the recipe's. Without "
-        "--recipe, the recipe of its name is taken if there is one.",
-    ),
-]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", help="The run folder. Default: runs/RECIPE-SOURCE.")
-]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, help="The one seed of everything random.")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.epochs=3."),
-]
-BudgetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--budget",
-        metavar="TIME",
-        help="Time to train in, e.g. 90s, 10m, 2h: the network's size and its epochs are chosen "
-        "for it. With run, train and cross-validate.",
-    ),
-]
-RunsOption = Annotated[
-    int,
-    typer.Option(
-        "--runs",
-        min=1,
-        help="Train and test so many times, each with another seed, and report mean and spread. "
-        "With run, train and evaluate.",
-    ),
-]
-CorrectionsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--corrections",
-        metavar="FILE",
-        help="Train and score with labels that you corrected: a run folder's "
-        "audit/label_issues.csv with its column action edited. 'none' takes them away.",
-    ),
-]
-UpdateOption = Annotated[
-    bool,
-    typer.Option("--update", help="Take new settings into an existing run folder."),
-]
-StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Stop at an unreadable image instead of leaving it out.")
-]
-OfflineOption = Annotated[bool, typer.Option("--offline", help="Never download.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
-
 
 def _study_command(*stages: str) -> Any:
     """Make a command that runs some stages; none for all."""
@@ -135,6 +90,7 @@ def _study_command(*stages: str) -> Any:
         seed: SeedOption = None,
         budget: BudgetOption = None,
         runs: RunsOption = 1,
+        rebalance: RebalanceOption = None,
         corrections: CorrectionsOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
@@ -166,6 +122,7 @@ def _study_command(*stages: str) -> Any:
             stages=stages,
             runs=runs,
             corrections=corrections,
+            rebalance=rebalance,
         ).resolve()
         progress.say(request.sentence)
         progress.say(f"Run folder: {request.out}")
@@ -191,7 +148,7 @@ def _study_command(*stages: str) -> Any:
 
 app.command("run", help="Run a whole study: every stage, ending in the report.")(_study_command())
 for _stage, _help in STAGE_HELP.items():
-    app.command(_stage, help=_help)(_study_command(_stage))
+    app.command(_stage, help=_help)(tune if _stage == "tune" else _study_command(_stage))
 
 
 @app.command("recipes")
@@ -245,6 +202,13 @@ def compare(
 
         write_comparison(comparison, out)
         typer.echo(f"Comparison: {out.resolve()}")
+
+
+app.command("ablate")(ablate)
+app.command("export")(export)
+app.command("serve")(serve)
+app.command("predict")(predict)
+app.command("find-learning-rate")(find_learning_rate)
 
 
 def _show_version(is_asked: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +11,21 @@ from torch import Tensor
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
-from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.train import EpochRecord, ProbeRecord
 from tenfold.core.settings import Settings
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.rebalancing.choice import ChosenRebalancing, choose_rebalancing
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.batches import TrainingBatches, as_pixels
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.network import ImageNetwork, fit_normalization
+from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.training import Training, TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
+from tenfold.frozen_fitting import HeadFit
+from tenfold.models.frozen_features import FrozenFeatures
 from tenfold.models.model import MODELS
 
 FITTING_IMAGES = 5000
@@ -87,7 +91,8 @@ class NetworkPlan:
             class_count=self.class_count,
             generator=generator,
         )
-        return ImageNetwork(body, mean, standard_deviation)
+        own = getattr(body, "normalization", None)  # pretrained weights expect their own
+        return ImageNetwork(body, *(own or (mean, standard_deviation)))
 
     def restore(self, tensors: Mapping[str, Tensor]) -> ImageNetwork:
         """Build the network and put stored weights in, normalisation included."""
@@ -112,6 +117,8 @@ class FittedNetwork:
     network: ImageNetwork
     result: TrainingResult
     last_weights: dict[str, Tensor]
+    rebalancing: ChosenRebalancing
+    probe: ProbeRecord | None = None
 
 
 def fit_network(
@@ -128,7 +135,9 @@ def fit_network(
     progress: Progress | None = None,
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
-    startup_seconds: float = 0.0,
+    started_at: float | None = None,
+    classes: Sequence[str] | None = None,
+    sweep: RateSweep | None = None,
 ) -> FittedNetwork:
     """Build a network, fit it to the training images, and choose its weights.
 
@@ -150,50 +159,114 @@ def fit_network(
         Where to compute.
     initial_weights
         Start from these (normalisation included) instead of fresh ones.
-    checkpoint, progress, title, on_epoch, startup_seconds
+    checkpoint, progress, title, on_epoch, started_at, sweep
         See `Training`.
+    classes
+        Names of the classes, for messages.
 
     Raises
     ------
+    DataError
+        If a class has no training image and the rebalancing needs one of each.
     SettingsError
-        If the settings ask for low resolution of a model that is built for one size.
+        If the settings ask for low resolution of a model that is built for one size, for a time
+        budget of one whose head is fitted to features, or for what needs validation images where
+        there are none.
     """
+    if validation is None:
+        _check_unwatched(settings)
     if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
         raise SettingsError(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
             f"{plan.model!r} takes images of one size only. Set it to 0, or choose another model."
         )
+    augmentation = augmentation_named(settings.augmentation)
+    rebalancing = choose_rebalancing(settings.rebalance, train.counts(plan.class_count), classes)
     if initial_weights is None:
         mean, deviation = fit_normalization(train.images, settings.normalization)
         network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
         _fit_to_images(network, train.images)
     else:
         network = plan.restore(initial_weights)
-    training = Training(
-        network,
-        TrainingBatches(
+    head = None
+    if isinstance(network.body, FrozenFeatures):
+        if settings.budget_seconds is not None:
+            raise SettingsError(
+                f"Model {plan.model!r} takes no time budget: the features of all images are "
+                "computed first, however long that takes. Leave out --budget; a smaller "
+                "model.input_size_px, or model.uses_mirrored=false, takes less time."
+            )
+        if settings.rebalance != "none":
+            raise SettingsError(
+                f"Model {plan.model!r} takes no rebalancing (training.rebalance is "
+                f"{settings.rebalance!r}): its head is fitted to all features at once. Leave out "
+                "--rebalance, or choose another model."
+            )
+        folder = None if checkpoint is None else checkpoint.path.parent / "features"
+        head = HeadFit(
+            network,
             train,
-            settings.batch_size,
-            POLICIES[settings.augmentation],
-            mirror_keeps_class,
-            seed,
-            device.torch_device,
-        ),
-        validation=validation,
-        settings=settings,
-        seed=seed,
-        device=device,
-        checkpoint=checkpoint,
-        progress=progress,
-        title=title,
-        on_epoch=on_epoch,
-        startup_seconds=startup_seconds,
-    )
-    result = training.run()
+            validation,
+            settings,
+            mirror_keeps_class=mirror_keeps_class,
+            seed=seed,
+            device=device,
+            folder=folder,
+            progress=progress,
+            title=title,
+        ).run(on_epoch)
+        on_epoch = head.counting_on(on_epoch)
+    if head is not None and head.probe.fine_tune_epochs == 0:
+        result = head.result
+    else:
+        training = Training(
+            network,
+            TrainingBatches(
+                train,
+                settings.batch_size,
+                augmentation.policy,
+                mirror_keeps_class,
+                seed,
+                device.torch_device,
+                augmentation.mixing,
+                rebalancing.plan.images_per_epoch,
+            ),
+            validation=validation,
+            settings=settings if head is None else head.settings_after(settings),
+            seed=seed,
+            device=device,
+            checkpoint=checkpoint,
+            progress=progress,
+            title=title,
+            on_epoch=on_epoch,
+            started_at=started_at,
+            rebalancing=rebalancing.plan,
+            sweep=sweep,
+        )
+        result = training.run()
+        result = result if head is None else head.joined(result)
     last_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if settings.weights == "best" and result.best_weights:
         network.load_state_dict(result.best_weights)
-    return FittedNetwork(plan, settings, network, result, last_weights)
+    return FittedNetwork(
+        plan,
+        settings,
+        network,
+        result,
+        last_weights,
+        rebalancing,
+        None if head is None else head.probe,
+    )
+
+
+def _check_unwatched(settings: TrainingSettings) -> None:
+    for name in settings.watched_settings:
+        if name != "weights":  # the best of unwatched epochs is the last
+            raise SettingsError(
+                f"training.{name} is {getattr(settings, name)!r}, which follows the validation "
+                "images, but there are none. Set training.validation_fraction above 0 (0.1 holds "
+                f"out a tenth of the training images), or leave training.{name} at its default."
+            )
 
 
 def _fit_to_images(network: ImageNetwork, images: Images) -> None:

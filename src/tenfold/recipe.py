@@ -6,15 +6,16 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.reference import Reference
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings, parse_assignment, with_values
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation.names import parse_augmentation
+from tenfold.data.rebalancing.choice import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.model import MODELS
 
@@ -89,10 +90,16 @@ class TuneSettings(Settings):
     sampler
         ``random``, or ``tpe``: tree-structured Parzen estimator.
     pruner
-        ``none``, or ``median``: stop a trial whose validation accuracy after an epoch is below
-        the median of the earlier trials at that epoch.
+        Who stops a trial before its last epoch, by its validation accuracy. ``none``; ``median``:
+        below the median of the earlier trials after as many epochs; ``halving``: successive
+        halving (arXiv 1502.07943); ``hyperband`` (arXiv 1603.06560).
+    reduction_factor
+        Of ``halving`` and ``hyperband``: one of so many trials goes on beyond a rung, and the next
+        rung is so many times as many epochs away.
     trials
-        Sets of values to try.
+        Sets of values to try, at most; None for as many as `budget_seconds` allows.
+    budget_seconds
+        Time after which no further trial begins; what runs then is ended. None for no limit.
     executions_per_trial
         Trainings a trial, with other seeds; the objective is their mean.
     epochs, batch_size
@@ -101,19 +108,32 @@ class TuneSettings(Settings):
         As in the training settings; the search never sees other images.
     space
         What is searched: the name of one of the model's or the training's own ranges
-        (``model.units``), or a range written out.
+        (``model.units``; ``model`` for all of the model's), or a range written out.
+    models
+        Models to choose from, by their names: each trial draws one, and then values of its
+        settings. A model that no entry of `space` names is searched in all of its own ranges. Empty
+        for the study's own model.
     """
 
     is_enabled: bool = True
     sampler: Literal["random", "tpe"] = "tpe"
-    pruner: Literal["none", "median"] = "median"
-    trials: int = Field(8, ge=1, le=100_000)
+    pruner: Literal["none", "median", "halving", "hyperband"] = "median"
+    reduction_factor: int = Field(3, ge=2, le=100)
+    trials: int | None = Field(8, ge=1, le=100_000)
+    budget_seconds: float | None = Field(None, gt=0, le=1e7)
     executions_per_trial: int = Field(1, ge=1, le=100)
     epochs: int = Field(3, ge=1, le=100_000)
     batch_size: int = Field(64, ge=1, le=1_000_000)
     validation_fraction: float = Field(0.1, gt=0, le=0.9)
     validation_method: Literal["last", "stratified"] = "stratified"
     space: tuple[str | SearchDimension, ...] = ("training.learning_rate",)
+    models: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.trials is None and self.budget_seconds is None:
+            raise ValueError("a search needs an end: set tune.trials or tune.budget_seconds")
+        return self
 
 
 class WarmStartSettings(Settings):
@@ -194,6 +214,18 @@ class AuditSettings(Settings):
     least_agreement: float = Field(0.8, gt=0, le=1)
 
 
+class ExplainSettings(Settings):
+    """What the model folder holds to explain predictions with.
+
+    Attributes
+    ----------
+    neighbour_images
+        Training images, a stratified sample, that lie in it as thumbnails and features; 0 for none.
+    """
+
+    neighbour_images: int = Field(5000, ge=0, le=1_000_000)
+
+
 class StudySettings(Settings):
     """All settings of a study, resolved."""
 
@@ -207,6 +239,7 @@ class StudySettings(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     cross_validate: CrossValidateSettings = CrossValidateSettings()
     audit: AuditSettings = AuditSettings()
+    explain: ExplainSettings = ExplainSettings()
     references: tuple[Reference, ...] = ()
 
     @classmethod
@@ -220,7 +253,7 @@ class StudySettings(Settings):
         SettingsError
             Names every setting that is not valid.
         UnknownNameError
-            If a model or an augmentation policy does not exist.
+            If a model, a part of an augmentation or a rebalancing does not exist.
         """
         nested = {**values}
         model = nested.get("model", {})
@@ -232,8 +265,11 @@ class StudySettings(Settings):
         nested["model"] = {"name": name, "settings": own_settings}
         study = cls.parse(nested)
         for policy in (study.training.augmentation, study.cross_validate.warm_start.augmentation):
-            if policy not in POLICIES:
-                raise UnknownNameError("augmentation policy", policy, POLICIES)
+            parse_augmentation(policy)
+        check_rebalancing(study.training.rebalance)
+        for searched in study.tune.models:
+            if searched not in MODELS:
+                raise UnknownNameError("model", searched, MODELS)
         return study
 
     def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:
@@ -247,6 +283,8 @@ class StudySettings(Settings):
         if name != self.model.name:
             values |= {"model": {"name": name}, "tune": self._tune_with_model(name)}
             values = StudySettings.resolve(values).flat()
+            if not MODELS[name].takes_any_size:  # nor low resolution first
+                values["training"]["low_resolution_share"] = 0.0
         return StudySettings.resolve(with_values(values, changes))
 
     def _tune_with_model(self, name: str) -> dict[str, Any]:

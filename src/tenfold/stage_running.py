@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from tenfold.core.errors import RunFolderError
@@ -16,23 +14,11 @@ from tenfold.core.files import sha256_of_file, sha256_of_json, storage_errors
 from tenfold.core.progress import Progress
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.run_folder import REPEATS_RECORD, Attempt, RunFolder, StageFolder
+from tenfold.core.versions import recorded_versions
 from tenfold.engine.device import Device
 from tenfold.recipe import StudySettings
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import Stage, StageContext, stage_order
-
-_RECORDED_PACKAGES = (
-    "tenfold",
-    "torch",
-    "numpy",
-    "scikit-learn",
-    "scipy",
-    "optuna",
-    "pydantic",
-    "safetensors",
-    "pillow",
-    "matplotlib",
-)
 
 
 @dataclass(frozen=True)
@@ -81,6 +67,8 @@ class StageRunner:
         Where the stages lie that are not in `own_stages`; None for a whole study.
     own_stages
         Of a repeat: the stages that it runs itself.
+    jobs
+        Processes that a search may use.
     """
 
     settings: StudySettings
@@ -89,6 +77,7 @@ class StageRunner:
     is_offline: bool = False
     ground: RunFolder | None = None
     own_stages: tuple[str, ...] = ()
+    jobs: int = 1
 
     def stage_folder(self, name: str) -> StageFolder:
         """Give the folder of a stage."""
@@ -119,6 +108,7 @@ class StageRunner:
             device=device,
             progress=self.progress,
             is_offline=self.is_offline,
+            jobs=self.jobs,
         )
         with (
             _noted_seconds(folder, attempt, clock),
@@ -133,7 +123,7 @@ class StageRunner:
                 settings=stage.settings_used(self.settings),
                 inputs=inputs,
                 files={},
-                versions=_versions(),
+                versions=recorded_versions(),
                 device=device.description,
                 started=started.isoformat(timespec="seconds"),
                 seconds=attempt.seconds + seconds,
@@ -200,13 +190,3 @@ def _noted_seconds(folder: StageFolder, attempt: Attempt, clock: float) -> Itera
         with suppress(OSError):  # the disk may be what stopped it
             folder.note(replace(attempt, seconds=attempt.seconds + time.monotonic() - clock))
         raise
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _RECORDED_PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions

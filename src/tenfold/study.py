@@ -34,6 +34,8 @@ class Study:
         Whether downloads are forbidden.
     corrections
         File of the corrections that the settings name; None if the run folder has it already.
+    jobs
+        Processes that a search may use; they share the processor's cores.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Study:
         update: bool = False,
         is_offline: bool = False,
         corrections: Path | None = None,
+        jobs: int = 1,
     ) -> None:
         self.settings = settings
         self.run_folder = RunFolder(out)
@@ -53,7 +56,7 @@ class Study:
         self.update = update
         self.corrections = corrections
         self._runner = StageRunner(
-            settings, self.run_folder, progress or SilentProgress(), is_offline
+            settings, self.run_folder, progress or SilentProgress(), is_offline, jobs=jobs
         )
 
     def run(self, *stages: str, runs: int = 1) -> Iterator[StageOutcome]:

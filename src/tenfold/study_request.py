@@ -16,6 +16,7 @@ from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
 
 NO_CORRECTIONS = "none"
+REBALANCED_STAGES = ("tune", "train", "cross-validate")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class StudyRequest:
     A budgeted training is not preceded by a search, and a whole study (no stage named) not followed
     by a cross-validation, which would take as long again for every fold.
 
+    `models` and `trials` are of a search; its `budget` is the time after which no trial begins, and
+    without `trials` their number is open then. Who asks for a search by name has what follows
+    trained with its winner, even if the recipe does not search.
+
     `corrections` are kept by a run folder that was made with them; the path ``none`` takes them
     away.
     """
@@ -56,6 +61,9 @@ class StudyRequest:
     stages: tuple[str, ...] = ()
     runs: int = 1
     corrections: Path | None = None
+    models: tuple[str, ...] = ()
+    trials: int | None = None
+    rebalance: str | None = None
 
     def resolve(self) -> ResolvedRequest:
         """Find the settings and the run folder.
@@ -73,7 +81,12 @@ class StudyRequest:
             settings = load_recipe(self._recipe()).with_changes(self._changes())
         if self.is_strict:
             settings = settings.with_changes({"data.is_strict": True})
-        settings = settings.with_changes(self._budget_changes() | self._corrections_changes())
+        settings = settings.with_changes(
+            self._budget_changes()
+            | self._search_changes(is_new=stored is None)
+            | self._corrections_changes()
+            | self._rebalance_changes()
+        )
         if stored is not None and self.data is None:
             settings = settings.with_changes(
                 {"data.source": stored.data.source, "data.location": stored.data.location}
@@ -120,9 +133,28 @@ class StudyRequest:
                 return training
             case ("cross-validate",):
                 return {"cross_validate.budget_seconds": seconds, "tune.is_enabled": False}
+            case ("tune",):
+                return {"tune.budget_seconds": seconds, "tune.trials": self._asked_trials()}
         raise SettingsError(
-            f"--budget is for what trains: run, train and cross-validate, not {self.stages[0]}."
+            f"--budget is for what trains: run, tune, train and cross-validate, not "
+            f"{self.stages[0]}."
         )
+
+    def _asked_trials(self) -> int | None:
+        """Give the trials that were asked for; None for as many as there is time for."""
+        return self._changes().get("tune.trials", self.trials)
+
+    def _search_changes(self, *, is_new: bool) -> dict[str, Any]:
+        if self.stages != ("tune",):
+            return {}
+        changes: dict[str, Any] = {}
+        if self.models:
+            changes["tune.models"] = list(dict.fromkeys(self.models))
+        if self.trials is not None:
+            changes["tune.trials"] = self.trials
+        if changes or is_new or self.budget is not None:
+            changes["tune.is_enabled"] = True
+        return changes
 
     def _corrections_changes(self) -> dict[str, Any]:
         if self.corrections is None:
@@ -130,6 +162,16 @@ class StudyRequest:
         if str(self.corrections) == NO_CORRECTIONS:
             return {"data.corrections": None}
         return {"data.corrections": corrections_settings(self.corrections).plain()}
+
+    def _rebalance_changes(self) -> dict[str, Any]:
+        if self.rebalance is None:
+            return {}
+        if self.stages and not set(self.stages) <= set(REBALANCED_STAGES):
+            raise SettingsError(
+                f"--rebalance is for what trains: run, {', '.join(REBALANCED_STAGES)}, not "
+                f"{self.stages[0]}."
+            )
+        return {"training.rebalance": self.rebalance}
 
     def _changes(self) -> dict[str, Any]:
         changes = dict(parse_assignment(text) for text in self.assignments)

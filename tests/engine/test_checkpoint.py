@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import RunFolderError, StorageError
 from tenfold.core.records.train import EpochRecord
+from tenfold.engine.averaging import WeightAverage, copied_weights
 from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors, write_tensors
 from tenfold.engine.network import ImageNetwork
 from tenfold.engine.optimizers import make_optimizer
@@ -65,6 +66,7 @@ def state() -> TrainingState:
         history=[RECORD],
         best_epoch=0,
         best_weights={"weight": torch.tensor([1.0, 2.0])},
+        average=WeightAverage(copied_weights(small_network(seed=3)), 7),
     )
 
 
@@ -81,6 +83,9 @@ def test_everything_comes_back(optimizer: OptimizerName, tmp_path: Path) -> None
     assert torch.equal(loaded.best_weights.pop("weight"), torch.tensor([1.0, 2.0]))
     expected = state()
     expected.best_weights = {}
+    assert loaded.average.steps == 7
+    _assert_same(loaded.average.weights, expected.average.weights)
+    loaded.average = expected.average = WeightAverage()
     assert loaded == expected
     _assert_same(other_network.state_dict(), network.state_dict())
     stored, restored = made.state_dict()["state"], other.state_dict()["state"]
@@ -146,6 +151,7 @@ def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path: Path) -> None:
         ("optimizer.first.exp_avg", torch.zeros(7)),
         ("network.0.weight", torch.zeros(7)),
         ("network.unknown", torch.zeros(7)),
+        ("average.0.weight", torch.zeros(7)),
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(key: str, tensor: Tensor, tmp_path: Path) -> None:

@@ -250,3 +250,80 @@ def test_a_checkpoint_is_not_written_before_it_is_due(
     assert not checkpoint.path.exists()
     make_training({**settings, "checkpoint_seconds": 0}, checkpoint=checkpoint).run()
     assert checkpoint.path.is_file()
+
+
+@pytest.mark.parametrize("averaging", ["ema", "swa"])
+def test_what_is_validated_and_left_in_the_network_is_the_average(
+    averaging: str, make_training: MakeTraining, make_split: Callable[..., ImageSplit]
+) -> None:
+    settings = {"epochs": 4, "averaging": averaging, "learning_rate": 0.01}
+    model = {"has_batch_norm": True}
+    training, plain = make_training(settings, model=model), make_training({**settings}, model=model)
+    plain.settings = plain.settings.model_copy(update={"averaging": "none"})
+    result, newest = training.run(), plain.run()
+    if averaging == "ema":  # the average has no part in the training itself
+        assert [e.train_loss for e in result.history] == [e.train_loss for e in newest.history]
+    kernel = "body.blocks.0.convolution.weight"
+    averaged = training.network.state_dict()[kernel]
+    assert not torch.equal(averaged, plain.network.state_dict()[kernel])
+    validation = make_split(12, seed=9)
+    with torch.no_grad():
+        logits = training.network.eval()(as_pixels(validation.images, CPU))
+    expected = functional.cross_entropy(logits, torch.from_numpy(validation.labels)).item()
+    assert result.history[-1].validation_loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_swa_measures_batch_norm_again(
+    make_training: MakeTraining, make_split: Callable[..., ImageSplit]
+) -> None:
+    settings = {"epochs": 4, "averaging": "swa", "batch_size": 20}
+    training = make_training(settings, model={"has_batch_norm": True, "conv_dropout": 0})
+    training.run()
+    seen: list[torch.Tensor] = []
+    block = training.network.body.blocks[0]  # type: ignore[index]
+    block.convolution.register_forward_hook(lambda _, __, out: seen.append(out))  # type: ignore[union-attr]
+    with torch.no_grad():
+        training.network.eval()(as_pixels(make_split(20).images, CPU))
+    assert torch.allclose(block.norm.running_mean, seen[0].mean((0, 2, 3)), atol=1e-5)  # type: ignore[union-attr]
+
+
+def test_the_best_weights_are_averages_too(make_training: MakeTraining) -> None:
+    training = make_training({"epochs": 1, "averaging": "ema", "learning_rate": 0.01})
+    result = training.run()
+    final = training.network.state_dict()
+    assert all(torch.equal(result.best_weights[name], final[name]) for name in final)
+
+
+def test_it_stops_when_it_gets_no_better(make_training: MakeTraining) -> None:
+    still = {"epochs": 9, "learning_rate": 1e-12, "early_stopping_patience": 3}
+    result = make_training(still).run()
+    assert (len(result.history), result.best_epoch) == (4, 1)
+
+
+def test_a_plateau_lowers_the_learning_rate(make_training: MakeTraining) -> None:
+    still = {"epochs": 5, "learning_rate": 1e-12, "schedule": "plateau", "plateau_factor": 0.1}
+    history = make_training({**still, "plateau_patience": 2}).run().history
+    assert [record.learning_rate for record in history] == pytest.approx(
+        [1e-12, 1e-12, 1e-12, 1e-13, 1e-13], rel=1e-6
+    )
+
+
+def test_swa_keeps_the_learning_rate_up(make_training: MakeTraining) -> None:
+    settings = {"epochs": 4, "averaging": "swa", "schedule": "linear", "learning_rate": 0.01}
+    history = make_training(settings).run().history
+    assert history[-1].learning_rate == pytest.approx(0.0025)
+
+
+def test_clipping_shortens_a_long_gradient_alone(make_training: MakeTraining) -> None:
+    def moved(limit: float | None) -> float:
+        settings = {"epochs": 1, "batch_size": 20, "optimizer": "sgd", "learning_rate": 1.0}
+        training = make_training({**settings, "gradient_clip_norm": limit})
+        before = [p.detach().clone() for p in training.network.parameters()]
+        training.run()
+        after = training.network.parameters()
+        squares = [(a.detach() - b).square().sum() for a, b in zip(after, before, strict=True)]
+        return float(torch.stack(squares).sum().sqrt())
+
+    free = moved(None)
+    assert moved(free / 2) == pytest.approx(free / 2, rel=1e-3)
+    assert moved(free * 2) == free

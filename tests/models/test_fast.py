@@ -44,12 +44,12 @@ def test_whitened_patches_have_unit_variance_and_no_correlation() -> None:
 def test_whitening_is_fitted_once_and_never_trained() -> None:
     network = build()
     network.fit(correlated_images())
-    before = network.whitening.weight.clone()
+    before = network.first.weight.clone()
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     network(correlated_images(8)).logsumexp(1).sum().backward()
     optimizer.step()
-    assert torch.equal(network.whitening.weight, before)
-    assert "whitening.weight" in network.state_dict()
+    assert torch.equal(network.first.weight, before)
+    assert "first.weight" in network.state_dict()
 
 
 def test_convolutions_pass_their_input_on_at_first() -> None:
@@ -68,9 +68,9 @@ def test_depth_is_the_number_of_convolutions_of_a_group(depth: int) -> None:
 
 
 def test_large_images_are_cut_into_patches_at_a_stride() -> None:
-    assert build((32, 32, 3)).whitening.stride == 1
+    assert build((32, 32, 3)).first.stride == 1
     large = build((224, 224, 3))
-    assert large.whitening.stride == 7
+    assert large.first.stride == 7
     assert large(torch.zeros(1, 3, 224, 224)).shape == (1, 10)
 
 
@@ -79,3 +79,25 @@ def test_smaller_images_than_it_was_built_for_are_taken_too() -> None:
     assert MODEL.takes_any_size
     for size in (8, 16, 28):
         assert network(torch.zeros(2, 3, size, size)).shape == (2, 10)
+
+
+def test_without_whitening_the_first_layer_is_trained_and_draws_nothing_else_anew() -> None:
+    def built(**settings: bool) -> FastNetwork:
+        network = MODEL.build(
+            FastSettings(widths=(8, 8, 8), **settings),
+            image_shape=(32, 32, 3),
+            class_count=4,
+            generator=torch.Generator().manual_seed(0),
+        )
+        assert isinstance(network, FastNetwork)
+        return network
+
+    plain, trained = built(), built(is_whitened=False)
+    assert not list(plain.first.parameters())
+    (kernel,) = trained.first.parameters()
+    assert kernel.shape == plain.first.weight.shape
+    assert trained(torch.randn(2, 3, 32, 32)).shape == (2, 4)
+    drawn = built(starts_as_identity=False).groups[0].convolutions[1].weight
+    centre = plain.groups[0].convolutions[1].weight[:, :, 1, 1]
+    assert torch.equal(centre, torch.eye(8))
+    assert not torch.equal(drawn[:, :, 1, 1], torch.eye(8))

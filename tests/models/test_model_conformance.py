@@ -16,6 +16,8 @@ from torch.nn import functional
 from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import with_values
+from tenfold.engine.linear_probe import FeatureSet, fit_path
+from tenfold.models.frozen_features import FrozenFeatures
 from tenfold.models.model import MODELS
 
 SHAPES = [
@@ -30,6 +32,11 @@ SHAPES = [
     (224, 224, 3),
 ]
 
+TEST_SETTINGS: dict[str, dict[str, Any]] = {
+    # Images as large as its weights want would take minutes, and it has no weights here.
+    "pretrained": {"input_size_px": 32, "keeps_statistics": False},
+}
+
 every_model = pytest.mark.parametrize("name", MODELS.names())
 
 
@@ -43,7 +50,7 @@ def build(
 ) -> nn.Module:
     model = MODELS[name]
     return model.build(
-        model.settings_type() if settings is None else settings,
+        model.settings_type.parse(TEST_SETTINGS.get(name, {})) if settings is None else settings,
         image_shape=image_shape,
         class_count=classes,
         generator=torch.Generator().manual_seed(seed),
@@ -136,6 +143,14 @@ def test_it_learns_a_small_set(name: str) -> None:
     for row, label in enumerate(labels.tolist()):
         images[row, :, 5 * label : 5 * label + 5] += 1.5
     network = build(name, classes=3).train()
+    if isinstance(network, FrozenFeatures):  # its head learns, from features that stay
+        with torch.no_grad():
+            features = network.eval().features(images)
+            [(_, layer)] = fit_path(FeatureSet(features, labels), class_count=3, penalties=[0.01])
+            network.head.weight.copy_(layer.weight)
+            network.head.bias.copy_(layer.bias)
+            assert (network(images).argmax(1) == labels).double().mean() > 0.9
+        return
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     torch.manual_seed(0)  # of the dropout masks, which no generator was bound to
     for _ in range(25):

@@ -29,6 +29,7 @@ from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.metrics.gallery import choose_gallery
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
+from tenfold.reporting.explained_mistakes import ExplainedMistakes
 from tenfold.reporting.study_records import StudyRecords
 
 
@@ -77,7 +78,7 @@ def cifar_study() -> StudyRecords:
         ),
         repeats=repeats_record(0.682, 0.676, 0.687),
         manifests=manifests(
-            "acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit"
+            "acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit", "model"
         ),
         audit=audit_record(10),
         audited_images=AuditedPictures(AUDITED_IDS, _images(len(AUDITED_IDS), 32, 32, 3)),
@@ -94,6 +95,11 @@ def cifar_study() -> StudyRecords:
             gallery.pair_images,
             gallery.shown(),
             _images(len(gallery.shown()), 32, 32, 3),
+        ),
+        explained_mistakes=ExplainedMistakes(
+            _images(len(gallery.mistakes), 32, 32, 1)[..., 0],
+            np.resize(np.arange(10), (len(gallery.mistakes), 3)),
+            _images(len(gallery.mistakes), 3, 32, 32, 3),
         ),
         run_folder=Path("runs/report"),
     )
@@ -203,6 +209,7 @@ def gray_study() -> StudyRecords:
         test_labels=None,
         repeats=repeats_record(1.0, 1.0),
         evaluated_images=None,
+        explained_mistakes=None,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.core.records.train import RebalancingRecord
 from tenfold.reporting.conclusions import conclusions
 from tenfold.reporting.headline import tiles, verdict
 from tenfold.reporting.imbalance import Imbalance, rank_correlation, size_sentences
@@ -91,3 +92,19 @@ def test_measures_by_hand() -> None:
     assert Imbalance.of((5, 5, 5)).effective_classes == pytest.approx(3)
     assert rank_correlation((1, 2, 3, 4), (4, 3, 2, 1)) == -1
     assert rank_correlation((1, 2, 3, 4), (1, 1, 1, 1)) is None
+
+
+def test_the_page_says_how_the_training_was_rebalanced(study: StudyRecords) -> None:
+    assert study.train is not None
+    chosen = RebalancingRecord(
+        asked="auto", method="inverse", ratio=50, sentence="It was rebalanced, as it is uneven."
+    )
+    train = study.train.model_copy(update={"rebalancing": chosen})
+    page = render_page(dataclasses.replace(study, train=train))
+    assert page.count("It was rebalanced, as it is uneven.") == 1
+    assert "the training was rebalanced already" in page
+    assert "--rebalance auto" not in page
+    assert "--rebalance auto" in render_page(study)
+    unasked = chosen.model_copy(update={"asked": "none", "method": "none"})
+    train = study.train.model_copy(update={"rebalancing": unasked})
+    assert "It was rebalanced" not in render_page(dataclasses.replace(study, train=train))

@@ -12,6 +12,7 @@ from tenfold.reporting.interpretation_training import (
     fluctuation_sentences,
     length_text,
     validation_sentences,
+    weights_sentences,
 )
 from tenfold.reporting.training_course import course_of
 
@@ -105,3 +106,16 @@ def test_a_time_budget_is_told_and_a_part_of_an_epoch_counts_as_one(
     assert length_text(timed) == "1.4 epochs"
     assert "a time budget of 90 s" in budget_sentences(timed)[0]
     assert budget_sentences(timed)[1] == "Size M should serve best."
+
+
+def test_averaged_weights_and_an_early_end_are_told(builder: SimpleNamespace) -> None:
+    record = builder.train_record((0.5, 0.6, 0.7, 0.7), (0.5, 0.6, 0.4, 0.4))
+    assert weights_sentences(record) == []
+    averaged = record.model_copy(update={"averaging": "swa"})
+    assert "the mean of the weights over the end of the training (SWA)" in " ".join(
+        weights_sentences(averaged)
+    )
+    stopped = record.model_copy(update={"stopped_early": True})
+    assert weights_sentences(stopped) == [
+        "The training ended early: validation accuracy had not improved for 2 epochs."
+    ]

@@ -22,8 +22,9 @@ def _write(records: StudyRecords, folder: Path) -> None:
     }
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     for stage, manifest in records.manifests.items():
-        record = getattr(records, stage.replace("-", "_"))
-        record.write(folder / stage / "record.json")
+        if stage != "model":  # the page reads nothing else of it
+            record = getattr(records, stage.replace("-", "_"))
+            record.write(folder / stage / "record.json")
         manifest.write(folder / stage / "manifest.json")
     if records.explore is not None:
         np.savez(

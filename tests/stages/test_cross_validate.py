@@ -70,6 +70,16 @@ def test_no_model_predicts_an_image_it_was_fitted_or_chosen_by(
         assert (fit["validation"] is None) is (weights == "last")
 
 
+def test_folds_that_may_end_early_hold_their_own_images_out(
+    run_stage: RunStage, fits: list[dict[str, Any]]
+) -> None:
+    changes = {"training.early_stopping_patience": 1, "training.validation_fraction": 0.25}
+    folder = run_stage("cross-validate", NO_SEARCH | {"cross_validate.folds": 3} | changes)
+    for fit, fold in zip(fits, folds_of(folder, "fresh"), strict=True):
+        assert fit["validation"] is not None
+        assert not images_of(fit["train"], fit["validation"]) & images_of(fold)
+
+
 def test_every_image_is_predicted_once_and_the_scores_follow(run_stage: RunStage) -> None:
     folder = run_stage("cross-validate", NO_SEARCH | {"cross_validate.folds": 3})
     train = read_split(folder.parent / "acquire", "train")

@@ -56,3 +56,14 @@ def test_the_policy_shown_is_the_one_in_use() -> None:
     assert shown_policy(load_recipe("fast")) == "crop-flip"
     assert shown_policy(load_recipe("report")) == "report"  # of its warm-start folds
     assert shown_policy(load_recipe("fast", ["training.augmentation=none"])) == "none"
+
+
+@pytest.mark.parametrize("name", ["strong", "none+cutmix", "mixup+cutmix"])
+def test_a_composed_augmentation_is_shown(run_stage: RunStage, name: str) -> None:
+    folder = run_stage("explore", {"training.augmentation": name})
+    record = ExploreRecord.read(folder / "record.json")
+    assert record.augmentation == name
+    with np.load(folder / "augmented.npz") as arrays:
+        images = arrays["images"]
+        assert images.dtype == np.uint8
+        assert len({image.tobytes() for image in images}) > 1

@@ -72,6 +72,7 @@ def test_the_order_is_the_study_s() -> None:
         "evaluate",
         "cross-validate",
         "audit",
+        "model",
         "report",
     )
 

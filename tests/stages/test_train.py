@@ -105,3 +105,15 @@ def test_the_temperature_is_stored_with_the_chosen_weights(run_stage: RunStage) 
 def test_without_validation_images_there_is_no_temperature(run_stage: RunStage) -> None:
     folder = run_stage("train", NO_SEARCH | {"training.validation_fraction": 0})
     assert TrainRecord.read(folder / "record.json").temperature is None
+
+
+def test_the_record_says_how_the_training_was_rebalanced_and_why(run_stage: RunStage) -> None:
+    folder = run_stage("train", NO_SEARCH | {"training.rebalance": "auto"})
+    rebalancing = TrainRecord.read(folder / "record.json").rebalancing
+    assert rebalancing is not None
+    assert (rebalancing.asked, rebalancing.method) == ("auto", "none")
+    assert "chosen by auto: the largest class has" in rebalancing.sentence
+    folder = run_stage("train", NO_SEARCH | {"training.rebalance": "over-sample"})
+    rebalancing = TrainRecord.read(folder / "record.json").rebalancing
+    assert rebalancing is not None
+    assert rebalancing.images_per_epoch is not None

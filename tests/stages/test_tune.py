@@ -11,7 +11,7 @@ from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.tune import SearchDimension, TuneRecord
 from tenfold.recipe import StudySettings, load_recipe
-from tenfold.searching import search as searching
+from tenfold.searching import trials as searching
 from tenfold.searching.space import search_space
 
 RunStage = Callable[..., Path]

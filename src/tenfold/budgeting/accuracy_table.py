@@ -25,7 +25,7 @@ class NetworkSize:
     relative_cost
         Seconds an image, on the machine that measured, relative to the smallest size.
     points
-        (images shown, share of test images that were wrong), ascending.
+        (images shown, share of held-out images that were wrong), ascending; two at least.
     """
 
     name: str
@@ -45,8 +45,6 @@ class NetworkSize:
         errors = [math.log(error) for _, error in self.points]
         beyond = places[-1] + 0.5 * math.log(2)
         place = min(math.log(max(images_shown, 1.0)), beyond)
-        if len(places) == 1:
-            return math.exp(errors[0])
         segment = sum(place > known for known in places[1:-1])
         slope = (errors[segment + 1] - errors[segment]) / (places[segment + 1] - places[segment])
         return min(1.0, math.exp(errors[segment] + slope * (place - places[segment])))

@@ -32,6 +32,9 @@ def seconds_per_image(
             "low_resolution_share": 0.0,
             "weights": "last",
             "least_steps": 0,
+            "rebalance": "none",  # the few images may lack a class
+            "schedule": "constant",
+            "early_stopping_patience": None,
         }
     )
     result = fit_network(plan, few, probe, seed=0, device=device).result

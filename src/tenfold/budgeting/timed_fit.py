@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -44,6 +44,7 @@ def fit_in_time(
     progress: Progress | None = None,
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> TimedFit:
     """Choose the network's size for the time budget, if there is one, then `fit_network`.
 
@@ -76,7 +77,8 @@ def fit_in_time(
         progress=progress,
         title=title,
         on_epoch=on_epoch,
-        startup_seconds=time.monotonic() - started,
+        started_at=started,
+        classes=classes,
     )
     return TimedFit(fitted, budget)
 

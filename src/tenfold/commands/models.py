@@ -80,7 +80,7 @@ def _model_settings(name: str, assignments: list[str]) -> dict[str, Any]:
         if not setting.startswith("model.") or setting == "model.name":
             raise SettingsError(
                 f"--set {setting} does not name a setting of a model. Write model.SETTING=value, "
-                "for example model.width=2; the model itself is the argument: tenfold models NAME."
+                "for example model.width=2; the argument says which model: tenfold models NAME."
             )
     # Assignments may name a place in a list, so they change the defaults.
     defaults = {"model": MODELS[name].settings_type().plain()}

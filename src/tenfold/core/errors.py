@@ -10,7 +10,10 @@
     │   ├── DownloadError      no mirror gave the file
     │   └── UnsafePickleError  a pickle asks for more than plain arrays
     ├── ImageShapeError        images and model do not fit each other
+    ├── WeightsError           pretrained weights are missing or do not fit
     ├── DeviceError            the device asked for is not there
+    ├── ModelFolderError       a model folder cannot be used: damaged, changed, of a newer version
+    ├── ExportError            an exported file would not give what the model gives
     ├── TrainingError          training cannot go on (diverged, nothing to learn from)
     ├── RunFolderError         the run folder is not usable as asked
     │   └── RunFolderBusyError another process is working in it
@@ -82,8 +85,20 @@ class ImageShapeError(TenfoldError, ValueError):
     """Images and model do not fit each other."""
 
 
+class WeightsError(TenfoldError, RuntimeError):
+    """Pretrained weights are missing, damaged or do not fit the network."""
+
+
 class DeviceError(TenfoldError, RuntimeError):
     """The device asked for is not there."""
+
+
+class ModelFolderError(TenfoldError, RuntimeError):
+    """A model folder cannot be used: it is damaged, was changed, or is of a newer version."""
+
+
+class ExportError(TenfoldError, RuntimeError):
+    """A model cannot be exported, or the exported file would not give what the model gives."""
 
 
 class TrainingError(TenfoldError, RuntimeError):

@@ -49,14 +49,14 @@ def storage_errors(path: Path, *, only_known: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, only_known: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to; rename it to `path` if the block succeeds.
 
     A reader sees the old file or the new one, whole; a kill leaves at most a ``.part`` file, which
-    the next write replaces.
+    the next write replaces. `only_known` is that of `storage_errors`.
     """
     part = path.with_name(f".{path.name}.part")
-    with storage_errors(path):
+    with storage_errors(path, only_known=only_known):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import write_bytes
 from tenfold.core.records.train import EpochRecord
+from tenfold.engine.averaging import WeightAverage
 
 _METADATA_KEY = "tenfold"
 
@@ -39,6 +40,8 @@ class TrainingState:
         Index in `history` of the best validation accuracy; None without validation.
     best_weights
         The network's tensors after that epoch.
+    average
+        The average of the weights so far; empty where none is kept.
     """
 
     epoch: int = 0
@@ -50,6 +53,7 @@ class TrainingState:
     history: list[EpochRecord] = field(default_factory=list)
     best_epoch: int | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    average: WeightAverage = field(default_factory=WeightAverage)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Checkpoint:
         """Write state, weights and the optimiser's tensors, atomically."""
         tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in state.average.weights.items()}
         for index, values in optimizer.state_dict()["state"].items():
             for name, value in values.items():
                 if value is not None:  # SGD without momentum keeps a None
@@ -77,6 +82,7 @@ class Checkpoint:
             "epoch_seconds": state.epoch_seconds,
             "elapsed_seconds": state.elapsed_seconds,
             "best_epoch": state.best_epoch,
+            "averaged_steps": state.average.steps,
             "history": [epoch.model_dump() for epoch in state.history],
         }
         write_tensors(self.path, tensors, {_METADATA_KEY: json.dumps(metadata)})
@@ -100,9 +106,16 @@ class Checkpoint:
                 raise ValueError(f"its optimiser is {stored}")
             network.load_state_dict(_with_prefix(tensors, "network."))
             _restore_optimizer(optimizer, _with_prefix(tensors, "optimizer."))
+            average = WeightAverage(
+                _with_prefix(tensors, "average."), metadata.pop("averaged_steps")
+            )
+            average.adopt_layout(network)
             history = [EpochRecord.model_validate(epoch) for epoch in metadata.pop("history")]
             return TrainingState(
-                **metadata, history=history, best_weights=_with_prefix(tensors, "best.")
+                **metadata,
+                history=history,
+                best_weights=_with_prefix(tensors, "best."),
+                average=average,
             )
         except (LookupError, AttributeError, ValueError, TypeError, RuntimeError) as error:
             raise RunFolderError(

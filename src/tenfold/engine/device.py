@@ -42,6 +42,12 @@ class Device:
         """Give the device as torch names it."""
         return torch.device(self.kind)
 
+    def precision_name(
+        self, asked: Literal["auto", "float32", "bfloat16"]
+    ) -> Literal["float32", "bfloat16"]:
+        """Give the name of what `precision` gives."""
+        return "bfloat16" if self.precision(asked) == torch.bfloat16 else "float32"
+
     def precision(self, asked: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
         """Give the type that convolutions and matrix products compute in."""
         if asked == "bfloat16" or (asked == "auto" and self._computes_bfloat16()):

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from tenfold.data.dataset import Images
 from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
+from tenfold.engine.frozen_features import frozen_features, logits_of_features
 from tenfold.engine.inference import INFERENCE_BATCH_SIZE, autocast
 from tenfold.engine.network import ImageNetwork
+from tenfold.models.frozen_features import FrozenFeatures
 
 
 @torch.inference_mode()
@@ -51,6 +53,11 @@ def features_and_logits(
     logits
         float32, shape (N, classes).
     """
+    if isinstance(network.body, FrozenFeatures):
+        known = frozen_features(
+            network, images, device=device, precision=precision, on_images=on_block
+        )
+        return known.float().numpy(), logits_of_features(network, known, device).numpy()
     was_training = network.training
     network.eval()
     features: list[npt.NDArray[np.float32]] = []

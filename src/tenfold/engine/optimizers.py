@@ -5,12 +5,16 @@ The original report trained with Keras; the same name has to mean the same metho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 
 from tenfold.engine.muon import KERNEL_LEARNING_RATE, Muon
 from tenfold.engine.rmsprop import RMSprop
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
+from tenfold.models.frozen_features import FrozenFeatures
 
 DEFAULT_LEARNING_RATES: dict[OptimizerName, float] = {
     "adam": 1e-3,
@@ -36,14 +40,38 @@ def peak_learning_rate(settings: TrainingSettings) -> float:
 def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """Make the optimiser over all of the network's trainable parameters.
 
-    Every group has its highest learning rate in ``peak_lr``, which schedules scale into ``lr``.
+    Every group has its highest learning rate in ``peak_lr``, which schedules scale into ``lr``. A
+    network whose body has ``learning_rate_factors`` has a group for each factor.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate = peak_learning_rate(settings)
     optimizer = _make(network, trainable, rate, settings)
     for group in optimizer.param_groups:
         group.setdefault("peak_lr", group["lr"])
+    body = getattr(network, "body", None)
+    if isinstance(body, nn.Module) and isinstance(body, FrozenFeatures):
+        factors = body.learning_rate_factors()
+        by_id = {id(p): factors[name] for name, p in body.named_parameters()}
+        optimizer.param_groups[:] = [
+            part for group in optimizer.param_groups for part in _by_factor(group, by_id)
+        ]
     return optimizer
+
+
+def _by_factor(group: dict[str, Any], factors: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Split a group into one for each factor on the learning rate."""
+    parts: dict[float, list[nn.Parameter]] = {}
+    for parameter in group["params"]:
+        parts.setdefault(factors[id(parameter)], []).append(parameter)
+    return [
+        {
+            **group,
+            "params": parameters,
+            "lr": group["lr"] * factor,
+            "peak_lr": group["peak_lr"] * factor,
+        }
+        for factor, parameters in parts.items()
+    ]
 
 
 def _make(

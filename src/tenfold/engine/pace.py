@@ -75,6 +75,8 @@ class ClockPace:
     steps_kept_back
         Time that the last validation takes, in training steps. It is kept back at the end; when a
         validation has been measured (`note_validation`), the longest one counts.
+    more_steps_kept_back
+        Time for what is done beside that validation, in training steps.
     device
         Waited for before the clock is read; a GPU's work is queued, not done, when a call returns.
     """
@@ -87,6 +89,7 @@ class ClockPace:
         *,
         spent_seconds: float,
         steps_kept_back: float,
+        more_steps_kept_back: float = 0.0,
         device: torch.device,
     ) -> None:
         self.total = seconds
@@ -95,6 +98,7 @@ class ClockPace:
         self._seconds_per_step = 0.0
         self._last: tuple[int, float] | None = None
         self._steps_kept_back = steps_kept_back
+        self._more_steps_kept_back = more_steps_kept_back
         self._validation_seconds = 0.0
 
     def note_validation(self, seconds: float) -> None:
@@ -126,6 +130,7 @@ class ClockPace:
 
     def _end(self) -> float:
         kept_back = self._validation_seconds or self._steps_kept_back * self._seconds_per_step
+        kept_back += self._more_steps_kept_back * self._seconds_per_step
         return max(self.total - kept_back, 1e-3)
 
     def _note(self, steps: int) -> float:

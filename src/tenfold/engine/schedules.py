@@ -18,6 +18,7 @@ def learning_rate_factor(schedule: ScheduleName, progress: float) -> float:
         Name of the schedule.
     progress
         Share of the training that is done, 0 to 1; it may come from steps or from a clock.
+        ``plateau`` does not depend on it (see `tenfold.engine.plateau`).
 
     Returns
     -------
@@ -25,7 +26,7 @@ def learning_rate_factor(schedule: ScheduleName, progress: float) -> float:
         Between 0 and 1.
     """
     match schedule:
-        case "constant":
+        case "constant" | "plateau":
             return 1.0
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * progress))

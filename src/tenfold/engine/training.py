@@ -11,20 +11,28 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
 
 from tenfold.core.errors import TrainingError
 from tenfold.core.progress import Progress, SilentProgress, Task
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.dataset import ImageSplit
+from tenfold.data.rebalancing.plan import RebalancingPlan
 from tenfold.data.sample_randomness import derive_seed
+from tenfold.engine.averaging import copied_weights, held_progress
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint, TrainingState
 from tenfold.engine.device import Device
+from tenfold.engine.early_stopping import has_stalled
 from tenfold.engine.inference import autocast, predict_logits
+from tenfold.engine.loss import Targets, TrainingLoss, right_answers
 from tenfold.engine.low_resolution import scaled_down, size_px
 from tenfold.engine.network import ImageNetwork
+from tenfold.engine.norm_statistics import NormStatistics
 from tenfold.engine.optimizers import make_optimizer, peak_learning_rate
 from tenfold.engine.pace import ClockPace, Pace, StepPace
+from tenfold.engine.plateau import plateau_factor
+from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.schedules import learning_rate_factor
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.dropout import bind_generator
@@ -36,7 +44,7 @@ _FORWARD_SHARE = 0.4
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training gave; the network holds the last epoch's weights.
+    """What a training gave; the network holds the last epoch's weights, or their average.
 
     Parameters
     ----------
@@ -45,12 +53,18 @@ class TrainingResult:
     best_epoch
         Epoch, counted from 1, with the best validation accuracy; None without validation.
     best_weights
-        The network's tensors after that epoch; empty without validation.
+        The network's tensors after that epoch, or their average then; empty without validation.
+    is_averaged
+        Whether the network holds an average of the weights along the training.
+    stopped_early
+        Whether the training ended because it got no better.
     """
 
     history: tuple[EpochRecord, ...]
     best_epoch: int | None
     best_weights: dict[str, Tensor]
+    is_averaged: bool = False
+    stopped_early: bool = False
 
     @property
     def seconds(self) -> float:
@@ -88,8 +102,12 @@ class Training:
         Name of the progress bar.
     on_epoch
         Called with each completed epoch's record, once an epoch per process. It may raise to stop.
-    startup_seconds
-        Of a time budget, what was spent before now.
+    started_at
+        When a time budget began to run, on `time.monotonic`'s clock; None for now.
+    rebalancing
+        What the loss does for classes of different size; None for nothing.
+    sweep
+        Sets the learning rate in the schedule's place (see `tenfold.learning_rate_finding`).
     """
 
     def __init__(
@@ -105,7 +123,9 @@ class Training:
         progress: Progress | None = None,
         title: str = "Training",
         on_epoch: Callable[[EpochRecord], None] | None = None,
-        startup_seconds: float = 0.0,
+        started_at: float | None = None,
+        rebalancing: RebalancingPlan | None = None,
+        sweep: RateSweep | None = None,
     ) -> None:
         self.network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
@@ -119,12 +139,19 @@ class Training:
         self.on_epoch = on_epoch
         self.precision = device.precision(settings.precision)
         self.optimizer = make_optimizer(self.network, settings)
-        self.startup_seconds = startup_seconds
+        self.started_at = started_at
+        self.loss = TrainingLoss.rebalanced(
+            rebalancing or RebalancingPlan(),
+            label_smoothing=settings.label_smoothing,
+            device=device.torch_device,
+        )
+        self.sweep = sweep
+        self._norm_statistics = NormStatistics(self.network, batches, device, self.precision)
         self._generator = torch.Generator(device.torch_device)
         self._saved_at = time.monotonic()
 
     def run(self) -> TrainingResult:
-        """Train to the end of the last epoch, or until the time is up.
+        """Train to the end of the last epoch, until the time is up, or until it gets no better.
 
         Raises
         ------
@@ -139,25 +166,38 @@ class Training:
         with self.progress.task(
             self.title, pace.total, done=pace.done(self._steps(state)), unit=pace.unit
         ) as task:
-            while not pace.is_over(self._steps(state)):
+            while not (pace.is_over(self._steps(state)) or self._has_stalled(state)):
                 self._train_epoch(state, pace, task)
                 self._finish_epoch(state, pace)
                 self._save_if_due(state, pace)
+        if state.average.weights:
+            self.network.load_state_dict(state.average.weights)
         return TrainingResult(
             tuple(state.history),
             None if state.best_epoch is None else state.best_epoch + 1,
             state.best_weights,
+            is_averaged=bool(state.average.weights),
+            stopped_early=not pace.is_over(self._steps(state)),
         )
 
     def _pace(self, state: TrainingState) -> Pace:
         if self.settings.budget_seconds is None:
             return StepPace(self._epochs * self.batches.steps_per_epoch)
         validated = 0 if self.validation is None else len(self.validation)
+        startup = 0.0 if self.started_at is None else time.monotonic() - self.started_at
         return ClockPace(
             self.settings.budget_seconds,
-            spent_seconds=max(state.elapsed_seconds, self.startup_seconds),
+            spent_seconds=max(state.elapsed_seconds, startup),
             steps_kept_back=_FORWARD_SHARE * validated / self.batches.batch_size,
+            more_steps_kept_back=_FORWARD_SHARE * self._statistics_steps,
             device=self.device.torch_device,
+        )
+
+    def _has_stalled(self, state: TrainingState) -> bool:
+        return has_stalled(
+            epochs=len(state.history),
+            best_epoch=state.best_epoch,
+            patience=self.settings.early_stopping_patience,
         )
 
     def _steps(self, state: TrainingState) -> int:
@@ -184,10 +224,13 @@ class Training:
         correct = torch.tensor(state.correct, device=self.device.torch_device)
         started = time.perf_counter() - state.epoch_seconds
         done = pace.done(self._steps(state))
-        for pixels, labels in self.batches.epoch(state.epoch, first_step=state.step):
+        for pixels, targets in self.batches.epoch(state.epoch, first_step=state.step):
             progress = pace.progress(self._steps(state))
-            loss, hits = self._step(pixels, labels, state, progress)
-            loss_sum += loss * len(labels)
+            loss, hits = self._step(pixels, targets, state, progress)
+            state.average.update(self.network, self.settings, progress)
+            if self.sweep is not None:
+                self.sweep.note(loss.item())
+            loss_sum += loss * len(pixels)
             correct += hits
             state.step += 1
             is_over = pace.is_over(self._steps(state))
@@ -212,21 +255,21 @@ class Training:
         return self.settings.epochs_for(self.batches.steps_per_epoch)
 
     def _step(
-        self, pixels: Tensor, labels: Tensor, state: TrainingState, progress: float
+        self, pixels: Tensor, targets: Targets, state: TrainingState, progress: float
     ) -> tuple[Tensor, Tensor]:
         """Do one optimiser step; give the mean loss and the number of right answers."""
         self._generator.manual_seed(derive_seed(self.seed, "dropout", state.epoch, state.step))
-        self._set_learning_rate(progress)
+        self._set_learning_rate(state, progress)
         pixels = self._at_resolution(pixels, progress)
         with autocast(self.device, self.precision):
             logits = self.network(pixels)  # (B, classes)
-        loss = functional.cross_entropy(
-            logits, labels, label_smoothing=self.settings.label_smoothing
-        )
+        loss = self.loss(logits, targets)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.settings.gradient_clip_norm is not None:
+            clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip_norm)
         self.optimizer.step()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        return loss.detach(), right_answers(logits.detach(), targets)
 
     def _at_resolution(self, pixels: Tensor, progress: float) -> Tensor:
         if progress >= self.settings.low_resolution_share:
@@ -242,14 +285,24 @@ class Training:
         )
         return scaled_down(pixels, (height, width))
 
-    def _set_learning_rate(self, progress: float) -> None:
-        factor = learning_rate_factor(self.settings.schedule, progress)
+    def _set_learning_rate(self, state: TrainingState, progress: float) -> None:
+        if self.sweep is not None:
+            factor = self.sweep.factor
+        elif self.settings.schedule == "plateau":
+            factor = plateau_factor(
+                (epoch.validation_loss for epoch in state.history),
+                factor=self.settings.plateau_factor,
+                patience=self.settings.plateau_patience,
+            )
+        else:
+            held = held_progress(self.settings, progress)
+            factor = learning_rate_factor(self.settings.schedule, held)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
 
     def _finish_epoch(self, state: TrainingState, pace: Pace) -> None:
         started = time.perf_counter()
-        seen = min(state.step * self.batches.batch_size, len(self.batches.split))
+        seen = min(state.step * self.batches.batch_size, self.batches.epoch_length)
         train_loss = state.loss_sum / seen
         if not math.isfinite(train_loss):
             raise TrainingError(
@@ -257,29 +310,42 @@ class Training:
                 f"Lower the learning rate (it is {peak_learning_rate(self.settings):g}; "
                 "training.learning_rate)."
             )
-        validation_loss, validation_accuracy = self._validate()
-        validation_seconds = time.perf_counter() - started
-        pace.note_validation(validation_seconds)
+        self._measure_statistics(state)
+        validation_started = time.perf_counter()
+        with state.average.applied(self.network):
+            validation_loss, validation_accuracy = self._validate()
+        ended = time.perf_counter()
+        pace.note_validation(ended - validation_started)
         record = EpochRecord(
             epoch=state.epoch + 1,
-            share=seen / len(self.batches.split),
+            share=seen / self.batches.epoch_length,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             train_loss=train_loss,
             train_accuracy=state.correct / seen,
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
-            seconds=state.epoch_seconds + validation_seconds,
+            seconds=state.epoch_seconds + ended - started,
         )
         if validation_accuracy is not None and self._is_best(state, validation_accuracy):
             state.best_epoch = state.epoch
-            state.best_weights = {
-                name: tensor.clone() for name, tensor in self.network.state_dict().items()
-            }
+            with state.average.applied(self.network):
+                state.best_weights = copied_weights(self.network)
         state.history.append(record)
         state.epoch, state.step = state.epoch + 1, 0
         state.loss_sum, state.correct, state.epoch_seconds = 0.0, 0, 0.0
         if self.on_epoch is not None:
             self.on_epoch(record)
+
+    def _measure_statistics(self, state: TrainingState) -> None:
+        """Measure the average's batch norm statistics; those of its steps do not fit it."""
+        if state.average.weights and self._statistics_steps:
+            with state.average.applied(self.network):
+                self._norm_statistics.measure(state.epoch)
+                state.average.weights = copied_weights(self.network)
+
+    @property
+    def _statistics_steps(self) -> int:
+        return self._norm_statistics.steps if self.settings.averaging == "swa" else 0
 
     @staticmethod
     def _is_best(state: TrainingState, accuracy: float) -> bool:

@@ -10,7 +10,8 @@ from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 
 OptimizerName = Literal["adam", "adamw", "muon", "rmsprop", "sgd"]
-ScheduleName = Literal["constant", "cosine", "linear", "one-cycle"]
+AveragingName = Literal["none", "ema", "swa"]
+ScheduleName = Literal["constant", "cosine", "linear", "one-cycle", "plateau"]
 
 
 class TrainingSettings(Settings):
@@ -40,11 +41,36 @@ class TrainingSettings(Settings):
     schedule
         Course of the learning rate over the training: ``constant``; ``cosine`` down to zero
         (arXiv 1608.03983); ``linear`` down to zero; ``one-cycle``: linear up over the
-        first fifth, linear down to zero (after arXiv 1708.07120).
+        first fifth, linear down to zero (after arXiv 1708.07120); ``plateau``: as it is until the
+        validation loss stops falling, then reduced (see `tenfold.engine.plateau`).
+    plateau_factor, plateau_patience
+        Of schedule ``plateau``: the factor on the learning rate after so many epochs in a row
+        without a lower validation loss. Keras' and torch's 0.1 and 10 are for long trainings; half
+        after two suits the tens of epochs that a CPU has time for.
+    averaging
+        Which weights are validated, evaluated and saved: the newest (``none``); their exponential
+        moving average (``ema``); or their mean over the end of the training (``swa``, arXiv
+        1803.05407), with batch norm's statistics measured again. See `tenfold.engine.averaging`.
+    ema_decay
+        What the moving average keeps of itself at a step; less in the first steps.
+    swa_share
+        Last share of the training whose weights are averaged, 0.25 as in the paper. The learning
+        rate stays there as high as it was at its beginning (but for ``plateau``).
+    gradient_clip_norm
+        Largest length of the gradient of all parameters together; a longer one is scaled down to it
+        (arXiv 1211.5063). None leaves gradients as they are.
+    early_stopping_patience
+        The training ends after so many epochs in a row without a better validation accuracy; None
+        for no early end. With ``weights = "best"`` the result is the best epoch's.
     label_smoothing
         Share of the target spread over all classes (arXiv 1512.00567).
     augmentation
-        Name of the augmentation policy.
+        Name of the augmentation: parts joined by ``+``, for example ``crop-flip+cutout+mixup``
+        (see `tenfold.data.augmentation.names`).
+    rebalance
+        What is done about classes of different size: ``none``, ``inverse``, ``effective-number``,
+        ``over-sample``, ``under-sample``, ``logit-adjust``, or ``auto``, which chooses by how
+        different they are (see `tenfold.data.rebalancing`).
     low_resolution_share, low_resolution_scale
         Over the first share of the training, images grow from this share of their height and width
         to the whole; a step's cost goes with the square (see `tenfold.engine.low_resolution`).
@@ -75,8 +101,16 @@ class TrainingSettings(Settings):
     momentum: float = Field(0.0, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0, le=10)
     schedule: ScheduleName = "constant"
+    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    plateau_patience: int = Field(2, ge=1, le=100_000)
+    averaging: AveragingName = "none"
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    swa_share: float = Field(0.25, gt=0, le=0.8)
+    gradient_clip_norm: float | None = Field(None, gt=0, le=1e6)
+    early_stopping_patience: int | None = Field(None, ge=1, le=100_000)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augmentation: str = "none"
+    rebalance: str = "none"
     low_resolution_share: float = Field(0.0, ge=0, lt=1)
     low_resolution_scale: float = Field(0.45, gt=0, le=1)
     normalization: Literal["scale", "standardize"] = "standardize"
@@ -90,6 +124,15 @@ class TrainingSettings(Settings):
         """Give the number of epochs, the least number of steps considered."""
         return max(self.epochs, -(-self.least_steps // steps_per_epoch))
 
+    @property
+    def watched_settings(self) -> tuple[str, ...]:
+        """Give the names of the settings that have no effect without validation images."""
+        return (
+            *(("weights",) if self.weights == "best" else ()),
+            *(("early_stopping_patience",) if self.early_stopping_patience is not None else ()),
+            *(("schedule",) if self.schedule == "plateau" else ()),
+        )
+
     def result_settings(self) -> dict[str, Any]:
         """Give what the trained weights depend on: all but how often the state is saved."""
         return self.model_dump(mode="json", exclude={"checkpoint_seconds"})
@@ -100,6 +143,24 @@ TRAINING_SEARCH_SPACE = (
     SearchDimension(name="training.learning_rate", low=1e-4, high=1e-1, is_log=True),
     SearchDimension(name="training.weight_decay", low=1e-5, high=1e-2, is_log=True),
     SearchDimension(name="training.label_smoothing", low=0.0, high=0.2, step=0.05),
-    SearchDimension(name="training.augmentation", choices=("none", "crop-flip", "report")),
+    SearchDimension(
+        name="training.augmentation",
+        choices=("none", "crop-flip", "report", "strong", "mixup", "cutmix"),
+    ),
 )
 """Ranges worth searching in any model's training."""
+
+REGULARISATION_SEARCH_SPACE = (
+    SearchDimension(
+        name="training.schedule", choices=("constant", "cosine", "linear", "one-cycle", "plateau")
+    ),
+    SearchDimension(name="training.plateau_factor", low=0.1, high=0.7, step=0.2),
+    SearchDimension(name="training.plateau_patience", low=1, high=5, step=1),
+    SearchDimension(name="training.averaging", choices=("none", "ema", "swa")),
+    SearchDimension(name="training.ema_decay", choices=(0.98, 0.99, 0.995, 0.998, 0.999, 0.9995)),
+    SearchDimension(name="training.swa_share", low=0.1, high=0.5, step=0.05),
+    SearchDimension(name="training.gradient_clip_norm", low=0.1, high=10.0, is_log=True),
+    SearchDimension(name="training.early_stopping_patience", low=3, high=15, step=1),
+)
+"""Further ranges, worth searching for a training that is long enough for them to matter; a recipe's
+`tune.space` takes them by name as it takes the others."""

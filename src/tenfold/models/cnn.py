@@ -102,8 +102,12 @@ class ChannelBias(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Give the features with the bias added, shape (B, C, H, W)."""
-        return features + self.bias.view(1, -1, 1, 1)
+        """Give the features with the bias added, shape (B, C, H, W), in the features' type.
+
+        A float32 bias would carry bfloat16 features, and all that is done to them up to the next
+        convolution, into float32: twice the bytes in what is bound by memory.
+        """
+        return features + self.bias.to(features.dtype).view(1, -1, 1, 1)
 
 
 def _block(channels: int, filters: int, settings: CnnSettings) -> nn.Sequential:

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tenfold.core.records.ablation import Ingredient
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
@@ -28,6 +29,8 @@ _WHITENED_DIRECTIONS = 12
 _WHITENING_EPSILON = 5e-4
 """Added to the patches' variances, so that nearly constant directions are not blown up
 (arXiv 2404.00498)."""
+_WHITENED_BLOCK = 100
+"""Images whose patches lie in memory at once; all together they take half a gigabyte."""
 
 
 class FastSettings(Settings):
@@ -42,11 +45,19 @@ class FastSettings(Settings):
         it). One more where the map is smallest costs little (docs/experiments.md).
     norm_momentum
         Share of the running means and variances that one batch replaces.
+    is_whitened
+        Whether the first layer is fitted to the images' patches and stays so; otherwise it is
+        drawn at random and trained.
+    starts_as_identity
+        Whether each convolution first passes its input on (`dirac` for as many channels as there
+        are); otherwise all kernels are drawn at random.
     """
 
     widths: tuple[Width, Width, Width] = (64, 256, 256)
     depths: tuple[Depth, Depth, Depth] = (2, 2, 3)
     norm_momentum: float = Field(0.1, gt=0, le=1)
+    is_whitened: bool = True
+    starts_as_identity: bool = True
 
 
 class PatchWhitening(nn.Module):
@@ -84,9 +95,12 @@ class PatchWhitening(nn.Module):
         images
             Normalised, float32, shape (B, C, H, W).
         """
-        patches = functional.unfold(images, self.patch_px, stride=self.stride)  # (B, values, N)
-        rows = patches.transpose(1, 2).flatten(0, 1).double()  # (patches, values)
-        variances, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))  # ascending
+        products, count = torch.zeros((), dtype=torch.float64), 0
+        for block in torch.split(images, _WHITENED_BLOCK):
+            patches = functional.unfold(block, self.patch_px, stride=self.stride)  # (B, values, N)
+            products = products + (patches @ patches.mT).double().sum(0)
+            count += patches.size(0) * patches.size(2)
+        variances, vectors = torch.linalg.eigh(products / count)  # ascending
         scaled = vectors / (variances.clamp_min(0) + _WHITENING_EPSILON).sqrt()
         kept = scaled.T.flip(0)[: self.directions].reshape(-1, *self.weight.shape[1:])
         self.weight.copy_(torch.cat((kept, -kept)))
@@ -142,10 +156,15 @@ class FastNetwork(nn.Module):
         height, width, channels = image_shape
         stride = max(1, round(min(height, width) / _FIRST_MAP_PX))
         patch = min(stride + 1, height, width)  # 2 × 2 for images of 32 × 32
-        self.whitening = PatchWhitening(channels, stride=stride, patch_px=patch)
+        whitening = PatchWhitening(channels, stride=stride, patch_px=patch)
+        features = 2 * whitening.directions
+        self.first: nn.Module = (
+            whitening
+            if settings.is_whitened
+            else nn.Conv2d(channels, features, patch, stride, bias=False)
+        )
         self.activation = nn.SiLU()
         self.groups = nn.ModuleList()
-        features = 2 * self.whitening.directions
         for group_width, depth in zip(settings.widths, settings.depths, strict=True):
             self.groups.append(_Group(features, group_width, depth, settings.norm_momentum))
             features = group_width
@@ -155,11 +174,12 @@ class FastNetwork(nn.Module):
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
         """Fit the whitening to normalised training images, float32, shape (B, C, H, W)."""
-        self.whitening.fit(images)
+        if isinstance(self.first, PatchWhitening):
+            self.first.fit(images)
 
     def forward(self, images: Tensor) -> Tensor:
         """Give logits, shape (B, classes), for normalised images (B, C, H, W)."""
-        features = self.activation(self.whitening(images))  # (B, directions, H', W')
+        features = self.activation(self.first(images))  # (B, directions, H', W')
         for group in self.groups:
             features = group(features)  # (B, width, H', W')
         largest = features.amax((2, 3))  # (B, width)
@@ -168,7 +188,9 @@ class FastNetwork(nn.Module):
 
 
 @torch.no_grad()
-def _initialise(network: FastNetwork, generator: torch.Generator) -> None:
+def _initialise(
+    network: FastNetwork, generator: torch.Generator, *, starts_as_identity: bool
+) -> None:
     """Draw kernels uniformly, as torch does, then let the first of each pass its input on.
 
     The output layer is scaled to unit deviation (arXiv 2404.00498, sections 3.2 and 3.3).
@@ -176,7 +198,8 @@ def _initialise(network: FastNetwork, generator: torch.Generator) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-            nn.init.dirac_(layer.weight[: layer.in_channels])
+            if starts_as_identity and layer is not network.first:
+                nn.init.dirac_(layer.weight[: layer.in_channels])
     output = network.output.weight
     nn.init.kaiming_uniform_(output, a=math.sqrt(5), generator=generator)
     output /= output.std()
@@ -199,6 +222,26 @@ class FastModel:
             for group in range(3)
         ),
     )
+    ingredients = (
+        Ingredient(
+            name="whitening",
+            title="Patch whitening",
+            without="a trained first layer of the same shape",
+            changes={"model.is_whitened": False},
+        ),
+        Ingredient(
+            name="identity-initialization",
+            title="Start as identity",
+            without="all kernels drawn at random",
+            changes={"model.starts_as_identity": False},
+        ),
+        Ingredient(
+            name="third-convolution",
+            title="Third convolutions",
+            without="two in every group",
+            changes={"model.depths": [2, 2, 2]},
+        ),
+    )
 
     def build(
         self,
@@ -210,7 +253,7 @@ class FastModel:
     ) -> nn.Module:
         """Build the network; see `tenfold.models.model.Model.build`."""
         network = FastNetwork(settings, image_shape, class_count)
-        _initialise(network, generator)
+        _initialise(network, generator, starts_as_identity=settings.starts_as_identity)
         return network
 
 

@@ -62,8 +62,8 @@ class InceptionBlock(nn.Module):
     """Looks at every place through windows of 1, 3 and 5 pixels and a pooled one, side by side.
 
     1 × 1 convolutions first make the wide inputs narrow. Of the output channels the four branches
-    have 1/4, 1/2, 1/8 and 1/8, and the 3 × 3 and 5 × 5 read 3/8 and 1/16 of that number: the
-    proportions of GoogLeNet's first block, "3a".
+    have 1/4, 1/2, 1/8 and 1/8, and the 3 × 3 and 5 × 5 read 3/8 and 1/16 of that number:
+    GoogLeNet's first block, "3a".
 
     Parameters
     ----------

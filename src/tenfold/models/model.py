@@ -22,7 +22,10 @@ class Model(Protocol):
     search_space: tuple[SearchDimension, ...]
     """Ranges worth searching, each named ``model.SETTING``."""
     takes_any_size: bool
-    """Whether a built network also takes images of another size than it was built for."""
+    """Whether a built network also takes images of another size than it was built for.
+
+    A model may also have ``ingredients``, a tuple of `Ingredient`: what of its ideas its settings
+    can switch off, for `tenfold ablate`."""
 
     def build(
         self,

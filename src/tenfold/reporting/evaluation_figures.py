@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.reporting.evaluated_images import EvaluatedImages
 from tenfold.reporting.figures.calibration import draw_calibration
 from tenfold.reporting.figures.class_scores import draw_class_scores
 from tenfold.reporting.figures.confusion_matrix import draw_confusion_matrix
+from tenfold.reporting.figures.explained_gallery import Explained, draw_explained
 from tenfold.reporting.figures.galleries import Captioned, draw_gallery, draw_pairs
 from tenfold.reporting.figures.recall_by_size import draw_recall_by_size
 from tenfold.reporting.figures.robustness import draw_robustness
@@ -21,6 +23,7 @@ from tenfold.reporting.interpretation_calibration import (
 from tenfold.reporting.interpretation_evaluation import confused_pairs
 from tenfold.reporting.interpretation_gallery import (
     doubt_lines,
+    explained_words,
     mistake_lines,
     pair_titles,
     pair_words,
@@ -88,30 +91,20 @@ def figures_of_failures(records: StudyRecords) -> Iterator[ReportFigure]:
                 "Images of the most frequent confusions, the most confident first.",
                 f"Rows of test images: {pair_words(records)}.",
             )
-        for name, indices, lines, caption in (
-            (
-                "confident-mistakes",
-                images.mistakes,
-                mistake_lines,
-                "The most confident mistakes: what the model named, what the label says, the "
-                "probability it gave, and the image's number in the test split.",
-            ),
-            (
-                "least-certain",
-                images.uncertain,
-                doubt_lines,
+        if len(images.mistakes):
+            yield _mistakes(records, images)
+        if len(images.uncertain):
+            doubts = [Captioned(doubt_lines(records, int(one))) for one in images.uncertain]
+            caption = (
                 "The images that the model is least certain of: its two most probable classes, and "
-                "the label.",
-            ),
-        ):
-            if len(indices):
-                captions = [Captioned(lines(records, int(index))) for index in indices]
-                yield ReportFigure(
-                    name,
-                    partial(draw_gallery, images.at(indices), captions),
-                    caption,
-                    f"{counted(len(indices), 'test image')}. {caption}",
-                )
+                "the label."
+            )
+            yield ReportFigure(
+                "least-certain",
+                partial(draw_gallery, images.at(images.uncertain), doubts),
+                caption,
+                f"{counted(len(images.uncertain), 'test image')}. {caption}",
+            )
     if evaluate.robustness is not None:
         yield ReportFigure(
             "robustness",
@@ -120,3 +113,47 @@ def figures_of_failures(records: StudyRecords) -> Iterator[ReportFigure]:
             "Line charts, one a disturbance. "
             + " ".join(robustness_sentences(evaluate.robustness)),
         )
+
+
+def _mistakes(records: StudyRecords, images: EvaluatedImages) -> ReportFigure:
+    """Give the gallery of mistakes, with what explains them where that is known."""
+    lines = [mistake_lines(records, int(index)) for index in images.mistakes]
+    pictures = images.at(images.mistakes)
+    explained = records.explained_mistakes
+    named = (
+        "what the model named, what the label says, the probability it gave, and the image's "
+        "number in the test split"
+    )
+    if explained is None:
+        caption = f"The most confident mistakes: {named}."
+        draw = partial(draw_gallery, pictures, [Captioned(one) for one in lines])
+        return ReportFigure(
+            "confident-mistakes", draw, caption, f"{counted(len(lines), 'test image')}. {caption}"
+        )
+    has_heat = len(explained.heats) > 0
+    heat = (
+        " the places that speak for the class that the model named (bright: most; Grad-CAM);"
+        if has_heat
+        else ""
+    )
+    caption = (
+        f"The most confident mistakes: the image;{heat} {named}; and, of up to 10,000 training "
+        "images, those that the network finds most alike, with their labels."
+    )
+    classes = records.acquire.classes
+    entries = [
+        Explained(
+            picture,
+            explained.heats[place] if has_heat else None,
+            words,
+            explained.neighbour_images[place],
+            tuple(classes[label] for label in explained.neighbour_labels[place].tolist()),
+        )
+        for place, (picture, words) in enumerate(zip(pictures, lines, strict=True))
+    ]
+    return ReportFigure(
+        "confident-mistakes",
+        partial(draw_explained, entries),
+        caption,
+        f"{counted(len(lines), 'test image')}. {' '.join(explained_words(records))}",
+    )

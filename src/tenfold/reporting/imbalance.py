@@ -73,7 +73,7 @@ def measure_sentences(acquire: AcquireRecord) -> list[str]:
 def treatment_sentences(records: StudyRecords) -> list[str]:
     """Say what was done about the imbalance, and what was not."""
     if not is_imbalanced(records.acquire):
-        return []
+        return _rebalancing_sentences(records)
     training = records.settings.get("training")
     training = training if isinstance(training, dict) else {}
     stratified = ["the folds of the cross-validation"]
@@ -90,7 +90,15 @@ def treatment_sentences(records: StudyRecords) -> list[str]:
             "The validation images are the last ones in order, not a stratified draw: small "
             "classes may be missing among them."
         )
-    return sentences
+    return sentences + _rebalancing_sentences(records)
+
+
+def _rebalancing_sentences(records: StudyRecords) -> list[str]:
+    """Say how the training was rebalanced and why; nothing where nobody asked for it."""
+    rebalancing = None if records.train is None else records.train.rebalancing
+    if rebalancing is None or rebalancing.asked == "none":
+        return []
+    return [rebalancing.sentence]
 
 
 def accuracy_warning(evaluate: EvaluateRecord, acquire: AcquireRecord) -> list[str]:

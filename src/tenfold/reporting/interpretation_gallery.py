@@ -48,6 +48,33 @@ def mistake_lines(records: StudyRecords, index: int) -> tuple[str, ...]:
     return (classes[predicted], f"is {classes[int(labels[index])]}", f"{share}, no. {index}")
 
 
+def explained_words(records: StudyRecords) -> list[str]:
+    """Say whether the training images that mistakes resemble bear the named class or the label."""
+    images, explained = records.evaluated_images, records.explained_mistakes
+    probabilities, labels = records.test_probabilities, records.test_labels
+    if images is None or explained is None or probabilities is None or labels is None:
+        return []
+    near = explained.neighbour_labels
+    if not near.size:
+        return []
+    named = probabilities[images.mistakes].argmax(axis=1)
+    votes_for_named = (near == named[:, None]).sum(axis=1)
+    votes_for_label = (near == labels[images.mistakes][:, None]).sum(axis=1)
+    of_named = int((votes_for_named > votes_for_label).sum())
+    of_label = int((votes_for_label > votes_for_named).sum())
+    sentences = [
+        f"In {count(of_named)} of the {count(len(near))} mistakes shown, more of the nearest "
+        "training images bear the class that the model named than the label: they show what it "
+        "took the image for."
+    ]
+    if of_label:
+        sentences.append(
+            f"In {count(of_label)} it is the other way round: the network has seen the like, and "
+            "decides against it all the same."
+        )
+    return sentences
+
+
 def doubt_lines(records: StudyRecords, index: int) -> tuple[str, ...]:
     """Give the two most probable classes of one test image, and its label."""
     probabilities, labels = records.test_probabilities, records.test_labels

@@ -30,10 +30,35 @@ def budget_sentences(record: TrainRecord) -> list[str]:
     ]
 
 
+def weights_sentences(record: TrainRecord) -> list[str]:
+    """Say that the weights are averages, and that the training ended early; nothing if neither."""
+    averages = {
+        "ema": "an exponential moving average of the weights along the training",
+        "swa": "the mean of the weights over the end of the training",
+    }
+    sentences = []
+    if record.averaging != "none":
+        sentences.append(
+            f"What is validated, evaluated and saved is {averages[record.averaging]} "
+            f"({record.averaging.upper()}), not the newest weights."
+        )
+    if record.stopped_early and record.best_epoch is not None:
+        waited = counted(record.epochs - record.best_epoch, "epoch")
+        sentences.append(
+            f"The training ended early: validation accuracy had not improved for {waited}."
+        )
+    return sentences
+
+
 def convergence_sentences(record: TrainRecord) -> list[str]:
     """Say how training accuracy and loss moved and whether they had settled."""
     history = record.history
     first, last = history[0], history[-1]
+    if record.probe is not None and len(history) == 1:
+        return [
+            "The best linear layer was found, not approached epoch by epoch: its training accuracy "
+            f"is {score(last.train_accuracy)}, its loss {score(last.train_loss)}."
+        ]
     if len(history) == 1:
         return [
             f"One epoch was trained, to a training accuracy of {score(last.train_accuracy)} and a "
@@ -66,7 +91,8 @@ def validation_sentences(record: TrainRecord) -> list[str]:
         return ["No images were held out for validation, so no epoch can be called the best."]
     best, last = course.best_validation_accuracy, course.last_validation_accuracy
     if course.epochs == 1:
-        return [f"The validation accuracy after this epoch was {score(best)}."]
+        when = "of that layer" if record.probe is not None else "after this epoch"
+        return [f"The validation accuracy {when} was {score(best)}."]
     validated = [e for e in record.history if e.validation_accuracy is not None]
     ranked = sorted(validated, key=lambda e: (-(e.validation_accuracy or 0.0), e.epoch))
     listed = ranked[: 2 if course.epochs > 3 else 1]

@@ -22,6 +22,7 @@ from tenfold.reporting import (
     interpretation_data,
     interpretation_evaluation,
     interpretation_gallery,
+    interpretation_probe,
     interpretation_repeats,
     interpretation_robustness,
     interpretation_training,
@@ -199,5 +200,6 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "repeats": interpretation_repeats,
         "robustness": interpretation_robustness,
         "training": interpretation_training,
+        "probe": interpretation_probe,
         "tuning": interpretation_tuning,
     }

@@ -15,6 +15,7 @@ from tenfold.reporting.interpretation_tuning import (
     settings_at_their_edge,
 )
 from tenfold.reporting.recommendation import Recommendation
+from tenfold.reporting.recommendations_audit import about_audit
 from tenfold.reporting.recommendations_probabilities import (
     about_disturbances,
     about_probabilities,
@@ -45,6 +46,8 @@ def recommendations(records: StudyRecords) -> list[Recommendation]:
         if records.evaluate.robustness is not None:
             found += about_disturbances(records.evaluate.robustness)
         found += about_seeds(records)
+    if records.audit is not None:
+        found += about_audit(records.audit)
     found += _about_search(records)
     return found
 
@@ -61,7 +64,9 @@ def _about_data(records: StudyRecords) -> Iterator[Recommendation]:
         )
     elif largest / smallest >= IMBALANCE_RATIO:
         yield Recommendation(
-            "Rebalance the classes: more images of the small ones, or a weighted loss.",
+            "Add images of the small classes: the training was rebalanced already."
+            if _is_rebalanced(records)
+            else "Rebalance the classes (--rebalance auto), or add images of the small ones.",
             f"The class {in_sentence(least)} has {counted(smallest, 'training image')}, "
             f"{in_sentence(most)} has {count(largest)}.",
         )
@@ -70,6 +75,11 @@ def _about_data(records: StudyRecords) -> Iterator[Recommendation]:
             "Collect more images, or start from a network pre-trained on similar images.",
             f"The smallest class, {in_sentence(least)}, has {counted(smallest, 'training image')}.",
         )
+
+
+def _is_rebalanced(records: StudyRecords) -> bool:
+    rebalancing = None if records.train is None else records.train.rebalancing
+    return rebalancing is not None and rebalancing.method != "none"
 
 
 def _about_training(train: TrainRecord) -> Iterator[Recommendation]:

@@ -91,6 +91,8 @@ def _of_training(records: StudyRecords) -> Iterator[ReportFigure]:
     train: TrainRecord | None = records.train
     if train is None or not train.history:
         return
+    if train.probe is not None and len(train.history) == 1:
+        return  # one point is no curve
     words = " ".join((*convergence_sentences(train), *validation_sentences(train)))
     yield ReportFigure(
         "training-curves",

@@ -28,8 +28,9 @@ from tenfold.core.records.tune import TuneRecord
 from tenfold.core.run_folder import REPEATS_RECORD
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
+from tenfold.reporting.explained_mistakes import ExplainedMistakes
 
-STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit")
+STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit", "model")
 """The stages that the report shows, in order; also their folder and command names."""
 
 Pixels = npt.NDArray[np.uint8]
@@ -64,6 +65,8 @@ class StudyRecords:
         float32, shape (N, classes), calibrated, and int64, shape (N,).
     evaluated_images
         Test images worth a look.
+    explained_mistakes
+        What explains the mistakes among them.
     audit
         What the audit found.
     audited_images
@@ -94,6 +97,7 @@ class StudyRecords:
     test_probabilities: npt.NDArray[np.float32] | None = None
     test_labels: npt.NDArray[np.int64] | None = None
     evaluated_images: EvaluatedImages | None = None
+    explained_mistakes: ExplainedMistakes | None = None
     audit: AuditRecord | None = None
     audited_images: AuditedPictures | None = None
     scores_as_given: ClassificationScores | None = None
@@ -125,6 +129,10 @@ def read_study_records(run_folder: Path) -> StudyRecords:
     gallery = _read_arrays(
         run_folder / "evaluate" / "gallery.npz", *(f.name for f in fields(EvaluatedImages))
     )
+    explained = _read_arrays(
+        run_folder / "evaluate" / "explained_mistakes.npz",
+        *(f.name for f in fields(ExplainedMistakes)),
+    )
     audited = _read_arrays(run_folder / "audit" / "images.npz", "ids", "images")
     as_given = run_folder / "evaluate" / "scores_as_given.json"
     repeats = run_folder / REPEATS_RECORD
@@ -153,6 +161,7 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         test_probabilities=predictions.get("probabilities"),
         test_labels=predictions.get("labels"),
         evaluated_images=EvaluatedImages(**gallery) if gallery else None,
+        explained_mistakes=ExplainedMistakes(**explained) if explained else None,
         audit=_read_stage(run_folder, "audit", AuditRecord),
         audited_images=AuditedPictures(**audited) if audited else None,
         scores_as_given=ClassificationScores.read(as_given) if as_given.is_file() else None,

@@ -22,31 +22,40 @@ from tenfold.core.records.train import EpochRecord
 from tenfold.core.records.tune import ParameterValue, SearchDimension
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.recipe import TuneSettings
+from tenfold.searching.journal_lock import JournalLock
+from tenfold.searching.pruners import make_pruner
 
+_MOST_STARTUP_TRIALS = 10  # Optuna's own default
 _FEWEST_TRIALS_FOR_IMPORTANCES = 3  # with two trials every setting explains all of the difference
 
 
-def open_study(journal: Path, tune: TuneSettings) -> optuna.Study:
-    """Open the search's journal, mended if a kill left a half-written line or a lock.
+def mend_journal(journal: Path) -> None:
+    """Remove a half-written line that a kill left.
 
-    The run folder is locked by the operating system, so nobody else can be writing.
+    The run folder is locked by the operating system and no worker is running yet, so nobody else
+    can be writing.
     """
     if journal.is_file():
         content = journal.read_bytes()
         write_bytes(journal, content[: content.rfind(b"\n") + 1])
-    for lock in journal.parent.glob(f"{journal.name}.lock*"):
-        lock.unlink()
-    pruners: dict[str, optuna.pruners.BasePruner] = {
-        "none": optuna.pruners.NopPruner(),
-        "median": optuna.pruners.MedianPruner(n_startup_trials=3),
-    }
+
+
+def open_study(journal: Path, tune: TuneSettings) -> optuna.Study:
+    """Open the search's journal, which several processes may write to at a time."""
+    backend = JournalFileBackend(str(journal), JournalLock(Path(f"{journal}.lock")))
     return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal))),
+        storage=JournalStorage(backend),
         study_name="tune",
         direction="maximize",
-        pruner=pruners[tune.pruner],
+        pruner=make_pruner(tune),
         load_if_exists=True,
     )
+
+
+def find_trial(study: optuna.Study, number: int) -> Trial | None:
+    """Give a trial that is not finished; None if it is."""
+    trial = study.trials[number]
+    return None if trial.state.is_finished() else Trial(study, trial._trial_id)
 
 
 def next_trial(study: optuna.Study) -> Trial:
@@ -58,10 +67,14 @@ def next_trial(study: optuna.Study) -> Trial:
 
 
 def suggest(
-    study: optuna.Study, trial: Trial, dimension: SearchDimension, tune: TuneSettings, seed: int
+    study: optuna.Study,
+    trial: Trial,
+    dimension: SearchDimension,
+    tune: TuneSettings,
+    seed: int,
 ) -> ParameterValue:
     """Draw a trial's value of one dimension, or give the one it drew before it was killed."""
-    study.sampler = _sampler(tune, derive_seed(seed, "trial", trial.number, dimension.name))
+    study.sampler = _sampler(tune, derive_seed(seed, "trial", trial.number, dimension.key))
     return _suggest_value(trial, dimension)
 
 
@@ -69,21 +82,24 @@ def _sampler(tune: TuneSettings, seed: int) -> optuna.samplers.BaseSampler:
     seed %= 2**32  # NumPy's legacy generators, which Optuna uses, take no more
     if tune.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(3, tune.trials // 4))
+    startup = _MOST_STARTUP_TRIALS if tune.trials is None else max(3, tune.trials // 4)
+    # Trials that run at the same time count as bad ones, so that others look elsewhere (constant
+    # liar, Ginsbourger et al. 2010); one trial at a time has no such neighbours.
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
 
 
 def _suggest_value(trial: Trial, dimension: SearchDimension) -> ParameterValue:
     if dimension.choices is not None:
-        chosen = trial.suggest_categorical(dimension.name, dimension.choices)
+        chosen = trial.suggest_categorical(dimension.key, dimension.choices)
         assert chosen is not None  # None is no choice: `SearchDimension` has none
         return chosen
     low, high, step = dimension.low, dimension.high, dimension.step
     assert low is not None  # `search_space` checked both
     assert high is not None
     if step is not None and all(float(number).is_integer() for number in (low, high, step)):
-        return trial.suggest_int(dimension.name, int(low), int(high), step=int(step))
+        return trial.suggest_int(dimension.key, int(low), int(high), step=int(step))
     return trial.suggest_float(
-        dimension.name, low, high, step=None if dimension.is_log else step, log=dimension.is_log
+        dimension.key, low, high, step=None if dimension.is_log else step, log=dimension.is_log
     )
 
 
@@ -102,17 +118,17 @@ class EpochPruner:
             raise optuna.TrialPruned
 
 
-def importances(
-    study: optuna.Study, complete: list[FrozenTrial], seed: int
-) -> dict[str, float] | None:
+def importances(complete: list[FrozenTrial], seed: int) -> dict[str, float] | None:
     """Give each setting's share of the objective's variance (fANOVA, Hutter et al. 2014).
 
-    Settings that only some trials have are left out: fANOVA needs one space for all.
+    Settings that only some of the trials have are left out: fANOVA needs one space for all.
     """
     if len(complete) < _FEWEST_TRIALS_FOR_IMPORTANCES:
         return None
     if len({trial.value for trial in complete}) == 1 or _is_same_everywhere(complete):
         return None  # nothing to explain, or nothing to explain it by
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(complete)
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed % 2**32)
     try:
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)

@@ -2,42 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.tune import ParameterValue, SearchDimension
-from tenfold.engine.training_settings import TRAINING_SEARCH_SPACE
+from tenfold.engine.training_settings import REGULARISATION_SEARCH_SPACE, TRAINING_SEARCH_SPACE
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings
+
+MODEL_NAME = "model.name"
+"""The dimension that draws the model, in a search over several."""
+_MODEL = "model."
 
 
 def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
     """Give the dimensions to search, in order; a name stands for the model's or training's range.
 
+    In a search over several models the first dimension draws the model, and each model's own
+    dimensions carry its name.
+
     Raises
     ------
     UnknownNameError
-        If a name is no range of the model or of the training.
+        If a name is no range of a model or of the training.
     SettingsError
-        If a range is none.
+        If a range is none, or is of a setting that no model has.
     """
-    own = {
-        dimension.name: dimension
-        for dimension in (*MODELS[settings.model.name].search_space, *TRAINING_SEARCH_SPACE)
-    }
+    models = settings.tune.models
+    if models:
+        own = [
+            dimension.model_copy(update={"model": model})
+            for model in dict.fromkeys(models)
+            for dimension in MODELS[model].search_space
+        ]
+    else:
+        own = list(MODELS[settings.model.name].search_space)
+    known = [*own, *TRAINING_SEARCH_SPACE, *REGULARISATION_SEARCH_SPACE]
     chosen: dict[str, SearchDimension] = {}
+    if models:
+        chosen[MODEL_NAME] = SearchDimension(name=MODEL_NAME, choices=tuple(dict.fromkeys(models)))
     for entry in settings.tune.space:
-        if isinstance(entry, SearchDimension):
-            chosen[entry.name] = entry
-            continue
-        matches = [name for name in own if name == entry or name.startswith(f"{entry}.")]
-        if not matches:
-            raise UnknownNameError("search range", entry, own)
-        chosen |= {name: own[name] for name in matches}
+        found = _named(entry, known) if isinstance(entry, str) else _written_out(entry, models)
+        chosen |= {dimension.key: dimension for dimension in found}
+    named = {dimension.model for dimension in chosen.values()}
+    chosen |= {one.key: one for one in own if one.model is not None and one.model not in named}
     for dimension in chosen.values():
         _check(dimension)
     return tuple(chosen.values())
+
+
+def _named(entry: str, known: list[SearchDimension]) -> list[SearchDimension]:
+    matches = [one for one in known if one.name == entry or one.name.startswith(f"{entry}.")]
+    if not matches:
+        raise UnknownNameError("search range", entry, {one.name for one in known})
+    return matches
+
+
+def _written_out(dimension: SearchDimension, models: tuple[str, ...]) -> Iterator[SearchDimension]:
+    """Give a range for each of the models that have its setting, if it is a model's."""
+    if not models or not dimension.name.startswith(_MODEL):
+        yield dimension
+        return
+    setting = dimension.name.removeprefix(_MODEL).split(".")[0]
+    asked = models if dimension.model is None else (dimension.model,)
+    having = [name for name in asked if setting in MODELS[name].settings_type.model_fields]
+    if not having:
+        raise SettingsError(
+            f"The search range {dimension.name!r} is of no model of this search "
+            f"({', '.join(asked)}). Remove it from tune.space, or search a model that has "
+            f"{setting!r}."
+        )
+    for name in dict.fromkeys(having):
+        yield dimension.model_copy(update={"model": name})
 
 
 def _check(dimension: SearchDimension) -> None:
@@ -64,6 +101,8 @@ def is_active(
     dimension: SearchDimension, values: Mapping[str, ParameterValue], settings: Mapping[str, Any]
 ) -> bool:
     """Say whether a dimension is searched, given the values drawn before and the other settings."""
+    if dimension.model is not None and values.get(MODEL_NAME) != dimension.model:
+        return False
     condition = dimension.only_if
     if condition is None:
         return True

@@ -1,4 +1,4 @@
-"""One image file to the pixels of one row of the data set."""
+"""One image file to the pixels of one row: the same for training data and for prediction."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from tenfold.sources.resizing import resize_to_square
+from tenfold.sources.resizing import resize_to_cover
 
 # Only these of Pillow's formats are tried, whatever a file's name says: some others start programs
 # (EPS runs Ghostscript) or are rarely tested against damaged files.
@@ -54,7 +55,7 @@ class ImageHeader:
     is_gray: bool
 
 
-def read_header(file: Path) -> ImageHeader:
+def read_header(file: Path | BinaryIO) -> ImageHeader:
     """Give an image's size and whether it is gray.
 
     Raises
@@ -70,7 +71,7 @@ def read_header(file: Path) -> ImageHeader:
 
 
 def decode_image(
-    file: Path, shape: tuple[int, int, int], *, is_resized: bool
+    file: Path | BinaryIO, shape: tuple[int, int, int], *, is_resized: bool
 ) -> npt.NDArray[np.uint8]:
     """Give an image's pixels.
 
@@ -80,11 +81,11 @@ def decode_image(
     Parameters
     ----------
     file
-        The image.
+        The image: its path, or an open file.
     shape
         Height, width and channels (1 or 3) wanted.
     is_resized
-        Whether to scale to `shape`, which is square then.
+        Whether to scale to `shape` where the image has another size.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def decode_image(
         if (turn := _UNDO.get(_orientation(image))) is not None:
             picture = picture.transpose(turn)
         if is_resized and picture.size != (width, height):
-            picture = resize_to_square(picture, width)
+            picture = resize_to_cover(picture, height, width)
         return np.asarray(picture, dtype=np.uint8).reshape(shape)
 
 
@@ -121,7 +122,7 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _open(file: Path) -> Image.Image:
+def _open(file: Path | BinaryIO) -> Image.Image:
     Image.init()  # Else formats beyond the commonest are not known yet; does its work once.
     return Image.open(file, formats=FORMATS)
 

@@ -1,4 +1,4 @@
-"""Bring images to one square size."""
+"""Bring images to one size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from tenfold.data.dataset import Images
 
 
 def resize_to_square(image: Image.Image, size_px: int) -> Image.Image:
-    """Give `image` scaled so that its shorter side is `size_px`, and the centre cut out of it.
+    """Give `image` scaled so that its shorter side is `size_px`, and the centre cut out of it."""
+    return resize_to_cover(image, size_px, size_px)
+
+
+def resize_to_cover(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Give `image` scaled so that it just covers a rectangle, and the centre cut out of it.
 
     Lanczos filtering over the source's full area, so shrinking does not alias.
 
@@ -18,16 +23,17 @@ def resize_to_square(image: Image.Image, size_px: int) -> Image.Image:
     ----------
     image
         Mode L or RGB.
-    size_px
-        Height and width of the result.
+    height, width
+        Of the result, in px.
     """
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
+    full_width, full_height = image.size
+    used_width = min(full_width, full_height * width / height)
+    used_height = min(full_height, full_width * height / width)
+    left, top = (full_width - used_width) / 2, (full_height - used_height) / 2
     return image.resize(
-        (size_px, size_px),
+        (width, height),
         Image.Resampling.LANCZOS,
-        box=(left, top, left + side, top + side),
+        box=(left, top, left + used_width, top + used_height),
         # A fast whole-number reduction first; 3 is indistinguishable from none (Pillow's manual).
         reducing_gap=3.0,
     )

@@ -194,7 +194,7 @@ class _Protocol:
     ) -> tuple[TrainingResult, npt.NDArray[np.float32]]:
         seed = derive_seed(self.settings.seed, "fold", self.name, fold)
         inner_train, inner_validation = take(self.split, train), None
-        if training.weights == "best" and training.validation_fraction:
+        if training.watched_settings and training.validation_fraction:
             # The best epoch is chosen by images of the training folds: choosing it by the fold's
             # own validation images would make its scores optimistic.
             kept, held_out = holdout_split(
@@ -217,6 +217,7 @@ class _Protocol:
             checkpoint=checkpoint,
             progress=self.context.progress,
             title=f"Fold {fold}/{self.settings.cross_validate.folds}, {self.name}",
+            classes=self.acquired.classes,
         ).fitted
         if self.name == "fresh":
             write_fold_model(self.context.folder, fold, fitted)

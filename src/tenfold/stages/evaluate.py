@@ -18,6 +18,7 @@ from tenfold.data.stratified_sample import stratified_sample
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.network import ImageNetwork
 from tenfold.engine.test_time_augmentation import predict_logits_of_views, views
+from tenfold.explaining.explained_mistakes import explain_mistakes
 from tenfold.fitting import take
 from tenfold.given_labels import AS_GIVEN, scores_as_given
 from tenfold.metrics.calibration import calibration_record
@@ -36,7 +37,7 @@ class EvaluateStage:
 
     name = "evaluate"
     position = 5
-    version = 3
+    version = 4
     summary = "score the model on the test split"
     reads_if_complete = ()
 
@@ -72,7 +73,7 @@ class EvaluateStage:
             context.folder / "predictions.npz", probabilities=probabilities, labels=test.labels
         )
         scores = classification_scores(test.labels, probabilities, acquired.classes)
-        _write_gallery(context, probabilities, test)
+        _write_gallery(context, network, probabilities, test)
         as_given = scores_as_given(
             context.inputs["acquire"],
             acquired.classes,
@@ -98,6 +99,7 @@ class EvaluateStage:
                 generator=_generator(context, "calibration"),
             ),
             with_views=_with_views(context, network, test, acquired),
+            precision=context.device.precision_name(context.settings.training.precision),
             robustness=_robustness(context, network, test),
             images_per_second=len(test) / seconds,
             seconds=seconds,
@@ -105,7 +107,10 @@ class EvaluateStage:
 
 
 def _write_gallery(
-    context: StageContext, probabilities: np.ndarray[Any, np.dtype[np.float32]], test: ImageSplit
+    context: StageContext,
+    network: ImageNetwork,
+    probabilities: np.ndarray[Any, np.dtype[np.float32]],
+    test: ImageSplit,
 ) -> None:
     """Put the images that the page shows beside the record: nobody else opens the test split."""
     gallery = choose_gallery(probabilities, test.labels)
@@ -119,6 +124,18 @@ def _write_gallery(
         shown=shown,
         images=test.images[shown],
     )
+    if len(gallery.mistakes):
+        explained = explain_mistakes(
+            network,
+            test.images[gallery.mistakes],
+            probabilities[gallery.mistakes].argmax(axis=1),
+            read_split(context.inputs["acquire"], "train"),
+            seed=derive_seed(context.settings.seed, "neighbours"),
+            device=context.device,
+            precision=context.device.precision(context.settings.training.precision),
+            progress=context.progress,
+        )
+        write_arrays(context.folder / "explained_mistakes.npz", **explained)
 
 
 def _with_views(

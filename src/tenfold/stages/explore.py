@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tenfold.core.records.explore import ClassStatistics, ExploreRecord
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sample_randomness import derive_seed, sample_uniforms
 from tenfold.data.split_files import read_split, write_arrays
@@ -79,7 +79,9 @@ class ExploreStage:
             channel_means=tuple(statistics.channel_means),
             channel_standard_deviations=tuple(statistics.channel_standard_deviations),
             augmentation=policy,
-            augmentation_description=POLICIES[policy].describe(acquired.mirror_keeps_class),
+            augmentation_description=augmentation_named(policy).describe(
+                acquired.mirror_keeps_class
+            ),
             seconds=seconds,
         ).write(context.folder / RECORD)
 
@@ -113,7 +115,8 @@ def _augmented(
     """Show one image under the policy as `count` epochs would see it."""
     index = int(np.random.default_rng(derive_seed(seed, "augmented")).integers(len(train)))
     original = train.images[index]
-    rule = POLICIES[policy]
+    augmentation = augmentation_named(policy)
+    rule = augmentation.policy
     draws = [
         sample_uniforms(seed, epoch, np.array([index]), rule.uniforms_per_sample)
         for epoch in range(count)
@@ -121,6 +124,18 @@ def _augmented(
     pixels = as_pixels(np.repeat(original[None], count, axis=0), torch.device("cpu"))
     uniforms = torch.from_numpy(np.concatenate(draws)).float().clamp(max=1 - 2**-24)
     augmented = rule(pixels, uniforms, mirror_keeps_class=mirror_keeps_class)
+    if augmentation.mixing is not None:
+        mixing = augmentation.mixing
+        partners = np.random.default_rng(derive_seed(seed, "augmented partners")).integers(
+            len(train), size=count
+        )
+        shares = sample_uniforms(seed, 0, np.arange(count), mixing.uniforms_per_sample)
+        others = as_pixels(np.ascontiguousarray(train.images[partners]), torch.device("cpu"))
+        augmented, _ = mixing(
+            augmented,
+            rule(others, uniforms, mirror_keeps_class=mirror_keeps_class),
+            torch.from_numpy(shares).float().clamp(max=1 - 2**-24),
+        )
     rounded = augmented.float().round().clamp(0, 255).to(torch.uint8)
     return original, rounded.permute(0, 2, 3, 1).numpy()
 

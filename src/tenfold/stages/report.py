@@ -12,10 +12,10 @@ class ReportStage:
     """Shows whatever stages are complete."""
 
     name = "report"
-    position = 8
-    version = 3
+    position = 9
+    version = 4
     summary = "write the report page"
-    reads_if_complete = ("explore", "tune", "train", "evaluate", "cross-validate", "audit")
+    reads_if_complete = ("explore", "tune", "train", "evaluate", "cross-validate", "audit", "model")
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the one stage without which there is nothing to show."""

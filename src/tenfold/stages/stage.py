@@ -40,6 +40,8 @@ class StageContext:
         Who is told.
     is_offline
         Whether downloads are forbidden.
+    jobs
+        Processes that a search may use.
     """
 
     settings: StudySettings
@@ -49,6 +51,7 @@ class StageContext:
     device: Device
     progress: Progress
     is_offline: bool = False
+    jobs: int = 1
 
     @property
     def work(self) -> Path:

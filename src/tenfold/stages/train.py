@@ -9,7 +9,8 @@ from typing import Any
 from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.calibrating import validation_temperature
 from tenfold.core.files import write_text
-from tenfold.core.records.train import EpochRecord, TrainRecord
+from tenfold.core.records.train import EpochRecord, RebalancingRecord, TrainRecord
+from tenfold.data.rebalancing.choice import ChosenRebalancing
 from tenfold.data.split_files import read_groups, read_split
 from tenfold.data.splits import holdout_split
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
@@ -73,6 +74,7 @@ class TrainStage:
             device=context.device,
             checkpoint=Checkpoint(context.work / "checkpoint.safetensors"),
             progress=context.progress,
+            classes=acquired.classes,
         )
         fitted = timed.fitted
         plan, training, result = fitted.plan, fitted.settings, fitted.result
@@ -105,7 +107,11 @@ class TrainStage:
             batch_size=training.batch_size,
             epochs=len(result.history),
             budget=timed.budget,
+            probe=fitted.probe,
             augmentation=training.augmentation,
+            rebalancing=_rebalancing_record(fitted.rebalancing),
+            averaging=training.averaging if result.is_averaged else "none",
+            stopped_early=result.stopped_early,
             normalization=training.normalization,
             train_count=len(train_indices),
             validation_count=len(validation_indices),
@@ -121,6 +127,18 @@ class TrainStage:
             threads=context.device.threads,
             seconds=result.seconds,
         ).write(context.folder / RECORD)
+
+
+def _rebalancing_record(chosen: ChosenRebalancing) -> RebalancingRecord:
+    return RebalancingRecord(
+        asked=chosen.asked,
+        method=chosen.method,
+        ratio=chosen.ratio,
+        class_weights=chosen.plan.class_weights,
+        logit_offsets=chosen.plan.logit_offsets,
+        images_per_epoch=chosen.plan.images_per_epoch,
+        sentence=chosen.sentence,
+    )
 
 
 def _history_csv(history: tuple[EpochRecord, ...]) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenfold.data.split_files import read_groups, read_split
-from tenfold.data.splits import holdout_split
-from tenfold.fitting import take
 from tenfold.recipe import StudySettings
+from tenfold.searching.searched_images import SearchedImages
 from tenfold.searching.space import search_space
 from tenfold.stages.stage import RECORD, StageContext
 
@@ -38,31 +36,27 @@ class TuneStage:
     def run(self, context: StageContext) -> None:
         """Do the trials that are missing and write the record."""
         settings = context.settings
-        acquired = context.acquired()
-        split = read_split(context.inputs["acquire"], "train")
-        train, validation = holdout_split(
-            split.labels,
-            fraction=settings.tune.validation_fraction,
-            method=settings.tune.validation_method,
-            seed=settings.seed,
-            classes=acquired.classes,
-            groups=read_groups(context.inputs["acquire"]),
-        )
+        tune = settings.tune
         # Optuna takes a second to import, which only a study that searches should wait for.
         from tenfold.searching.search import Search
+        from tenfold.searching.time_limit import TimeLimit
+        from tenfold.searching.trials import TrialRunner
 
-        record = Search(
+        runner = TrialRunner(
             settings=settings,
             space=search_space(settings),
-            train=take(split, train),
-            validation=take(split, validation),
-            image_shape=(*acquired.image_size_px, acquired.channels),
-            class_count=len(acquired.classes),
-            mirror_keeps_class=acquired.mirror_keeps_class,
+            images=SearchedImages.read(
+                context.inputs["acquire"],
+                fraction=tune.validation_fraction,
+                method=tune.validation_method,
+                seed=settings.seed,
+            ),
             device=context.device,
             work=context.work,
             progress=context.progress,
-        ).run()
+            limit=TimeLimit(tune.budget_seconds, context.work / "time.json"),
+        )
+        record = Search(runner, context.inputs["acquire"], context.jobs).run()
         record.write(context.folder / RECORD)
         best = ", ".join(f"{name}={value}" for name, value in record.best_parameters.items())
         context.progress.say(

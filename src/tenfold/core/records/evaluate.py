@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tenfold.core.records.calibration import CalibrationRecord
 from tenfold.core.records.interval import Interval
 from tenfold.core.records.record import Record
@@ -86,7 +88,8 @@ class EvaluateRecord(Record):
     Beside this record: ``predictions.npz`` with ``probabilities`` (float32, N × classes;
     calibrated, if the train stage fitted a temperature) and ``labels`` (int64, N), in the order of
     the test split; and ``gallery.npz`` with the test images that the page shows, see
-    `tenfold.metrics.gallery`.
+    `tenfold.metrics.gallery`; and ``explained_mistakes.npz``, see
+    `tenfold.explaining.explained_mistakes`, if there are mistakes.
     """
 
     weights: str
@@ -95,6 +98,8 @@ class EvaluateRecord(Record):
     calibration: CalibrationRecord
     with_views: ViewsScores | None
     """With test-time augmentation; None where there is but one view."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What convolutions and matrix products computed in."""
     robustness: RobustnessRecord | None
     """None where the settings ask for none."""
     images_per_second: float

@@ -37,6 +37,48 @@ class BudgetRecord(Record):
     """The choice in one sentence, for people."""
 
 
+class PenaltyRecord(Record):
+    """One penalty on a head's weights, and the log loss on features that it was not fitted to."""
+
+    penalty: float
+    log_loss: float
+
+
+class ProbeRecord(Record):
+    """How a head was fitted to the features of a frozen backbone; see `EpochRecord` number 1."""
+
+    feature_count: int
+    is_mirrored: bool
+    """Whether it was fitted to mirrored images too."""
+    penalty: float
+    """The chosen one."""
+    tried: tuple[PenaltyRecord, ...]
+    judged_by: str
+    """What the log losses were measured on, for people."""
+    fine_tune_epochs: int
+    """Epochs of the whole network after it."""
+    feature_seconds: float
+    fit_seconds: float
+
+
+class RebalancingRecord(Record):
+    """What was done about classes of different size."""
+
+    asked: str
+    """The setting: a method, or ``auto``."""
+    method: str
+    ratio: float | None
+    """Largest over smallest class of the images trained on; None where a class has none."""
+    class_weights: tuple[float, ...] | None = None
+    """Factors of the classes' losses."""
+    logit_offsets: tuple[float, ...] | None = None
+    """Added to the classes' logits in the training loss."""
+    images_per_epoch: tuple[int, ...] | None = None
+    """Images of each class that an epoch shows, where that is not each image once."""
+    sentence: str
+    """What was done and why, for people."""
+
+
 class LayerRecord(Record):
     """One layer of the network."""
 
@@ -64,7 +106,14 @@ class TrainRecord(Record):
     epochs: int
     """Epochs in the history; the last one may be a part (`EpochRecord.share`)."""
     budget: BudgetRecord | None = None
+    probe: ProbeRecord | None = None
+    """None where the network was trained as a whole from the beginning."""
     augmentation: str
+    rebalancing: RebalancingRecord | None = None
+    averaging: Literal["none", "ema", "swa"] = "none"
+    """Which average of the weights along the training was validated and saved."""
+    stopped_early: bool = False
+    """Whether the validation accuracy got no better for so long that the training ended."""
     normalization: str
     train_count: int
     validation_count: int

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from tenfold.core.records.record import Record
 
@@ -27,6 +29,13 @@ class SearchDimension(Record):
     is_log: bool = False
     choices: tuple[ParameterValue, ...] | None = None
     only_if: Condition | None = None
+    model: str | None = None
+    """The model that it belongs to, in a search over several; None for every model."""
+
+    @property
+    def key(self) -> str:
+        """Give the name in the search's journal: models may have settings of one name."""
+        return self.name if self.model is None else f"{self.model}:{self.name}"
 
 
 class TrialRecord(Record):
@@ -44,6 +53,8 @@ class TrialRecord(Record):
     seconds: float
     reason: str | None = None
     """Why it failed or was pruned."""
+    last_value: float | None = None
+    """Of a pruned trial: validation accuracy after its last epoch."""
 
 
 class TuneRecord(Record):
@@ -65,3 +76,16 @@ class TuneRecord(Record):
     """Share of each setting in the objective's variance (fANOVA), largest first; None when there
     are too few complete trials to say."""
     seconds: float
+    """Of all trials added up."""
+    models: tuple[str, ...] = ()
+    """The models that were searched over; empty for the study's own."""
+    model_importances: dict[str, float] | None = None
+    """As `importances`, among the trials of the best trial's model alone, its own settings
+    included; None without several models or with too few trials of it."""
+    best_assignments: dict[str, Any] = Field(default_factory=dict)
+    """The best trial's settings that are not the study's, whole values by dotted name: what
+    ``--set`` and a recipe take."""
+    budget_seconds: float | None = None
+    """Time after which no further trial was begun; None without such a limit."""
+    jobs: int = 1
+    """Processes at the end of the search."""

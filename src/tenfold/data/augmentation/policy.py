@@ -66,3 +66,8 @@ POLICIES: Registry[AugmentationPolicy] = Registry(
     "tenfold.data.augmentation", "POLICY", kind="augmentation policy"
 )
 """All augmentation policies by name."""
+
+CHANGES: Registry[AugmentationPolicy] = Registry(
+    "tenfold.data.augmentation", "CHANGE", kind="augmentation policy"
+)
+"""Changes that are joined to a policy, by name: they leave every part of the image in its place."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tenfold.core.records.comparison import Comparison
-from tenfold.core.records.interval import Interval
-from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
+from tenfold.reporting.figures.canvas import Palette, new_figure
+from tenfold.reporting.figures.interval_rows import draw_interval_rows
 from tenfold.reporting.formats import shorten
 from tenfold.reporting.interpretation_comparison import is_clear
 
@@ -24,7 +23,7 @@ def draw_comparison(comparison: Comparison, palette: Palette) -> Figure:
         2, 1, gridspec_kw={"height_ratios": [len(runs) + 1, len(pairs) + 1]}
     )
     above.set_title("Accuracy, 95% intervals")
-    _rows(
+    draw_interval_rows(
         above,
         [shorten(run.name, _NAME_CHARACTERS) for run in runs],
         [100 * run.accuracy for run in runs],
@@ -35,7 +34,7 @@ def draw_comparison(comparison: Comparison, palette: Palette) -> Figure:
     above.set_xlabel("Accuracy (%)")
     below.set_title("Difference of each pair, 95% intervals")
     below.axvline(0, color=palette.muted, linewidth=1, linestyle=(0, (3, 3)))
-    _rows(
+    draw_interval_rows(
         below,
         [
             f"{shorten(pair.first, _PAIR_CHARACTERS)} − {shorten(pair.second, _PAIR_CHARACTERS)}"
@@ -48,34 +47,3 @@ def draw_comparison(comparison: Comparison, palette: Palette) -> Figure:
     )
     below.set_xlabel("Percentage points; gray: not distinguishable")
     return figure
-
-
-def _rows(
-    axes: Axes,
-    names: list[str],
-    values: list[float],
-    intervals: list[Interval],
-    *,
-    colours: list[str],
-    palette: Palette,
-) -> None:
-    places = range(len(names))
-    for place, value, ends, colour in zip(places, values, intervals, colours, strict=True):
-        axes.hlines(place, 100 * ends.low, 100 * ends.high, color=colour, linewidth=2, alpha=0.55)
-        axes.plot(
-            [value],
-            [place],
-            marker="o",
-            markersize=7,
-            markerfacecolor=colour,
-            markeredgecolor=palette.surface,
-            markeredgewidth=0.8,
-            zorder=3,
-        )
-    axes.set_yticks(places, names, color=palette.ink)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(visible=True, axis="x")
-    axes.xaxis.set_major_locator(round_ticks(7))
-    axes.margins(x=0.08)

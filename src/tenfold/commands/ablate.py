@@ -1,0 +1,98 @@
+"""``tenfold ablate``: what is each ingredient of a recipe worth?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def ablate(  # noqa: PLR0917 -- typer passes them all by name
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name (see `tenfold recipes`) or a TOML file.")
+    ] = "fast",
+    data: Annotated[
+        str | None, typer.Option("--data", help="A source's name or a path, as for `tenfold run`.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder. Default: runs/ablation-RECIPE-SOURCE.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Trainings with and without each ingredient.")
+    ] = 3,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Trainings at a time; they share the cores.")
+    ] = 1,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="INGREDIENT", help="Try this one; as often as you like."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe first."),
+    ] = None,
+    is_offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
+    is_quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+) -> None:
+    """Switch one ingredient of a recipe off at a time and say what it is worth.
+
+    A tenth of the training images is held out of all trainings and scored; the test split has no
+    part in it. Finished trainings are kept: the same command goes on where it stopped.
+    """
+    del debug
+    from functools import partial
+
+    from rich.console import Console
+
+    from tenfold.ablating import Ablation, parse_names
+    from tenfold.core.files import write_text
+    from tenfold.recipe import load_recipe
+    from tenfold.reporting.ablation_text import ablation_csv, ablation_text
+    from tenfold.reporting.figures.ablation import draw_ablation
+    from tenfold.reporting.figures.canvas import svg_text
+    from tenfold.reporting.figures.svg import standalone_svg
+    from tenfold.sources.finding import find_source
+    from tenfold.sources.source import SourceOptions
+    from tenfold.terminal import TerminalProgress
+
+    settings = load_recipe(recipe, tuple(assignments or ()))
+    ingredients = parse_names(settings, only or ())
+    progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
+    source, path, sentence = find_source(data)
+    progress.say(sentence)
+    folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{source.name}"
+    progress.say(f"Folder: {folder}")
+    dataset = source.load(
+        path,
+        SourceOptions(
+            seed=settings.seed,
+            test_fraction=settings.data.test_fraction,
+            image_size_px=settings.data.image_size_px,
+            is_strict=settings.data.is_strict,
+            is_offline=is_offline,
+        ),
+        progress,
+    )
+    record = Ablation(
+        settings=settings,
+        train=dataset.train,
+        classes=dataset.classes,
+        mirror_keeps_class=dataset.mirror_keeps_class,
+        ingredients=ingredients,
+        seeds=tuple(range(settings.seed, settings.seed + seeds)),
+        out=folder,
+    ).run(data=dataset.title, device=device, jobs=jobs, progress=progress)
+    text = ablation_text(record)
+    write_text(folder / "ablation.md", text + "\n")
+    write_text(folder / "ablation.csv", ablation_csv(record))
+    picture = svg_text(partial(draw_ablation, record))
+    description = "Dots: accuracy lost without each ingredient, with 95% intervals."
+    write_text(
+        folder / "ablation.svg",
+        standalone_svg(picture, name="ablation", description=description),
+    )
+    typer.echo(text)
+    typer.echo(f"\nTable, picture and numbers: {folder.resolve()}")

@@ -1,0 +1,76 @@
+"""``tenfold serve``: a finished model behind a page and an API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(  # noqa: PLR0917 -- typer passes them all by name
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A model folder, a study's run folder, or a file that `tenfold export` wrote."
+        ),
+    ],
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Where to listen; 0.0.0.0 for everyone who can reach you."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")
+    ] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="TENFOLD_TOKEN",
+            show_envvar=True,
+            help="What clients must send as `Authorization: Bearer TOKEN`. Better in the "
+            "environment than on the command line, which others may see.",
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a limit, e.g. body_mib=8."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+) -> None:
+    """Serve a model: a page to drop images on, and an API.
+
+    Stop it with Ctrl-C; requests that were begun are answered first.
+    """
+    del debug
+    from tenfold.exporting.extra import need
+
+    for module in ("fastapi", "uvicorn", "httptools", "python_multipart", "onnxruntime"):
+        need(module, extra="serve")
+    from tenfold.core.settings import parse_assignment
+    from tenfold.serving.app import create_app
+    from tenfold.serving.served_model import prepare_model
+    from tenfold.serving.server import address_of, open_socket, run_server
+    from tenfold.serving.serving_settings import ServingSettings
+
+    changes: dict[str, Any] = dict(parse_assignment(text) for text in assignments or ())
+    settings = ServingSettings.parse(changes)
+    listening = open_socket(host, port)
+    served = prepare_model(model)
+    app = create_app(served.model, settings, token=token or None, explainer=served.explainer)
+    if host not in _LOOPBACK and not token:
+        typer.echo(
+            "Everyone who can reach this machine can use the model. Set TENFOLD_TOKEN to ask for "
+            "a token.",
+            err=True,
+        )
+    title, address = served.model.description.title, address_of(listening)
+    run_server(
+        app,
+        listening,
+        settings,
+        on_start=lambda: typer.echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
+    )
+    typer.echo("Stopped.")

@@ -1,0 +1,123 @@
+"""``tenfold tune``: search settings, of one model or over several."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from tenfold.commands.options import (
+    CorrectionsOption,
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    OfflineOption,
+    OutOption,
+    QuietOption,
+    RebalanceOption,
+    RecipeOption,
+    SeedOption,
+    SetOption,
+    StrictOption,
+    UpdateOption,
+)
+
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="A model to search; several times to choose among several. Default: the recipe's.",
+    ),
+]
+TrialsOption = Annotated[
+    int | None, typer.Option("--trials", min=1, help="Sets of values to try, at most.")
+]
+TimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        help="Begin no trial after this time, e.g. 10m. Without --trials as many as it allows.",
+    ),
+]
+JobsOption = Annotated[
+    int,
+    typer.Option("--jobs", min=1, help="Processes; each has its share of the cores."),
+]
+SamplerOption = Annotated[
+    str | None, typer.Option("--sampler", help="random, or tpe, which learns from the trials.")
+]
+PrunerOption = Annotated[
+    str | None,
+    typer.Option("--pruner", help="Stops bad trials early: none, median, halving or hyperband."),
+]
+
+
+def tune(  # noqa: PLR0917 -- typer passes them all by name
+    data: DataOption = None,
+    recipe: RecipeOption = None,
+    out: OutOption = None,
+    model: ModelsOption = None,
+    trials: TrialsOption = None,
+    budget: TimeOption = None,
+    jobs: JobsOption = 1,
+    sampler: SamplerOption = None,
+    pruner: PrunerOption = None,
+    seed: SeedOption = None,
+    corrections: CorrectionsOption = None,
+    rebalance: RebalanceOption = None,
+    device: DeviceOption = "auto",
+    assignments: SetOption = None,
+    update: UpdateOption = False,
+    strict: StrictOption = False,
+    offline: OfflineOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Search the settings."""
+    del debug  # read by `main`, which shows the trace
+    from rich.console import Console
+
+    from tenfold.core.records.tune import TuneRecord
+    from tenfold.reporting.settings_text import command_options
+    from tenfold.study import Study
+    from tenfold.study_request import StudyRequest
+    from tenfold.terminal import TerminalProgress
+
+    named: tuple[tuple[Literal["sampler", "pruner"], str | None], ...] = (
+        ("sampler", sampler),
+        ("pruner", pruner),
+    )
+    chosen = [f"tune.{name}={value}" for name, value in named if value is not None]
+    progress = TerminalProgress(Console(stderr=True), is_quiet=quiet)
+    request = StudyRequest(
+        data=data,
+        recipe=recipe,
+        out=out,
+        seed=seed,
+        assignments=(*(assignments or ()), *chosen),
+        is_strict=strict,
+        budget=budget,
+        stages=("tune",),
+        corrections=corrections,
+        rebalance=rebalance,
+        models=tuple(model or ()),
+        trials=trials,
+    ).resolve()
+    progress.say(request.sentence)
+    progress.say(f"Run folder: {request.out}")
+    study = Study(
+        request.settings,
+        request.out,
+        device=device,
+        progress=progress,
+        update=update,
+        is_offline=offline,
+        corrections=None if request.settings.data.corrections is None else corrections,
+        jobs=jobs,
+    )
+    for outcome in study.run("tune"):
+        progress.say(outcome.sentence())
+    record = TuneRecord.read(request.out / "tune" / "record.json")
+    typer.echo(f"Best settings: {command_options(record.best_assignments)}")

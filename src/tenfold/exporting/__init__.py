@@ -1,0 +1,1 @@
+"""A finished model as an ONNX file: written, checked against PyTorch, made smaller, run."""

@@ -1,0 +1,86 @@
+"""What an exported model says about itself, in the metadata of its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError
+
+from tenfold.core.errors import ModelFolderError
+from tenfold.core.records.record import Record
+
+PREFIX = "tenfold."
+FORMAT_VERSION = 1
+"""Raised when an older tenfold could not use the file rightly any more."""
+
+
+class OnnxDescription(Record):
+    """Class names by index and what else a user of the file needs; see `metadata`."""
+
+    format_version: int = FORMAT_VERSION
+    title: str
+    """For people, for example "CIFAR-10, recipe fast"."""
+    model: str
+    """Registered name of the architecture."""
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    """The output i is the class with index i."""
+    image_shape: tuple[int, int, int]
+    """Height, width and channels of the images that it takes."""
+    temperature: float | None
+    """Inside the graph already."""
+    accuracy: float | None = None
+    """On the data set's test split; None where the model was not tested."""
+    test_count: int | None = None
+    """Images in that split."""
+    quantization: str | None = None
+    """``int8``; None for float32."""
+    versions: dict[str, str]
+    """Of Python and of packages, when the file was made."""
+
+    def metadata(self) -> dict[str, str]:
+        """Give the entries of the file's metadata, each one line of JSON.
+
+        ``tenfold.classes`` is the list of class names.
+        """
+        return {
+            f"{PREFIX}{name}": json.dumps(value, ensure_ascii=False)
+            for name, value in self.model_dump(mode="json").items()
+        }
+
+    @classmethod
+    def parse(cls, metadata: Mapping[str, str], name: str) -> Self:
+        """Read the entries of a file's metadata.
+
+        Parameters
+        ----------
+        metadata
+            As ONNX Runtime gives it; entries of others are left alone.
+        name
+            The file's, for messages.
+
+        Raises
+        ------
+        ModelFolderError
+            If tenfold did not write the file, or a newer one did.
+        """
+        own = {
+            key.removeprefix(PREFIX): text
+            for key, text in metadata.items()
+            if key.startswith(PREFIX)
+        }
+        try:
+            values = {key: json.loads(text) for key, text in own.items()}
+            version = values.get("format_version")
+            if type(version) is int and version > FORMAT_VERSION:
+                raise ModelFolderError(
+                    f"{name} has format {version}, which a newer tenfold wrote; this one reads up "
+                    f"to {FORMAT_VERSION}. Update tenfold: pip install --upgrade tenfold."
+                )
+            return cls.model_validate(values)
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise ModelFolderError(
+                f"{name} is an ONNX file without the description that tenfold writes (class names, "
+                "image size). Make it with: tenfold export MODEL --onnx"
+            ) from error

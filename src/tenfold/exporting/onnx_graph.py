@@ -1,0 +1,75 @@
+"""The graph of a model, with what it needs to know about itself in its metadata."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from tenfold.engine.network import ImageNetwork
+from tenfold.exporting.calibrated_network import CalibratedNetwork
+from tenfold.exporting.extra import need
+from tenfold.exporting.onnx_description import OnnxDescription
+
+INPUT = "images"
+OUTPUTS = ("probabilities", "logits")
+OPSET = 17  # The highest that the exporter by tracing writes without conversions; 2022.
+
+
+def onnx_bytes(
+    network: ImageNetwork,
+    temperature: float | None,
+    description: OnnxDescription,
+) -> bytes:
+    """Give a network as the bytes of an ONNX file.
+
+    One input, ``images``: uint8 (N, height, width, channels), any N. Two outputs: ``probabilities``
+    and ``logits``, float32 (N, classes). Normalisation, temperature and softmax are in the graph,
+    so whoever runs it needs no more than the pixels.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    temperature
+        See `CalibratedNetwork`.
+    description
+        Goes into the metadata.
+    """
+    onnx = need("onnx", extra="onnx")
+    module = CalibratedNetwork(network.cpu(), temperature).eval()
+    # Two images, so that no dimension of 1 is taken for one to drop.
+    example = torch.zeros((2, *description.image_shape), dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        with warnings.catch_warnings():
+            # The exporter by tracing is announced to go one day. The other one needs onnxscript,
+            # writes side files and fixes batch sizes (peers' threads: pytorch#148886, darts#2930).
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module,
+                (example,),
+                str(path),
+                input_names=[INPUT],
+                output_names=list(OUTPUTS),
+                dynamic_axes={name: {0: "batch"} for name in (INPUT, *OUTPUTS)},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        graph = onnx.load(path)
+    graph.producer_name = "tenfold"
+    graph.producer_version = description.versions.get("tenfold", "")
+    onnx.checker.check_model(graph)
+    return with_metadata(graph.SerializeToString(), description.metadata())
+
+
+def with_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Give the bytes of a model with its metadata replaced."""
+    onnx = need("onnx", extra="onnx")
+    graph = onnx.load_model_from_string(model)
+    onnx.helper.set_model_props(graph, dict(metadata))
+    content: bytes = graph.SerializeToString()
+    return content

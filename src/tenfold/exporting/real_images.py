@@ -1,0 +1,116 @@
+"""Real images of a model's kind: to check, to measure and to quantise an exported file with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tenfold.core.errors import DataError
+from tenfold.core.progress import SilentProgress
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.split_files import read_split
+from tenfold.sources.finding import find_source
+from tenfold.sources.source import SourceOptions
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Images that a model can take.
+
+    Parameters
+    ----------
+    train
+        Training images, uint8, shape (N, H, W, C): what an 8-bit version is fitted to.
+    test
+        The test split, labels as the model counts classes: what accuracies are measured on.
+    place
+        Where they are from, for people.
+    """
+
+    train: Images
+    test: ImageSplit
+    place: str
+
+
+def images_of_run(path: Path, classes: tuple[str, ...]) -> RealImages | None:
+    """Give the images of the study that a model is of; None if they are not there.
+
+    The test split is opened to measure files that are finished; nothing is fitted to it.
+
+    Parameters
+    ----------
+    path
+        A run folder, or the model folder in one.
+    classes
+        The model's.
+    """
+    for run in (path, path.absolute().parent):
+        record = run / "acquire" / "record.json"
+        if not record.is_file():
+            continue
+        if AcquireRecord.read(record).classes != classes:
+            return None
+        train = read_split(run / "acquire", "train")
+        return RealImages(train.images, read_split(run / "acquire", "test"), f"the study in {run}")
+    return None
+
+
+def images_of_data(
+    data: str, classes: tuple[str, ...], image_shape: tuple[int, int, int]
+) -> RealImages:
+    """Read a data set as a model sees it.
+
+    Parameters
+    ----------
+    data
+        What ``--data`` means everywhere: a source's name or a path.
+    classes, image_shape
+        The model's.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, has other classes, or its images cannot be brought to the shape.
+    """
+    source, path, _ = find_source(data)
+    dataset = source.load(path, SourceOptions(image_size_px=image_shape[0]), SilentProgress())
+    if dataset.train.images.shape[1:] != image_shape:
+        raise DataError(
+            f"The images of {data} have shape {dataset.train.images.shape[1:]} (height, width, "
+            f"channels), but the model takes {image_shape}. Give the data set that the model was "
+            "trained on."
+        )
+    unknown = sorted(set(dataset.classes) - set(classes))
+    if unknown:
+        raise DataError(
+            f"{data} has classes that the model does not know: {', '.join(unknown[:5])}. The model "
+            f"knows {', '.join(classes[:20])}. Give the data set that it was trained on."
+        )
+    index = np.array([classes.index(name) for name in dataset.classes], dtype=np.int64)
+    test = ImageSplit(dataset.test.images, index[dataset.test.labels])
+    return RealImages(dataset.train.images, test, dataset.location)
+
+
+def images_for(
+    path: Path, data: str | None, classes: tuple[str, ...], image_shape: tuple[int, int, int]
+) -> RealImages:
+    """Give the images of ``--data``, or of the study that a model lies in.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if data is not None:
+        return images_of_data(data, classes, image_shape)
+    images = images_of_run(path, classes)
+    if images is None:
+        raise DataError(
+            f"{path} lies in no run folder, so there are no real images to check the exported file "
+            "with. Say where some are: --data NAME or --data PATH (the data set that the model was "
+            "trained on, or images of the same classes)."
+        )
+    return images

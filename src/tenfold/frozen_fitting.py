@@ -1,0 +1,284 @@
+"""Fit a network's head to the features of its frozen backbone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.records.train import EpochRecord, PenaltyRecord, ProbeRecord
+from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.duplicate_groups import Groups, exact_groups
+from tenfold.data.sample_randomness import derive_seed
+from tenfold.data.splits import Indices, holdout_split, stratified_folds
+from tenfold.engine.device import Device
+from tenfold.engine.frozen_features import frozen_features, logits_of_features
+from tenfold.engine.linear_probe import (
+    PENALTIES,
+    FeatureSet,
+    LinearLayer,
+    choose_penalty,
+    fit_path,
+)
+from tenfold.engine.network import ImageNetwork
+from tenfold.engine.training import TrainingResult
+from tenfold.engine.training_settings import TrainingSettings
+from tenfold.models.frozen_features import FrozenFeatures
+
+OnEpoch = Callable[[EpochRecord], None]
+
+ENOUGH_VALIDATION_IMAGES = 1000
+"""From so many validation images on they choose the penalty; the log loss of fewer is too noisy."""
+ENOUGH_TRAINING_IMAGES = 10_000
+"""From so many training images on a tenth of them judges as well as folds do, at a fifth of the
+cost."""
+_FOLDS = 5
+_FALLBACK_PENALTY = 0.1
+"""Where a class has one image, so that nothing can be held out."""
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """What fitting a head gave, and how a training of the whole network goes on from it.
+
+    Parameters
+    ----------
+    epoch
+        The one pass over the images that computing features was.
+    probe
+        How the head was fitted.
+    weights
+        The network's tensors afterwards.
+    """
+
+    epoch: EpochRecord
+    probe: ProbeRecord
+    weights: dict[str, Tensor]
+
+    @property
+    def result(self) -> TrainingResult:
+        """Give the training that ends here."""
+        if self.epoch.validation_accuracy is None:
+            return TrainingResult((self.epoch,), None, {})
+        return TrainingResult((self.epoch,), 1, self.weights)
+
+    def joined(self, later: TrainingResult) -> TrainingResult:
+        """Give the training that went on with `later`, whose epochs count from 2 then."""
+        history = (self.epoch, *(_moved_on(epoch) for epoch in later.history))
+        first, best = self.epoch.validation_accuracy, later.best_epoch
+        if first is None or best is None:
+            return replace(later, history=history, best_epoch=None, best_weights={})
+        accuracy = later.history[best - 1].validation_accuracy
+        if accuracy is not None and accuracy > first:
+            return replace(later, history=history, best_epoch=best + 1)
+        return replace(later, history=history, best_epoch=1, best_weights=self.weights)
+
+    def settings_after(self, settings: TrainingSettings) -> TrainingSettings:
+        """Give the settings of the training that goes on: its length is the model's setting."""
+        return settings.model_copy(update={"epochs": self.probe.fine_tune_epochs, "least_steps": 0})
+
+    def counting_on(self, on_epoch: OnEpoch | None) -> OnEpoch | None:
+        """Give what is told each later epoch, its number counted from 2."""
+        return None if on_epoch is None else lambda epoch: on_epoch(_moved_on(epoch))
+
+
+def _moved_on(epoch: EpochRecord) -> EpochRecord:
+    return epoch.model_copy(update={"epoch": epoch.epoch + 1})
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """Fits the head of one network.
+
+    Parameters
+    ----------
+    network
+        Its body is a `FrozenFeatures`; it gets the head, in place.
+    train
+        Images to fit to.
+    validation
+        Images to watch by, and to choose the penalty by if they are many; None for none.
+    settings
+        Of the training: precision and label smoothing are used.
+    mirror_keeps_class
+        Whether mirrored images may be fitted to.
+    seed
+        Of what is held out to choose the penalty.
+    device
+        Where to compute.
+    folder
+        Where features are kept until the stage is complete; None for nowhere.
+    progress
+        Who is told.
+    title
+        Begins the names of the progress bars.
+    """
+
+    network: ImageNetwork
+    train: ImageSplit
+    validation: ImageSplit | None
+    settings: TrainingSettings
+    mirror_keeps_class: bool
+    seed: int
+    device: Device
+    folder: Path | None = None
+    progress: Progress | None = None
+    title: str = "Training"
+
+    def run(self, on_epoch: OnEpoch | None = None) -> FittedHead:
+        """Compute features, choose the penalty, fit the head; `on_epoch` is told the result."""
+        started = time.perf_counter()
+        parts = [self.train.images]
+        if self._is_mirrored:
+            parts.append(mirrored(self.train.images))
+        if self.validation is not None:
+            parts.append(self.validation.images)
+        features = self._features(parts)
+        train = self._set(features[: 1 + self._is_mirrored], self.train)
+        validation = None if self.validation is None else self._set(features[-1:], self.validation)
+        computed = time.perf_counter()
+        losses, judged_by = self._losses(train, validation)
+        penalty = min(losses, key=lambda tried: losses[tried]) if losses else _FALLBACK_PENALTY
+        self._set_head(self._fit(train, penalty))
+        fitted = time.perf_counter()
+        plain = train.rows(torch.arange(len(self.train)))
+        train_loss, train_accuracy = self._score(plain)
+        validation_scores = (None, None) if validation is None else self._score(validation)
+        epoch = EpochRecord(
+            epoch=1,
+            learning_rate=0.0,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            validation_loss=validation_scores[0],
+            validation_accuracy=validation_scores[1],
+            seconds=time.perf_counter() - started,
+        )
+        if on_epoch is not None:
+            on_epoch(epoch)
+        probe = ProbeRecord(
+            feature_count=train.features.shape[1],
+            is_mirrored=self._is_mirrored,
+            penalty=penalty,
+            tried=tuple(PenaltyRecord(penalty=p, log_loss=loss) for p, loss in losses.items()),
+            judged_by=judged_by,
+            fine_tune_epochs=self._body.fine_tune_epochs,
+            feature_seconds=computed - started,
+            fit_seconds=fitted - computed,
+        )
+        weights = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        return FittedHead(epoch, probe, weights)
+
+    @property
+    def _body(self) -> FrozenFeatures:
+        assert isinstance(self.network.body, FrozenFeatures)
+        return self.network.body
+
+    @property
+    def _is_mirrored(self) -> bool:
+        return self.mirror_keeps_class and self._body.uses_mirrored
+
+    def _features(self, parts: list[Images]) -> list[Tensor]:
+        """Compute the features of every part, under one progress bar."""
+        count = sum(len(part) for part in parts)
+        progress = self.progress or SilentProgress()
+        with progress.task(f"{self.title}: features", count, unit="images") as task:
+            return [
+                frozen_features(
+                    self.network,
+                    part,
+                    device=self.device,
+                    precision=self.device.precision(self.settings.precision),
+                    folder=self.folder,
+                    on_images=task.advance,
+                )
+                for part in parts
+            ]
+
+    def _set(self, features: list[Tensor], split: ImageSplit) -> FeatureSet:
+        labels = torch.from_numpy(split.labels)
+        there = self.device.torch_device
+        return FeatureSet(
+            torch.cat(features).to(there), torch.cat([labels] * len(features)).to(there)
+        )
+
+    def _losses(
+        self, train: FeatureSet, validation: FeatureSet | None
+    ) -> tuple[dict[float, float], str]:
+        """Give the log loss of each penalty on features not fitted to, and what those are of."""
+        if validation is not None and len(validation.labels) >= ENOUGH_VALIDATION_IMAGES:
+            folds = [(train, validation)]
+            judged_by = f"the {len(validation.labels):,} validation images"
+        elif len(self.train) >= ENOUGH_TRAINING_IMAGES:
+            kept, held_out = holdout_split(
+                self.train.labels,
+                fraction=0.1,
+                method="stratified",
+                seed=derive_seed(self.seed, "penalty"),
+                groups=self._groups(),
+            )
+            folds = [self._fold(train, kept, held_out)]
+            judged_by = f"{len(held_out):,} training images held out for it"
+        else:
+            counts = np.bincount(self.train.labels)
+            smallest = int(counts[counts > 0].min())
+            if smallest < 2:
+                return {}, "nothing: a class has one image"
+            count = min(_FOLDS, smallest)
+            seed = derive_seed(self.seed, "penalty")
+            pairs = stratified_folds(self.train.labels, count, seed, groups=self._groups())
+            folds = [self._fold(train, kept, held_out) for kept, held_out in pairs]
+            judged_by = f"{count}-fold cross-validation of the training images"
+        progress = self.progress or SilentProgress()
+        with progress.task(f"{self.title}: penalties", len(folds) * len(PENALTIES)) as task:
+            losses = choose_penalty(
+                folds,
+                class_count=self._body.head.out_features,
+                label_smoothing=self.settings.label_smoothing,
+                on_penalty=lambda penalty: task.advance(1, detail=f"penalty {penalty:g}"),
+            )
+        return losses, judged_by
+
+    def _groups(self) -> Groups:
+        return exact_groups(self.train.images)
+
+    def _fold(
+        self, train: FeatureSet, kept: Indices, held_out: Indices
+    ) -> tuple[FeatureSet, FeatureSet]:
+        """Give what is fitted to, mirrored images beside their own, and what judges."""
+        index = torch.from_numpy(kept).to(train.labels.device)
+        both = torch.cat((index, index + len(self.train))) if self._is_mirrored else index
+        return train.rows(both), train.rows(torch.from_numpy(held_out).to(index.device))
+
+    def _fit(self, train: FeatureSet, penalty: float) -> LinearLayer:
+        """Fit to all training features, along the path to the penalty."""
+        path = fit_path(
+            train,
+            class_count=self._body.head.out_features,
+            penalties=[stronger for stronger in PENALTIES if stronger >= penalty],
+            label_smoothing=self.settings.label_smoothing,
+        )
+        return path[-1][1]
+
+    @torch.no_grad()
+    def _set_head(self, layer: LinearLayer) -> None:
+        head = self._body.head
+        head.weight.copy_(layer.weight)
+        head.bias.copy_(layer.bias)
+
+    def _score(self, known: FeatureSet) -> tuple[float, float]:
+        """Give mean log loss and accuracy of the head."""
+        logits = logits_of_features(self.network, known.features, self.device)
+        labels = known.labels.cpu()
+        loss = torch.nn.functional.cross_entropy(logits.double(), labels).item()
+        return loss, (logits.argmax(1) == labels).double().mean().item()
+
+
+def mirrored(images: Images) -> Images:
+    """Give images (N, H, W, C) with left and right exchanged."""
+    return np.ascontiguousarray(images[:, :, ::-1])

@@ -1,0 +1,249 @@
+"""The model folder: a finished model as one folder, whole or refused.
+
+::
+
+    MODEL/
+    ├── model.json               settings, classes, temperature, scores, hashes (`ModelRecord`)
+    ├── weights.safetensors      the network's tensors, normalisation included
+    ├── neighbours.safetensors   some training images as thumbnails and features; optional
+    └── README.md                the model card
+
+What it offers::
+
+    write_model_folder(folder, model)   # a PackagedModel into an empty folder
+    read_model_folder(path)             # path of a model or run folder; gives a PackagedModel
+    model_folder_in(path)               # the model folder that a path means
+
+Every byte is checked when a folder is read: the files by the hashes in ``model.json``, and that by
+its own. Nothing is pickled. Other files in the folder are not looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from tenfold.core.errors import ModelFolderError, TenfoldError
+from tenfold.core.files import write_bytes
+from tenfold.core.records.model import FORMAT_VERSION, ModelRecord
+from tenfold.engine.network import ImageNetwork
+from tenfold.fitting import NetworkPlan
+
+MODEL_JSON = "model.json"
+WEIGHTS = "weights.safetensors"
+NEIGHBOURS = "neighbours.safetensors"
+CARD = "README.md"
+MODEL_FOLDER = "model"
+"""Name of the model folder in a run folder."""
+
+_ALWAYS_THERE = frozenset({WEIGHTS, CARD})
+_KNOWN_FILES = _ALWAYS_THERE | {NEIGHBOURS}
+_NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True, eq=False)
+class PackagedModel:
+    """A model as it lies in a model folder.
+
+    Parameters
+    ----------
+    record
+        What ``model.json`` says; `files` and `digest` are filled in when it is written.
+    weights
+        The network's tensors by name, normalisation included, on the CPU.
+    card
+        The model card, Markdown.
+    neighbours
+        Content of the file of training images; None without one.
+    """
+
+    record: ModelRecord
+    weights: dict[str, Tensor]
+    card: str
+    neighbours: bytes | None = None
+
+    @property
+    def plan(self) -> NetworkPlan:
+        """Give how the network is built."""
+        return NetworkPlan.parse(
+            self.record.model,
+            self.record.model_settings,
+            image_shape=self.record.image_shape,
+            class_count=len(self.record.classes),
+        )
+
+    def network(self) -> ImageNetwork:
+        """Build the network with its weights in, in evaluation mode.
+
+        Raises
+        ------
+        ModelFolderError
+            If the weights are not those of the recorded network.
+        """
+        try:
+            return self.plan.restore(self.weights).eval()
+        except (TenfoldError, RuntimeError, ValueError, TypeError) as error:
+            raise ModelFolderError(
+                f"The weights do not fit the network that {MODEL_JSON} describes: {error} "
+                "Make the folder again, or update tenfold if it was made by a newer one."
+            ) from error
+
+
+def write_model_folder(folder: Path, model: PackagedModel) -> None:
+    """Write a model's files into a folder, ``model.json`` last.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full, read-only or not permitted.
+    """
+    tensors = {name: one.detach().contiguous().cpu() for name, one in model.weights.items()}
+    contents = {WEIGHTS: save(tensors), CARD: model.card.encode()}
+    if model.neighbours is not None:
+        contents[NEIGHBOURS] = model.neighbours
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    hashes = {name: _sha256(content) for name, content in sorted(contents.items())}
+    record = model.record.model_copy(update={"files": hashes, "digest": _NO_DIGEST})
+    text = record.model_dump_json(indent=2) + "\n"
+    digest = _sha256(text.encode())
+    write_bytes(folder / MODEL_JSON, text.replace(_NO_DIGEST, digest, 1).encode())
+
+
+def model_folder_in(path: Path) -> Path:
+    """Give the model folder that a path means: itself, or that of a run folder.
+
+    Raises
+    ------
+    ModelFolderError
+        If there is none.
+    """
+    try:
+        if (path / MODEL_JSON).is_file():
+            return path
+        if (path / MODEL_FOLDER / MODEL_JSON).is_file():
+            return path / MODEL_FOLDER
+        is_study, is_there = (path / "settings.json").is_file(), path.exists()
+    except OSError as error:
+        raise ModelFolderError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if is_study:
+        raise ModelFolderError(
+            f"The study in {path} has no model folder yet. Make it: tenfold model --out {path}"
+        )
+    if not is_there:
+        raise ModelFolderError(f"There is no model at {path}: no such file or folder.")
+    raise ModelFolderError(
+        f"{path} is no model folder: it has no {MODEL_JSON}. Give a folder that "
+        "ImageClassifier.save made, or the run folder of a study."
+    )
+
+
+def read_model_folder(path: Path) -> PackagedModel:
+    """Read a model folder, or the one of a run folder, and check every byte of it.
+
+    Raises
+    ------
+    ModelFolderError
+        If there is none, a file is missing or was changed, or a newer tenfold wrote it.
+    """
+    folder = model_folder_in(path)
+    record = parse_model_json(_read(folder / MODEL_JSON), folder / MODEL_JSON)
+    contents = {name: _read(folder / name) for name in record.files}
+    for name, content in contents.items():
+        if _sha256(content) != record.files[name]:
+            raise _changed(folder / name)
+    try:
+        weights = load(contents[WEIGHTS])
+        card = contents[CARD].decode()
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise ModelFolderError(
+            f"{folder} holds files that its own {MODEL_JSON} names but that cannot be read "
+            f"({error}). It was not made by tenfold; make it again."
+        ) from error
+    return PackagedModel(record, weights, card, contents.get(NEIGHBOURS))
+
+
+def parse_model_json(content: bytes, path: Path) -> ModelRecord:
+    """Give what a ``model.json`` says.
+
+    Parameters
+    ----------
+    content
+        The file's bytes.
+    path
+        For messages.
+
+    Raises
+    ------
+    ModelFolderError
+        If a newer tenfold wrote it, a byte of it was changed, or it is something else.
+    """
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ModelFolderError(
+            f"{path} is not readable JSON ({error}). It was changed or damaged; {_MAKE_AGAIN}."
+        ) from None
+    version = values.get("format_version") if isinstance(values, dict) else None
+    # Not isinstance: True is an int.
+    if type(version) is int and version > FORMAT_VERSION:
+        raise ModelFolderError(
+            f"{path} has format {version}, which a newer tenfold wrote; this one reads formats up "
+            f"to {FORMAT_VERSION}. Update tenfold: pip install --upgrade tenfold."
+        )
+    try:
+        record = ModelRecord.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise ModelFolderError(
+            f"{path} does not describe a model ({error.error_count()} errors, the first at "
+            f"{where}: {first['msg']}). It was changed or damaged; {_MAKE_AGAIN}."
+        ) from None
+    if _sha256(content.replace(record.digest.encode(), _NO_DIGEST.encode(), 1)) != record.digest:
+        raise _changed(path)
+    if not _ALWAYS_THERE <= set(record.files) <= _KNOWN_FILES or record.format_version < 1:
+        raise ModelFolderError(
+            f"{path} names other files than a model folder has: {', '.join(record.files)}. "
+            f"Expected {', '.join(sorted(_KNOWN_FILES))}; {_MAKE_AGAIN}."
+        )
+    return record
+
+
+_MAKE_AGAIN = "copy the folder again, or make it again with: tenfold model --out RUN_FOLDER"
+
+
+def _changed(path: Path) -> ModelFolderError:
+    own_notes = " Notes of your own belong into a file of their own." if path.name == CARD else ""
+    return ModelFolderError(
+        f"{path} is not as it was written: its SHA-256 is another. It was changed or damaged; "
+        f"{_MAKE_AGAIN}.{own_notes}"
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFolderError(f"{path} is missing; {_MAKE_AGAIN}.") from None
+    except OSError as error:
+        raise ModelFolderError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def normalization_of(weights: Mapping[str, Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Give mean and standard deviation that a network's tensors hold, scale 0 to 255."""
+    mean, scale = weights["mean"].flatten().double(), weights["scale"].flatten().double()
+    return tuple(mean.tolist()), tuple(torch.reciprocal(scale).tolist())

@@ -1,0 +1,184 @@
+"""Predict image files with a finished model.
+
+::
+
+    model = tenfold.load(path)
+    for result in predict_files(model, find_images(["photos/", "cat.jpg"])):
+        result.name, result.probabilities, result.reason
+
+Images are decoded and scaled by the code that the acquire stage reads a data set with, and
+predicted by the code that the evaluate stage scores with, in batches of the same size: what was
+measured is what is predicted.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.classifier import ImageClassifier
+from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.records.acquire import LeftOutImage
+from tenfold.engine.inference import INFERENCE_BATCH_SIZE
+from tenfold.sources.folder_scan import FolderScan
+from tenfold.sources.image_stream import ImageFile, ReadImage, read_images
+
+STANDARD_INPUT = "-"
+"""As a path: the bytes of one image on standard input."""
+
+_MOST_INPUT_BYTES = 2**28
+"""Of an image on standard input: more than the largest image that is decoded takes uncompressed."""
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """What there is to predict.
+
+    Parameters
+    ----------
+    files
+        In the order of the paths given, a folder's in natural order.
+    left_out
+        Paths that cannot be looked into, and why.
+    ignored
+        Files in folders that are no images by their name.
+    """
+
+    files: tuple[ImageFile, ...]
+    left_out: tuple[LeftOutImage, ...] = ()
+    ignored: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """One image and what the model makes of it.
+
+    Parameters
+    ----------
+    name
+        The path as it was given or found; ``-`` for standard input.
+    probabilities
+        float32, shape (classes,), calibrated; None if the image cannot be read.
+    reason
+        Why it cannot be read; empty if it can.
+    pixels
+        uint8, shape (H, W, C): what the network saw; None if the image cannot be read.
+    """
+
+    name: str
+    probabilities: npt.NDArray[np.float32] | None
+    reason: str = ""
+    pixels: npt.NDArray[np.uint8] | None = None
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """Give the `count` most probable classes as (index, probability), the first first."""
+        assert self.probabilities is not None
+        best = np.argsort(-self.probabilities, kind="stable")[:count]
+        # The shortest text of the float32 itself, not of its double.
+        return [(int(index), float(str(self.probabilities[index]))) for index in best]
+
+
+@dataclass
+class _Search:
+    files: list[ImageFile] = field(default_factory=list)
+    scan: FolderScan = field(default_factory=FolderScan)
+
+
+def find_images(paths: Sequence[str], standard_input: BinaryIO | None = None) -> FoundImages:
+    """Find the images that some paths mean.
+
+    Parameters
+    ----------
+    paths
+        Files, which are tried whatever their name; folders, whose image files are found at any
+        depth; ``-`` for `standard_input`. What is not there comes out as an unreadable image.
+    standard_input
+        Read at most once.
+    """
+    search = _Search()
+    is_read = False
+    for path in paths:
+        if path == STANDARD_INPUT:
+            if not is_read and standard_input is not None:
+                search.files.append(_from_input(standard_input))
+            is_read = True
+        elif os.path.isdir(path):
+            search.files += [
+                ImageFile(str(file), file) for file in search.scan.images_below(Path(path))
+            ]
+        else:
+            search.files.append(ImageFile(path, Path(path)))
+    return FoundImages(tuple(search.files), tuple(search.scan.left_out), search.scan.ignored)
+
+
+def predict_files(
+    model: ImageClassifier,
+    found: FoundImages,
+    progress: Progress | None = None,
+    *,
+    batch_size: int = INFERENCE_BATCH_SIZE,
+) -> Iterator[Predicted]:
+    """Predict images at a steady memory, however many there are.
+
+    Parameters
+    ----------
+    model
+        From `tenfold.load`.
+    found
+        What to predict.
+    progress
+        Who is told.
+    batch_size
+        Images that the network sees at once. The evaluate stage's by default: the last digits may
+        depend on it.
+
+    Yields
+    ------
+    Predicted
+        One an image, in order; what cannot be read has a reason instead of probabilities.
+    """
+    for left in found.left_out:
+        yield Predicted(left.path, None, left.reason)
+    images = read_images(found.files, model.image_shape_, ahead=2 * batch_size)
+    task = (progress or SilentProgress()).task("Predicting", len(found.files), unit="images")
+    with task as bar:
+        for batch in _batches(images, batch_size):
+            yield from _predicted(model, batch)
+            bar.advance(len(batch))
+
+
+def _batches(images: Iterator[ReadImage], size: int) -> Iterator[list[ReadImage]]:
+    """Cut the stream so that each part but the last has `size` images that can be read."""
+    batch: list[ReadImage] = []
+    readable = 0
+    for image in images:
+        batch.append(image)
+        readable += image.pixels is not None
+        if readable == size or len(batch) == 4 * size:
+            yield batch
+            batch, readable = [], 0
+    if batch:
+        yield batch
+
+
+def _predicted(model: ImageClassifier, batch: list[ReadImage]) -> Iterator[Predicted]:
+    pixels = [image.pixels for image in batch if image.pixels is not None]
+    rows = iter(model.predict_proba(np.stack(pixels)) if pixels else ())
+    for image in batch:
+        if image.pixels is None:
+            yield Predicted(image.name, None, image.reason)
+        else:
+            yield Predicted(image.name, next(rows), pixels=image.pixels)
+
+
+def _from_input(stream: BinaryIO) -> ImageFile:
+    content = stream.read(_MOST_INPUT_BYTES + 1)
+    # A file that is cut off there cannot be decoded whole, and its reason says so.
+    return ImageFile(STANDARD_INPUT, io.BytesIO(content[:_MOST_INPUT_BYTES]))

@@ -1,0 +1,58 @@
+"""The images of a search: those that trials train on, and those that score them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.data.dataset import ImageSplit
+from tenfold.data.split_files import read_groups, read_split
+from tenfold.data.splits import HoldoutMethod, holdout_split
+from tenfold.fitting import take
+
+
+@dataclass(frozen=True)
+class SearchedImages:
+    """The training split alone, in two parts.
+
+    Parameters
+    ----------
+    train, validation
+        The images to fit to, and those that score a training.
+    image_shape
+        Height, width and channels.
+    class_count
+        Number of classes.
+    mirror_keeps_class
+        Whether augmentation may flip.
+    """
+
+    train: ImageSplit
+    validation: ImageSplit
+    image_shape: tuple[int, int, int]
+    class_count: int
+    mirror_keeps_class: bool
+
+    @classmethod
+    def read(
+        cls, acquire: Path, *, fraction: float, method: HoldoutMethod, seed: int
+    ) -> SearchedImages:
+        """Read them from the folder of the acquire stage; see `holdout_split`."""
+        acquired = AcquireRecord.read(acquire / "record.json")
+        split = read_split(acquire, "train")
+        train, validation = holdout_split(
+            split.labels,
+            fraction=fraction,
+            method=method,
+            seed=seed,
+            classes=acquired.classes,
+            groups=read_groups(acquire),
+        )
+        return cls(
+            train=take(split, train),
+            validation=take(split, validation),
+            image_shape=(*acquired.image_size_px, acquired.channels),
+            class_count=len(acquired.classes),
+            mirror_keeps_class=acquired.mirror_keeps_class,
+        )

@@ -1,0 +1,163 @@
+"""One trial of a search: values drawn, trained with, and told to the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.trial import Trial, TrialState
+
+from tenfold.core.errors import ImageShapeError, SettingsError, TrainingError
+from tenfold.core.progress import Progress
+from tenfold.core.records.record import Record
+from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.tune import ParameterValue, SearchDimension
+from tenfold.data.sample_randomness import derive_seed
+from tenfold.engine.checkpoint import Checkpoint
+from tenfold.engine.device import Device
+from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.recipe import StudySettings
+from tenfold.searching.optuna_study import EpochPruner, suggest
+from tenfold.searching.searched_images import SearchedImages
+from tenfold.searching.space import is_active
+from tenfold.searching.time_limit import TimeLimit
+
+REASON = "reason"
+"""Under which the journal keeps why a trial failed."""
+
+
+class ExecutionRecord(Record):
+    """One training of a trial."""
+
+    value: float
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialRunner:
+    """Runs trials, one at a time; what is finished of one is kept.
+
+    Parameters
+    ----------
+    settings
+        The study's; a trial changes what `space` names.
+    space
+        What is searched.
+    images
+        To train on and to score by.
+    device
+        Where to compute.
+    work
+        Folder of the journal, of finished executions and of the running ones' checkpoints.
+    progress
+        Who is told.
+    limit
+        The search's time, noted after each epoch; None in a worker, whose parent does it.
+    """
+
+    settings: StudySettings
+    space: tuple[SearchDimension, ...]
+    images: SearchedImages
+    device: Device
+    work: Path
+    progress: Progress
+    limit: TimeLimit | None = None
+
+    def run(self, study: optuna.Study, trial: Trial) -> None:
+        """Run a trial, or go on with it, and tell the journal how it ended."""
+        try:
+            settings = self.settings.with_changes(self._values(study, trial))
+            accuracies = [
+                self._execute(trial, execution, settings).value
+                for execution in range(self.settings.tune.executions_per_trial)
+            ]
+        except optuna.TrialPruned:
+            study.tell(trial, state=TrialState.PRUNED)
+        except (TrainingError, ImageShapeError, SettingsError, MemoryError) as error:
+            trial.set_user_attr(REASON, str(error) or type(error).__name__)
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, float(np.mean(accuracies)))
+
+    def executions(self, number: int) -> list[ExecutionRecord]:
+        """Give a trial's finished executions."""
+        return [
+            ExecutionRecord.read(path)
+            for execution in range(self.settings.tune.executions_per_trial)
+            if (path := self._path(number, execution, "json")).is_file()
+        ]
+
+    def _values(self, study: optuna.Study, trial: Trial) -> dict[str, ParameterValue]:
+        base = self.settings
+        flat, model = base.flat(), base.model.name
+        values: dict[str, ParameterValue] = {}
+        for dimension in self.space:
+            if (drawn := values.get("model.name", model)) != model:
+                # Conditions on settings that are not searched are about the drawn model's.
+                model = str(drawn)
+                flat = base.with_changes({"model.name": model}).flat()
+            if is_active(dimension, values, flat):
+                values[dimension.name] = suggest(study, trial, dimension, base.tune, base.seed)
+        return values
+
+    def _execute(self, trial: Trial, execution: int, settings: StudySettings) -> ExecutionRecord:
+        """Train once, or read what an earlier attempt left."""
+        path = self._path(trial.number, execution, "json")
+        if path.is_file():
+            return ExecutionRecord.read(path)
+        tune = self.settings.tune
+        training = settings.training.model_copy(
+            update={
+                "epochs": tune.epochs,
+                "budget_seconds": None,
+                "batch_size": tune.batch_size,
+                "weights": "last",
+            }
+        )
+        plan = NetworkPlan.parse(
+            settings.model.name,
+            settings.model.settings,
+            image_shape=self.images.image_shape,
+            class_count=self.images.class_count,
+        )
+        title = f"Trial {trial.number + 1}"
+        if tune.trials is not None:
+            title += f"/{tune.trials}"
+        if tune.executions_per_trial > 1:
+            title += f", execution {execution + 1}/{tune.executions_per_trial}"
+        checkpoint = Checkpoint(self._path(trial.number, execution, "safetensors"))
+        pruner = EpochPruner(trial) if execution == 0 and tune.pruner != "none" else None
+
+        def on_epoch(epoch: EpochRecord) -> None:
+            if self.limit is not None:
+                self.limit.note()
+            if pruner is not None:
+                pruner(epoch)
+
+        result = fit_network(
+            plan,
+            self.images.train,
+            training,
+            validation=self.images.validation,
+            mirror_keeps_class=self.images.mirror_keeps_class,
+            seed=derive_seed(self.settings.seed, "trial", trial.number, "execution", execution),
+            device=self.device,
+            checkpoint=checkpoint,
+            progress=self.progress,
+            title=title,
+            on_epoch=on_epoch,
+        ).result
+        record = ExecutionRecord(
+            value=max(epoch.validation_accuracy or 0.0 for epoch in result.history),
+            epochs=len(result.history),
+            seconds=result.seconds,
+        )
+        record.write(path)
+        checkpoint.path.unlink(missing_ok=True)
+        return record
+
+    def _path(self, number: int, execution: int, suffix: str) -> Path:
+        return self.work / f"trial_{number}_execution_{execution}.{suffix}"

@@ -1,0 +1,1 @@
+"""A finished model behind HTTP: a page for people, an API for programs."""

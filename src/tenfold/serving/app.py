@@ -1,0 +1,241 @@
+"""The web application: which address answers what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.serving.api_records import (
+    ExplainAnswer,
+    HealthAnswer,
+    ModelAnswer,
+    PredictAnswer,
+    ProblemAnswer,
+)
+from tenfold.serving.guard import Guard
+from tenfold.serving.held_memory import MemoryBudget
+from tenfold.serving.image_explainer import ImageExplainer
+from tenfold.serving.metrics import CONTENT_TYPE, Metrics
+from tenfold.serving.page import PageFiles
+from tenfold.serving.predictor import Predictor
+from tenfold.serving.receiving import receive_images
+from tenfold.serving.refusal import Refusal
+from tenfold.serving.serving_settings import ServingSettings
+
+_MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
+_TopOption = Annotated[
+    int, Query(ge=1, le=100_000, description="Give so many of the most probable classes.")
+]
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_IMAGE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": _BINARY,
+            "image/*": _BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "image": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                        }
+                    },
+                }
+            },
+        },
+    }
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemAnswer, "description": text}
+    for status, text in {
+        400: "The body is damaged.",
+        401: "The token is missing or wrong.",
+        408: "The body came too slowly.",
+        413: "The body or an image is too large.",
+        415: "The body is of a kind that holds no image.",
+        422: "An image or a parameter cannot be read.",
+        501: "The server cannot do this with its model.",
+        503: "The server is busy.",
+    }.items()
+}
+
+
+def create_app(
+    model: OnnxModel,
+    settings: ServingSettings,
+    *,
+    token: str | None = None,
+    explainer: ImageExplainer | None = None,
+) -> FastAPI:
+    """Give the ASGI application that serves a model.
+
+    Parameters
+    ----------
+    model
+        The exported model.
+    settings
+        What clients are allowed.
+    token
+        What clients must show; None for none.
+    explainer
+        None where there are no explanations.
+    """
+    metrics = Metrics()
+    budget = MemoryBudget(int(settings.memory_mib * 2**20))
+    predictor = Predictor(model, settings, metrics)
+    explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
+    waiting_explanations = asyncio.Semaphore(_MOST_EXPLANATIONS)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        predictor.close()
+        explaining.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(
+        title=f"tenfold: {model.description.title}",
+        summary="Images in, calibrated probabilities out.",
+        version=metadata.version("tenfold"),
+        docs_url=None,  # both load their scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={status: _PROBLEMS[status] for status in (401, 503)},
+    )
+    app.add_middleware(
+        Guard,
+        metrics=metrics,
+        token=token,
+        most_seconds=settings.receive_seconds + settings.answer_seconds,
+    )
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _parameter_error)
+    page = PageFiles(model.description, settings, needs_token=token is not None)
+    for path, (content, kind) in page.files(explains=explainer is not None).items():
+        app.add_api_route(path, _file(content, kind), include_in_schema=False)
+
+    @app.post(
+        "/api/predict",
+        response_model=PredictAnswer,
+        responses={status: _PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
+        openapi_extra=_IMAGE_BODY,
+    )
+    async def predict(request: Request, top: _TopOption = 10) -> Response:
+        """Say what images show: the body is one image, or a form with a file an image.
+
+        With several images, one that cannot be read has an `error` and the others are answered.
+        """
+        with budget.request() as memory:
+            uploads = await receive_images(request, settings, memory)
+            async with _time_limit(settings):
+                return _json({"results": await predictor.predict(uploads, top)})
+
+    @app.post(
+        "/api/explain",
+        response_model=ExplainAnswer,
+        responses={status: _PROBLEMS[status] for status in (400, 408, 413, 415, 422, 501)},
+        openapi_extra=_IMAGE_BODY,
+    )
+    async def explain(request: Request) -> Response:
+        """Show what speaks for the most probable class of one image, and what it resembles."""
+        if explainer is None:
+            raise Refusal(501, "no_explanations", "This server's model has no explanations.")
+        if waiting_explanations.locked():
+            raise Refusal(503, "busy", "Too many explanations are asked for. Try again later.")
+        with budget.request() as memory:
+            uploads = await receive_images(request, settings, memory)
+            if len(uploads) > 1:
+                raise Refusal(413, "too_many_images", "One image at a time is explained.")
+            async with waiting_explanations, _time_limit(settings):
+                row = await predictor.probabilities(uploads[0])
+                pixels = await predictor.decode(uploads[0])
+                predicted = int(row.argmax())
+                parts = await asyncio.get_running_loop().run_in_executor(
+                    explaining, explainer.explain, pixels, predicted
+                )
+        return _json(
+            {
+                "class": model.classes[predicted],
+                "probability": float(str(row[predicted])),
+                **parts,
+            }
+        )
+
+    @app.get("/api/model", response_model=ModelAnswer)
+    async def describe() -> Response:
+        """Describe the model."""
+        description = model.description.model_dump(
+            include={
+                "title",
+                "model",
+                "classes",
+                "image_shape",
+                "accuracy",
+                "test_count",
+                "quantization",
+                "versions",
+            }
+        )
+        return _json({**description, "explains": explainer is not None})
+
+    @app.get("/health", response_model=HealthAnswer)
+    async def health() -> Response:
+        """Say that the server answers."""
+        return _json({"status": "ok"})
+
+    @app.get("/metrics", response_class=Response)
+    async def show_metrics() -> Response:
+        """Give counters for Prometheus."""
+        text = metrics.text(title=model.description.title, waiting=predictor.waiting)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    return app
+
+
+@asynccontextmanager
+async def _time_limit(settings: ServingSettings) -> AsyncIterator[None]:
+    async with asyncio.timeout(settings.answer_seconds):
+        yield
+
+
+def _json(content: Any) -> Response:
+    return Response(
+        json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(),
+        media_type="application/json",
+        headers={"cache-control": "no-store"},
+    )
+
+
+def _file(content: bytes, kind: str) -> Any:
+    async def give() -> Response:
+        return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
+
+    return give
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    """Answer Starlette's own errors (no such address, no such method) as all others."""
+    assert isinstance(error, HTTPException)
+    refusal = Refusal(error.status_code, "refused", f"{error.detail}.")
+    return Response(
+        refusal.body(), refusal.status, headers=error.headers, media_type="application/json"
+    )
+
+
+async def _parameter_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][1:])
+    refusal = Refusal(422, "parameter", f"The parameter {name} is not valid: {first['msg']}.")
+    return Response(refusal.body(), refusal.status, media_type="application/json")

@@ -1,0 +1,67 @@
+"""The page for people: three files that refer to nothing outside this server."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tenfold.exporting.onnx_description import OnnxDescription
+from tenfold.reporting.formats import percent, printable
+from tenfold.serving.serving_settings import ServingSettings
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_REPORT_STYLE = Path(__file__).parent.parent / "reporting" / "templates" / "style.css"
+"""The page looks as the report does because it has its style; page.css adds to it."""
+
+
+class PageFiles:
+    """The page of one model.
+
+    Parameters
+    ----------
+    description
+        Of the model.
+    settings
+        The limits, which the page tells and keeps.
+    needs_token
+        Whether the API wants a token.
+    """
+
+    def __init__(
+        self, description: OnnxDescription, settings: ServingSettings, *, needs_token: bool
+    ) -> None:
+        self._description = description
+        self._settings = settings
+        self._needs_token = needs_token
+
+    def files(self, *, explains: bool) -> dict[str, tuple[bytes, str]]:
+        """Give content and media type by address.
+
+        Parameters
+        ----------
+        explains
+            Whether there are heat maps and similar images to ask for.
+        """
+        environment = Environment(
+            loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
+            autoescape=True,  # class names come from folders that anybody may have named
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {"percent": percent, "printable": printable}
+        html = environment.get_template("page.html.j2").render(
+            model=self._description,
+            settings=self._settings,
+            needs_token=self._needs_token,
+            explains=explains,
+            version=metadata.version("tenfold"),
+        )
+        style = _REPORT_STYLE.read_bytes() + b"\n" + (_TEMPLATES / "page.css").read_bytes()
+        return {
+            "/": (html.encode(), "text/html"),
+            "/page.css": (style, "text/css"),
+            "/page.js": ((_TEMPLATES / "page.js").read_bytes(), "text/javascript"),
+        }

@@ -1,0 +1,76 @@
+"""A model made ready to be served, from whatever the user has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tenfold.data.dataset import Images
+from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.serving.image_explainer import ImageExplainer
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from tenfold.explanation import Explainer
+
+_CHECKED_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What answers.
+
+    Parameters
+    ----------
+    model
+        Run by ONNX Runtime.
+    explainer
+        None where there are no explanations.
+    """
+
+    model: OnnxModel
+    explainer: ImageExplainer | None
+
+
+def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
+    """Read a model for serving.
+
+    Parameters
+    ----------
+    path
+        A model folder or run folder: exported in memory, checked against PyTorch, with
+        explanations; or a file that ``tenfold export`` wrote: faster to start, without torch.
+    device
+        Where explanations are computed.
+
+    Raises
+    ------
+    ModelFolderError
+        If there is no model.
+    ExportError
+        If the exported model does not give what the model gives.
+    """
+    if path.suffix == ".onnx":
+        return ServedModel(OnnxModel.read(path), None)
+    from tenfold.explanation import Explainer
+    from tenfold.exporting.export import exported_model
+    from tenfold.loading import classifier_of
+    from tenfold.model_folder import read_model_folder
+    from tenfold.serving.torch_explainer import TorchExplainer
+
+    packaged = read_model_folder(path)
+    explainer = Explainer.of(classifier_of(packaged, device=device), packaged)
+    images = _images(explainer, packaged.record.image_shape)
+    exported = exported_model(packaged, images)
+    return ServedModel(exported.model, TorchExplainer(explainer, packaged.record.classes))
+
+
+def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:
+    """Give images to check the export with: training images that the folder has, else noise."""
+    index = explainer.index
+    if index is not None and len(index) and index.thumbnails.shape[1:] == image_shape:
+        return index.thumbnails[:: max(1, len(index) // _CHECKED_IMAGES)]
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, (_CHECKED_IMAGES, *image_shape), np.uint8)

@@ -1,0 +1,134 @@
+"""The process that serves: its socket, its signals, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from tenfold.core.errors import SettingsError
+from tenfold.serving.impatient_protocol import ImpatientProtocol
+from tenfold.serving.serving_settings import ServingSettings
+from tenfold.sources.image_decoding import quiet_pillow
+
+_KEEP_ALIVE_SECONDS = 15
+_MOST_CONNECTIONS = 1000  # with their requests; beyond that uvicorn answers 503
+_WAITING_CONNECTIONS = 2048
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Give a socket that listens; port 0 takes any that is free.
+
+    Raises
+    ------
+    SettingsError
+        If the address cannot be had.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(
+            f"There is no address {host!r} on this machine ({error}). Use --host 127.0.0.1 for "
+            "this machine alone, --host 0.0.0.0 for everyone who can reach it."
+        ) from error
+    listening = socket.socket(family, kind)
+    try:
+        # So that a restart need not wait for the connections of the last run to be forgotten.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_WAITING_CONNECTIONS)
+    except OSError as error:
+        listening.close()
+        reason = {
+            errno.EADDRINUSE: f"another program listens there. Choose another: --port {port + 1}",
+            errno.EACCES: "ports below 1024 are for the administrator. Choose another: --port 8000",
+        }.get(error.errno or 0, f"{error.strerror}. Choose another --host or --port")
+        raise SettingsError(f"Cannot listen at {host}, port {port}: {reason}.") from error
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """Give the URL of a listening socket, as a browser on this machine takes it."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run_server(
+    app: FastAPI,
+    listening: socket.socket,
+    settings: ServingSettings,
+    *,
+    on_start: Callable[[], object] = lambda: None,
+) -> None:
+    """Serve until SIGINT (Ctrl-C) or SIGTERM; then answer what was asked, and return.
+
+    Parameters
+    ----------
+    app
+        From `tenfold.serving.app.create_app`.
+    listening
+        From `open_socket`.
+    settings
+        The limits.
+    on_start
+        Called when the first client would be answered.
+    """
+
+    class Protocol(ImpatientProtocol):
+        header_seconds = settings.receive_seconds
+
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
+    )
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.stop_seconds,
+        limit_concurrency=_MOST_CONNECTIONS,
+    )
+    with quiet_pillow():
+        _Server(config, on_start).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which ends quietly on a signal instead of raising it again."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop gracefully on the first signal, at once on a second Ctrl-C."""
+        caught = (signal.SIGINT, signal.SIGTERM)
+        before = {one: signal.signal(one, self.handle_exit) for one in caught}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)

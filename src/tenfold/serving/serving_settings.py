@@ -1,0 +1,58 @@
+"""What a server allows its clients."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tenfold.core.settings import Settings
+
+
+class ServingSettings(Settings):
+    """Limits of one server, each so that a client can cost the others little.
+
+    Attributes
+    ----------
+    body_mib
+        Largest request body, in MiB; a larger one is answered 413.
+    memory_mib
+        Largest sum of all bodies that are held at one time, in MiB; beyond that, 503.
+    images_per_request
+        Most images in one request; more are answered 413.
+    megapixels
+        Most pixels of an image, in millions: looked at before it is decoded, so that a small file
+        that unpacks into gigabytes is answered 413.
+    receive_seconds
+        For a client to send its headers, and again for its body; then 408.
+    answer_seconds
+        For the answer after that; then 503.
+    batch_images
+        Most images that the network sees at once.
+    batch_wait_ms
+        Longest wait for images that other requests are decoding just now. A request that is alone
+        never waits.
+    queue_images
+        Most images that wait; beyond that, 503 at once.
+    stop_seconds
+        For running requests to end when the server stops.
+    """
+
+    body_mib: float = Field(32, gt=0, le=4096)
+    memory_mib: float = Field(512, gt=0)
+    images_per_request: int = Field(64, ge=1, le=10_000)
+    megapixels: float = Field(64, gt=0, le=10_000)
+    receive_seconds: float = Field(20, gt=0)
+    answer_seconds: float = Field(30, gt=0)
+    batch_images: int = Field(32, ge=1, le=4096)
+    batch_wait_ms: float = Field(2, ge=0, le=1000)
+    queue_images: int = Field(2048, ge=1)
+    stop_seconds: int = Field(10, ge=1)
+
+    @property
+    def body_bytes(self) -> int:
+        """Give the largest body in bytes."""
+        return int(self.body_mib * 2**20)
+
+    @property
+    def pixels(self) -> int:
+        """Give the most pixels of an image."""
+        return int(self.megapixels * 1e6)

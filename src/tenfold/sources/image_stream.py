@@ -1,0 +1,114 @@
+"""Many image files one after the other, decoded ahead by several threads at a bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.sources.image_decoding import UnreadableImageError, decode_image, quiet_pillow
+
+# Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
+_MOST_THREADS = 8
+_CHUNK = 16  # Files a thread takes at once: handing over a single small file costs as much as it.
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image to read.
+
+    Parameters
+    ----------
+    name
+        What it is called in results: its path as the user gave it.
+    place
+        Its path, or its bytes as an open file.
+    """
+
+    name: str
+    place: Path | BinaryIO
+
+
+@dataclass(frozen=True, eq=False)
+class ReadImage:
+    """An image that was decoded, or why it was not.
+
+    Parameters
+    ----------
+    name
+        Of the file.
+    pixels
+        uint8 of the shape asked for; None if it cannot be read.
+    reason
+        Why not; empty if it can.
+    """
+
+    name: str
+    pixels: npt.NDArray[np.uint8] | None
+    reason: str = ""
+
+
+def read_images(
+    files: Iterable[ImageFile], shape: tuple[int, int, int], *, ahead: int = 512
+) -> Iterator[ReadImage]:
+    """Decode files as the data set's were, in their order.
+
+    Parameters
+    ----------
+    files
+        Any number.
+    shape
+        Height, width and channels wanted; images of another size are scaled and their centre cut
+        out.
+    ahead
+        Images that are decoded before they are asked for, about: what bounds the memory.
+    """
+
+    def work(chunk: list[ImageFile]) -> list[ReadImage]:
+        return [_read(file, shape) for file in chunk]
+
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    waiting: deque[Future[list[ReadImage]]] = deque()
+    remaining = iter(files)
+    try:
+        with quiet_pillow():
+            while True:
+                while len(waiting) < max(ahead // _CHUNK, threads):
+                    chunk = list(islice(remaining, _CHUNK))
+                    if not chunk:
+                        break
+                    waiting.append(pool.submit(work, chunk))
+                if not waiting:
+                    return
+                yield from waiting.popleft().result()
+    finally:
+        # After Ctrl-C or an error, what has not begun never begins.
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(file: ImageFile, shape: tuple[int, int, int]) -> ReadImage:
+    if isinstance(file.place, Path) and (reason := _why_not_opened(file.place)) is not None:
+        return ReadImage(file.name, None, reason)
+    try:
+        return ReadImage(file.name, decode_image(file.place, shape, is_resized=True))
+    except UnreadableImageError as error:
+        return ReadImage(file.name, None, str(error))
+
+
+def _why_not_opened(path: Path) -> str | None:
+    """Say why a path is no file to open: a pipe or a device could wait or go on for ever."""
+    try:
+        if path.is_file():
+            return None
+        return "not a file" if path.exists() else "no such file"
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)

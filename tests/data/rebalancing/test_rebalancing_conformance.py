@@ -1,0 +1,106 @@
+"""What every registered rebalancing has to keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tenfold.core.errors import DataError, UnknownNameError
+from tenfold.data.rebalancing.choice import (
+    AUTO_METHOD,
+    UNEVEN_RATIO,
+    check_rebalancing,
+    choose_rebalancing,
+    rebalancing_names,
+)
+from tenfold.data.rebalancing.plan import REBALANCINGS, Rebalancing, RebalancingPlan
+from tenfold.reporting.interpretation_data import IMBALANCE_RATIO
+
+COUNTS = (500, 120, 60, 5)
+
+
+@pytest.fixture(params=REBALANCINGS.names())
+def rebalancing(request: pytest.FixtureRequest) -> Rebalancing:
+    return REBALANCINGS[request.param]
+
+
+def influence(plan: RebalancingPlan, counts: tuple[int, ...]) -> np.ndarray:
+    """Give how much each class weighs in an epoch's loss, all its images together."""
+    shown = np.array(plan.images_per_epoch or counts, float)
+    weighed = shown * np.array(plan.class_weights or np.ones(len(counts)))
+    # An offset log(share) has the effect of the weight 1 / share on where the loss is least.
+    return weighed * np.exp(-np.array(plan.logit_offsets or np.zeros(len(counts))))
+
+
+def test_it_knows_its_name_and_what_it_does(rebalancing: Rebalancing) -> None:
+    assert REBALANCINGS[rebalancing.name] is rebalancing
+    assert not rebalancing.describe().endswith(".")
+
+
+def test_even_classes_stay_as_they_are(rebalancing: Rebalancing) -> None:
+    plan = rebalancing.plan((40, 40, 40))
+    assert plan.class_weights is None or plan.class_weights == pytest.approx((1, 1, 1))
+    assert plan.images_per_epoch in (None, (40, 40, 40))
+    assert plan.logit_offsets is None or len(set(plan.logit_offsets)) == 1
+
+
+def test_small_classes_gain_and_none_is_turned_over(rebalancing: Rebalancing) -> None:
+    shares = influence(rebalancing.plan(COUNTS), COUNTS)
+    ratio = shares.max() / shares.min()
+    if rebalancing.name == "none":
+        assert ratio == 100
+    else:
+        assert ratio < 1.1
+        assert (np.diff(shares) <= 1e-9 * shares[:-1]).all()
+
+
+def test_the_step_size_stays(rebalancing: Rebalancing) -> None:
+    if weights := rebalancing.plan(COUNTS).class_weights:
+        assert np.average(weights, weights=COUNTS) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", rebalancing_names())
+def test_an_absent_class_is_an_error_that_says_what_to_change(name: str) -> None:
+    counts = (5, 0, 9)
+    if name in ("none", "auto"):
+        chosen = choose_rebalancing(name, counts, ("ant", "bee", "cat"))
+        assert chosen.method == "none"
+        assert chosen.ratio is None
+        assert name == "none" or "a class has no training image" in chosen.sentence
+        return
+    with pytest.raises(DataError, match=rf"'{name}' needs .* but class 'bee' has none .*Add imag"):
+        choose_rebalancing(name, counts, ("ant", "bee", "cat"))
+    with pytest.raises(DataError, match=r"classes number 0, number 1 have none.*--rebalance none"):
+        choose_rebalancing(name, (0, 0, 9))
+
+
+def test_a_wrong_name_suggests_the_near_one() -> None:
+    with pytest.raises(UnknownNameError, match=r"no rebalancing named 'oversample'.*'over-sample'"):
+        check_rebalancing("oversample")
+    with pytest.raises(UnknownNameError, match="no rebalancing named ''"):
+        choose_rebalancing("", (1, 1))
+
+
+def test_auto_goes_by_the_measured_ratio_and_says_so() -> None:
+    even = choose_rebalancing("auto", (140, 100))
+    assert even.method == "none"
+    assert "1.4 times the images of the smallest, which is even enough" in even.sentence
+    uneven = choose_rebalancing("auto", (5000, 50))
+    assert uneven.method == AUTO_METHOD
+    assert "chosen by auto: the largest class has 100.0 times" in uneven.sentence
+    assert uneven.plan == REBALANCINGS[AUTO_METHOD].plan((5000, 50))
+    assert choose_rebalancing("auto", (150, 100)).method == AUTO_METHOD
+    assert UNEVEN_RATIO == IMBALANCE_RATIO, "the report speaks of what auto acts on"
+
+
+def test_figures_by_hand() -> None:
+    # Three images of one class and one of another: weights 1/3 and 1, whose mean is 1/2.
+    assert REBALANCINGS["inverse"].plan((3, 1)).class_weights == pytest.approx((2 / 3, 2))
+    assert REBALANCINGS["logit-adjust"].plan((3, 1)).logit_offsets == pytest.approx(
+        (np.log(0.75), np.log(0.25))
+    )
+    assert REBALANCINGS["over-sample"].plan((3, 1)).images_per_epoch == (3, 3)
+    assert REBALANCINGS["under-sample"].plan((3, 1)).images_per_epoch == (1, 1)
+    # Effective numbers for beta 0.9999: 3934.7 of 5,000 and 49.88 of 50 (Cui et al., equation 2).
+    large, small = REBALANCINGS["effective-number"].plan((5000, 50)).class_weights or (0, 1)
+    assert small / large == pytest.approx(3934.8 / 49.878, rel=1e-3)

@@ -1,0 +1,244 @@
+"""A tiny served model, in this process and in one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CLASSES = ("cat", "dög", "<b>owl</b>")
+SHAPE = (16, 16, 3)
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def png(pixels: np.ndarray[Any, Any] | None = None, kind: str = "PNG", seed: int = 0) -> bytes:
+    if pixels is None:
+        pixels = np.random.default_rng(seed).integers(0, 256, SHAPE, np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, kind)
+    return content.getvalue()
+
+
+@pytest.fixture(scope="session")
+def make_png() -> Callable[..., bytes]:
+    """Give a function that makes an image file's bytes."""
+    return png
+
+
+@pytest.fixture(scope="session")
+def onnx_content() -> bytes:
+    """Give the bytes of an untrained exported model."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    import torch
+
+    from tenfold.exporting.onnx_description import OnnxDescription
+    from tenfold.exporting.onnx_graph import onnx_bytes
+    from tenfold.fitting import NetworkPlan
+
+    plan = NetworkPlan.parse(
+        "cnn",
+        {"conv_layers": 1, "filters": [4], "units": 8},
+        image_shape=SHAPE,
+        class_count=len(CLASSES),
+    )
+    network = plan.build(seed=1, mean=torch.zeros(3), standard_deviation=torch.full((3,), 50.0))
+    description = OnnxDescription(
+        title="Tiny animals",
+        model="cnn",
+        classes=CLASSES,
+        image_shape=SHAPE,
+        temperature=1.3,
+        accuracy=0.75,
+        test_count=1200,
+        versions={"tenfold": "0"},
+    )
+    return onnx_bytes(network.eval(), 1.3, description)
+
+
+@pytest.fixture(scope="session")
+def onnx_file(onnx_content: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("served") / "tiny.onnx"
+    path.write_bytes(onnx_content)
+    return path
+
+
+class AsgiClient:
+    """Speaks to an application without a network; the application lives in one event loop."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.loop = asyncio.new_event_loop()
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        query: str = "",
+    ) -> Answer:
+        return self.loop.run_until_complete(self.ask(method, path, body, headers, query=query))
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        query: str = "",
+        receive: Callable[[], Any] | None = None,
+    ) -> Answer:
+        given = {"content-length": str(len(body))} | dict(headers or {})
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [
+                (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+                for name, value in given.items()
+            ],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        sent: list[dict[str, Any]] = []
+        is_given = False
+
+        async def give() -> dict[str, Any]:
+            nonlocal is_given
+            if is_given:
+                await asyncio.sleep(3600)
+            is_given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def take(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive or give, take)
+        if not sent:
+            return Answer(0, {}, b"")
+        names = {name.decode(): value.decode() for name, value in sent[0].get("headers", ())}
+        return Answer(sent[0]["status"], names, b"".join(one.get("body", b"") for one in sent[1:]))
+
+
+@pytest.fixture
+def client(onnx_content: bytes) -> Iterator[Callable[..., AsgiClient]]:
+    """Give a function that makes an application with some settings, and a client for it."""
+    pytest.importorskip("fastapi")
+    from tenfold.exporting.onnx_model import OnnxModel
+    from tenfold.serving.app import create_app
+    from tenfold.serving.serving_settings import ServingSettings
+
+    model = OnnxModel(onnx_content, threads=1)
+    made: list[AsgiClient] = []
+
+    def make(
+        token: str | None = None, explainer: Any = None, model: Any = model, **settings: Any
+    ) -> AsgiClient:
+        app = create_app(model, ServingSettings.parse(settings), token=token, explainer=explainer)
+        made.append(AsgiClient(app))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.loop.run_until_complete(one.loop.shutdown_default_executor())
+        one.loop.close()
+
+
+class ServerProcess:
+    """``tenfold serve`` in a process of its own."""
+
+    def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tenfold", "serve", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | dict(environment or {}),
+        )
+        assert self.process.stdout is not None
+        self.first_line = self.process.stdout.readline()
+        if " at http://" not in self.first_line:
+            _, errors = self.process.communicate(timeout=20)
+            raise AssertionError(f"did not start: {self.first_line}{errors}")
+        self.port = int(self.first_line.rpartition(":")[2].split()[0])
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self, timeout: float = 30) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            names = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, names, answer.read())
+        finally:
+            connection.close()
+
+    def stop(self, kind: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Give exit code and the rest of what it printed."""
+        if self.process.poll() is None:
+            self.process.send_signal(kind)
+        out, errors = self.process.communicate(timeout=30)
+        return self.process.returncode, out, errors
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., ServerProcess]]:
+    """Give a function that starts a server on a free port; all are stopped at the end."""
+    pytest.importorskip("uvicorn")
+    started: list[ServerProcess] = []
+
+    def start(*arguments: str, environment: Mapping[str, str] | None = None) -> ServerProcess:
+        port = () if "--port" in arguments else ("--port", "0")
+        started.append(ServerProcess(*arguments, *port, environment=environment))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop(signal.SIGKILL)

@@ -1,0 +1,156 @@
+"""What waits is computed together, nobody waits alone, and nothing is mixed up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenfold.serving.batching import Batcher
+from tenfold.serving.refusal import Refusal
+
+
+class Network:
+    """Gives each image's first value, and notes the sizes of its batches."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.may_run = threading.Event()
+        self.may_run.set()
+
+    def __call__(self, images: Any) -> Any:
+        self.may_run.wait(10)
+        self.sizes.append(len(images))
+        return images[:, 0, 0, :].astype(np.float32)
+
+
+def batcher(network: Any, **changes: Any) -> Batcher:
+    values: dict[str, Any] = {"most_images": 4, "most_waiting": 100, "wait_seconds": 0.0}
+    return Batcher(network, **(values | changes))
+
+
+def image(value: int) -> Any:
+    return np.full((1, 1, 1), value, np.uint8)
+
+
+async def submit(batches: Batcher, value: int) -> float:
+    batches.announce(1)
+    row = await batches.submit(image(value))
+    return float(row[0])
+
+
+def test_one_image_is_computed_at_once() -> None:
+    network = Network()
+
+    async def run() -> float:
+        return await asyncio.wait_for(submit(batcher(network, wait_seconds=60), 7), 5)
+
+    assert asyncio.run(run()) == 7
+    assert network.sizes == [1]
+
+
+def test_what_arrives_meanwhile_is_one_batch_and_each_gets_its_own() -> None:
+    network = Network()
+    network.may_run.clear()
+
+    async def run() -> list[float]:
+        batches = batcher(network)
+        tasks = [asyncio.create_task(submit(batches, value)) for value in range(7)]
+        await asyncio.sleep(0.05)
+        assert batches.waiting == 6
+        network.may_run.set()
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(run()) == list(range(7))
+    assert network.sizes == [1, 4, 2]
+
+
+def test_announced_images_are_waited_for() -> None:
+    network = Network()
+
+    async def run() -> None:
+        batches = batcher(network, wait_seconds=10)
+        batches.announce(2)
+        first = asyncio.create_task(batches.submit(image(1)))
+        await asyncio.sleep(0.05)
+        assert network.sizes == []
+        second = asyncio.create_task(batches.submit(image(2)))
+        assert [float(row[0]) for row in await asyncio.gather(first, second)] == [1, 2]
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+    assert network.sizes == [2]
+
+
+@pytest.mark.parametrize("wait_seconds", [0.01, 60])
+def test_but_not_for_long_nor_if_they_do_not_come(wait_seconds: float) -> None:
+    network = Network()
+
+    async def run() -> None:
+        batches = batcher(network, wait_seconds=wait_seconds)
+        batches.announce(2)
+        first = asyncio.create_task(batches.submit(image(1)))
+        await asyncio.sleep(0)
+        if wait_seconds > 1:
+            batches.announce(-1)
+        assert float((await first)[0]) == 1
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+    assert network.sizes == [1]
+
+
+def test_too_many_are_refused_and_the_others_answered() -> None:
+    network = Network()
+    network.may_run.clear()
+
+    async def run() -> list[Any]:
+        batches = batcher(network, most_waiting=3)
+        tasks = [asyncio.create_task(submit(batches, value)) for value in range(6)]
+        await asyncio.sleep(0.05)
+        network.may_run.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    results = asyncio.run(run())
+    assert results[:4] == [0, 1, 2, 3]
+    assert [one.status for one in results[4:] if isinstance(one, Refusal)] == [503, 503]
+
+
+def test_clients_that_gave_up_are_not_computed() -> None:
+    network = Network()
+    network.may_run.clear()
+
+    async def run() -> list[Any]:
+        batches = batcher(network)
+        tasks = [asyncio.create_task(submit(batches, value)) for value in range(4)]
+        await asyncio.sleep(0.05)
+        tasks[1].cancel()
+        tasks[2].cancel()
+        await asyncio.sleep(0)
+        network.may_run.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    results = asyncio.run(run())
+    assert results[0] == 0
+    assert results[3] == 3
+    assert network.sizes == [1, 1]
+
+
+def test_an_error_of_the_network_reaches_all_and_ends_with_them() -> None:
+    calls = 0
+
+    def network(images: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ValueError("no")
+        return images[:, 0, 0, :].astype(np.float32)
+
+    async def run() -> float:
+        batches = batcher(network)
+        with pytest.raises(ValueError, match="no"):
+            await submit(batches, 1)
+        return await submit(batches, 2)
+
+    assert asyncio.run(run()) == 2

@@ -1,0 +1,187 @@
+"""The server as a process: its signals, its limits, its neighbours on the port."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenfold.core.errors import SettingsError
+from tenfold.exporting.onnx_model import OnnxModel
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.slow  # each starts a process
+
+BYTES = {"content-type": "application/octet-stream"}
+
+
+def resident_bytes(server: Any) -> int:
+    status = Path(f"/proc/{server.process.pid}/statm").read_text().split()
+    return int(status[1]) * 4096
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_it_listens_here_alone_and_stops_gracefully(
+    kind: int, start_server: Any, onnx_file: Path, make_png: Any
+) -> None:
+    server = start_server(str(onnx_file))
+    assert server.first_line.startswith("Serving Tiny animals at http://127.0.0.1:")
+    assert server.ask("GET", "/health").json == {"status": "ok"}
+    assert server.ask("POST", "/api/predict", make_png(), BYTES).status == 200
+    code, out, errors = server.stop(kind)
+    assert (code, out, errors) == (0, "Stopped.\n", "")
+
+
+def test_a_request_that_runs_is_answered_before_the_end(
+    start_server: Any, onnx_file: Path, make_png: Any
+) -> None:
+    server = start_server(str(onnx_file))
+    content = make_png()
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        head = f"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+        client.sendall(head.encode() + content[:20])
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        client.sendall(content[20:])
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
+    assert server.stop()[0] == 0
+
+
+def test_after_kill_9_it_starts_again_on_the_same_port(
+    start_server: Any, onnx_file: Path, make_png: Any
+) -> None:
+    server = start_server(str(onnx_file))
+    kept = server.connect()
+    kept.request("POST", "/api/predict", make_png(), BYTES)
+    before = kept.getresponse().read()
+    server.stop(signal.SIGKILL)
+    again = start_server(str(onnx_file), "--port", str(server.port))
+    assert again.ask("POST", "/api/predict", make_png(), BYTES).body == before
+    kept.close()
+
+
+def test_a_port_that_is_taken(start_server: Any, onnx_file: Path) -> None:
+    server = start_server(str(onnx_file))
+    with pytest.raises(AssertionError, match=r"Error: Cannot listen at 127\.0\.0\.1, port"):
+        start_server(str(onnx_file), "--port", str(server.port))
+
+
+def test_unknown_limits_and_models(start_server: Any, onnx_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="Did you mean 'body_mib'"):
+        start_server(str(onnx_file), "--set", "body_mb=3")
+    with pytest.raises(AssertionError, match="Error: There is no model at"):
+        start_server(str(tmp_path / "nothing"))
+
+
+def test_slow_clients_are_let_go_and_do_not_stop_others(
+    start_server: Any, onnx_file: Path, make_png: Any
+) -> None:
+    server = start_server(str(onnx_file), "--set", "receive_seconds=1")
+    starts = [
+        b"",  # says nothing
+        b"POST /api/predict HTTP/1.1\r\nHost: x\r\n",  # headers without end
+        b"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
+        b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HT",  # a second one without end
+    ]
+    clients = []
+    for start in starts * 10:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(start)
+        clients.append(client)
+    began = time.monotonic()
+    assert server.ask("POST", "/api/predict", make_png(), BYTES).status == 200
+    assert time.monotonic() - began < 1
+    received = []
+    for client in clients:
+        parts = []
+        while part := client.recv(10_000):
+            parts.append(part)
+        received.append(b"".join(parts))
+        client.close()
+    assert time.monotonic() - began < 10
+    assert received[0] == received[1] == b""
+    assert received[2].startswith(b"HTTP/1.1 408")
+    assert received[3].startswith(b"HTTP/1.1 200")
+
+
+def test_200_clients_at_once_get_their_own_answers(
+    start_server: Any, onnx_file: Path, make_png: Any
+) -> None:
+    images = np.random.default_rng(8).integers(0, 256, (50, 16, 16, 3), np.uint8)
+    expected = OnnxModel.read(onnx_file, threads=1).predict_many(images).max(1)
+    bodies = [make_png(pixels) for pixels in images]
+    server = start_server(str(onnx_file))
+    may_start = threading.Barrier(200)
+
+    def client(number: int) -> list[tuple[int, float]]:
+        connection = server.connect(timeout=60)
+        connection.connect()
+        may_start.wait(60)
+        given = []
+        for turn in range(5):
+            place = (7 * number + turn) % len(bodies)
+            connection.request("POST", "/api/predict", bodies[place], BYTES)
+            answer = connection.getresponse()
+            result = json.loads(answer.read())
+            assert answer.status == 200
+            given.append((place, result["results"][0]["probability"]))
+        connection.close()
+        return given
+
+    with ThreadPoolExecutor(200) as pool:
+        for given in pool.map(client, range(200)):
+            for place, probability in given:
+                assert probability == pytest.approx(float(expected[place]), abs=1e-6)
+
+
+def test_vanishing_clients_leave_nothing_behind(
+    start_server: Any, onnx_file: Path, make_png: Any
+) -> None:
+    server = start_server(str(onnx_file))
+    large = make_png(np.random.default_rng(1).integers(0, 256, (600, 600, 3), np.uint8))
+    head = f"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(large)}\r\n\r\n"
+
+    def vanish(count: int) -> None:
+        for number in range(count):
+            client = socket.create_connection(("127.0.0.1", server.port))
+            # Some in the middle of the body, some before the answer; with a reset, not a goodbye.
+            client.sendall(head.encode() + large[: len(large) // (1 + number % 3)])
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.close()
+
+    def settled() -> int:
+        assert server.ask("POST", "/api/predict", make_png(), BYTES).status == 200
+        time.sleep(0.5)
+        return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+    vanish(40)
+    files, memory = settled(), resident_bytes(server)
+    vanish(300)
+    assert settled() <= files + 1
+    assert resident_bytes(server) < memory + 40e6
+    text = server.ask("GET", "/metrics").body.decode()
+    assert "tenfold_waiting_images 0" in text
+    assert 'status="500"' not in text
+    assert server.stop()[0] == 0
+
+
+def test_addresses_that_cannot_be_had() -> None:
+    from tenfold.serving.server import open_socket
+
+    with pytest.raises(SettingsError, match=r"There is no address 'no\.such\.host\.invalid'"):
+        open_socket("no.such.host.invalid", 8000)
+    with open_socket("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"another program listens.*--port {port + 1}"):
+            open_socket("127.0.0.1", port)

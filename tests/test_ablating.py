@@ -1,0 +1,127 @@
+"""An ablation on a few digits: what is tried, kept, compared and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tenfold import ablating
+from tenfold.ablating import Ablation, ingredients_of, parse_names
+from tenfold.cli import app
+from tenfold.core.errors import SettingsError, UnknownNameError
+from tenfold.core.progress import SilentProgress
+from tenfold.data.dataset import ImageSplit
+from tenfold.models.model import MODELS
+from tenfold.recipe import StudySettings, load_recipe
+from tenfold.reporting.ablation_text import ablation_csv, ablation_text
+from tenfold.sources.source import SOURCES, SourceOptions
+
+SHORT = ("training.epochs=1", "training.least_steps=4", "model.widths=[8, 8, 8]")
+
+
+@pytest.fixture(scope="module")
+def settings() -> StudySettings:
+    return load_recipe("fast", SHORT)
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSplit:
+    train = SOURCES["digits"].load(None, SourceOptions(), SilentProgress()).train
+    return ImageSplit(train.images[:300], train.labels[:300])
+
+
+def _ablation(settings: StudySettings, digits: ImageSplit, out: Path) -> Ablation:
+    return Ablation(
+        settings=settings,
+        train=digits,
+        classes=tuple("0123456789"),
+        mirror_keeps_class=False,
+        ingredients=parse_names(settings, ["label-smoothing", "muon"]),
+        seeds=(0, 1),
+        out=out,
+    )
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_ingredient_of_every_model_is_a_valid_change(name: str) -> None:
+    settings = load_recipe("cnn", ["training.optimizer=adam"]).with_changes({"model.name": name})
+    for ingredient in ingredients_of(settings):
+        assert settings.with_changes(ingredient.changes) != settings
+
+
+def test_only_what_is_used_can_be_switched_off(settings: StudySettings) -> None:
+    names = {ingredient.name for ingredient in ingredients_of(settings)}
+    assert {"muon", "whitening", "label-smoothing", "low-resolution-first"} <= names
+    plain = settings.with_changes(
+        {"training.optimizer": "sgd", "training.label_smoothing": 0.0, "model.is_whitened": False}
+    )
+    left = {ingredient.name for ingredient in ingredients_of(plain)}
+    assert not {"muon", "whitening", "label-smoothing"} & left
+    with pytest.raises(UnknownNameError, match="muon"):
+        parse_names(settings, ["muo"])
+
+
+def test_a_recipe_without_ingredients_is_told() -> None:
+    bare = load_recipe("report").with_changes(
+        {
+            "training.augmentation": "none",
+            "training.normalization": "scale",
+            "training.schedule": "constant",
+            "training.weight_decay": 0.0,
+        }
+    )
+    with pytest.raises(SettingsError, match="no ingredient"):
+        parse_names(bare, [])
+
+
+def test_trainings_are_kept_and_compared(
+    settings: StudySettings,
+    digits: ImageSplit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ablation = _ablation(settings, digits, tmp_path)
+    record = ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
+    assert record.held_out == 28
+    assert [len(scores.accuracies) for scores in record.ablated] == [2, 2]
+    for scores in record.ablated:
+        difference = sum(record.accuracies) / 2 - sum(scores.accuracies) / 2
+        assert scores.effect == pytest.approx(difference)
+        assert scores.interval.holds(scores.effect)
+    effects = [scores.effect for scores in record.ablated]
+    assert effects == sorted(effects, reverse=True)
+    kept = sorted((tmp_path / "trainings").iterdir())
+    assert len(kept) == 6
+
+    # One training lost: only it is done again, and the result is the same.
+    before = json.loads(kept[0].read_text())["right"]
+    kept[0].unlink()
+    asked = []
+    fit = ablating.fit_network
+    monkeypatch.setattr(
+        ablating, "fit_network", lambda *given, **named: asked.append(1) or fit(*given, **named)
+    )
+    again = ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
+    assert len(asked) == 1
+    assert json.loads(kept[0].read_text())["right"] == before
+    assert again.accuracies == record.accuracies
+
+    text = ablation_text(record)
+    assert "Label smoothing" in text
+    assert "mean of 2 seeds" in text
+    assert len(ablation_csv(record).splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_the_command_writes_table_picture_and_numbers(tmp_path: Path) -> None:
+    arguments = ["ablate", "fast", "--data", "digits", "--out", str(tmp_path), "--jobs", "2"]
+    chosen = ["--seeds", "1", "--only", "muon", "--quiet"]
+    changes = [part for text in SHORT for part in ("--set", text)]
+    result = CliRunner().invoke(app, [*arguments, *chosen, *changes], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Muon" in result.stdout
+    for name in ("ablation.json", "ablation.csv", "ablation.md", "ablation.svg"):
+        assert (tmp_path / name).stat().st_size > 0

@@ -1,0 +1,107 @@
+"""The learning-rate finder on the digits: what it suggests, writes and refuses."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tenfold.cli import app
+from tenfold.core.errors import SettingsError, TrainingError
+from tenfold.core.progress import SilentProgress
+from tenfold.core.records.rate_sweep import RateSweepRecord
+from tenfold.data.dataset import ImageDataset
+from tenfold.engine.device import Device
+from tenfold.learning_rate_finding import find_learning_rate
+from tenfold.recipe import load_recipe
+from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
+from tenfold.sources.source import SOURCES, SourceOptions
+
+SMALL = (
+    "model.conv_layers=1",
+    "model.filters=[8]",
+    "model.padding=same",
+    "model.units=16",
+    "training.optimizer=sgd",
+    "training.momentum=0.9",
+    "training.schedule=plateau",  # needs validation images in a training; here it is left out
+    "training.early_stopping_patience=3",
+)
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageDataset:
+    return SOURCES["digits"].load(None, SourceOptions(), SilentProgress())
+
+
+@pytest.fixture(scope="module")
+def device() -> Device:
+    from tenfold.engine.device import choose_device
+
+    return choose_device("cpu")
+
+
+@pytest.fixture(scope="module")
+def record(digits: ImageDataset, device: Device) -> RateSweepRecord:
+    settings = load_recipe("cnn", SMALL)
+    return find_learning_rate(settings, digits, high=100.0, steps=60, device=device)
+
+
+def test_the_suggestion_lies_where_the_loss_falls(record: RateSweepRecord) -> None:
+    rates = [step.learning_rate for step in record.steps]
+    assert rates[0] == pytest.approx(1e-5)
+    assert rates[0] < record.steepest_rate < record.lowest_rate <= rates[-1]
+    assert record.suggested_rate == pytest.approx(record.steepest_rate, rel=0.06)
+    assert 1e-3 < record.suggested_rate < 1
+    assert record.is_diverged
+    assert len(rates) < 60
+
+
+def test_the_same_seed_gives_the_same_sweep(
+    record: RateSweepRecord, digits: ImageDataset, device: Device
+) -> None:
+    settings = load_recipe("cnn", SMALL)
+    again = find_learning_rate(settings, digits, high=100.0, steps=60, device=device)
+    assert again.steps == record.steps
+
+
+def test_text_and_csv_have_what_was_found(record: RateSweepRecord) -> None:
+    text = rate_sweep_text(record)
+    assert f"--set training.learning_rate={record.suggested_rate:g}" in text
+    assert "falls fastest" in text
+    assert "  lowest" in text
+    rows = list(csv.DictReader(rate_sweep_csv(record).splitlines()))
+    assert [float(row["loss"]) for row in rows] == [step.loss for step in record.steps]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.1), (1.0, 0.1), (-1.0, 1.0), (0.0, 1.0)])
+def test_a_range_that_is_none_is_refused(
+    low: float, high: float, digits: ImageDataset, device: Device
+) -> None:
+    with pytest.raises(SettingsError, match=r"0 < low < high; got"):
+        find_learning_rate(load_recipe("cnn", SMALL), digits, low=low, high=high, device=device)
+
+
+def test_too_few_steps_are_refused(digits: ImageDataset, device: Device) -> None:
+    with pytest.raises(SettingsError, match=r"--steps is 3; .* at least 20"):
+        find_learning_rate(load_recipe("cnn", SMALL), digits, steps=3, device=device)
+
+
+def test_a_loss_that_never_falls_says_where_to_begin(digits: ImageDataset, device: Device) -> None:
+    settings = load_recipe("cnn", SMALL)
+    with pytest.raises(TrainingError, match=r"did not fall .* Begin lower \(--low\)"):
+        find_learning_rate(settings, digits, low=1e3, high=1e6, steps=20, device=device)
+
+
+def test_the_command_writes_a_picture_and_the_numbers(tmp_path: Path) -> None:
+    arguments = ["find-learning-rate", "--recipe", "cnn", "--data", "digits", "--steps", "40"]
+    changes = [part for text in SMALL for part in ("--set", text)]
+    result = CliRunner().invoke(
+        app, [*arguments, *changes, "--device", "cpu", "--quiet", "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "Suggested: --set training.learning_rate=" in result.output
+    assert (tmp_path / "learning_rate.svg").read_text("utf-8").startswith("<svg")
+    assert len((tmp_path / "learning_rate.csv").read_text("utf-8").splitlines()) > 20

@@ -1,0 +1,145 @@
+"""Prediction of files: what was measured is what is predicted."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tenfold
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.data.split_files import read_arrays, read_split
+from tenfold.prediction import Predicted, find_images, predict_files
+
+FolderMaker = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+
+
+def save_noise(path: Path, size: tuple[int, int] = (8, 8), seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+class TestFinding:
+    def test_folders_are_searched_at_any_depth_in_natural_order(self, tmp_path: Path) -> None:
+        for name in ("10.png", "2.png", "b/1.jpg", ".hidden/3.png"):
+            save_noise(tmp_path / "in" / name)
+        (tmp_path / "in" / "notes.txt").write_text("")
+        (tmp_path / "in" / "b" / "back").symlink_to(tmp_path / "in")
+        found = find_images([str(tmp_path / "in")])
+        names = [Path(file.name).relative_to(tmp_path / "in").as_posix() for file in found.files]
+        assert names == ["2.png", "10.png", "b/1.jpg"]
+        assert found.ignored == 1
+
+    def test_named_files_are_taken_whatever_their_name(self, tmp_path: Path) -> None:
+        path = save_noise(tmp_path / "a.png").rename(tmp_path / "a.data")
+        found = find_images([str(path), "missing"])
+        assert [file.name for file in found.files] == [str(path), "missing"]
+
+    def test_standard_input_is_read_once(self) -> None:
+        found = find_images(["-", "-"], io.BytesIO(b"bytes"))
+        assert [file.name for file in found.files] == ["-"]
+
+    @pytest.mark.skipif(shutil.which("chmod") is None, reason="needs POSIX permissions")
+    def test_a_folder_that_may_not_be_read_is_reported(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(path: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("tenfold.sources.folder_scan.os.scandir", refuse)
+        found = find_images([str(tmp_path)])
+        assert [left.reason for left in found.left_out] == ["Permission denied"]
+
+
+def test_the_test_split_as_files_gives_the_evaluated_probabilities(
+    run_stage_in: Callable[..., Path], image_folder: Path, tmp_path: Path
+) -> None:
+    run_folder = run_stage_in("model", {"training.validation_fraction": 0.2})
+    acquired = AcquireRecord.read(run_folder / "acquire" / "record.json")
+    test = read_split(run_folder / "acquire", "test")
+    for number, image in enumerate(test.images):
+        assert acquired.channels == 1
+        path = tmp_path / "test" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image[..., 0]).save(path)
+    results = list(predict_files(tenfold.load(run_folder), find_images([str(tmp_path / "test")])))
+    evaluated = read_arrays(run_folder / "evaluate" / "predictions.npz")["probabilities"]
+    predicted = np.stack([one.probabilities for one in results if one.probabilities is not None])
+    assert np.abs(predicted - evaluated).max() <= 1e-5
+
+
+@pytest.fixture
+def run_stage_in(tiny_settings: Callable[..., object], tmp_path: Path) -> Callable[..., Path]:
+    from tenfold.study import Study
+
+    def run(stage: str, changes: dict[str, object]) -> Path:
+        list(Study(tiny_settings(changes), tmp_path / "run").run(stage))  # type: ignore[arg-type]
+        return tmp_path / "run"
+
+    return run
+
+
+def test_the_batch_size_changes_nothing_but_the_last_digits(
+    make_model_folder: FolderMaker, tmp_path: Path
+) -> None:
+    for number in range(23):
+        save_noise(tmp_path / "in" / f"{number}.png", (9 + number, 30), seed=number)
+    (tmp_path / "in" / "5.png").write_bytes(b"broken")
+    model = tenfold.load(make_model_folder())
+    found = find_images([str(tmp_path / "in")])
+    whole = list(predict_files(model, found))
+    assert [Path(one.name).stem for one in whole] == [str(number) for number in range(23)]
+    assert [one.reason != "" for one in whole] == [number == 5 for number in range(23)]
+    for size in (1, 4, 22):
+        parts = list(predict_files(model, found, batch_size=size))
+        for one, other in zip(whole, parts, strict=True):
+            assert (one.name, one.reason) == (other.name, other.reason)
+            if one.probabilities is not None:
+                np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
+                assert one.probabilities.sum() == pytest.approx(1)
+
+
+def test_nothing_readable_is_no_error_of_its_own(
+    make_model_folder: FolderMaker, tmp_path: Path
+) -> None:
+    results = list(
+        predict_files(tenfold.load(make_model_folder()), find_images([str(tmp_path / "none")]))
+    )
+    assert [(one.probabilities, one.reason) for one in results] == [(None, "no such file")]
+
+
+def test_the_most_probable_come_first_with_the_float_s_own_digits() -> None:
+    probabilities = np.array([0.1, 0.6, 0.3], np.float32)
+    assert Predicted("a", probabilities).top(2) == [(1, 0.6), (2, 0.3)]
+    assert len(Predicted("a", probabilities).top(9)) == 3
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_thousands_of_images(
+    make_model_folder: FolderMaker, tmp_path: Path
+) -> None:
+    import resource
+
+    path = save_noise(tmp_path / "a.png", (300, 300))
+    model = tenfold.load(make_model_folder())
+
+    def peak_kib(count: int) -> int:
+        found = find_images([str(path)] * count)
+        for _ in predict_files(model, found, batch_size=50):
+            pass
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    first = peak_kib(300)
+    assert peak_kib(3000) - first < 40_000
