@@ -5,7 +5,7 @@ r"""Measure the table of docs/models.md: every model on CIFAR-10, in the same ti
         --entries resnet-wide,resnet-28-10,inception-wide                            # a GPU
 
 Every entry is a study of its own (`tenfold evaluate`) in ``--out``: the recipe of the model's name,
-or recipe `fast`'s training where there is none, on all 50,000 training images, in the same time
+or another that has the model, on all 50,000 training images, in the same time
 budget; ``--epochs`` trains for so many epochs instead. Without ``--entries`` every registered model
 has its turn. The test set is opened once an entry, by the evaluate stage. A call that was stopped
 goes on where it was, entries that are done are kept, and the table is printed again after each.
@@ -35,6 +35,8 @@ WITHOUT_REST = (
     "evaluate.robustness_images=0",
 )
 """All training images are trained on, and only what the table shows is measured."""
+UNTIMED = ("pretrained",)
+"""Takes as long as it takes: features are computed once an image."""
 HEADER = (
     "| entry | settings | accuracy | 95% interval | with mirror image | parameters | multiply-adds "
     "| epochs | training | hardware |\n|---|---|---|---|---|---|---|---|---|---|"
@@ -88,6 +90,8 @@ def measure(entry: Entry, arguments: argparse.Namespace, progress: TerminalProgr
     else:
         length = arguments.budget
         pace = f"training.budget_seconds={parse_duration(arguments.budget)}"
+    if entry.model in UNTIMED:
+        length, pace = "whole", "tune.is_enabled=false"
     request = StudyRequest(
         data=str(arguments.folder),
         model=entry.model,

@@ -84,6 +84,11 @@ class TestModel:
         assert request.settings.training == load_recipe("resnet").training
         assert request.out == Path("runs/resnet-digits")
 
+    def test_takes_a_recipe_that_has_it_under_another_name(self) -> None:
+        request = StudyRequest(model="pretrained", data="digits").resolve()
+        assert request.settings.model == load_recipe("transfer").model
+        assert request.out == Path("runs/transfer-digits")
+
     def test_takes_the_place_of_the_recipe_s(self) -> None:
         request = StudyRequest(
             model="resnet", recipe="cnn", data="digits", assignments=("model.depth=8",)

@@ -319,6 +319,18 @@ def recipe_names() -> tuple[str, ...]:
     )
 
 
+def recipe_for_model(model: str | None) -> str:
+    """Give the recipe whose training suits a model.
+
+    That of the model's name, else the first that has the model, else the default recipe.
+    """
+    names = recipe_names()
+    if model is None or model in names:
+        return model or DEFAULT_RECIPE
+    own = (name for name in names if load_recipe(name).model.name == model)
+    return next(own, DEFAULT_RECIPE)
+
+
 def recipe_text(name_or_path: str) -> str:
     """Give a recipe's text: one of tenfold's own by name, or a TOML file by path.
 

@@ -11,7 +11,7 @@ from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
 from tenfold.corrections_file import corrections_settings
-from tenfold.recipe import DEFAULT_RECIPE, StudySettings, load_recipe, recipe_names
+from tenfold.recipe import StudySettings, load_recipe, recipe_for_model
 from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
 
@@ -35,8 +35,8 @@ class StudyRequest:
     Where the run folder holds a study already, its settings are the ground that the request
     changes, so that a stage can be run with nothing but ``--out``.
 
-    A `model` takes the place of the recipe's, with its own defaults; without a recipe, the one of
-    the model's name is taken, if there is one, as it trains that model well.
+    A `model` takes the place of the recipe's, with its own defaults; without a recipe, one that is
+    made for the model is taken, if there is one.
 
     A `budget` is the time for what `stages` train: one model, or with ``cross-validate`` all folds.
     A budgeted training is not preceded by a search, and a whole study (no stage named) not followed
@@ -78,7 +78,7 @@ class StudyRequest:
         if stored is not None and self.recipe is None:
             settings = stored.with_changes(self._changes())
         else:
-            settings = load_recipe(self._recipe()).with_changes(self._changes())
+            settings = load_recipe(self._recipe).with_changes(self._changes())
         if self.is_strict:
             settings = settings.with_changes({"data.is_strict": True})
         settings = settings.with_changes(
@@ -101,16 +101,14 @@ class StudyRequest:
             )
         return ResolvedRequest(settings, self.out or self._default_out(settings), sentence)
 
+    @property
     def _recipe(self) -> str:
-        """Give the recipe asked for, else the one of the model's name, else the default."""
-        if self.recipe is not None:
-            return self.recipe
-        return self.model if self.model in recipe_names() else DEFAULT_RECIPE
+        return self.recipe or recipe_for_model(self.model)
 
     def _default_out(self, settings: StudySettings) -> Path:
         """Give runs/RECIPE-SOURCE; where another model than the recipe's was asked for, with it."""
         parts = [settings.recipe.name, settings.data.source]
-        if self.model is not None and load_recipe(self._recipe()).model.name != self.model:
+        if self.model is not None and load_recipe(self._recipe).model.name != self.model:
             parts.insert(1, self.model)
         return Path("runs") / "-".join(parts)
 

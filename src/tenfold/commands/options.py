@@ -25,7 +25,7 @@ ModelOption = Annotated[
         "--model",
         metavar="NAME",
         help="The architecture (see `tenfold models`), in the place of the recipe's. Without "
-        "--recipe, the recipe of its name is taken if there is one.",
+        "--recipe, a recipe that is made for it is taken if there is one.",
     ),
 ]
 OutOption = Annotated[

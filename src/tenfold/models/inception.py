@@ -141,8 +141,8 @@ class Inception(nn.Module):
 
 
 def _width(settings: InceptionSettings, stage: int) -> int:
-    width: float = _FIRST_WIDTH * 2**stage * settings.width
-    return max(1, round(width / _GRAIN)) * _GRAIN
+    wanted = _FIRST_WIDTH * (1 << stage) * settings.width
+    return max(1, round(wanted / _GRAIN)) * _GRAIN
 
 
 class InceptionModel:
