@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from tenfold.data.augmentation.image_mean import image_mean
 
 _LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in the brightness that people see (ITU-R BT.601)."""
@@ -44,7 +45,7 @@ class ColourChange:
         factors = 1 + self.strength * (2 * uniforms - 1)  # (B, 3)
         brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
         pixels = images.permute(0, 2, 3, 1) * brightness  # (B, H, W, C) float32
-        middle = _gray(pixels).mean((1, 2, 3), keepdim=True, dtype=torch.float64).float()
+        middle = image_mean(_gray(pixels)).float()
         pixels = (pixels - middle).mul_(contrast).add_(middle)
         if pixels.shape[3] == len(_LUMA):
             gray = _gray(pixels)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tenfold.data.augmentation.image_mean import image_mean
+
 
 @dataclass(frozen=True)
 class CutoutChange:
@@ -42,8 +44,7 @@ class CutoutChange:
         del mirror_keeps_class
         height, width = images.shape[2:]
         rows = images.permute(0, 2, 3, 1)  # (B, H, W, C), as it lies in memory
-        # In float64 a sum of whole numbers is exact, whatever order it is added in.
-        mean = rows.mean((1, 2), keepdim=True, dtype=torch.float64).round_().to(images.dtype)
+        mean = image_mean(rows).round_().to(images.dtype)
         is_cut = (
             _is_inside(height, self._side(height), uniforms[:, 0:1])[:, :, None]
             & _is_inside(width, self._side(width), uniforms[:, 1:2])[:, None, :]
