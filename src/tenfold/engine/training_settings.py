@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from tenfold.core.records.ablation import Ablation
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 
@@ -103,3 +104,41 @@ TRAINING_SEARCH_SPACE = (
     SearchDimension(name="training.augmentation", choices=("none", "crop-flip", "report")),
 )
 """Ranges worth searching in any model's training."""
+
+TRAINING_ABLATIONS = (
+    Ablation(
+        name="muon",
+        title="Muon (else SGD)",
+        only_if={"training.optimizer": "muon"},
+        # The momentum, and the rate of the gradient summed over a batch, are those of the network
+        # that airbench trained with SGD (arXiv 2404.00498: 11.5 / 7,851 an image), for 125 images.
+        changes={
+            "training.optimizer": "sgd",
+            "training.momentum": 0.85,
+            "training.learning_rate": 0.18,
+        },
+    ),
+    Ablation(
+        name="schedule",
+        title="Falling learning rate",
+        changes={"training.schedule": "constant"},
+    ),
+    Ablation(
+        name="label-smoothing",
+        title="Label smoothing",
+        changes={"training.label_smoothing": 0.0},
+    ),
+    Ablation(
+        name="low-resolution",
+        title="Low resolution first",
+        changes={"training.low_resolution_share": 0.0},
+    ),
+    Ablation(name="augmentation", title="Augmentation", changes={"training.augmentation": "none"}),
+    Ablation(name="weight-decay", title="Weight decay", changes={"training.weight_decay": 0.0}),
+    Ablation(
+        name="standardization",
+        title="Standardised channels (else 0 to 1)",
+        changes={"training.normalization": "scale"},
+    ),
+)
+"""Ingredients of any model's training, and the settings that switch each off."""

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tenfold.core.records.ablation import Ablation
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
@@ -42,11 +43,60 @@ class FastSettings(Settings):
         it). One more where the map is smallest costs little (docs/experiments.md).
     norm_momentum
         Share of the running means and variances that one batch replaces.
+    is_whitened
+        Whether the first layer is fitted to the training images' patches; else it is a convolution
+        of the same shape that is learned.
+    is_identity_initialized
+        Whether the first kernels of a convolution pass their input on at the start.
+    has_norm_scales
+        Whether batch norm learns a scale a channel, beside its bias.
+    pools_first
+        Whether a group pools right after its first convolution; else at its end.
+    has_residuals
+        Whether the third convolution of a group, and later ones, add their input to their output.
     """
 
     widths: tuple[Width, Width, Width] = (64, 256, 256)
     depths: tuple[Depth, Depth, Depth] = (2, 2, 3)
     norm_momentum: float = Field(0.1, gt=0, le=1)
+    is_whitened: bool = True
+    is_identity_initialized: bool = True
+    has_norm_scales: bool = False
+    pools_first: bool = True
+    has_residuals: bool = True
+
+
+ABLATIONS = (
+    Ablation(
+        name="whitening",
+        title="Whitened patches (else a learned layer)",
+        changes={"model.is_whitened": False},
+    ),
+    Ablation(
+        name="identity-initialization",
+        title="Identity-initialised convolutions",
+        changes={"model.is_identity_initialized": False},
+    ),
+    Ablation(
+        name="frozen-norm-scales",
+        title="Batch norm without scales",
+        changes={"model.has_norm_scales": True},
+    ),
+    Ablation(
+        name="early-pooling",
+        title="Pooling early in a group",
+        changes={"model.pools_first": False},
+    ),
+    Ablation(
+        name="residuals", title="Residual connections", changes={"model.has_residuals": False}
+    ),
+    Ablation(
+        name="third-convolution",
+        title="Third convolution of the last group",
+        changes={"model.depths": [2, 2, 2]},
+    ),
+)
+"""Ideas of the network, and the settings that switch each off."""
 
 
 class PatchWhitening(nn.Module):
@@ -99,15 +149,17 @@ class PatchWhitening(nn.Module):
 class _Group(nn.Module):
     """Convolution, pooling, then further convolutions, each with batch norm and activation."""
 
-    def __init__(self, channels: int, width: int, depth: int, norm_momentum: float) -> None:
+    def __init__(self, channels: int, width: int, depth: int, settings: FastSettings) -> None:
         super().__init__()
+        self.pools_first = settings.pools_first
+        self.has_residuals = settings.has_residuals
         self.pooling = nn.MaxPool2d(2)
         self.activation = nn.SiLU()  # as hiverge/cifar10-speedrun; half of GELU's time on a CPU
         self.convolutions = nn.ModuleList(
             nn.Conv2d(channels if layer == 0 else width, width, 3, padding=1, bias=False)
             for layer in range(depth)
         )
-        self.norms = nn.ModuleList(_norm(width, norm_momentum) for _ in range(depth))
+        self.norms = nn.ModuleList(_norm(width, settings) for _ in range(depth))
 
     def forward(self, features: Tensor) -> Tensor:
         start = features
@@ -115,20 +167,25 @@ class _Group(nn.Module):
             zip(self.convolutions, self.norms, strict=True)
         ):
             features = convolution(features)
-            if layer == 0 and min(features.shape[2:]) > 1:
-                features = self.pooling(features)
+            if layer == 0 and self.pools_first:
+                features = self._pooled(features)
             features = norm(features)
-            if layer >= 2:
+            if layer >= 2 and self.has_residuals:
                 features = features + start
             features = self.activation(features)
             if layer == 0 or layer >= 2:
                 start = features
-        return features
+        return features if self.pools_first else self._pooled(features)
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        pooled: Tensor = self.pooling(features) if min(features.shape[2:]) > 1 else features
+        return pooled
 
 
-def _norm(width: int, momentum: float) -> BatchNorm:
-    norm = BatchNorm(width, momentum=momentum)
-    norm.weight.requires_grad_(False)  # the next kernel's scale does its work
+def _norm(width: int, settings: FastSettings) -> BatchNorm:
+    norm = BatchNorm(width, momentum=settings.norm_momentum)
+    # Without scales the next kernel's scale does their work.
+    norm.weight.requires_grad_(settings.has_norm_scales)
     return norm
 
 
@@ -142,12 +199,18 @@ class FastNetwork(nn.Module):
         height, width, channels = image_shape
         stride = max(1, round(min(height, width) / _FIRST_MAP_PX))
         patch = min(stride + 1, height, width)  # 2 × 2 for images of 32 × 32
-        self.whitening = PatchWhitening(channels, stride=stride, patch_px=patch)
+        whitening = PatchWhitening(channels, stride=stride, patch_px=patch)
+        width_at_start = 2 * whitening.directions
+        self.whitening: nn.Module = (
+            whitening
+            if settings.is_whitened
+            else nn.Conv2d(channels, width_at_start, patch, stride=stride, bias=False)
+        )
         self.activation = nn.SiLU()
         self.groups = nn.ModuleList()
-        features = 2 * self.whitening.directions
+        features = width_at_start
         for group_width, depth in zip(settings.widths, settings.depths, strict=True):
-            self.groups.append(_Group(features, group_width, depth, settings.norm_momentum))
+            self.groups.append(_Group(features, group_width, depth, settings))
             features = group_width
         self.output = nn.Linear(features, class_count, bias=False)
         self.output_scale = 1 / features
@@ -155,7 +218,8 @@ class FastNetwork(nn.Module):
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
         """Fit the whitening to normalised training images, float32, shape (B, C, H, W)."""
-        self.whitening.fit(images)
+        if isinstance(self.whitening, PatchWhitening):
+            self.whitening.fit(images)
 
     def forward(self, images: Tensor) -> Tensor:
         """Give logits, shape (B, classes), for normalised images (B, C, H, W)."""
@@ -168,7 +232,9 @@ class FastNetwork(nn.Module):
 
 
 @torch.no_grad()
-def _initialise(network: FastNetwork, generator: torch.Generator) -> None:
+def _initialise(
+    network: FastNetwork, generator: torch.Generator, *, is_identity: bool = True
+) -> None:
     """Draw kernels uniformly, as torch does, then let the first of each pass its input on.
 
     The output layer is scaled to unit deviation (arXiv 2404.00498, sections 3.2 and 3.3).
@@ -176,7 +242,8 @@ def _initialise(network: FastNetwork, generator: torch.Generator) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-            nn.init.dirac_(layer.weight[: layer.in_channels])
+            if is_identity and layer is not network.whitening:
+                nn.init.dirac_(layer.weight[: layer.in_channels])
     output = network.output.weight
     nn.init.kaiming_uniform_(output, a=math.sqrt(5), generator=generator)
     output /= output.std()
@@ -189,6 +256,7 @@ class FastModel:
     summary = "Patch whitening and three short groups; the most accuracy for few minutes"
     settings_type = FastSettings
     takes_any_size = True
+    ablations = ABLATIONS
     search_space = (
         *(
             SearchDimension(name=f"model.widths.{group}", low=low, high=high, step=32)
@@ -210,7 +278,7 @@ class FastModel:
     ) -> nn.Module:
         """Build the network; see `tenfold.models.model.Model.build`."""
         network = FastNetwork(settings, image_shape, class_count)
-        _initialise(network, generator)
+        _initialise(network, generator, is_identity=settings.is_identity_initialized)
         return network
 
 

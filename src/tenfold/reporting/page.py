@@ -31,6 +31,7 @@ from tenfold.reporting import (
     provenance,
     recommendations,
     reproduction,
+    settings_text,
 )
 from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
@@ -200,4 +201,5 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "robustness": interpretation_robustness,
         "training": interpretation_training,
         "tuning": interpretation_tuning,
+        "settings_text": settings_text,
     }

@@ -71,9 +71,7 @@ def search_record(study: optuna.Study, runner: TrialRunner, *, jobs: int) -> Tun
     )
 
 
-def assignments(
-    settings: StudySettings, parameters: dict[str, ParameterValue]
-) -> dict[str, Any]:
+def assignments(settings: StudySettings, parameters: dict[str, ParameterValue]) -> dict[str, Any]:
     """Give what turns a study's settings into those of a trial: whole values by dotted name.
 
     A searched place of a list (``model.widths.1``) stands as the whole list, and settings of the
