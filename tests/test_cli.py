@@ -20,7 +20,7 @@ from tenfold.recipe import StudySettings, recipe_names, recipe_text
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, StageContext
 
-COMMANDS = ("run", *STAGE_HELP, "recipes", "data")
+COMMANDS = ("run", *STAGE_HELP, "ablate", "recipes", "data")
 ON_LINUX = sys.platform.startswith("linux")
 
 
@@ -213,6 +213,56 @@ class TestWrongArguments:
         assert done.returncode == 2
         assert done.stderr.startswith("Traceback")
         assert "UnknownNameError: There is no recipe named 'fsat'" in done.stderr
+
+
+class TestTune:
+    def test_several_models_and_the_best_settings_to_paste(
+        self, tenfold: Command, run_folder: str
+    ) -> None:
+        result = tenfold(
+            *("tune", "--out", run_folder, "--update", "--model", "cnn", "--model", "fast"),
+            *("--trials", "1", "--pruner", "halving", "--sampler", "random"),
+        )
+        assert result.code == 0, result.err
+        assert result.out.startswith("Best settings: --set 'model.name=\"")
+        stored = json.loads((Path(run_folder) / "settings.json").read_text())["tune"]
+        assert stored["models"] == ["cnn", "fast"]
+        assert (stored["trials"], stored["pruner"], stored["sampler"]) == (1, "halving", "random")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--model", "cnm"], "There is no model named 'cnm'. Did you mean 'cnn'?"),
+            (["--budget", "soon"], "'soon' is not a span of time"),
+            (["--pruner", "halfing"], "The setting 'tune.pruner' is not valid"),
+        ],
+    )
+    def test_what_is_wrong_is_said(
+        self, tenfold: Command, options: list[str], message: str
+    ) -> None:
+        result = tenfold("tune", "--data", "digits", *options)
+        assert result.code == 2
+        assert result.err.startswith("Error: ")
+        assert message in result.err
+
+
+class TestAblate:
+    def test_a_table_and_where_the_files_are(self, tenfold: Command, image_folder: Path) -> None:
+        result = tenfold(
+            *("ablate", "fast", "--data", str(image_folder), "--seeds", "1", "--epochs", "1"),
+            *("--only", "whitening", "--set", "model.widths=[4, 4, 4]", "--quiet"),
+        )
+        assert result.code == 0, result.err
+        assert "Recipe fast on" in result.out
+        assert "Whitened" in result.out
+        folder = Path("runs/ablate-fast-folder/ablate").resolve()
+        assert result.out.splitlines()[-1] == f"Ablation: {folder}"
+        assert (folder / "ablation.json").is_file()
+
+    def test_an_unknown_ingredient(self, tenfold: Command) -> None:
+        result = tenfold("ablate", "--data", "digits", "--only", "whitning")
+        assert result.code == 2
+        assert "There is no ingredient of this recipe named 'whitning'" in result.err
 
 
 class TestRun:

@@ -14,6 +14,7 @@ from tenfold.core.errors import TrainingError, UnknownNameError
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.ablation import AblationRecord
 from tenfold.recipe import load_recipe
+from tenfold.searching.searched_images import SearchedImages
 
 TINY = (
     "model.widths=[4, 4, 4]",
@@ -100,24 +101,17 @@ def test_the_record(ablate: Ablate, tmp_path: Path) -> None:
     assert [row["name"] for row in rows] == ["whole", *(one.name for one in record.variants)]
 
 
-def test_the_test_split_is_not_opened(
-    ablate: Ablate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = ablate()
-    for path in (tmp_path / "run" / "acquire").glob("test_*.npy"):
-        path.write_bytes(b"")  # acquire is made again, and then this is read by nobody
-    opened: list[str] = []
-    read = training.SearchedImages.read
+def test_the_test_split_is_not_opened(ablate: Ablate, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ablate()
+    read = SearchedImages.read
 
-    def watched(folder: Path, **rest: Any) -> Any:
+    def damage_and_read(folder: Path, **rest: Any) -> SearchedImages:
         for path in folder.glob("test_*.npy"):
             path.write_bytes(b"no array")
-        opened.append(str(folder))
         return read(folder, **rest)
 
-    monkeypatch.setattr(training.SearchedImages, "read", watched)
-    assert found(ablate("other")) == found(first)
-    assert opened
+    monkeypatch.setattr(SearchedImages, "read", damage_and_read)
+    assert found(ablate("damaged")) == found(whole)
 
 
 class _Killed(BaseException):

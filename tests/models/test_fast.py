@@ -79,3 +79,39 @@ def test_smaller_images_than_it_was_built_for_are_taken_too() -> None:
     assert MODEL.takes_any_size
     for size in (8, 16, 28):
         assert network(torch.zeros(2, 3, size, size)).shape == (2, 10)
+
+
+class TestSwitches:
+    """Each idea of the network can be switched off, for ablations."""
+
+    def test_a_first_layer_that_is_learned(self) -> None:
+        network = build(is_whitened=False)
+        assert isinstance(network.whitening, nn.Conv2d)
+        assert network.whitening.weight.shape == build().whitening.weight.shape
+        network.fit(correlated_images())  # there is nothing to fit
+        assert network(correlated_images()[..., :32, :32]).shape == (64, 10)
+
+    def test_kernels_without_identity(self) -> None:
+        def passes_on(network: FastNetwork) -> bool:
+            kernel = network.groups[0].convolutions[1].weight  # type: ignore[union-attr, index]
+            return bool(torch.equal(kernel[:, :, 1, 1], torch.eye(len(kernel))))
+
+        assert passes_on(build())
+        assert not passes_on(build(is_identity_initialized=False))
+
+    def test_scales_that_are_learned(self) -> None:
+        def count(network: nn.Module) -> int:
+            return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+        widths = (64, 256, 256)
+        depths = (2, 2, 3)
+        scales = sum(width * depth for width, depth in zip(widths, depths, strict=True))
+        assert count(build(has_norm_scales=True)) - count(build()) == scales
+
+    @pytest.mark.parametrize("name", ["pools_first", "has_residuals"])
+    def test_the_same_weights_give_other_logits(self, name: str) -> None:
+        first, second = build(), build(**{name: False})
+        second.load_state_dict(first.state_dict())
+        images = correlated_images(4)[..., :32, :32]
+        assert first(images).shape == second(images).shape
+        assert not torch.allclose(first(images), second(images))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from tenfold.core.records.tune import ParameterValue, SearchDimension, TrialRecord, TuneRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
-from tenfold.reporting.formats import setting_name, setting_value, shorten
+from tenfold.reporting.formats import number, setting_name, setting_value, shorten
 
 _MOST_SLICES = 4
 _COLUMNS = 2
@@ -99,14 +100,23 @@ def _draw_panel(
         axes.set_xticks(range(len(choices)), names)
         axes.set_xlim(-0.5, len(choices) - 0.5)
     elif dimension.is_log:
+        assert dimension.low is not None  # a range was checked before it was searched
+        assert dimension.high is not None
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,), numticks=6))
-        axes.xaxis.set_major_formatter(LogFormatterSciNotation())
+        ticks = _log_ticks(dimension.low, dimension.high)
+        axes.set_xticks(ticks, [number(tick) for tick in ticks])
         axes.xaxis.set_minor_formatter(NullFormatter())
-        if dimension.low is not None and dimension.high is not None:
-            axes.set_xlim(dimension.low / 1.15, dimension.high * 1.15)
+        axes.set_xlim(dimension.low / 1.15, dimension.high * 1.15)
     else:
         axes.xaxis.set_major_locator(round_ticks(6))
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Give powers of ten in a range, with their 2- and 5-fold where it is short."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    multiples = (1, 2, 5) if high / low < 100 else (1,)
+    ticks = [float(f"{multiple}e{power}") for power in powers for multiple in multiples]
+    return [tick for tick in ticks if low / 1.01 <= tick <= high * 1.01] or [low, high]
 
 
 def _having(dimension: SearchDimension, record: TuneRecord) -> list[TrialRecord]:
