@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,6 +123,34 @@ class TestModel:
         request = StudyRequest(model="resnet", data="digits", assignments=("model.name=cnn",))
         with pytest.raises(SettingsError, match=r"--model says resnet and --set model\.name=cnn"):
             request.resolve()
+
+
+class TestSearch:
+    def test_who_asks_for_a_search_trains_with_its_winner(self) -> None:
+        assert not load_recipe("fast").tune.is_enabled
+        settings = StudyRequest(recipe="fast", stages=("tune",)).resolve().settings
+        assert settings.tune.is_enabled
+
+    def test_models_and_trials(self) -> None:
+        request = StudyRequest(stages=("tune",), models=("cnn", "fast", "cnn"), trials=7)
+        tune = request.resolve().settings.tune
+        assert (tune.models, tune.trials) == (("cnn", "fast"), 7)
+
+    def test_a_budget_leaves_the_number_of_trials_open(self) -> None:
+        tune = StudyRequest(stages=("tune",), budget="10m").resolve().settings.tune
+        assert (tune.budget_seconds, tune.trials) == (600, None)
+
+    @pytest.mark.parametrize(
+        "asked", [{"trials": 5}, {"assignments": ("tune.trials=5",)}], ids=["trials", "set"]
+    )
+    def test_unless_it_is_said_too(self, asked: dict[str, Any]) -> None:
+        tune = StudyRequest(stages=("tune",), budget="10m", **asked).resolve().settings.tune
+        assert (tune.budget_seconds, tune.trials) == (600, 5)
+
+    def test_a_stored_study_keeps_its_way(self, run_folder: Path) -> None:
+        stored = json.loads((run_folder / "settings.json").read_text())
+        settings = StudyRequest(out=run_folder, stages=("tune",)).resolve().settings
+        assert settings.flat() == stored
 
 
 class TestStoredStudy:

@@ -20,6 +20,7 @@ from records_builder import (
     random_confusion,
     references,
     repeats_record,
+    search_over_models,
     train_record,
     tune_record,
 )
@@ -123,6 +124,13 @@ def two_class_study() -> StudyRecords:
     )
 
 
+def searched_study() -> StudyRecords:
+    """Give a study with a search over several models and nothing after it."""
+    return dataclasses.replace(
+        two_class_study(), tune=search_over_models(), manifests=manifests("acquire", "tune")
+    )
+
+
 def hostile_names() -> tuple[str, ...]:
     """Give 100 class names, some of them made to break pages, figures and sentences."""
     special = (
@@ -218,4 +226,5 @@ STUDIES = {
     "two-class": two_class_study,
     "many-class": many_class_study,
     "gray": gray_study,
+    "searched": searched_study,
 }

@@ -18,7 +18,7 @@ from tenfold.reporting.figures.confusion_matrix import draw_confusion_matrix
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
 from tenfold.reporting.report_figures import report_figures
 
-STUDIES = ["cifar", "two-class", "many-class", "gray"]
+STUDIES = ["cifar", "two-class", "many-class", "gray", "searched"]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def test_a_whole_study_has_every_figure(drawn: dict[str, dict[str, str]]) -> Non
         "augmentation",
         "search-history",
         "importances",
+        "search-slices",
         "training-curves",
         "confusion-matrix",
         "class-scores",
@@ -55,6 +56,12 @@ def test_a_whole_study_has_every_figure(drawn: dict[str, dict[str, str]]) -> Non
         "duplicates-conflicts",
         "duplicates-others",
         "reproduction-curves",
+    ]
+    assert list(drawn["searched"])[1:5] == [
+        "search-history",
+        "importances",
+        "model-importances",
+        "search-slices",
     ]
     assert list(drawn["two-class"]) == ["class-distribution", "training-curves"]
 

@@ -17,7 +17,7 @@ from tenfold.core.records.train import TrainRecord
 from tenfold.reporting import formats
 from tenfold.reporting.page import render_page, write_report
 
-STUDIES = ["cifar", "two-class", "many-class", "gray"]
+STUDIES = ["cifar", "two-class", "many-class", "gray", "searched"]
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
 
@@ -236,3 +236,23 @@ def test_an_unknown_measure_stops_the_report(builder: SimpleNamespace) -> None:
     study = dataclasses.replace(builder.two_class_study(), references=(reference,))
     with pytest.raises(ValueError, match=r"no measure named 'tune\.best'"):
         render_page(study)
+
+
+class TestSearch:
+    def test_a_pruned_trial_is_marked_with_its_last_value(self, pages: dict[str, str]) -> None:
+        text = pages["searched"]
+        assert "In brackets: a pruned trial&#39;s, when it was stopped." in text
+        assert len(re.findall(r">\(0\.\d{4}\)</td>", text)) == 4
+        assert text.count("pruned: not among the best after epoch 3") == 4
+
+    def test_the_best_settings_can_be_pasted(self, pages: dict[str, str]) -> None:
+        text = " ".join(_read(pages["searched"]).text)
+        assert "--set 'model.filters=[64, 32, 64]' --set training.learning_rate=" in text
+        assert "[model]\nname = " in text
+        assert "in place of its table" in text
+
+    def test_it_says_what_kind_of_search_it_was(self, pages: dict[str, str]) -> None:
+        text = " ".join(_read(pages["searched"]).text)
+        assert "No trial was begun after 10 min 0 s." in text
+        assert "2 trials ran at a time" in text
+        assert "units (cnn)" in text

@@ -9,7 +9,9 @@ import pytest
 
 from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
 from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import SearchDimension, TuneRecord
+from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings, load_recipe
 from tenfold.searching import trials as searching
 from tenfold.searching.space import search_space
@@ -322,3 +324,113 @@ class TestSearchSpace:
         message = rf"The search range '{dimension['name']}' needs choices, or low and high"
         with pytest.raises(SettingsError, match=message):
             search_space(self.settings(dimension))
+
+
+class TestSeveralModels:
+    changes: ClassVar[dict[str, Any]] = {
+        "tune.models": ["cnn", "fast"],
+        "tune.trials": 5,
+        "tune.sampler": "random",
+        "tune.space": [UNITS, "training.learning_rate", "model.depths.0"],
+    }
+
+    def test_each_trial_has_the_settings_of_its_model_alone(self, search: Search) -> None:
+        record = search(self.changes)
+        drawn = [trial.parameters.pop("model.name") for trial in record.trials]
+        assert set(drawn) == {"cnn", "fast"}
+        own = {"cnn": {"model.units"}, "fast": {"model.depths.0"}}
+        for name, trial in zip(drawn, record.trials, strict=True):
+            assert trial.state == "complete", trial.reason
+            assert set(trial.parameters) == {"training.learning_rate", *own[str(name)]}
+
+    def test_the_winner_decides_what_is_trained(self, run_stage: RunStage, tmp_path: Path) -> None:
+        changes = self.changes | {"tune.models": ["fast"], "tune.trials": 1}
+        folder = run_stage("train", changes, out=tmp_path / "run")
+        tuned = TuneRecord.read(tmp_path / "run" / "tune" / "record.json")
+        trained = TrainRecord.read(folder / "record.json")
+        assert tuned.best_parameters["model.name"] == trained.model == "fast"
+        assert trained.model_settings["depths"][0] == tuned.best_parameters["model.depths.0"]  # type: ignore[index]
+        assert tuned.best_assignments["model.name"] == "fast"
+        assert tuned.best_assignments["model.depths"] == trained.model_settings["depths"]
+
+    def test_a_model_for_one_image_size_is_tried_without_low_resolution(
+        self, search: Search
+    ) -> None:
+        base = {"model.name": "fast", "training.low_resolution_share": 0.5}
+        record = search(base | {"tune.models": ["cnn"], "tune.trials": 1, "tune.space": [UNITS]})
+        assert record.trials[0].state == "complete", record.trials[0].reason
+        assert record.best_assignments["training.low_resolution_share"] == 0.0
+
+    def test_the_seed_decides_and_a_stopped_search_ends_alike(
+        self, search: Search, kill_in: Callable[[int], None]
+    ) -> None:
+        changes = self.changes | {
+            "tune.sampler": "tpe",
+            "tune.pruner": "halving",
+            "tune.reduction_factor": 2,
+            "tune.epochs": 2,
+        }
+        whole = search(changes, "whole")
+        kill_in(2)
+        with pytest.raises(_Killed):
+            search(changes, "stopped")
+        assert tried(search(changes, "stopped")) == tried(whole)
+
+
+class TestTimeBudget:
+    def test_the_first_trial_always_runs_and_no_further_begins(self, search: Search) -> None:
+        record = search({"tune.trials": None, "tune.budget_seconds": 1e-6})
+        assert [trial.state for trial in record.trials] == ["complete"]
+        assert record.budget_seconds == 1e-6
+
+    def test_the_trials_are_an_end_too(self, search: Search) -> None:
+        assert len(search({"tune.trials": 2, "tune.budget_seconds": 1e6}).trials) == 2
+
+    def test_a_trial_that_was_begun_is_ended_though_the_time_is_up(
+        self, search: Search, kill_in: Callable[[int], None], tmp_path: Path
+    ) -> None:
+        changes = {"tune.trials": 3, "tune.budget_seconds": 1000.0}
+        kill_in(2)
+        with pytest.raises(_Killed):
+            search(changes)
+        time = tmp_path / "run" / ".tune.partial" / ".work" / "time.json"
+        time.write_text('{"seconds": 1000.0}')
+        assert [trial.state for trial in search(changes).trials] == ["complete"] * 2
+
+    def test_a_search_needs_an_end(self) -> None:
+        with pytest.raises(SettingsError, match=r"needs an end: set tune\.trials or tune\.budget"):
+            load_recipe("cnn").with_changes({"tune.trials": None})
+
+
+class TestSpaceOfSeveralModels:
+    def settings(self, *space: Any, models: tuple[str, ...] = ("cnn", "fast")) -> StudySettings:
+        return load_recipe("cnn").with_changes(
+            {"tune.space": list(space), "tune.models": list(models)}
+        )
+
+    def test_a_model_that_no_entry_names_is_searched_in_all_its_ranges(self) -> None:
+        space = search_space(self.settings("model.units"))
+        by_model = {
+            name: {one.name for one in space if one.model == name} for name in ("cnn", "fast")
+        }
+        assert space[0].name == "model.name"
+        assert space[0].choices == ("cnn", "fast")
+        assert by_model["cnn"] == {"model.units"}
+        assert by_model["fast"] == {one.name for one in MODELS["fast"].search_space}
+
+    def test_names_in_the_journal_are_told_apart(self) -> None:
+        keys = [one.key for one in search_space(self.settings("model.units", "model.widths"))]
+        assert "cnn:model.units" in keys
+        assert "fast:model.widths.0" in keys
+        assert len(set(keys)) == len(keys)
+
+    def test_a_written_range_is_of_the_models_that_have_it(self) -> None:
+        assert [one.model for one in search_space(self.settings(UNITS, "model.depths"))][1] == "cnn"
+
+    def test_a_written_range_that_no_model_has(self) -> None:
+        with pytest.raises(SettingsError, match=r"'model\.unit' is of no model of this search"):
+            search_space(self.settings(UNITS | {"name": "model.unit"}))
+
+    def test_an_unknown_model_suggests_the_near(self) -> None:
+        with pytest.raises(UnknownNameError, match=r"no model named 'cnm'\. Did you mean 'cnn'"):
+            self.settings(models=("cnm",))

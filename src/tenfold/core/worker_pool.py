@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -25,6 +26,19 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 class _Worker:
     process: subprocess.Popen[str]
     task: int | None = None
+    listener: threading.Thread | None = None
+
+    def end(self) -> int:
+        """End the process, if it has not ended, and give its exit code."""
+        self.process.kill()
+        code = self.process.wait()
+        if self.listener is not None:
+            self.listener.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # a task that it could not read any more
+                pipe.close()
+        return code
 
 
 @dataclass
@@ -99,8 +113,9 @@ class WorkerPool:
                 task, worker.task = worker.task, None
                 if line is None:
                     self._workers.remove(worker)
+                    code = worker.end()
                     if task is not None:
-                        self._died(worker, task, again, on_lost)
+                        self._died(code, task, again, on_lost)
                 else:
                     message = json.loads(line)["error"]
                     if message is not None:
@@ -110,9 +125,8 @@ class WorkerPool:
                 self._fill(next_or_again)
         finally:
             for worker in self._workers:
-                worker.process.kill()
-            for worker in self._workers:
-                worker.process.wait()
+                worker.end()
+            self._workers.clear()
 
     def _fill(self, next_task: Callable[[], int | None]) -> None:
         """Give a task to every process that has none; start processes as they are needed."""
@@ -132,12 +146,11 @@ class WorkerPool:
 
     def _died(
         self,
-        worker: _Worker,
+        code: int,
         task: int,
         again: list[int],
         on_lost: Callable[[int, str], None],
     ) -> None:
-        code = worker.process.wait()
         self._deaths[task] = self._deaths.get(task, 0) + 1
         if self._deaths[task] < MOST_DEATHS:
             again.append(task)
@@ -166,7 +179,8 @@ class WorkerPool:
             )
         worker = _Worker(process)
         self._workers.append(worker)
-        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
+        worker.listener.start()
         return worker
 
     def _listen(self, worker: _Worker) -> None:

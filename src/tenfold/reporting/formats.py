@@ -132,6 +132,8 @@ def shape(dimensions: Sequence[int]) -> str:
 
 def setting_name(name: str) -> str:
     """Give a searched setting's short name: ``model.filters.0`` is ``filters_0``."""
+    if name == "model.name":
+        return "model"
     return name.split(".", 1)[-1].replace(".", "_")
 
 

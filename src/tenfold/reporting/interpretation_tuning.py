@@ -17,6 +17,7 @@ from tenfold.reporting.formats import (
 )
 
 _LABELS = {
+    "model.name": "Best model",
     "model.conv_layers": "Optimal number of convolutional layers",
     "model.units": "Optimal number of units",
     "training.optimizer": "The most effective optimizer",
@@ -103,7 +104,10 @@ def execution_spread(record: TuneRecord) -> float | None:
 def settings_at_their_edge(record: TuneRecord) -> list[str]:
     """Name the best trial's settings that lie at the upper end of their range."""
     edges = []
+    model = record.best_parameters.get("model.name")
     for dimension in record.space:
+        if dimension.model not in {None, model}:
+            continue
         value = record.best_parameters.get(dimension.name)
         if (
             dimension.high is not None

@@ -32,6 +32,7 @@ from tenfold.reporting import (
     provenance,
     recommendations,
     reproduction,
+    settings_text,
 )
 from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
@@ -202,4 +203,5 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "training": interpretation_training,
         "probe": interpretation_probe,
         "tuning": interpretation_tuning,
+        "settings_text": settings_text,
     }

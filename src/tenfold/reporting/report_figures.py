@@ -15,6 +15,7 @@ from tenfold.reporting.figures.fold_scores import draw_fold_scores
 from tenfold.reporting.figures.image_grids import draw_augmentation, draw_samples
 from tenfold.reporting.figures.reproduction_curve import draw_reproduction_curves
 from tenfold.reporting.figures.search import draw_importances, draw_search_history
+from tenfold.reporting.figures.search_slices import draw_slices, slice_dimensions
 from tenfold.reporting.figures.training_curves import draw_training_curves
 from tenfold.reporting.formats import counted, join, percent, score, setting_name
 from tenfold.reporting.interpretation_data import balance_sentences
@@ -84,6 +85,26 @@ def _of_search(records: StudyRecords) -> Iterator[ReportFigure]:
             partial(draw_importances, tune.importances),
             "How much each setting explains of the differences between trials (fANOVA).",
             f"Bar chart of the settings' importances: {shares}.",
+        )
+    if tune.model_importances:
+        model = tune.best_parameters.get("model.name", "")
+        shares = join(
+            f"{setting_name(k)} {percent(v, 0)}" for k, v in tune.model_importances.items()
+        )
+        yield ReportFigure(
+            "model-importances",
+            partial(draw_importances, tune.model_importances),
+            f"The same among the trials of model “{model}” alone, with its own settings.",
+            f"Bar chart of the importances of {model}'s settings: {shares}.",
+        )
+    if dimensions := slice_dimensions(tune):
+        names = join(setting_name(one.name) for one in dimensions)
+        yield ReportFigure(
+            "search-slices",
+            partial(draw_slices, tune),
+            "Validation accuracy over the value of each setting that matters, a mark a trial; of "
+            "several models, the best one's trials.",
+            f"Scatter plots of the trials' accuracy over {names}.",
         )
 
 

@@ -87,10 +87,10 @@ class BracketPruner(optuna.pruners.BasePruner):
         bracket = self._bracket(trial.number)
         if epoch is None or epoch >= self._epochs or not self._is_rung(epoch, bracket):
             return False
-        value = trial.intermediate_values[epoch]
+        value: float = trial.intermediate_values[epoch]
         if math.isnan(value):
             return True
-        rivals = [
+        rivals: list[float] = [
             other.intermediate_values[epoch]
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number

@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
+from tenfold.core.errors import TrainingError
 from tenfold.core.progress import Task
 from tenfold.core.records.tune import TuneRecord
 from tenfold.core.worker_pool import WorkerPool
@@ -22,6 +23,35 @@ from tenfold.searching.search_record import search_record
 from tenfold.searching.time_limit import TimeLimit
 from tenfold.searching.trials import REASON, TrialRunner
 from tenfold.searching.worker import SearchRequest
+
+
+class _Bar:
+    """The search's progress: in trials, or in time where their number is open."""
+
+    def __init__(
+        self, task: Task, study: optuna.Study, limit: TimeLimit, *, is_of_time: bool
+    ) -> None:
+        self._task, self._study, self._limit = task, study, limit
+        self._is_of_time = is_of_time
+        self._shown = limit.spent()
+
+    def end_trial(self) -> None:
+        """Show that a trial ended."""
+        self._move(0 if self._is_of_time else 1)
+
+    def look(self) -> None:
+        """Note and show the time."""
+        self._limit.note()
+        if self._is_of_time:
+            self._move(0)
+
+    def _move(self, units: int) -> None:
+        if self._is_of_time:
+            spent = self._limit.spent()
+            self._task.advance(spent - self._shown, detail=best_so_far(self._study))
+            self._shown = spent
+        else:
+            self._task.advance(units, detail=best_so_far(self._study))
 
 
 @dataclass(frozen=True)
@@ -56,15 +86,19 @@ class Search:
             mend_journal(journal)
             study = open_study(journal, self.runner.settings.tune)
             finished = sum(trial.state.is_finished() for trial in study.trials)
-            total = self.runner.settings.tune.trials or float("nan")
+            most = self.runner.settings.tune.trials
+            total, done, unit = (
+                (limit.seconds or 0.0, limit.spent(), "s")
+                if most is None
+                else (float(most), float(finished), "trials")
+            )
             try:
-                with self.runner.progress.task(
-                    "Search", total, done=finished, unit="trials"
-                ) as task:
+                with self.runner.progress.task("Search", total, done=done, unit=unit) as task:
+                    bar = _Bar(task, study, limit, is_of_time=most is None)
                     if self.jobs == 1:
-                        self._run_here(study, limit, task)
+                        self._run_here(study, limit, bar)
                     else:
-                        self._run_in_processes(study, limit, task)
+                        self._run_in_processes(study, limit, bar)
             finally:
                 limit.note(is_due=True)
             return search_record(study, self.runner, jobs=self.jobs)
@@ -74,11 +108,11 @@ class Search:
         assert self.runner.limit is not None
         return self.runner.limit
 
-    def _run_here(self, study: optuna.Study, limit: TimeLimit, task: Task) -> None:
+    def _run_here(self, study: optuna.Study, limit: TimeLimit, bar: _Bar) -> None:
         while self._may_begin(study, limit):
             self.runner.run(study, next_trial(study))
             limit.note()
-            task.advance(1, detail=best_so_far(study))
+            bar.end_trial()
 
     def _may_begin(self, study: optuna.Study, limit: TimeLimit) -> bool:
         """Say whether a trial is to be begun, or to be ended that was begun before a kill."""
@@ -91,7 +125,7 @@ class Search:
         most = self.runner.settings.tune.trials
         return (most is None or begun < most) and (begun == 0 or not limit.is_over())
 
-    def _run_in_processes(self, study: optuna.Study, limit: TimeLimit, task: Task) -> None:
+    def _run_in_processes(self, study: optuna.Study, limit: TimeLimit, bar: _Bar) -> None:
         work = self.runner.work
         request = work / "request.json"
         threads = max(1, self.runner.device.threads // self.jobs)
@@ -110,18 +144,26 @@ class Search:
                 return left.pop(0)
             return study.ask().number if self._has_room(len(study.trials), limit) else None
 
+        ended: list[int] = []
+
+        def end_trial(number: int) -> None:
+            ended.append(number)
+            bar.end_trial()
+
         def give_up(number: int, reason: str) -> None:
+            if not ended:  # it is hardly the trial: it stays as it is, for the next attempt
+                raise TrainingError(f"Trial {number} could not be run: {reason}")
             trial = study.trials[number]
             if not trial.state.is_finished():
                 study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
                 study.tell(number, state=TrialState.FAIL)
-            task.advance(1, detail=best_so_far(study))
+            end_trial(number)
 
         WorkerPool(
             "tenfold.searching.worker", request, self.jobs, threads, work / "workers.log"
         ).run(
             next_number,
-            on_done=lambda _: task.advance(1, detail=best_so_far(study)),
+            on_done=end_trial,
             on_lost=give_up,
-            on_look=limit.note,
+            on_look=bar.look,
         )

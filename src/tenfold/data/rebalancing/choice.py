@@ -108,8 +108,8 @@ def _automatic(ratio: float | None) -> tuple[str, str]:
     if ratio < UNEVEN_RATIO:
         return "none", f"chosen by auto: {measured}, which is even enough (below {UNEVEN_RATIO:g})"
     return AUTO_METHOD, (
-        f"chosen by auto: {measured}; from {UNEVEN_RATIO:g} on {AUTO_METHOD} is taken, which is made "
-        "for the mean of the classes' recalls and keeps every image"
+        f"chosen by auto: {measured}; from {UNEVEN_RATIO:g} on {AUTO_METHOD} is taken, which is "
+        "made for the mean of the classes' recalls and keeps every image"
     )
 
 

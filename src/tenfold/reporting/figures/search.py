@@ -51,7 +51,8 @@ def draw_search_history(record: TuneRecord, palette: Palette) -> Figure:
             color=palette.series[0],
             label="Complete trial (mean)",
         )
-    pruned = [(t.number, t.value) for t in record.trials if t.state == "pruned" and t.value]
+    pruned = [(t.number, t.last_value) for t in record.trials if t.state == "pruned"]
+    pruned = [(trial, value) for trial, value in pruned if value is not None]
     if pruned:
         axes.plot(
             *zip(*pruned, strict=True),
@@ -60,7 +61,7 @@ def draw_search_history(record: TuneRecord, palette: Palette) -> Figure:
             markersize=6,
             markerfacecolor=palette.surface,
             markeredgecolor=palette.series[1],
-            label="Pruned trial",
+            label="Pruned trial (when it was stopped)",
         )
     if failed := [trial.number for trial in record.trials if trial.state == "failed"]:
         axes.plot(
