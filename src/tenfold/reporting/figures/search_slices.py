@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
@@ -50,12 +51,12 @@ def draw_slices(record: TuneRecord, palette: Palette) -> Figure:
         axes.set_visible(False)
     for axes in panels[::_COLUMNS]:
         axes.set_ylabel("Validation accuracy")
-    handles: dict[str, object] = {}
+    handles: dict[str, Artist] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     figure.legend(
-        list(handles.values()),  # type: ignore[arg-type, unused-ignore]
+        list(handles.values()),
         list(handles),
         loc="outside lower left",
         ncols=3,
