@@ -331,6 +331,7 @@ class TestSeveralModels:
         "tune.models": ["cnn", "fast"],
         "tune.trials": 5,
         "tune.sampler": "random",
+        "tune.pruner": "none",
         "tune.space": [UNITS, "training.learning_rate", "model.depths.0"],
     }
 
