@@ -281,3 +281,10 @@ def test_every_recipe_takes_every_model(recipe: str, name: str) -> None:
     assert search_space(settings)
     if name != load_recipe(recipe).model.name:
         assert settings.model.settings == MODELS[name].settings_type().plain()
+
+
+def test_a_model_for_one_image_size_is_trained_without_low_resolution() -> None:
+    fast = load_recipe("fast")
+    assert fast.training.low_resolution_share > 0
+    assert fast.with_changes({"model.name": "cnn"}).training.low_resolution_share == 0
+    assert fast.with_changes({"model.name": "resnet"}).training == fast.training

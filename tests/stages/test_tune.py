@@ -345,7 +345,8 @@ class TestSeveralModels:
             assert set(trial.parameters) == {"training.learning_rate", *own[str(name)]}
 
     def test_the_winner_decides_what_is_trained(self, run_stage: RunStage, tmp_path: Path) -> None:
-        changes = self.changes | {"tune.models": ["fast"], "tune.trials": 1}
+        space = ["training.learning_rate", "model.depths.0"]
+        changes = self.changes | {"tune.models": ["fast"], "tune.trials": 1, "tune.space": space}
         folder = run_stage("train", changes, out=tmp_path / "run")
         tuned = TuneRecord.read(tmp_path / "run" / "tune" / "record.json")
         trained = TrainRecord.read(folder / "record.json")
@@ -353,14 +354,6 @@ class TestSeveralModels:
         assert trained.model_settings["depths"][0] == tuned.best_parameters["model.depths.0"]  # type: ignore[index]
         assert tuned.best_assignments["model.name"] == "fast"
         assert tuned.best_assignments["model.depths"] == trained.model_settings["depths"]
-
-    def test_a_model_for_one_image_size_is_tried_without_low_resolution(
-        self, search: Search
-    ) -> None:
-        base = {"model.name": "fast", "training.low_resolution_share": 0.5}
-        record = search(base | {"tune.models": ["cnn"], "tune.trials": 1, "tune.space": [UNITS]})
-        assert record.trials[0].state == "complete", record.trials[0].reason
-        assert record.best_assignments["training.low_resolution_share"] == 0.0
 
     def test_the_seed_decides_and_a_stopped_search_ends_alike(
         self, search: Search, kill_in: Callable[[int], None]
