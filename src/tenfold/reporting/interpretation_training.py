@@ -8,7 +8,7 @@ from itertools import pairwise
 from tenfold.core.durations import format_duration
 from tenfold.core.records.train import EpochRecord, TrainRecord
 from tenfold.reporting.formats import counted, join, percent, score
-from tenfold.reporting.training_course import LATE_EPOCHS, OVERFITTING_GAP, SMALL_GAP, course_of
+from tenfold.reporting.training_course import OVERFITTING_GAP, SMALL_GAP, course_of
 
 
 def length_text(record: TrainRecord) -> str:
@@ -136,11 +136,7 @@ def fit_sentences(record: TrainRecord) -> list[str]:
     course = course_of(record)
     if course.gap is None or course.late_validation_accuracy is None:
         return []
-    late = (
-        f"over the last {min(course.epochs, LATE_EPOCHS)} epochs (median) "
-        if course.epochs > 1
-        else ""
-    )
+    late = f"over the last {course.late_epochs} epochs (median) " if course.late_epochs > 1 else ""
     fact = (
         f"Training accuracy {late}is {score(course.late_train_accuracy)}, validation accuracy "
         f"{score(course.late_validation_accuracy)}"

@@ -16,7 +16,8 @@ SMALL_GAP = 0.02
 """Below this gap the network is not held back by over-fitting."""
 
 LATE_EPOCHS = 3
-"""Single epochs fluctuate; late accuracies are medians over this many."""
+"""Single epochs fluctuate; late accuracies are medians over this many, in a short training over
+fewer (`late_epochs`)."""
 
 _FLAT_LOSS = 0.02
 """Relative fall of the training loss over the last quarter below which it counts as levelled."""
@@ -31,6 +32,8 @@ class Course:
     """A training history, summed up."""
 
     epochs: int
+    late_epochs: int
+    """How many of them the late accuracies are medians over."""
     validation_count: int
     late_train_accuracy: float
     late_validation_accuracy: float | None
@@ -73,7 +76,8 @@ def course_of(record: TrainRecord) -> Course:
     validation = [value for value in accuracies if value is not None]
     if len(validation) != len(history):
         validation = []
-    late_train = median(epoch.train_accuracy for epoch in history[-LATE_EPOCHS:])
+    late = late_epochs(len(history))
+    late_train = median(epoch.train_accuracy for epoch in history[-late:])
     best = max(range(len(validation)), key=lambda i: validation[i]) if validation else None
     falls = [before - after for before, after in pairwise(validation)]
     fall = max(range(len(falls)), key=lambda i: falls[i]) if falls else None
@@ -81,9 +85,10 @@ def course_of(record: TrainRecord) -> Course:
     chance = _chance_fall(validation, record.validation_count)
     return Course(
         epochs=len(history),
+        late_epochs=late,
         validation_count=record.validation_count,
         late_train_accuracy=late_train,
-        late_validation_accuracy=median(validation[-LATE_EPOCHS:]) if validation else None,
+        late_validation_accuracy=median(validation[-late:]) if validation else None,
         best_epoch=None if best is None else history[best].epoch,
         best_validation_accuracy=None if best is None else validation[best],
         last_validation_accuracy=validation[-1] if validation else None,
@@ -94,6 +99,15 @@ def course_of(record: TrainRecord) -> Course:
         fall_epoch=None if fall is None or falls[fall] <= 0 else history[fall + 1].epoch,
         chance_fall=chance,
     )
+
+
+def late_epochs(epochs: int) -> int:
+    """Give how many epochs at the end count as late: no more than a fifth of a training.
+
+    In a training of a few epochs each is far better than the one before, and accuracy on validation
+    images may lag much behind that on training images until the learning rate has fallen.
+    """
+    return min(LATE_EPOCHS, max(1, epochs // 5))
 
 
 def _late_gain(values: list[float]) -> float | None:
