@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tenfold.data.dataset import ImageDataset
 from tenfold.engine.device import Device
 from tenfold.learning_rate_finding import find_learning_rate
 from tenfold.recipe import load_recipe
+from tenfold.reporting.figures.canvas import svg_text
+from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
 from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -105,3 +108,8 @@ def test_the_command_writes_a_picture_and_the_numbers(tmp_path: Path) -> None:
     assert "Suggested: --set training.learning_rate=" in result.output
     assert (tmp_path / "learning_rate.svg").read_text("utf-8").startswith("<svg")
     assert len((tmp_path / "learning_rate.csv").read_text("utf-8").splitlines()) > 20
+
+
+def test_the_rates_of_the_picture_are_numbers(record: RateSweepRecord) -> None:
+    text = svg_text(partial(draw_rate_sweep, record))
+    assert "mathdefault" not in text

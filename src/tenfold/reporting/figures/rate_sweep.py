@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from tenfold.core.records.rate_sweep import RateSweepRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure
@@ -17,6 +18,9 @@ def draw_rate_sweep(record: RateSweepRecord, palette: Palette) -> Figure:
     axes.set_title(f"{record.model} on {record.data}, {record.optimizer}")
     axes.grid(visible=True, axis="y")
     axes.set_xscale("log")
+    # matplotlib's own labels are formulas, which figures here are drawn without.
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Learning rate")
     axes.set_ylabel("Loss")
     axes.plot(
