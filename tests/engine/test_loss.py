@@ -47,8 +47,39 @@ def test_weights_are_of_the_image_s_class() -> None:
 def test_offsets_are_added_to_the_logits() -> None:
     plan = REBALANCINGS["logit-adjust"].plan((60, 30, 9, 1))
     adjusted = LOGITS + torch.tensor([0.6, 0.3, 0.09, 0.01]).log()
-    expected = functional.cross_entropy(adjusted, LABELS, label_smoothing=0.1)
-    torch.testing.assert_close(loss_of(plan)(LOGITS, LABELS), expected)
+    expected = functional.cross_entropy(adjusted, LABELS)
+    torch.testing.assert_close(loss_of(plan, 0.0)(LOGITS, LABELS), expected)
+
+
+@pytest.mark.parametrize(
+    ("truth", "winner"),
+    [
+        # All that is known of the image is the classes' shares: none may win by its size.
+        ((0.6, 0.3, 0.096, 0.004), None),
+        # It is of the largest class more often than by chance: that class wins.
+        ((0.9, 0.07, 0.029, 0.001), 0),
+    ],
+)
+def test_smoothing_does_not_turn_the_adjusted_classes_over(
+    truth: tuple[float, ...], winner: int | None
+) -> None:
+    loss = loss_of(REBALANCINGS["logit-adjust"].plan((600, 300, 96, 4)), label_smoothing=0.2)
+    logits = torch.zeros(1, 4, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=100)
+
+    def mean_loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        each = torch.stack([loss(logits, torch.tensor([label])) for label in range(4)])
+        mean = (each * torch.tensor(truth)).sum()
+        mean.backward()
+        return mean
+
+    optimizer.step(mean_loss)
+    found = logits.detach()[0]
+    if winner is None:
+        assert found.max() - found.min() < 0.01
+    else:
+        assert found.argmax() == winner
 
 
 def test_right_answers_of_a_mixture_are_those_of_the_larger_part() -> None:

@@ -51,7 +51,9 @@ class TrainingLoss:
         none. Their mean over the training images is 1, and the batch's mean is taken over its
         images, not over its weights, so that a batch's gradient is unbiased.
     logit_offsets
-        float32, shape (classes,): added to the logits before the loss; None for none.
+        float32, shape (classes,): added to the logits before the loss; None for none. The smoothed
+        share of the target is then spread by the offsets' softmax, the classes' shares, not evenly:
+        an even share of a rare class would, without its offset, outweigh the right class.
     """
 
     label_smoothing: float = 0.0
@@ -79,21 +81,25 @@ class TrainingLoss:
         targets
             Of the same images.
         """
-        if self.logit_offsets is not None:
-            logits = logits + self.logit_offsets
         if isinstance(targets, MixedLabels):
             own = self._losses(logits, targets.labels)
             partner = self._losses(logits, targets.partners)
             return (targets.share * own + (1 - targets.share) * partner).mean()
-        if self.class_weights is None:
+        if self.class_weights is None and self.logit_offsets is None:
             return functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         return self._losses(logits, targets).mean()
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Give each image's loss, shape (B,)."""
-        losses = functional.cross_entropy(
-            logits, labels, label_smoothing=self.label_smoothing, reduction="none"
-        )
+        if self.logit_offsets is None:
+            losses = functional.cross_entropy(
+                logits, labels, label_smoothing=self.label_smoothing, reduction="none"
+            )
+        else:
+            logarithms = (logits + self.logit_offsets).log_softmax(1)  # (B, classes)
+            hard = functional.nll_loss(logarithms, labels, reduction="none")
+            spread = -(logarithms * self.logit_offsets.softmax(0)).sum(1)
+            losses = (1 - self.label_smoothing) * hard + self.label_smoothing * spread
         return losses if self.class_weights is None else losses * self.class_weights[labels]
 
 
