@@ -17,6 +17,7 @@ from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.rebalancing.choice import ChosenRebalancing, choose_rebalancing
 from tenfold.data.sample_randomness import derive_seed
+from tenfold.engine.averaging import copied_weights
 from tenfold.engine.batches import TrainingBatches, as_pixels
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
@@ -175,11 +176,7 @@ def fit_network(
     """
     if validation is None:
         _check_unwatched(settings)
-    if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
-        raise SettingsError(
-            f"training.low_resolution_share is {settings.low_resolution_share}, but model "
-            f"{plan.model!r} takes images of one size only. Set it to 0, or choose another model."
-        )
+    _check_size(plan, settings)
     augmentation = augmentation_named(settings.augmentation)
     rebalancing = choose_rebalancing(settings.rebalance, train.counts(plan.class_count), classes)
     if initial_weights is None:
@@ -190,19 +187,7 @@ def fit_network(
         network = plan.restore(initial_weights)
     head = None
     if isinstance(network.body, FrozenFeatures):
-        if settings.budget_seconds is not None:
-            raise SettingsError(
-                f"Model {plan.model!r} takes no time budget: the features of all images are "
-                "computed first, however long that takes. Leave out --budget; a smaller "
-                "model.input_size_px, or model.uses_mirrored=false, takes less time."
-            )
-        if settings.rebalance != "none":
-            raise SettingsError(
-                f"Model {plan.model!r} takes no rebalancing (training.rebalance is "
-                f"{settings.rebalance!r}): its head is fitted to all features at once. Leave out "
-                "--rebalance, or choose another model."
-            )
-        folder = None if checkpoint is None else checkpoint.path.parent / "features"
+        _check_head(plan, settings)
         head = HeadFit(
             network,
             train,
@@ -211,7 +196,7 @@ def fit_network(
             mirror_keeps_class=mirror_keeps_class,
             seed=seed,
             device=device,
-            folder=folder,
+            folder=None if checkpoint is None else checkpoint.path.parent / "features",
             progress=progress,
             title=title,
         ).run(on_epoch)
@@ -245,7 +230,7 @@ def fit_network(
         )
         result = training.run()
         result = result if head is None else head.joined(result)
-    last_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    last_weights = copied_weights(network)
     if settings.weights == "best" and result.best_weights:
         network.load_state_dict(result.best_weights)
     return FittedNetwork(
@@ -267,6 +252,29 @@ def _check_unwatched(settings: TrainingSettings) -> None:
                 "images, but there are none. Set training.validation_fraction above 0 (0.1 holds "
                 f"out a tenth of the training images), or leave training.{name} at its default."
             )
+
+
+def _check_size(plan: NetworkPlan, settings: TrainingSettings) -> None:
+    if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
+        raise SettingsError(
+            f"training.low_resolution_share is {settings.low_resolution_share}, but model "
+            f"{plan.model!r} takes images of one size only. Set it to 0, or choose another model."
+        )
+
+
+def _check_head(plan: NetworkPlan, settings: TrainingSettings) -> None:
+    if settings.budget_seconds is not None:
+        raise SettingsError(
+            f"Model {plan.model!r} takes no time budget: the features of all images are "
+            "computed first, however long that takes. Leave out --budget; a smaller "
+            "model.input_size_px, or model.uses_mirrored=false, takes less time."
+        )
+    if settings.rebalance != "none":
+        raise SettingsError(
+            f"Model {plan.model!r} takes no rebalancing (training.rebalance is "
+            f"{settings.rebalance!r}): its head is fitted to all features at once. Leave out "
+            "--rebalance, or choose another model."
+        )
 
 
 def _fit_to_images(network: ImageNetwork, images: Images) -> None:

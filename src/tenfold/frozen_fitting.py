@@ -17,6 +17,7 @@ from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.duplicate_groups import Groups, exact_groups
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.splits import Indices, holdout_split, stratified_folds
+from tenfold.engine.averaging import copied_weights
 from tenfold.engine.device import Device
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
 from tenfold.engine.linear_probe import (
@@ -27,6 +28,7 @@ from tenfold.engine.linear_probe import (
     fit_path,
 )
 from tenfold.engine.network import ImageNetwork
+from tenfold.engine.test_time_augmentation import mirrored
 from tenfold.engine.training import TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.frozen_features import FrozenFeatures
@@ -171,8 +173,7 @@ class HeadFit:
             feature_seconds=computed - started,
             fit_seconds=fitted - computed,
         )
-        weights = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        return FittedHead(epoch, probe, weights)
+        return FittedHead(epoch, probe, copied_weights(self.network))
 
     @property
     def _body(self) -> FrozenFeatures:
@@ -277,8 +278,3 @@ class HeadFit:
         labels = known.labels.cpu()
         loss = torch.nn.functional.cross_entropy(logits.double(), labels).item()
         return loss, (logits.argmax(1) == labels).double().mean().item()
-
-
-def mirrored(images: Images) -> Images:
-    """Give images (N, H, W, C) with left and right exchanged."""
-    return np.ascontiguousarray(images[:, :, ::-1])

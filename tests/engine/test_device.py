@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
+from tenfold.core.cores import available_cores
 from tenfold.core.errors import DeviceError, UnknownNameError
 from tenfold.engine import device as device_module
-from tenfold.engine.device import Device, available_cores, choose_device, keep_freed_memory
+from tenfold.engine.device import Device, choose_device, keep_freed_memory
 
 
 @pytest.fixture(autouse=True)
@@ -25,16 +24,6 @@ def _keep_threads() -> Iterator[None]:
 def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-
-
-@pytest.fixture
-def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the folder that stands for /sys/fs/cgroup, on a machine of 8 cores."""
-    monkeypatch.setattr(device_module, "Path", lambda path: tmp_path / path.lstrip("/"))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
-    folder = tmp_path / "sys/fs/cgroup"
-    (folder / "cpu").mkdir(parents=True)
-    return folder
 
 
 def test_an_unknown_device_suggests_the_near_one() -> None:
@@ -68,62 +57,6 @@ def test_auto_takes_cuda_before_the_others(monkeypatch: pytest.MonkeyPatch) -> N
     assert (choose_device().kind, choose_device().description) == ("cuda", "a card")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device().kind == "mps"
-
-
-def test_this_machine_has_a_core() -> None:
-    assert 1 <= available_cores() <= (os.cpu_count() or 1)
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores"),
-    [
-        ("max 100000", 8),
-        ("200000 100000", 2),
-        ("150000 100000", 2),  # one and a half cores: two threads, as one would waste a half
-        ("50000 100000", 1),
-        ("1 100000", 1),
-        ("1600000 100000", 8),  # more than the affinity mask allows
-        ("", 8),
-        ("max", 8),
-        ("two cores", 8),
-        ("100000 0", 8),
-    ],
-)
-def test_the_quota_of_cgroup_v2(quota: str, cores: int, cgroup: Path) -> None:
-    (cgroup / "cpu.max").write_text(f"{quota}\n")
-    assert available_cores() == cores
-
-
-@pytest.mark.parametrize(
-    ("quota", "period", "cores"),
-    [
-        ("-1", "100000", 8),
-        ("300000", "100000", 3),
-        ("250000", "100000", 3),
-        ("10000", "100000", 1),
-        ("100000", "0", 8),
-        ("garbage", "100000", 8),
-    ],
-)
-def test_the_quota_of_cgroup_v1(quota: str, period: str, cores: int, cgroup: Path) -> None:
-    (cgroup / "cpu/cpu.cfs_quota_us").write_text(f"{quota}\n")
-    (cgroup / "cpu/cpu.cfs_period_us").write_text(f"{period}\n")
-    assert available_cores() == cores
-
-
-@pytest.mark.usefixtures("cgroup")
-def test_without_a_quota_the_affinity_mask_counts() -> None:
-    assert available_cores() == 8
-
-
-@pytest.mark.usefixtures("cgroup")
-@pytest.mark.parametrize(("count", "cores"), [(6, 6), (None, 1)])
-def test_systems_without_an_affinity_mask(
-    count: int | None, cores: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: count)
-    assert available_cores() == cores
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import math
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Literal
 
 import torch
 
+from tenfold.core.cores import available_cores
 from tenfold.core.errors import DeviceError, UnknownNameError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -53,6 +52,10 @@ class Device:
         if asked == "bfloat16" or (asked == "auto" and self._computes_bfloat16()):
             return torch.bfloat16
         return torch.float32
+
+    def autocast(self, precision: torch.dtype) -> torch.autocast:
+        """Give the context in which convolutions and matrix products compute in `precision`."""
+        return torch.autocast(self.kind, dtype=precision, enabled=precision != torch.float32)
 
     def _computes_bfloat16(self) -> bool:
         if self.kind == "cuda":
@@ -96,29 +99,6 @@ def choose_device(asked: str = "auto") -> Device:
         return Device("mps", "Apple GPU", threads)
     keep_freed_memory()
     return Device("cpu", _cpu_name(), threads)
-
-
-def available_cores() -> int:
-    """Give the cores this process may use: affinity and cgroup quota included; at least 1."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, min(cores, math.ceil(quota)) if quota is not None else cores)
-
-
-def _cgroup_quota() -> float | None:
-    """Read the CPU quota of a container, in cores: cgroup v2, then v1; None if there is none."""
-    try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        pass
-    try:
-        v1 = Path("/sys/fs/cgroup/cpu")
-        limit_v1 = int((v1 / "cpu.cfs_quota_us").read_text())
-        return limit_v1 / int((v1 / "cpu.cfs_period_us").read_text()) if limit_v1 > 0 else None
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from tenfold.data.dataset import Images
 from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
-from tenfold.engine.inference import INFERENCE_BATCH_SIZE, autocast
+from tenfold.engine.inference import INFERENCE_BATCH_SIZE
 from tenfold.engine.network import ImageNetwork
 from tenfold.models.frozen_features import FrozenFeatures
 
@@ -76,7 +76,7 @@ def features_and_logits(
         for start in range(0, len(images), batch_size):
             block = np.array(images[start : start + batch_size])  # torch wants it writable
             seen.clear()
-            with autocast(device, precision):
+            with device.autocast(precision):
                 output = network(as_pixels(block, device.torch_device))
             last = seen[0] if seen else output
             features.append(last.flatten(1).float().cpu().numpy())

@@ -55,7 +55,7 @@ def frozen_features(
 
     def compute(block: Images) -> Tensor:
         pixels = as_pixels(block if block.flags.writeable else block.copy(), device.torch_device)
-        with torch.autocast(device.kind, dtype=precision, enabled=precision != torch.float32):
+        with device.autocast(precision):
             return body.features(network.normalized(pixels))
 
     try:

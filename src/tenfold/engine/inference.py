@@ -37,17 +37,12 @@ def predict_logits(
         block = np.ascontiguousarray(images[start : start + batch_size])
         if not block.flags.writeable:  # a memory map opened for reading: torch wants it writable
             block = block.copy()
-        with autocast(device, precision):
+        with device.autocast(precision):
             logits = network(as_pixels(block, device.torch_device))
         parts.append(logits.cpu().numpy())
     network.train(was_training)
     joined: npt.NDArray[np.float32] = np.concatenate(parts)
     return joined
-
-
-def autocast(device: Device, precision: torch.dtype) -> torch.autocast:
-    """Give the context in which convolutions and matrix products compute in `precision`."""
-    return torch.autocast(device.kind, dtype=precision, enabled=precision != torch.float32)
 
 
 def probabilities_from_logits(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

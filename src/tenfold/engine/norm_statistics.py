@@ -12,7 +12,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.device import Device
-from tenfold.engine.inference import autocast
 
 STATISTICS_IMAGES = 5000
 """Training images that the statistics are measured on, about: enough for two digits of a channel's
@@ -60,7 +59,7 @@ class NormStatistics:
             layer.momentum = None  # a plain mean over all batches
             layer.train()
         for pixels, *_ in itertools.islice(self.batches.epoch(epoch), self.steps):
-            with autocast(self.device, self.precision):
+            with self.device.autocast(self.precision):
                 self.network(pixels)
         for layer, momentum in momenta.items():
             layer.momentum = momentum

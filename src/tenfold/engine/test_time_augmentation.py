@@ -48,11 +48,7 @@ def views(
         ]
     if chosen == "none" or not mirror_keeps_class:
         return moved
-    return [
-        (weight / 2, view)
-        for weight, plain in moved
-        for view in (plain, np.ascontiguousarray(plain[:, :, ::-1]))
-    ]
+    return [(weight / 2, view) for weight, plain in moved for view in (plain, mirrored(plain))]
 
 
 def predict_logits_of_views(
@@ -79,6 +75,11 @@ def predict_logits_of_views(
         total = logits if total is None else total + logits
     assert total is not None
     return total.astype(np.float32)
+
+
+def mirrored(images: Images) -> Images:
+    """Give images (N, H, W, C) with left and right exchanged."""
+    return np.ascontiguousarray(images[:, :, ::-1])
 
 
 def _moved(images: Images, start: int) -> Images:

@@ -24,7 +24,7 @@ from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint, TrainingState
 from tenfold.engine.device import Device
 from tenfold.engine.early_stopping import has_stalled
-from tenfold.engine.inference import autocast, predict_logits
+from tenfold.engine.inference import predict_logits
 from tenfold.engine.loss import Targets, TrainingLoss, right_answers
 from tenfold.engine.low_resolution import scaled_down, size_px
 from tenfold.engine.network import ImageNetwork
@@ -261,7 +261,7 @@ class Training:
         self._generator.manual_seed(derive_seed(self.seed, "dropout", state.epoch, state.step))
         self._set_learning_rate(state, progress)
         pixels = self._at_resolution(pixels, progress)
-        with autocast(self.device, self.precision):
+        with self.device.autocast(self.precision):
             logits = self.network(pixels)  # (B, classes)
         loss = self.loss(logits, targets)
         self.optimizer.zero_grad()

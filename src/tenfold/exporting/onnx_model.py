@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.cores import available_cores
 from tenfold.core.errors import ModelFolderError
 from tenfold.data.dataset import Images
 from tenfold.exporting.extra import need
@@ -100,9 +100,3 @@ class OnnxModel:
             block = np.ascontiguousarray(images[start : start + BATCH_SIZE])
             result[start : start + BATCH_SIZE] = self.predict(block)
         return result
-
-
-def available_cores() -> int:
-    """Give the cores that this process may use, at least 1; see `tenfold.engine.device`."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return max(1, len(affinity(0)) if affinity is not None else os.cpu_count() or 1)

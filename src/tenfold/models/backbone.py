@@ -54,7 +54,7 @@ def check_name(name: str) -> str:
     UnknownNameError
         If it is none of ours and no ``timm:NAME``.
     """
-    if name not in LITE_SIZES and not name.removeprefix(TIMM_PREFIX) != name:
+    if name not in LITE_SIZES and not name.startswith(TIMM_PREFIX):
         raise UnknownNameError("backbone", name, (*LITE_SIZES, f"{TIMM_PREFIX}NAME"))
     return name
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.exporting.onnx_model import OnnxModel, available_cores
+from tenfold.core.cores import available_cores
+from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.serving.batching import Batcher
 from tenfold.serving.decoding import decode_upload
 from tenfold.serving.metrics import Metrics

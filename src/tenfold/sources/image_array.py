@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.cores import available_cores
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.records.acquire import LeftOutImage
@@ -141,7 +142,7 @@ def _parallel(
         return results
 
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, available_cores()))
     try:
         with progress.task(description, total=len(rows), unit="images") as task:
             for chunk, results in zip(chunks, pool.map(work, chunks), strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.cores import available_cores
 from tenfold.sources.image_decoding import UnreadableImageError, decode_image, quiet_pillow
 
 # Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
@@ -75,7 +75,7 @@ def read_images(
     def work(chunk: list[ImageFile]) -> list[ReadImage]:
         return [_read(file, shape) for file in chunk]
 
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    threads = min(_MOST_THREADS, available_cores())
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     waiting: deque[Future[list[ReadImage]]] = deque()
     remaining = iter(files)

@@ -123,7 +123,7 @@ class TrainStage:
             parameter_count=sum(p.numel() for p in fitted.network.parameters()),
             multiply_adds=table.multiply_adds,
             device=context.device.description,
-            precision=str(context.device.precision(training.precision)).removeprefix("torch."),
+            precision=context.device.precision_name(training.precision),
             threads=context.device.threads,
             seconds=result.seconds,
         ).write(context.folder / RECORD)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tenfold.data.augmentation.rectangle import is_within
+
 
 @dataclass(frozen=True)
 class CutmixMixing:
@@ -31,23 +33,14 @@ class CutmixMixing:
         """Paste into a batch, in the images' type; see `Mixing`."""
         height, width = images.shape[2:]
         side = (1 - uniforms[:, 0:1]).sqrt()  # (B, 1), share of the height and of the width
-        row = _is_pasted(height, side, uniforms[:, 1:2])  # (B, H)
-        column = _is_pasted(width, side, uniforms[:, 2:3])  # (B, W)
+        row = is_within(height, (side * height).round().long(), uniforms[:, 1:2])  # (B, H)
+        column = is_within(width, (side * width).round().long(), uniforms[:, 2:3])  # (B, W)
         is_pasted = row[:, :, None] & column[:, None, :]
         area = row.sum(1) * column.sum(1)  # (B,)
         mixed = torch.where(
             is_pasted[..., None], partners.permute(0, 2, 3, 1), images.permute(0, 2, 3, 1)
         )
         return mixed.permute(0, 3, 1, 2), 1 - area / float(height * width)
-
-
-def _is_pasted(size: int, side: Tensor, uniforms: Tensor) -> Tensor:
-    """Say which of `size` places lie in the rectangle: bool, shape (B, size)."""
-    whole = (side * size).round().long()  # (B, 1)
-    centre = (uniforms * size).long().clamp_(max=size - 1)
-    place = torch.arange(size, device=uniforms.device)
-    first = centre - whole // 2
-    return (place >= first) & (place < first + whole)
 
 
 MIXING = CutmixMixing()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.augmentation.image_mean import image_mean
+from tenfold.data.augmentation.rectangle import is_within
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,13 @@ class CutoutChange:
         rows = images.permute(0, 2, 3, 1)  # (B, H, W, C), as it lies in memory
         mean = image_mean(rows).round_().to(images.dtype)
         is_cut = (
-            _is_inside(height, self._side(height), uniforms[:, 0:1])[:, :, None]
-            & _is_inside(width, self._side(width), uniforms[:, 1:2])[:, None, :]
+            is_within(height, self._side(height), uniforms[:, 0:1])[:, :, None]
+            & is_within(width, self._side(width), uniforms[:, 1:2])[:, None, :]
         )  # (B, H, W)
         return torch.where(is_cut[..., None], mean, rows).permute(0, 3, 1, 2)
 
     def _side(self, size: int) -> int:
         return max(1, round(size * self.side_share))
-
-
-def _is_inside(size: int, side: int, uniforms: Tensor) -> Tensor:
-    """Say which of `size` places lie within `side` places about a random centre: (B, size)."""
-    centre = (uniforms * size).long().clamp_(max=size - 1)  # (B, 1)
-    place = torch.arange(size, device=uniforms.device)
-    first = centre - side // 2
-    return (place >= first) & (place < first + side)
 
 
 CHANGE = CutoutChange()
