@@ -112,7 +112,6 @@ def evaluate_record(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]) 
             is_shifted=False,
             accuracy=min(1.0, scores.accuracy + 0.01),
             interval=Interval(low=scores.accuracy, high=min(1.0, scores.accuracy + 0.02)),
-            log_loss=0.9,
         ),
         robustness=robustness_record(scores.accuracy),
         images_per_second=5200.0,

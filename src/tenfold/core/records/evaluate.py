@@ -78,8 +78,6 @@ class ViewsScores(Record):
     accuracy: float
     interval: Interval
     """Of the accuracy: 95%, Wilson."""
-    log_loss: float
-    """Without a temperature."""
 
 
 class EvaluateRecord(Record):
