@@ -74,6 +74,7 @@ class TestSearch:
             assert trial.value == pytest.approx(sum(trial.execution_values) / 2)
             assert trial.epochs == 4
             assert trial.reason is None
+        assert record.epochs_per_execution == 2
         best = max(record.trials, key=lambda trial: (trial.value or 0, -trial.number))
         assert record.best_number == best.number
         assert record.best_value == best.value
@@ -81,6 +82,12 @@ class TestSearch:
         # The test images are not the search's; of the others it trains on nine tenths.
         acquired = AcquireRecord.read(tmp_path / "run" / "acquire" / "record.json")
         assert record.train_count + record.validation_count == sum(acquired.train_counts)
+
+    def test_the_least_number_of_steps_holds_for_trials_too(self, search: Search) -> None:
+        changes = {"tune.trials": 1, "tune.epochs": 1, "tune.batch_size": 1000}
+        record = search({**changes, "training.least_steps": 3})
+        assert record.epochs_per_execution == 3
+        assert [trial.epochs for trial in record.trials] == [3]
 
     def test_values_lie_in_their_ranges(self, search: Search) -> None:
         record = search(

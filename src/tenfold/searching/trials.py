@@ -112,6 +112,7 @@ class TrialRunner:
         training = settings.training.model_copy(
             update={
                 "epochs": tune.epochs,
+                "least_steps": 0,
                 "budget_seconds": None,
                 "batch_size": tune.batch_size,
                 "weights": "last",
@@ -161,3 +162,18 @@ class TrialRunner:
 
     def _path(self, number: int, execution: int, suffix: str) -> Path:
         return self.work / f"trial_{number}_execution_{execution}.{suffix}"
+
+
+def trial_epochs(settings: StudySettings, image_count: int) -> int:
+    """Give the epochs of a trial's training: `tune.epochs`, or more if the least steps say so.
+
+    Parameters
+    ----------
+    settings
+        Of the study.
+    image_count
+        Images that each trial trains on.
+    """
+    tune = settings.tune
+    training = settings.training.model_copy(update={"epochs": tune.epochs})
+    return training.epochs_for(-(-image_count // tune.batch_size))

@@ -15,7 +15,7 @@ class TuneStage:
 
     name = "tune"
     position = 3
-    version = 1
+    version = 2
     summary = "search the settings"
     reads_if_complete = ()
 
@@ -40,17 +40,20 @@ class TuneStage:
         # Optuna takes a second to import, which only a study that searches should wait for.
         from tenfold.searching.search import Search
         from tenfold.searching.time_limit import TimeLimit
-        from tenfold.searching.trials import TrialRunner
+        from tenfold.searching.trials import TrialRunner, trial_epochs
 
+        images = SearchedImages.read(
+            context.inputs["acquire"],
+            fraction=tune.validation_fraction,
+            method=tune.validation_method,
+            seed=settings.seed,
+        )
+        # Few images are not few steps here either; pruners and the record count what is trained.
+        settings = settings.with_changes({"tune.epochs": trial_epochs(settings, len(images.train))})
         runner = TrialRunner(
             settings=settings,
             space=search_space(settings),
-            images=SearchedImages.read(
-                context.inputs["acquire"],
-                fraction=tune.validation_fraction,
-                method=tune.validation_method,
-                seed=settings.seed,
-            ),
+            images=images,
             device=context.device,
             work=context.work,
             progress=context.progress,
