@@ -106,7 +106,10 @@ def test_the_command_writes_a_picture_and_the_numbers(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "Suggested: --set training.learning_rate=" in result.output
-    assert (tmp_path / "learning_rate.svg").read_text("utf-8").startswith("<svg")
+    picture = (tmp_path / "learning_rate.svg").read_text("utf-8")
+    assert picture.startswith("<svg")
+    assert ">0.01<" in picture  # rates as people write them
+    assert "$" not in picture  # no TeX
     assert len((tmp_path / "learning_rate.csv").read_text("utf-8").splitlines()) > 20
 
 

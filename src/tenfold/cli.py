@@ -34,6 +34,7 @@ from tenfold.commands.options import (
     UpdateOption,
 )
 from tenfold.commands.predict import predict
+from tenfold.commands.running import run_study
 from tenfold.commands.serve import serve
 from tenfold.commands.tune import tune
 from tenfold.core.errors import StorageError, TenfoldError
@@ -101,15 +102,10 @@ def _study_command(*stages: str) -> Any:
         debug: DebugOption = False,
     ) -> None:
         del debug  # read by `main`, which shows the trace
-        from rich.console import Console
-
         from tenfold.repeating import read_repeats
         from tenfold.reporting.repeats_text import repeats_text
-        from tenfold.study import Study
         from tenfold.study_request import StudyRequest
-        from tenfold.terminal import TerminalProgress
 
-        progress = TerminalProgress(Console(stderr=True), is_quiet=quiet)
         request = StudyRequest(
             data=data,
             recipe=recipe,
@@ -123,23 +119,13 @@ def _study_command(*stages: str) -> Any:
             runs=runs,
             corrections=corrections,
             rebalance=rebalance,
-        ).resolve()
-        progress.say(request.sentence)
-        progress.say(f"Run folder: {request.out}")
-        study = Study(
-            request.settings,
-            request.out,
-            device=device,
-            progress=progress,
-            update=update,
-            is_offline=offline,
-            corrections=None if request.settings.data.corrections is None else corrections,
         )
-        for outcome in study.run(*stages, runs=runs):
-            progress.say(outcome.sentence())
+        study = run_study(
+            request, device=device, is_update=update, is_offline=offline, is_quiet=quiet
+        )
         if runs > 1:
-            typer.echo(repeats_text(read_repeats(request.out)))
-        page = request.out / "report" / "report.html"
+            typer.echo(repeats_text(read_repeats(study.out)))
+        page = study.out / "report" / "report.html"
         if page.is_file() and (not stages or "report" in stages):
             typer.echo(f"Report: {page.resolve()}")
 

@@ -97,6 +97,7 @@ def find_learning_rate(
             device=device,
             progress=progress,
             title="Learning rates",
+            classes=data.classes,
             sweep=sweep,
         )
     rates = [sweep.rate(step) for step in range(len(sweep.losses))]

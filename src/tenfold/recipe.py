@@ -18,6 +18,7 @@ from tenfold.data.augmentation.names import parse_augmentation
 from tenfold.data.rebalancing.choice import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.model import MODELS
+from tenfold.sources.source import SourceOptions
 
 DEFAULT_RECIPE = "fast"
 
@@ -103,7 +104,7 @@ class TuneSettings(Settings):
     executions_per_trial
         Trainings a trial, with other seeds; the objective is their mean.
     epochs, batch_size
-        Of every execution.
+        Of every execution; `training.least_steps` may make the epochs more.
     validation_fraction, validation_method
         As in the training settings; the search never sees other images.
     space
@@ -271,6 +272,16 @@ class StudySettings(Settings):
             if searched not in MODELS:
                 raise UnknownNameError("model", searched, MODELS)
         return study
+
+    def source_options(self, *, is_offline: bool) -> SourceOptions:
+        """Give what a source is told when it reads the data set."""
+        return SourceOptions(
+            seed=self.seed,
+            test_fraction=self.data.test_fraction,
+            image_size_px=self.data.image_size_px,
+            is_strict=self.data.is_strict,
+            is_offline=is_offline,
+        )
 
     def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:
         """Give the settings with some replaced, by dotted name; see `with_values`.

@@ -7,14 +7,21 @@ from typing import Annotated
 
 import typer
 
+from tenfold.commands.options import (
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    OfflineOption,
+    QuietOption,
+    SetOption,
+)
+
 
 def ablate(  # noqa: PLR0917 -- typer passes them all by name
     recipe: Annotated[
         str, typer.Argument(help="A recipe's name (see `tenfold recipes`) or a TOML file.")
     ] = "fast",
-    data: Annotated[
-        str | None, typer.Option("--data", help="A source's name or a path, as for `tenfold run`.")
-    ] = None,
+    data: DataOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder. Default: runs/ablation-RECIPE-SOURCE.")
     ] = None,
@@ -28,26 +35,24 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
         list[str] | None,
         typer.Option("--only", metavar="INGREDIENT", help="Try this one; as often as you like."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe first."),
-    ] = None,
-    is_offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
-    is_quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    device: DeviceOption = "auto",
+    assignments: SetOption = None,
+    is_offline: OfflineOption = False,
+    is_quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Switch one ingredient of a recipe off at a time and say what it is worth.
 
     A tenth of the training images is held out of all trainings and scored; the test split has no
     part in it. Finished trainings are kept: the same command goes on where it stopped.
     """
-    del debug
+    del debug  # read by `main`, which shows the trace
     from functools import partial
 
     from rich.console import Console
 
-    from tenfold.ablating import Ablation, parse_names
+    from tenfold.ablating.ablation import Ablation
+    from tenfold.ablating.ingredients import parse_names
     from tenfold.core.files import write_text
     from tenfold.recipe import load_recipe
     from tenfold.reporting.ablation_text import ablation_csv, ablation_text
@@ -55,7 +60,6 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.reporting.figures.canvas import svg_text
     from tenfold.reporting.figures.svg import standalone_svg
     from tenfold.sources.finding import find_source
-    from tenfold.sources.source import SourceOptions
     from tenfold.terminal import TerminalProgress
 
     settings = load_recipe(recipe, tuple(assignments or ()))
@@ -65,17 +69,7 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     progress.say(sentence)
     folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{source.name}"
     progress.say(f"Folder: {folder}")
-    dataset = source.load(
-        path,
-        SourceOptions(
-            seed=settings.seed,
-            test_fraction=settings.data.test_fraction,
-            image_size_px=settings.data.image_size_px,
-            is_strict=settings.data.is_strict,
-            is_offline=is_offline,
-        ),
-        progress,
-    )
+    dataset = source.load(path, settings.source_options(is_offline=is_offline), progress)
     record = Ablation(
         settings=settings,
         train=dataset.train,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tenfold.commands.options import DebugOption
+
 
 def export(  # noqa: PLR0917 -- typer passes them all by name
     model: Annotated[Path, typer.Argument(help="A model folder, or a study's run folder.")],
@@ -31,13 +33,13 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
             "that the model is of.",
         ),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Write a model as one file: pixels in, calibrated probabilities out.
 
     The file is checked against PyTorch on real images; a file that differs is not written.
     """
-    del debug
+    del debug  # read by `main`, which shows the trace
     from tenfold.core.errors import SettingsError
     from tenfold.exporting.export import export_onnx
     from tenfold.exporting.export_text import export_text

@@ -7,15 +7,21 @@ from typing import Annotated
 
 import typer
 
+from tenfold.commands.options import (
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    OfflineOption,
+    QuietOption,
+    RecipeOption,
+    SeedOption,
+    SetOption,
+)
+
 
 def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
-    data: Annotated[
-        str | None,
-        typer.Option("--data", help="A source's name or a path, as for `tenfold run`."),
-    ] = None,
-    recipe: Annotated[
-        str, typer.Option("--recipe", help="A recipe's name (see `tenfold recipes`) or TOML file.")
-    ] = "fast",
+    data: DataOption = None,
+    recipe: RecipeOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder. Default: runs/learning-rate-RECIPE-SOURCE."),
@@ -27,24 +33,19 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
         float | None, typer.Option("--high", help="Last rate. Default: the training's × 100.")
     ] = None,
     steps: Annotated[int, typer.Option("--steps", help="Rates to try, one a step.")] = 150,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="The one seed of everything random.")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe."),
-    ] = None,
-    is_offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
-    is_quiet: Annotated[bool, typer.Option("--quiet", help="Print the result only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    assignments: SetOption = None,
+    is_offline: OfflineOption = False,
+    is_quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Train for some steps with a rising learning rate, and suggest one to train with.
 
     A table, a picture and the numbers; the network is thrown away. Validation and test images have
     no part in it.
     """
-    del debug
+    del debug  # read by `main`, which shows the trace
     from functools import partial
 
     from rich.console import Console
@@ -52,30 +53,19 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold import learning_rate_finding
     from tenfold.core.files import write_text
     from tenfold.engine.device import choose_device
-    from tenfold.recipe import load_recipe
+    from tenfold.recipe import DEFAULT_RECIPE, load_recipe
     from tenfold.reporting.figures.canvas import svg_text
     from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
     from tenfold.reporting.figures.svg import standalone_svg
     from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
     from tenfold.sources.finding import find_source
-    from tenfold.sources.source import SourceOptions
     from tenfold.terminal import TerminalProgress
 
-    settings = load_recipe(recipe, tuple(assignments or ()), seed=seed)
+    settings = load_recipe(recipe or DEFAULT_RECIPE, tuple(assignments or ()), seed=seed)
     progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
     source, path, sentence = find_source(data)
     progress.say(sentence)
-    dataset = source.load(
-        path,
-        SourceOptions(
-            seed=settings.seed,
-            test_fraction=settings.data.test_fraction,
-            image_size_px=settings.data.image_size_px,
-            is_strict=settings.data.is_strict,
-            is_offline=is_offline,
-        ),
-        progress,
-    )
+    dataset = source.load(path, settings.source_options(is_offline=is_offline), progress)
     record = learning_rate_finding.find_learning_rate(
         settings,
         dataset,

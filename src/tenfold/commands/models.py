@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tenfold.commands.options import DebugOption
 from tenfold.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def models(  # noqa: PLR0917 -- typer passes them all by name
         typer.Option("--set", metavar="NAME=VALUE", help="A setting, e.g. model.depth=56."),
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """List the models, or show one: its settings, layers, parameters, multiply-adds."""
     del debug  # read by `main`, which shows the trace

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tenfold.commands.options import DebugOption, DeviceOption, QuietOption
 from tenfold.core.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
             help="Write a page with heat maps and the most similar training images.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Tell what images show, with calibrated probabilities.
 

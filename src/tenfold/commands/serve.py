@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tenfold.commands.options import DebugOption
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -38,13 +40,13 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a limit, e.g. body_mib=8."),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Serve a model: a page to drop images on, and an API.
 
     Stop it with Ctrl-C; requests that were begun are answered first.
     """
-    del debug
+    del debug  # read by `main`, which shows the trace
     from tenfold.exporting.extra import need
 
     for module in ("fastapi", "uvicorn", "httptools", "python_multipart", "onnxruntime"):

@@ -21,6 +21,7 @@ from tenfold.commands.options import (
     StrictOption,
     UpdateOption,
 )
+from tenfold.commands.running import run_study
 
 ModelsOption = Annotated[
     list[str] | None,
@@ -77,20 +78,15 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
 ) -> None:
     """Search the settings."""
     del debug  # read by `main`, which shows the trace
-    from rich.console import Console
-
     from tenfold.core.records.tune import TuneRecord
     from tenfold.reporting.settings_text import command_options
-    from tenfold.study import Study
     from tenfold.study_request import StudyRequest
-    from tenfold.terminal import TerminalProgress
 
     named: tuple[tuple[Literal["sampler", "pruner"], str | None], ...] = (
         ("sampler", sampler),
         ("pruner", pruner),
     )
     chosen = [f"tune.{name}={value}" for name, value in named if value is not None]
-    progress = TerminalProgress(Console(stderr=True), is_quiet=quiet)
     request = StudyRequest(
         data=data,
         recipe=recipe,
@@ -104,20 +100,14 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
         rebalance=rebalance,
         models=tuple(model or ()),
         trials=trials,
-    ).resolve()
-    progress.say(request.sentence)
-    progress.say(f"Run folder: {request.out}")
-    study = Study(
-        request.settings,
-        request.out,
+    )
+    study = run_study(
+        request,
         device=device,
-        progress=progress,
-        update=update,
+        is_update=update,
         is_offline=offline,
-        corrections=None if request.settings.data.corrections is None else corrections,
+        is_quiet=quiet,
         jobs=jobs,
     )
-    for outcome in study.run("tune"):
-        progress.say(outcome.sentence())
-    record = TuneRecord.read(request.out / "tune" / "record.json")
+    record = TuneRecord.read(study.out / "tune" / "record.json")
     typer.echo(f"Best settings: {command_options(record.best_assignments)}")

@@ -16,6 +16,7 @@ TRAINING_INGREDIENTS = (
         title="Alternating flip",
         without="flips drawn anew in every epoch",
         changes={"training.augmentation": "crop-random-flip"},
+        only_with={"augmentation": "crop-flip"},
     ),
     Ingredient(
         name="label-smoothing",
@@ -38,6 +39,7 @@ TRAINING_INGREDIENTS = (
             "training.learning_rate": 0.05,
             "training.momentum": 0.9,
         },
+        only_with={"optimizer": "muon"},
     ),
     Ingredient(
         name="schedule",
@@ -71,9 +73,3 @@ TRAINING_INGREDIENTS = (
     ),
 )
 """Ingredients of any model's training."""
-
-NEEDED: dict[str, tuple[str, object]] = {
-    "alternating-flip": ("augmentation", "crop-flip"),
-    "muon": ("optimizer", "muon"),
-}
-"""Ingredients that only settings with this value have; the others differ from their absence."""

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tenfold.core.errors import ImageShapeError
+from tenfold.core.records.ablation import Ingredient
 from tenfold.core.records.tune import Condition, SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
@@ -186,6 +187,26 @@ class CnnModel:
         SearchDimension(name="model.conv_dropout", low=0.0, high=0.5, step=0.05),
         SearchDimension(name="model.dense_dropout", low=0.0, high=0.7, step=0.05),
         SearchDimension(name="model.has_batch_norm", choices=(False, True)),
+    )
+    ingredients = (
+        Ingredient(
+            name="batch-norm",
+            title="Batch norm",
+            without="none after the convolutions",
+            changes={"model.has_batch_norm": False},
+        ),
+        Ingredient(
+            name="conv-dropout",
+            title="Dropout after convolutions",
+            without="every activation kept there",
+            changes={"model.conv_dropout": 0.0},
+        ),
+        Ingredient(
+            name="dense-dropout",
+            title="Dropout after the dense layer",
+            without="every activation kept there",
+            changes={"model.dense_dropout": 0.0},
+        ),
     )
 
     def build(

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from tenfold.core.records.ablation import Ingredient
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
@@ -159,6 +160,14 @@ class InceptionModel:
         ),
         SearchDimension(name="model.width", low=0.5, high=2.0, step=0.5),
         SearchDimension(name="model.dropout", low=0.0, high=0.5, step=0.1),
+    )
+    ingredients = (
+        Ingredient(
+            name="dropout",
+            title="Dropout",
+            without="every activation kept",
+            changes={"model.dropout": 0.0},
+        ),
     )
 
     def build(

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from tenfold.core.records.ablation import Ingredient
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.registry import Registry
 from tenfold.core.settings import Settings
@@ -22,10 +23,9 @@ class Model(Protocol):
     search_space: tuple[SearchDimension, ...]
     """Ranges worth searching, each named ``model.SETTING``."""
     takes_any_size: bool
-    """Whether a built network also takes images of another size than it was built for.
-
-    A model may also have ``ingredients``, a tuple of `Ingredient`: what of its ideas its settings
-    can switch off, for `tenfold ablate`."""
+    """Whether a built network also takes images of another size than it was built for."""
+    ingredients: tuple[Ingredient, ...]
+    """What of its ideas its settings can switch off, for ``tenfold ablate``."""
 
     def build(
         self,

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tenfold.core.records.ablation import Ingredient
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.backbone import TIMM_PREFIX, Backbone, build_backbone, check_name
@@ -230,6 +231,26 @@ class PretrainedModel:
         SearchDimension(name="model.input_size_px", choices=(96, 128, 160, 192, 224)),
         SearchDimension(name="model.pooled_maps", low=1, high=7, step=1),
         SearchDimension(name="model.layer_decay", low=0.6, high=1.0, step=0.1),
+    )
+    ingredients = (
+        Ingredient(
+            name="mirrored",
+            title="Mirrored images",
+            without="the head fitted to the images as they are",
+            changes={"model.uses_mirrored": False},
+        ),
+        Ingredient(
+            name="pooled-maps",
+            title="Lower maps",
+            without="the means of the last map alone",
+            changes={"model.pooled_maps": 1},
+        ),
+        Ingredient(
+            name="fine-tuning",
+            title="Fine-tuning",
+            without="the backbone as it was published",
+            changes={"model.fine_tune_epochs": 0},
+        ),
     )
 
     def build(

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from tenfold.core.records.ablation import Ingredient
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
@@ -158,6 +159,20 @@ class ResnetModel:
         SearchDimension(name="model.width", low=1, high=4, step=1),
         SearchDimension(name="model.dropout", low=0.0, high=0.3, step=0.1),
         SearchDimension(name="model.has_zero_last_scale", choices=(False, True)),
+    )
+    ingredients = (
+        Ingredient(
+            name="zero-last-scale",
+            title="Blocks that begin silent",
+            without="every scale begins at 1",
+            changes={"model.has_zero_last_scale": False},
+        ),
+        Ingredient(
+            name="dropout",
+            title="Dropout",
+            without="every activation kept",
+            changes={"model.dropout": 0.0},
+        ),
     )
 
     def build(

@@ -9,6 +9,9 @@ import statistics
 from tenfold.core.records.ablation import AblatedScores, AblationRecord
 from tenfold.reporting.formats import counted, printable
 
+_NAMED = ("tenfold", "torch")
+"""Packages whose versions the heading names; the record has them all."""
+
 HEADINGS = (
     "without",
     "what instead",
@@ -30,7 +33,9 @@ def ablation_rows(record: AblationRecord) -> list[tuple[str, ...]]:
 def ablation_heading(record: AblationRecord) -> str:
     """Say what was measured on what, in how many trainings, and how."""
     seeds = counted(len(record.seeds), "seed")
-    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    versions = ", ".join(
+        f"{name} {version}" for name, version in record.versions.items() if name in _NAMED
+    )
     return (
         f"Recipe {printable(record.recipe)} on {printable(record.data)}: accuracy on "
         f"{record.held_out:,} training images that no training saw, mean of {seeds}; "

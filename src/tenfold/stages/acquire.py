@@ -12,7 +12,7 @@ from tenfold.data.corrections import SPLITS, apply_corrections, parse_correction
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.split_files import read_split, write_corrected, write_groups, write_split
 from tenfold.recipe import StudySettings
-from tenfold.sources.source import SOURCES, SourceOptions
+from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import RECORD, StageContext
 
 
@@ -42,13 +42,7 @@ class AcquireStage:
         data = context.settings.data
         dataset = SOURCES[data.source].load(
             None if data.location is None else Path(data.location),
-            SourceOptions(
-                seed=context.settings.seed,
-                test_fraction=data.test_fraction,
-                image_size_px=data.image_size_px,
-                is_strict=data.is_strict,
-                is_offline=context.is_offline,
-            ),
+            context.settings.source_options(is_offline=context.is_offline),
             context.progress,
         )
         write_split(context.folder, "train", dataset.train)

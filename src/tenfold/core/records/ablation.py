@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from tenfold.core.records.interval import Interval
 from tenfold.core.records.record import Record
 
@@ -22,6 +24,9 @@ class Ingredient(Record):
     """What takes its place, for example ``one-hot targets``."""
     changes: dict[str, Any]
     """Settings that switch it off, by dotted name."""
+    only_with: dict[str, Any] = Field(default_factory=dict)
+    """Training settings that have it, by name, where being without it is not their only other
+    value."""
 
 
 class AblatedScores(Record):
@@ -35,7 +40,7 @@ class AblatedScores(Record):
     effect: float
     """Mean accuracy with the ingredient minus without it, over the same seeds and images."""
     interval: Interval
-    """95%, of the effect: paired bootstrap over images and seeds."""
+    """95%, of the effect: see `tenfold.metrics.crossed.crossed_interval`."""
 
 
 class AblationRecord(Record):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tenfold import ablating
-from tenfold.ablating import Ablation, ingredients_of, parse_names
+from tenfold.ablating import training as ablation_training
+from tenfold.ablating.ablation import Ablation
+from tenfold.ablating.ingredients import ingredients_of, parse_names
 from tenfold.cli import app
-from tenfold.core.errors import SettingsError, UnknownNameError
+from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
+from tenfold.engine.ingredients import TRAINING_INGREDIENTS
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings, load_recipe
 from tenfold.reporting.ablation_text import ablation_csv, ablation_text
@@ -46,6 +50,12 @@ def _ablation(settings: StudySettings, digits: ImageSplit, out: Path) -> Ablatio
 
 
 @pytest.mark.parametrize("name", list(MODELS))
+def test_every_ingredient_of_a_model_has_a_name_of_its_own(name: str) -> None:
+    ingredients = (*MODELS[name].ingredients, *TRAINING_INGREDIENTS)
+    assert len({ingredient.name for ingredient in ingredients}) == len(ingredients)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
 def test_every_ingredient_of_every_model_is_a_valid_change(name: str) -> None:
     settings = load_recipe("cnn", ["training.optimizer=adam"]).with_changes({"model.name": name})
     for ingredient in ingredients_of(settings):
@@ -71,6 +81,8 @@ def test_a_recipe_without_ingredients_is_told() -> None:
             "training.normalization": "scale",
             "training.schedule": "constant",
             "training.weight_decay": 0.0,
+            "model.conv_dropout": 0.0,
+            "model.dense_dropout": 0.0,
         }
     )
     with pytest.raises(SettingsError, match="no ingredient"):
@@ -100,9 +112,11 @@ def test_trainings_are_kept_and_compared(
     before = json.loads(kept[0].read_text())["right"]
     kept[0].unlink()
     asked = []
-    fit = ablating.fit_network
+    fit = ablation_training.fit_network
     monkeypatch.setattr(
-        ablating, "fit_network", lambda *given, **named: asked.append(1) or fit(*given, **named)
+        ablation_training,
+        "fit_network",
+        lambda *given, **named: asked.append(1) or fit(*given, **named),
     )
     again = ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
     assert len(asked) == 1
@@ -113,6 +127,27 @@ def test_trainings_are_kept_and_compared(
     assert "Label smoothing" in text
     assert "mean of 2 seeds" in text
     assert len(ablation_csv(record).splitlines()) == 4
+
+
+def test_a_schedule_that_follows_validation_images_is_told(
+    settings: StudySettings, digits: ImageSplit, tmp_path: Path
+) -> None:
+    waiting = settings.with_changes({"training.schedule": "plateau"})
+    ablation = replace(_ablation(settings, digits, tmp_path), settings=waiting)
+    with pytest.raises(SettingsError, match=r"'plateau' follows validation images.*linear"):
+        ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
+
+
+@pytest.mark.slow
+def test_an_error_in_a_process_is_told_and_leaves_nothing_behind(
+    settings: StudySettings, digits: ImageSplit, tmp_path: Path
+) -> None:
+    few = settings.with_changes({"training.rebalance": "inverse"})
+    lacking = ImageSplit(digits.images, np.where(digits.labels == 9, 8, digits.labels))
+    ablation = replace(_ablation(settings, lacking, tmp_path), settings=few)
+    with pytest.raises(TrainingError, match="class '9' has none"):
+        ablation.run(data="digits", device="cpu", jobs=2, progress=SilentProgress())
+    assert not (tmp_path / ".work").exists()
 
 
 @pytest.mark.slow

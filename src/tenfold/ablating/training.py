@@ -1,0 +1,125 @@
+"""One training of an ablation, scored on the images that no training of it sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tenfold.core.files import write_text
+from tenfold.core.records.record import Record
+from tenfold.data.dataset import ImageSplit
+from tenfold.data.duplicate_groups import Groups
+from tenfold.data.splits import holdout_split
+from tenfold.engine.device import Device
+from tenfold.engine.inference import predict_logits
+from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.recipe import StudySettings
+
+HELD_OUT = 0.1
+"""Share of the training images that no training sees; the test split has no part in this."""
+
+
+class AblationTraining(Record):
+    """What to train, and where the result is kept."""
+
+    name: str
+    """The ingredient that is left out, or ``all``."""
+    seed: int
+    settings: dict[str, Any]
+    """Of the whole study."""
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """Give what it is, for people."""
+        which = "with all" if self.name == "all" else f"without {self.name}"
+        return f"{which}, seed {self.seed}"
+
+
+class TrainingScores(Record):
+    """What one training gave."""
+
+    right: tuple[int, ...]
+    """1 for each image held out that was named rightly, else 0."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AblationTrainer:
+    """Does the trainings of an ablation, all on the same images.
+
+    Parameters
+    ----------
+    train, held_out
+        Images to fit to, and to score by.
+    classes
+        Names of the classes.
+    mirror_keeps_class
+        Whether augmentation may flip.
+    device
+        Where to compute.
+    """
+
+    train: ImageSplit
+    held_out: ImageSplit
+    classes: tuple[str, ...]
+    mirror_keeps_class: bool
+    device: Device
+
+    @classmethod
+    def of(
+        cls,
+        images: ImageSplit,
+        groups: Groups,
+        *,
+        classes: tuple[str, ...],
+        mirror_keeps_class: bool,
+        seed: int,
+        device: Device,
+    ) -> Self:
+        """Hold a tenth of the images out, near-duplicates on one side."""
+        kept, held_out = holdout_split(
+            images.labels,
+            fraction=HELD_OUT,
+            method="stratified",
+            seed=seed,
+            classes=classes,
+            groups=groups,
+        )
+        return cls(take(images, kept), take(images, held_out), classes, mirror_keeps_class, device)
+
+    def run(self, training: AblationTraining) -> None:
+        """Train, score the images held out, and write the result.
+
+        Raises
+        ------
+        TenfoldError
+            If the settings do not fit the data, or the training fails.
+        """
+        settings = StudySettings.resolve(training.settings)
+        height, width, channels = self.train.images.shape[1:]
+        plan = NetworkPlan.parse(
+            settings.model.name,
+            settings.model.settings,
+            image_shape=(height, width, channels),
+            class_count=len(self.classes),
+        )
+        fitted = fit_network(
+            plan,
+            self.train,
+            settings.training,
+            mirror_keeps_class=self.mirror_keeps_class,
+            seed=training.seed,
+            device=self.device,
+            classes=self.classes,
+        )
+        logits = predict_logits(
+            fitted.network,
+            self.held_out.images,
+            device=self.device,
+            precision=self.device.precision(settings.training.precision),
+        )
+        right = (logits.argmax(1) == self.held_out.labels).astype(int).tolist()
+        scores = TrainingScores(right=tuple(right), seconds=fitted.result.seconds)
+        write_text(training.path, scores.model_dump_json() + "\n")

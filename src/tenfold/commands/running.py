@@ -1,0 +1,64 @@
+"""Run a study for a command, and say what comes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenfold.study_request import ResolvedRequest, StudyRequest
+
+
+def run_study(
+    request: StudyRequest,
+    *,
+    device: str,
+    is_update: bool,
+    is_offline: bool,
+    is_quiet: bool,
+    jobs: int = 1,
+) -> ResolvedRequest:
+    """Run the stages that were asked for, with a line on standard error for each.
+
+    Parameters
+    ----------
+    request
+        What to run, and with which settings.
+    device
+        Name of the device.
+    is_update
+        Whether new settings may replace those of an existing run folder.
+    is_offline
+        Whether downloads are forbidden.
+    is_quiet
+        Whether errors alone are said.
+    jobs
+        Processes of a search.
+
+    Raises
+    ------
+    TenfoldError
+        Whatever goes wrong, with a message for people.
+    """
+    from rich.console import Console
+
+    from tenfold.study import Study
+    from tenfold.terminal import TerminalProgress
+
+    progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
+    resolved = request.resolve()
+    progress.say(resolved.sentence)
+    progress.say(f"Run folder: {resolved.out}")
+    is_corrected = resolved.settings.data.corrections is not None
+    study = Study(
+        resolved.settings,
+        resolved.out,
+        device=device,
+        progress=progress,
+        update=is_update,
+        is_offline=is_offline,
+        corrections=request.corrections if is_corrected else None,
+        jobs=jobs,
+    )
+    for outcome in study.run(*request.stages, runs=request.runs):
+        progress.say(outcome.sentence())
+    return resolved
