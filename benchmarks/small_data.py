@@ -9,8 +9,6 @@ all 10,000 test images. From scratch gets at least `SCRATCH_STEPS` optimiser ste
 images are not few steps. Each training is a row in ``benchmarks/results/small-data.json``, kept at
 once, and a second call goes on from there; ``--draw`` only draws. The table and the picture
 (``docs/small-data.svg``) go to ``docs/transfer.md``.
-
-Expected with three seeds on 2 cores of an AMD EPYC with bfloat16: about 20 minutes.
 """
 
 from __future__ import annotations

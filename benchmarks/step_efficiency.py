@@ -1,6 +1,7 @@
 """Say where a training step's time goes, and how near its arithmetic comes to its own best.
 
-    python benchmarks/step_efficiency.py CIFAR10_FOLDER [--recipe fast] [--set model.widths=[..]]
+    python benchmarks/step_efficiency.py CIFAR10_FOLDER [--recipe fast] [--batch-size 125]
+                                         [--widths 32,128,128]
 
 CIFAR10_FOLDER is CIFAR-10's binary version, unpacked. Trains the recipe's network for some steps
 at full resolution under torch's profiler and adds up, of the time between the first and the last
@@ -26,7 +27,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from tenfold.core.progress import SilentProgress
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.device import Device, choose_device
@@ -75,7 +76,9 @@ def shares(events: Any) -> dict[str, float]:
     return seconds
 
 
-def record_convolutions(network: ImageNetwork, pixels: Tensor) -> list[tuple[nn.Conv2d, Tensor]]:
+def record_convolutions(
+    network: ImageNetwork, pixels: Tensor, device: Device, precision: torch.dtype
+) -> list[tuple[nn.Conv2d, Tensor]]:
     """Give every convolution with an input of the step."""
     seen: list[tuple[nn.Conv2d, Tensor]] = []
     hooks = [
@@ -85,7 +88,7 @@ def record_convolutions(network: ImageNetwork, pixels: Tensor) -> list[tuple[nn.
         for layer in network.modules()
         if isinstance(layer, nn.Conv2d)
     ]
-    with torch.autocast("cpu", torch.bfloat16):
+    with device.autocast(precision):
         network(pixels)
     for hook in hooks:
         hook.remove()
@@ -164,20 +167,22 @@ def main() -> None:
     )
     mean, deviation = fit_normalization(few.images, settings.normalization)
     network = plan.build(seed=0, mean=mean, standard_deviation=deviation)
+    augmentation = augmentation_named(settings.augmentation)
     batches = MarkedBatches(
         split=few,
         batch_size=batch_size,
-        policy=POLICIES[settings.augmentation],
+        policy=augmentation.policy,
         mirror_keeps_class=True,
         seed=0,
         device=device.torch_device,
+        mixing=augmentation.mixing,
     )
     train(network, batches, settings)
     pixels, _ = next(iter(batches.epoch(0)))
     precision = device.precision(settings.precision)
     calls = [
         alone(*pair, precision, is_first=place == 0)
-        for place, pair in enumerate(record_convolutions(network, pixels))
+        for place, pair in enumerate(record_convolutions(network, pixels, device, precision))
     ]
     rows: list[dict[str, float]] = []
     for _ in range(ROUNDS):
@@ -205,11 +210,11 @@ def main() -> None:
         print(f"{name:20} {statistics.median(values):8.2f} ms ({values[0]:.2f}–{values[-1]:.2f})")
     share = [(row["convolutions"] + row["products"]) / row["step"] for row in rows]
     rate = [row["convolutions alone"] / row["convolutions"] for row in rows]
-    augmentation = [row["augmentation"] / row["step"] for row in rows]
+    making = [row["augmentation"] / row["step"] for row in rows]
     for name, values in (
         ("convolutions and products, share of the step", share),
         ("convolutions' rate, of their rate alone", rate),
-        ("augmentation, share of the step", augmentation),
+        ("augmentation, share of the step", making),
     ):
         print(f"{name:46} {statistics.median(values):.1%} ({min(values):.1%}–{max(values):.1%})")
 

@@ -1,9 +1,9 @@
 """Measure what each training option does to a short training on CIFAR-10.
 
     python benchmarks/training_options.py CIFAR10_FOLDER [--output training_options.csv]
-                                          [--images 20000] [--epochs 4] [--jobs 2]
+                                          [--images 12000] [--epochs 4] [--jobs 2]
 
-CIFAR10_FOLDER is CIFAR-10's binary version, unpacked. Every augmentation policy, schedule, average
+CIFAR10_FOLDER is CIFAR-10's binary version, unpacked. Every augmentation, schedule, average
 of the weights, clipping and early stopping is trained once with a small network of model `fast`,
 dropout and batch norm with model `cnn`; all else is as in the group's first row. Each training has
 one thread, `--jobs` run at a time. They share seed and images; 10,000 other training images are
@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from tenfold.core.progress import SilentProgress
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation.names import augmentation_names
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
@@ -62,7 +62,7 @@ class Option:
 
 def options() -> list[Option]:
     """Give all rows, each group's ground first."""
-    policies = ("none", *(name for name in POLICIES if name != "none"))
+    policies = ("none", *(name for name in augmentation_names() if name != "none"))
     cnn = {"optimizer": "adam", "schedule": "one-cycle", "low_resolution_share": 0.0}
     return [
         *(Option("augmentation", name, {"augmentation": name}) for name in policies),
@@ -228,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--output", type=Path, default=Path("training_options.csv"))
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=12_000)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
