@@ -229,7 +229,7 @@ def draw(rows: list[Row], picture: Path) -> None:
     groups = by_method(rows)
     some = rows[0]
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(10, 4.2), layout="constrained", width_ratios=(3, 2)
+        1, 2, figsize=(11, 4.2), layout="constrained", width_ratios=(9, 5)
     )
     colours = ("#57606a", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73")
     for (method, group), colour in zip(groups.items(), colours, strict=False):
