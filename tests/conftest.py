@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,3 +158,46 @@ def make_model_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command left: its exit status, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tenfold(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., CommandResult]:
+    """Give a function that runs the command line, in a folder and with a cache of its own."""
+    from tenfold.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TENFOLD_CIFAR10", raising=False)
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments: Any, stdin: bytes | None = None) -> CommandResult:
+        monkeypatch.setattr(sys, "argv", ["tenfold", *map(str, arguments)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return CommandResult(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def run_folder(tiny_settings: Callable[..., StudySettings], tmp_path: Path) -> str:
+    """Give the folder of a tiny study that nothing was run of yet, for --out."""
+    out = tmp_path / "tiny"
+    out.mkdir()
+    (out / "settings.json").write_text(json.dumps(tiny_settings().flat()))
+    return str(out)

@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tenfold.cli import STAGE_HELP, main
-from tenfold.recipe import StudySettings, recipe_names, recipe_text
+from tenfold.cli import STAGE_HELP
+from tenfold.recipe import recipe_names, recipe_text
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, StageContext
 
@@ -24,44 +24,7 @@ COMMANDS = ("run", *STAGE_HELP, "recipes", "models", "data", "export", "serve", 
 ON_LINUX = sys.platform.startswith("linux")
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def tenfold(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """Give a function that runs the command line, in a folder and with a cache of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TENFOLD_CIFAR10", raising=False)
-    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["tenfold", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return Result(code, *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def run_folder(tiny_settings: Callable[..., StudySettings], tmp_path: Path) -> str:
-    """Give the folder of a tiny study that nothing was run of yet, for --out."""
-    out = tmp_path / "tiny"
-    out.mkdir()
-    (out / "settings.json").write_text(json.dumps(tiny_settings().flat()))
-    return str(out)
+Command = Callable[..., Any]
 
 
 class TestHelp:
@@ -225,37 +188,6 @@ class TestWrongArguments:
         assert "UnknownNameError: There is no recipe named 'fsat'" in done.stderr
 
 
-class TestTune:
-    def test_several_models_and_the_best_settings_to_paste(
-        self, tenfold: Command, run_folder: str
-    ) -> None:
-        result = tenfold(
-            *("tune", "--out", run_folder, "--update", "--model", "cnn", "--model", "fast"),
-            *("--trials", "1", "--pruner", "halving", "--sampler", "random"),
-        )
-        assert result.code == 0, result.err
-        assert result.out.startswith("Best settings: --set 'model.name=\"")
-        stored = json.loads((Path(run_folder) / "settings.json").read_text())["tune"]
-        assert stored["models"] == ["cnn", "fast"]
-        assert (stored["trials"], stored["pruner"], stored["sampler"]) == (1, "halving", "random")
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            (["--model", "cnm"], "There is no model named 'cnm'. Did you mean 'cnn'?"),
-            (["--budget", "soon"], "'soon' is not a span of time"),
-            (["--pruner", "halfing"], "The setting 'tune.pruner' is not valid"),
-        ],
-    )
-    def test_what_is_wrong_is_said(
-        self, tenfold: Command, options: list[str], message: str
-    ) -> None:
-        result = tenfold("tune", "--data", "digits", *options)
-        assert result.code == 2
-        assert result.err.startswith("Error: ")
-        assert message in result.err
-
-
 class TestRun:
     @pytest.mark.slow
     def test_says_what_it_does_and_where_the_report_is(
@@ -276,7 +208,7 @@ class TestRun:
         assert f"model.units={best['best_parameters']['model.units']}" in result.err
 
         again = tenfold("run", "--out", run_folder, "--quiet")
-        assert again == Result(0, f"Report: {report}\n", "")
+        assert (again.code, again.out, again.err) == (0, f"Report: {report}\n", "")
 
         one = tenfold("evaluate", "--out", run_folder)
         assert one.out == ""

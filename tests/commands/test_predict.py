@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tenfold.cli import main
-
 FolderMaker = Callable[..., Path]
 
 
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def predict(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Result]:
+def predict(monkeypatch: pytest.MonkeyPatch, tenfold: Callable[..., Any]) -> Callable[..., Any]:
     monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
-
-    def run(*arguments: Any, stdin: bytes | None = None) -> Result:
-        monkeypatch.setattr(sys, "argv", ["tenfold", "predict", *map(str, arguments)])
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return Result(code, *capfd.readouterr())
-
-    return run
+    return partial(tenfold, "predict")
 
 
 @pytest.fixture
@@ -58,7 +33,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_a_table_with_the_best_three(
-    predict: Callable[..., Result], make_model_folder: FolderMaker, photos: Path
+    predict: Callable[..., Any], make_model_folder: FolderMaker, photos: Path
 ) -> None:
     result = predict(make_model_folder(), photos)
     assert result.code == 0
@@ -69,7 +44,7 @@ def test_a_table_with_the_best_three(
 
 
 def test_json_of_standard_input(
-    predict: Callable[..., Result], make_model_folder: FolderMaker, photos: Path
+    predict: Callable[..., Any], make_model_folder: FolderMaker, photos: Path
 ) -> None:
     model = make_model_folder()
     given = predict(model, "-", "--json", stdin=(photos / "0.png").read_bytes())
@@ -82,7 +57,7 @@ def test_json_of_standard_input(
 
 
 def test_unreadable_images_are_reported_and_the_rest_goes_on(
-    predict: Callable[..., Result], make_model_folder: FolderMaker, photos: Path
+    predict: Callable[..., Any], make_model_folder: FolderMaker, photos: Path
 ) -> None:
     (photos / "1.png").write_bytes(b"broken")
     model = make_model_folder()
@@ -97,7 +72,7 @@ def test_unreadable_images_are_reported_and_the_rest_goes_on(
 
 
 def test_csv_takes_the_table_s_place(
-    predict: Callable[..., Result], make_model_folder: FolderMaker, photos: Path, tmp_path: Path
+    predict: Callable[..., Any], make_model_folder: FolderMaker, photos: Path, tmp_path: Path
 ) -> None:
     result = predict(make_model_folder(), photos, "--csv", tmp_path / "out.csv", "--top", "2")
     assert result.code == 0
@@ -107,7 +82,7 @@ def test_csv_takes_the_table_s_place(
 
 
 def test_explanations_are_a_page(
-    predict: Callable[..., Result], make_model_folder: FolderMaker, photos: Path, tmp_path: Path
+    predict: Callable[..., Any], make_model_folder: FolderMaker, photos: Path, tmp_path: Path
 ) -> None:
     result = predict(make_model_folder(), photos, "--explain", tmp_path / "why")
     assert result.code == 0
@@ -128,7 +103,7 @@ def test_explanations_are_a_page(
 def test_what_cannot_be_is_said_before_anything_is_read(
     arguments: list[str],
     message: str,
-    predict: Callable[..., Result],
+    predict: Callable[..., Any],
     make_model_folder: FolderMaker,
     photos: Path,
 ) -> None:
@@ -139,7 +114,7 @@ def test_what_cannot_be_is_said_before_anything_is_read(
 
 
 def test_no_model_and_no_image_are_said(
-    predict: Callable[..., Result], make_model_folder: FolderMaker, photos: Path, tmp_path: Path
+    predict: Callable[..., Any], make_model_folder: FolderMaker, photos: Path, tmp_path: Path
 ) -> None:
     assert "is no model folder" in predict(photos, photos).err
     (tmp_path / "empty").mkdir()
