@@ -1,12 +1,14 @@
 """Measure accuracy against images per class: a network from scratch beside a pretrained one.
 
     python benchmarks/small_data.py CIFAR10_FOLDER [--seeds 3] [--per-class 10 50 200 1000]
+                                    [--sides scratch pretrained fine-tuned]
 
 CIFAR10_FOLDER is CIFAR-10's binary version, unpacked. For each seed and number of images a class,
-that many training images are drawn (the same for both sides), recipe ``fast``'s network is trained
-on them from scratch and recipe ``transfer``'s head is fitted to their features; both are scored on
-all 10,000 test images. From scratch gets at least `SCRATCH_STEPS` optimiser steps, so that few
-images are not few steps. Each training is a row in ``benchmarks/results/small-data.json``, kept at
+that many training images are drawn (the same for all sides), recipe ``fast``'s network is trained
+on them from scratch and recipe ``transfer``'s head is fitted to their features; side ``fine-tuned``
+trains all weights on after that, for `FINE_TUNE_EPOCHS`. All are scored on all 10,000 test images.
+From scratch gets at least `SCRATCH_STEPS` optimiser steps, so that few images are not few steps.
+Each training is a row in ``benchmarks/results/small-data.json``, kept at
 once, and a second call goes on from there; ``--draw`` only draws. The table and the picture
 (``docs/small-data.svg``) go to ``docs/transfer.md``.
 """
@@ -37,8 +39,24 @@ from tenfold.sources.source import SOURCES, SourceOptions
 RESULTS = Path(__file__).parent / "results" / "small-data.json"
 PICTURE = Path(__file__).parent.parent / "docs" / "small-data.svg"
 SCRATCH_STEPS = 1000
-SIDES = {"scratch": "fast", "pretrained": "transfer"}
-"""Recipe of each side."""
+FINE_TUNE_EPOCHS = 5
+SIDES: dict[str, tuple[str, dict[str, object]]] = {
+    "scratch": ("fast", {}),
+    "pretrained": ("transfer", {}),
+    "fine-tuned": ("transfer", {"fine_tune_epochs": FINE_TUNE_EPOCHS}),
+}
+"""Recipe of each side, and the changes of its model's settings."""
+LABELS = {
+    "scratch": "from scratch: recipe fast's network",
+    "pretrained": "pretrained: EfficientNet-Lite0, linear head",
+    "fine-tuned": f"and all weights trained on for {FINE_TUNE_EPOCHS} epochs",
+}
+LOOKS = {
+    "pretrained": ("o-", "#1f6feb", 7),
+    "fine-tuned": ("^:", "#1a7f37", 19),
+    "scratch": ("s--", "#b35900", -15),
+}
+"""Style, colour, and how far above its point a number stands."""
 
 Row = dict[str, Any]
 
@@ -49,22 +67,27 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--per-class", type=int, nargs="+", default=[10, 50, 200, 1000])
+    parser.add_argument(
+        "--sides", nargs="+", choices=list(SIDES), default=["scratch", "pretrained"]
+    )
     parser.add_argument("--draw", action="store_true", help="only draw what was measured")
     arguments = parser.parse_args()
     rows: list[Row] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
     if not arguments.draw:
-        measure(arguments.folder, rows, arguments.per_class, arguments.seeds)
+        measure(arguments.folder, rows, arguments.sides, arguments.per_class, arguments.seeds)
     print(table(rows))
     draw(rows)
 
 
-def measure(folder: Path, rows: list[Row], per_class: list[int], seeds: int) -> None:
+def measure(
+    folder: Path, rows: list[Row], sides: list[str], per_class: list[int], seeds: int
+) -> None:
     """Run every training that has no row yet."""
     data = SOURCES["cifar10"].load(folder, SourceOptions(), SilentProgress())
     done = {(row["side"], row["per_class"], row["seed"]) for row in rows}
     for seed in range(seeds):
         for count in per_class:
-            for side in SIDES:
+            for side in sides:
                 if (side, count, seed) in done:
                     continue
                 rows.append(run(data, side, count, seed))
@@ -76,14 +99,15 @@ def measure(folder: Path, rows: list[Row], per_class: list[int], seeds: int) -> 
 def run(data: ImageDataset, side: str, per_class: int, seed: int) -> Row:
     """Train one side on a draw of the training images, and score it on all test images."""
     assert data.test is not None
-    recipe = load_recipe(SIDES[side])
+    name, model_changes = SIDES[side]
+    recipe = load_recipe(name)
     changes: dict[str, object] = {"validation_fraction": 0.0, "weights": "last"}
     if side == "scratch":
         changes["least_steps"] = SCRATCH_STEPS
     settings = recipe.training.model_copy(update=changes)
     plan = NetworkPlan.parse(
         recipe.model.name,
-        recipe.model.settings,
+        {**recipe.model.settings, **model_changes},
         image_shape=(32, 32, 3),
         class_count=len(data.classes),
     )
@@ -123,50 +147,44 @@ def by_count(rows: list[Row], side: str) -> dict[int, list[Row]]:
 
 
 def table(rows: list[Row]) -> str:
-    """Give the table as Markdown: means, least and most, seconds."""
+    """Give the table as Markdown: accuracy and seconds of each side."""
+    runs = {side: by_count(rows, side) for side in SIDES}
+    shown = [side for side in SIDES if runs[side]]
+    names = {"scratch": "from scratch", "pretrained": "pretrained, linear head"}
     lines = [
         f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__}",
+        f"torch {torch.__version__}. Mean (least to most) over seeds; median seconds of training.",
         "",
-        "| images a class | from scratch | pretrained | difference | seconds | seeds |",
-        "|---|---|---|---|---|---|",
+        f"| images a class | {' | '.join(names.get(side, side) for side in shown)} |",
+        "|---" * (len(shown) + 1) + "|",
     ]
-    scratch, pretrained = (by_count(rows, side) for side in SIDES)
-    for count in sorted({*scratch} & {*pretrained}):
-        means = [
-            100 * statistics.fmean(row["accuracy"] for row in side[count])
-            for side in (scratch, pretrained)
-        ]
-        lines.append(
-            f"| {count:,} | {_accuracies(scratch[count])} | {_accuracies(pretrained[count])} "
-            f"| {means[1] - means[0]:+.1f} | {_seconds(scratch[count])} / "
-            f"{_seconds(pretrained[count])} | {len(pretrained[count])} |"
-        )
+    for count in sorted({row["per_class"] for row in rows}):
+        cells = [_cell(runs[side].get(count, [])) for side in shown]
+        lines.append(f"| {count:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _accuracies(rows: list[Row]) -> str:
+def _cell(rows: list[Row]) -> str:
+    if not rows:
+        return "–"
     values = [100 * row["accuracy"] for row in rows]
-    return f"{statistics.fmean(values):.1f}% ({min(values):.1f} to {max(values):.1f})"
-
-
-def _seconds(rows: list[Row]) -> str:
-    return f"{statistics.median(row['seconds'] for row in rows):.0f}"
+    spread = "" if len(rows) == 1 else f" ({min(values):.1f} to {max(values):.1f})"
+    seconds = statistics.median(row["seconds"] for row in rows)
+    seeds = f"{len(rows)} seed{'' if len(rows) == 1 else 's'}"
+    return f"{statistics.fmean(values):.1f}%{spread}, {seconds:.0f} s, {seeds}"
 
 
 def draw(rows: list[Row]) -> None:
-    """Draw both curves, each seed a point."""
+    """Draw each side's curve, each seed a point."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    looks = {
-        "pretrained": ("o-", "#1f6feb", "pretrained: EfficientNet-Lite0, linear head"),
-        "scratch": ("s--", "#b35900", "from scratch: recipe fast's network"),
-    }
     counts: set[int] = set()
-    for side, (style, colour, label) in looks.items():
+    for side, (style, colour, height) in LOOKS.items():
         runs = by_count(rows, side)
+        if not runs:
+            continue
         counts |= set(runs)
         means = [100 * statistics.fmean(row["accuracy"] for row in run) for run in runs.values()]
-        axes.plot(list(runs), means, style, color=colour, label=label)
+        axes.plot(list(runs), means, style, color=colour, label=LABELS[side])
         for count, run in runs.items():
             axes.plot(
                 [count] * len(run),
@@ -180,8 +198,9 @@ def draw(rows: list[Row]) -> None:
                 f"{mean:.1f}%",
                 (count, mean),
                 textcoords="offset points",
-                xytext=(0, 8 if side == "pretrained" else -15),
+                xytext=(0, height),
                 ha="center",
+                color=colour,
                 fontsize=8,
             )
     ordered = sorted(counts)

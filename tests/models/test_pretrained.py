@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tenfold.engine.device import Device
+from tenfold.engine.inference import predict_logits
+from tenfold.engine.network import ImageNetwork
 from tenfold.models.frozen_features import FrozenFeatures, layer_of
 from tenfold.models.pretrained import (
     MODEL,
@@ -94,6 +98,14 @@ def test_blocks_of_images_give_what_all_at_once_give() -> None:
     with torch.enable_grad():
         whole = network(many)
     torch.testing.assert_close(network(many), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_predicted_can_be_explained_and_trained() -> None:
+    network = ImageNetwork(build(), torch.zeros(3), torch.ones(3))
+    pixels = np.zeros((2, 16, 16, 3), np.uint8)
+    predict_logits(network, pixels, device=Device("cpu", "the test's processor", 1))
+    assert not any(parameter.is_inference() for parameter in network.parameters())
+    network(torch.zeros(1, 3, 16, 16)).sum().backward()
 
 
 def test_further_maps_are_further_features() -> None:

@@ -51,7 +51,9 @@ def frozen_features(
     body = network.body
     assert isinstance(body, FrozenFeatures)
     was_training = network.training
-    network.eval().to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval()
+    with torch.inference_mode(False):  # else the weights are good for inference alone, for ever
+        network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def compute(block: Images) -> Tensor:
         pixels = as_pixels(block if block.flags.writeable else block.copy(), device.torch_device)
