@@ -95,12 +95,14 @@ def fit_path(
     deviation = torch.linalg.vector_norm(standard, dim=0) / len(standard) ** 0.5
     scale = torch.where(deviation > _LEAST_DEVIATION, 1 / deviation, 0)  # a constant tells nothing
     standard *= scale
-    parameters = torch.zeros(class_count, standard.shape[1] + 1, device=standard.device)
+    best = LinearLayer(
+        standard.new_zeros(class_count, standard.shape[1]), standard.new_zeros(class_count)
+    )
     path = []
     for penalty in penalties:
-        parameters = _minimise(parameters, standard, train.labels, penalty, label_smoothing)
-        weight = parameters[:, :-1] * scale
-        layer = LinearLayer(weight, parameters[:, -1] - weight @ mean)
+        best = _minimise(best, standard, train.labels, penalty, label_smoothing)
+        weight = best.weight * scale
+        layer = LinearLayer(weight, best.bias - weight @ mean)
         path.append((penalty, layer))
         if is_enough(penalty, layer):
             break
@@ -147,12 +149,14 @@ def choose_penalty(
 
 
 def _minimise(
-    start: Tensor, features: Tensor, labels: Tensor, penalty: float, label_smoothing: float
-) -> Tensor:
-    """Give the weights and, in the last column, the biases that minimise the penalised loss."""
-    parameters = start.clone().requires_grad_()
+    start: LinearLayer, features: Tensor, labels: Tensor, penalty: float, label_smoothing: float
+) -> LinearLayer:
+    """Give the layer that minimises the penalised loss."""
+    # Two tensors: the gradient of a part of one takes four times as long on a CPU.
+    weight = start.weight.clone().requires_grad_()
+    bias = start.bias.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [parameters],
+        [weight, bias],
         max_iter=_ITERATIONS,
         history_size=_HISTORY,
         line_search_fn="strong_wolfe",
@@ -162,12 +166,12 @@ def _minimise(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        logits = torch.addmm(parameters[:, -1], features, parameters[:, :-1].T)
+        logits = functional.linear(features, weight, bias)
         value = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        value = value + 0.5 * penalty * parameters[:, :-1].square().sum()
+        value = value + 0.5 * penalty * weight.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     with torch.enable_grad():
         optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return parameters.detach()
+    return LinearLayer(weight.detach(), bias.detach())
