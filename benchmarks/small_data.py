@@ -52,8 +52,8 @@ LABELS = {
     "fine-tuned": f"and all weights trained on for {FINE_TUNE_EPOCHS} epochs",
 }
 LOOKS = {
-    "pretrained": ("o-", "#1f6feb", 7),
-    "fine-tuned": ("^:", "#1a7f37", 19),
+    "pretrained": ("o-", "#1f6feb", -15),
+    "fine-tuned": ("^:", "#1a7f37", 8),
     "scratch": ("s--", "#b35900", -15),
 }
 """Style, colour, and how far above its point a number stands."""

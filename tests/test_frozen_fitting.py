@@ -145,6 +145,15 @@ def test_known_features_give_what_the_network_gives(split: ImageSplit) -> None:
     np.testing.assert_allclose(known, whole, rtol=1e-4, atol=1e-5)
 
 
+def test_a_view_of_images_turned_round(split: ImageSplit) -> None:
+    network = fit(split).network
+    turned = np.ascontiguousarray(split.images[:, :, ::-1])
+    np.testing.assert_array_equal(
+        predict_logits(network, split.images[:, :, ::-1], device=CPU),
+        predict_logits(network, turned, device=CPU),
+    )
+
+
 def test_a_changed_backbone_is_another_backbone(split: ImageSplit) -> None:
     fitted = fit(split)
     before = predict_logits(fitted.network, split.images, device=CPU)

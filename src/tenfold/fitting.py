@@ -282,7 +282,7 @@ def _fit_to_images(network: ImageNetwork, images: Images) -> None:
     fit = getattr(network.body, "fit", None)
     if fit is not None:
         chosen = images[:: max(1, len(images) // FITTING_IMAGES)]
-        fit(network.normalized(as_pixels(chosen.copy(), torch.device("cpu"))))
+        fit(network.normalized(as_pixels(chosen, torch.device("cpu"))))
 
 
 def take(split: ImageSplit, indices: Any) -> ImageSplit:

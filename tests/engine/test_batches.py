@@ -132,6 +132,14 @@ def test_pixels_are_the_images_themselves_not_a_copy(make_split: MakeSplit) -> N
     assert pixels.data_ptr() == images.ctypes.data
 
 
+def test_pixels_of_views_that_torch_does_not_take(make_split: MakeSplit) -> None:
+    images = make_split(4).images
+    images.setflags(write=False)
+    np.testing.assert_array_equal(as_pixels(images, CPU).permute(0, 2, 3, 1), images)
+    mirrored = images[:, :, ::-1]
+    np.testing.assert_array_equal(as_pixels(mirrored, CPU).permute(0, 2, 3, 1), mirrored)
+
+
 @dataclass
 class _Recorder:
     """A policy that keeps the random numbers it was given."""

@@ -20,8 +20,14 @@ from tenfold.engine.loss import MixedLabels, Targets
 
 
 def as_pixels(images: Images, device: torch.device) -> Tensor:
-    """Give images as a uint8 tensor (N, C, H, W), channels last in memory, without a copy."""
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+    """Give images as a uint8 tensor (N, C, H, W), channels last in memory.
+
+    They are copied only where torch cannot take the array as it is: a view turned round, or a
+    memory map opened for reading.
+    """
+    return (
+        torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device).permute(0, 3, 1, 2)
+    )
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:

@@ -74,7 +74,7 @@ def features_and_logits(
     ]
     try:
         for start in range(0, len(images), batch_size):
-            block = np.array(images[start : start + batch_size])  # torch wants it writable
+            block = images[start : start + batch_size]
             seen.clear()
             with device.autocast(precision):
                 output = network(as_pixels(block, device.torch_device))

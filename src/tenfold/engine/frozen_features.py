@@ -56,7 +56,7 @@ def frozen_features(
         network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def compute(block: Images) -> Tensor:
-        pixels = as_pixels(block if block.flags.writeable else block.copy(), device.torch_device)
+        pixels = as_pixels(block, device.torch_device)
         with device.autocast(precision):
             return body.features(network.normalized(pixels))
 

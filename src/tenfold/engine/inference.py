@@ -34,9 +34,7 @@ def predict_logits(
     network.eval()
     parts: list[npt.NDArray[np.float32]] = []
     for start in range(0, len(images), batch_size):
-        block = np.ascontiguousarray(images[start : start + batch_size])
-        if not block.flags.writeable:  # a memory map opened for reading: torch wants it writable
-            block = block.copy()
+        block = images[start : start + batch_size]
         with device.autocast(precision):
             logits = network(as_pixels(block, device.torch_device))
         parts.append(logits.cpu().numpy())

@@ -134,7 +134,7 @@ def heat_maps(
     parts = [np.zeros((0, *images.shape[1:3]), np.float32)]
     try:
         for start in range(0, len(images), _BATCH):
-            block = np.array(images[start : start + _BATCH])  # torch wants it writable
+            block = images[start : start + _BATCH]
             chosen = torch.from_numpy(classes[start : start + _BATCH]).to(device.torch_device)
             parts.append(_block(network, as_pixels(block, device.torch_device), chosen, layer))
     finally:

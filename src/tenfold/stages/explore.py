@@ -130,7 +130,7 @@ def _augmented(
             len(train), size=count
         )
         shares = sample_uniforms(seed, 0, np.arange(count), mixing.uniforms_per_sample)
-        others = as_pixels(np.ascontiguousarray(train.images[partners]), torch.device("cpu"))
+        others = as_pixels(train.images[partners], torch.device("cpu"))
         augmented, _ = mixing(
             augmented,
             rule(others, uniforms, mirror_keeps_class=mirror_keeps_class),
