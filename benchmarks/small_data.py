@@ -52,11 +52,11 @@ LABELS = {
     "fine-tuned": f"and all weights trained on for {FINE_TUNE_EPOCHS} epochs",
 }
 LOOKS = {
-    "pretrained": ("o-", "#1f6feb", -15),
-    "fine-tuned": ("^:", "#1a7f37", 8),
-    "scratch": ("s--", "#b35900", -15),
+    "pretrained": ("o-", "#1f6feb"),
+    "fine-tuned": ("^:", "#1a7f37"),
+    "scratch": ("s--", "#b35900"),
 }
-"""Style, colour, and how far above its point a number stands."""
+"""Style and colour."""
 
 Row = dict[str, Any]
 
@@ -164,6 +164,10 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _mean(rows: list[Row]) -> float:
+    return 100 * statistics.fmean(row["accuracy"] for row in rows)
+
+
 def _cell(rows: list[Row]) -> str:
     if not rows:
         return "–"
@@ -171,19 +175,21 @@ def _cell(rows: list[Row]) -> str:
     spread = "" if len(rows) == 1 else f" ({min(values):.1f} to {max(values):.1f})"
     seconds = statistics.median(row["seconds"] for row in rows)
     seeds = f"{len(rows)} seed{'' if len(rows) == 1 else 's'}"
-    return f"{statistics.fmean(values):.1f}%{spread}, {seconds:.0f} s, {seeds}"
+    return f"{_mean(rows):.1f}%{spread}, {seconds:.0f} s, {seeds}"
 
 
 def draw(rows: list[Row]) -> None:
     """Draw each side's curve, each seed a point."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    counts: set[int] = set()
-    for side, (style, colour, height) in LOOKS.items():
+    best: dict[int, float] = {}
+    for side in LOOKS:
+        for count, run in by_count(rows, side).items():
+            best[count] = max(best.get(count, 0.0), _mean(run))
+    for side, (style, colour) in LOOKS.items():
         runs = by_count(rows, side)
         if not runs:
             continue
-        counts |= set(runs)
-        means = [100 * statistics.fmean(row["accuracy"] for row in run) for run in runs.values()]
+        means = [_mean(run) for run in runs.values()]
         axes.plot(list(runs), means, style, color=colour, label=LABELS[side])
         for count, run in runs.items():
             axes.plot(
@@ -198,12 +204,12 @@ def draw(rows: list[Row]) -> None:
                 f"{mean:.1f}%",
                 (count, mean),
                 textcoords="offset points",
-                xytext=(0, height),
+                xytext=(0, 8 if mean == best[count] else -15),
                 ha="center",
                 color=colour,
                 fontsize=8,
             )
-    ordered = sorted(counts)
+    ordered = sorted(best)
     axes.set_xscale("log")
     axes.set_xticks(ordered, [f"{count:,}" for count in ordered])
     axes.minorticks_off()
