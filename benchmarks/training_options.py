@@ -79,7 +79,7 @@ def options() -> list[Option]:
         Option("averaging, linear schedule", "swa", {"averaging": "swa"}),
         Option("averaging, constant schedule", "none", CONSTANT),
         Option("averaging, constant schedule", "ema, decay 0.98", CONSTANT | FASTER_EMA),
-        Option("averaging, constant schedule", "ema", CONSTANT | {"averaging": "ema"}),
+        Option("averaging, constant schedule", "ema, decay 0.999", CONSTANT | {"averaging": "ema"}),
         Option("averaging, constant schedule", "swa", CONSTANT | {"averaging": "swa"}),
         Option("gradient clipping, SGD", "none", SGD),
         Option("gradient clipping, SGD", "norm 1", SGD | {"gradient_clip_norm": 1.0}),
