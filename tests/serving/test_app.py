@@ -125,6 +125,13 @@ class TestPredict:
         assert answer.status == 0
         assert 'path="/api/predict",status="499"} 1' in one("GET", "/metrics").body.decode()
 
+    def test_a_small_file_with_many_pixels(self, client: Any, make_png: Any) -> None:
+        content = make_png(np.zeros((1200, 1000, 3), np.uint8))
+        assert len(content) < 65_536
+        one = client()
+        assert one("POST", "/api/predict", content, BYTES).status == 200
+        assert 'outcome="predicted"} 1' in one("GET", "/metrics").body.decode()
+
     def test_many_large_bodies_at_once(self, client: Any, make_png: Any) -> None:
         one = client(memory_mib=0.001)
         answer = one("POST", "/api/predict", bytes(2000), BYTES)

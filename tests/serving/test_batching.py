@@ -28,7 +28,7 @@ class Network:
 
 
 def batcher(network: Any, **changes: Any) -> Batcher:
-    values: dict[str, Any] = {"most_images": 4, "most_waiting": 100, "wait_seconds": 0.0}
+    values: dict[str, Any] = {"most_images": 4, "most_waiting": 100}
     return Batcher(network, **(values | changes))
 
 
@@ -37,8 +37,7 @@ def image(value: int) -> Any:
 
 
 async def submit(batches: Batcher, value: int) -> float:
-    batches.announce(1)
-    row = await batches.submit(image(value))
+    row = await batches.submit(lambda: image(value))
     return float(row[0])
 
 
@@ -46,7 +45,7 @@ def test_one_image_is_computed_at_once() -> None:
     network = Network()
 
     async def run() -> float:
-        return await asyncio.wait_for(submit(batcher(network, wait_seconds=60), 7), 5)
+        return await asyncio.wait_for(submit(batcher(network), 7), 5)
 
     assert asyncio.run(run()) == 7
     assert network.sizes == [1]
@@ -68,36 +67,46 @@ def test_what_arrives_meanwhile_is_one_batch_and_each_gets_its_own() -> None:
     assert network.sizes == [1, 4, 2]
 
 
-def test_announced_images_are_waited_for() -> None:
+def test_an_image_that_cannot_be_made_concerns_its_sender_alone() -> None:
+    network = Network()
+    network.may_run.clear()
+    counted: list[int] = []
+
+    def refuse() -> Any:
+        raise Refusal(422, "unreadable", "no")
+
+    async def run() -> list[Any]:
+        batches = batcher(network, on_batch=counted.append)
+        first = asyncio.create_task(submit(batches, 9))
+        await asyncio.sleep(0.02)
+        others = [
+            asyncio.create_task(submit(batches, 1)),
+            asyncio.create_task(batches.submit(refuse)),
+            asyncio.create_task(submit(batches, 3)),
+        ]
+        await asyncio.sleep(0.02)
+        network.may_run.set()
+        return await asyncio.gather(first, *others, return_exceptions=True)
+
+    first, second, refused, fourth = asyncio.run(run())
+    assert (first, second, fourth) == (9, 1, 3)
+    assert isinstance(refused, Refusal)
+    assert network.sizes == counted == [1, 2]
+
+
+def test_a_batch_of_images_that_cannot_be_made_does_not_stop_the_next() -> None:
     network = Network()
 
-    async def run() -> None:
-        batches = batcher(network, wait_seconds=10)
-        batches.announce(2)
-        first = asyncio.create_task(batches.submit(image(1)))
-        await asyncio.sleep(0.05)
-        assert network.sizes == []
-        second = asyncio.create_task(batches.submit(image(2)))
-        assert [float(row[0]) for row in await asyncio.gather(first, second)] == [1, 2]
+    def refuse() -> Any:
+        raise Refusal(422, "unreadable", "no")
 
-    asyncio.run(asyncio.wait_for(run(), 5))
-    assert network.sizes == [2]
+    async def run() -> float:
+        batches = batcher(network)
+        with pytest.raises(Refusal):
+            await batches.submit(refuse)
+        return await submit(batches, 5)
 
-
-@pytest.mark.parametrize("wait_seconds", [0.01, 60])
-def test_but_not_for_long_nor_if_they_do_not_come(wait_seconds: float) -> None:
-    network = Network()
-
-    async def run() -> None:
-        batches = batcher(network, wait_seconds=wait_seconds)
-        batches.announce(2)
-        first = asyncio.create_task(batches.submit(image(1)))
-        await asyncio.sleep(0)
-        if wait_seconds > 1:
-            batches.announce(-1)
-        assert float((await first)[0]) == 1
-
-    asyncio.run(asyncio.wait_for(run(), 5))
+    assert asyncio.run(run()) == 5
     assert network.sizes == [1]
 
 

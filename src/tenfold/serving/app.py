@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import metadata
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from tenfold.exporting.onnx_model import OnnxModel
@@ -33,9 +32,17 @@ from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
 
 _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
-_TopOption = Annotated[
-    int, Query(ge=1, le=100_000, description="Give so many of the most probable classes.")
-]
+_TOP = 10
+_TOP_PARAMETER = {
+    "parameters": [
+        {
+            "name": "top",
+            "in": "query",
+            "description": "Give so many of the most probable classes.",
+            "schema": {"type": "integer", "minimum": 1, "default": _TOP},
+        }
+    ]
+}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _IMAGE_BODY = {
     "requestBody": {
@@ -113,33 +120,36 @@ def create_app(
         lifespan=lifespan,
         responses={status: _PROBLEMS[status] for status in (401, 503)},
     )
+
+    async def predict(request: Request) -> Response:
+        """Say what images show: the body is one image, or a form with a file an image.
+
+        With several images, one that cannot be read has an `error` and the others are answered.
+        """
+        top = _read_top(request)
+        with budget.request() as memory:
+            uploads = await receive_images(request, settings, memory)
+            async with asyncio.timeout(settings.answer_seconds):
+                return _json({"results": await predictor.predict(uploads, top)})
+
     app.add_middleware(
         Guard,
+        direct={"/api/predict": predict},
         metrics=metrics,
         token=token,
         most_seconds=settings.receive_seconds + settings.answer_seconds,
     )
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _parameter_error)
     page = PageFiles(model.description, settings, needs_token=token is not None)
     for path, (content, kind) in page.files(explains=explainer is not None).items():
         app.add_api_route(path, _file(content, kind), include_in_schema=False)
 
-    @app.post(
+    app.post(
         "/api/predict",
         response_model=PredictAnswer,
         responses={status: _PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
-        openapi_extra=_IMAGE_BODY,
-    )
-    async def predict(request: Request, top: _TopOption = 10) -> Response:
-        """Say what images show: the body is one image, or a form with a file an image.
-
-        With several images, one that cannot be read has an `error` and the others are answered.
-        """
-        with budget.request() as memory:
-            uploads = await receive_images(request, settings, memory)
-            async with _time_limit(settings):
-                return _json({"results": await predictor.predict(uploads, top)})
+        openapi_extra=_IMAGE_BODY | _TOP_PARAMETER,
+    )(predict)
 
     @app.post(
         "/api/explain",
@@ -157,7 +167,7 @@ def create_app(
             uploads = await receive_images(request, settings, memory)
             if len(uploads) > 1:
                 raise Refusal(413, "too_many_images", "One image at a time is explained.")
-            async with waiting_explanations, _time_limit(settings):
+            async with waiting_explanations, asyncio.timeout(settings.answer_seconds):
                 row = await predictor.probabilities(uploads[0])
                 pixels = await predictor.decode(uploads[0])
                 predicted = int(row.argmax())
@@ -203,12 +213,6 @@ def create_app(
     return app
 
 
-@asynccontextmanager
-async def _time_limit(settings: ServingSettings) -> AsyncIterator[None]:
-    async with asyncio.timeout(settings.answer_seconds):
-        yield
-
-
 def _json(content: Any) -> Response:
     return Response(
         json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(),
@@ -233,9 +237,10 @@ async def _http_error(_: Request, error: Exception) -> Response:
     )
 
 
-async def _parameter_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][1:])
-    refusal = Refusal(422, "parameter", f"The parameter {name} is not valid: {first['msg']}.")
-    return Response(refusal.body(), refusal.status, media_type="application/json")
+def _read_top(request: Request) -> int:
+    text = request.query_params.get("top", str(_TOP))
+    if text.isascii() and text.isdecimal() and 0 < len(text.lstrip("0")) < 10:
+        return int(text)
+    raise Refusal(
+        422, "parameter", f"The parameter top is no whole number of at least 1: {text[:40]!r}."
+    )

@@ -1,16 +1,17 @@
 """Requests that arrive together are computed together.
 
 No clock is waited for: while the network computes, what arrives gathers and is the next batch (the
-adaptive batching of Crankshaw et al., "Clipper", NSDI 2017, without its tuned delays). Only images
-that are being decoded already are waited for, shortly.
+adaptive batching of Crankshaw et al., "Clipper", NSDI 2017, without its tuned delays). So a request
+alone never waits, and load makes batches grow by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,9 @@ from tenfold.serving.refusal import Refusal
 
 Pixels = npt.NDArray[np.uint8]
 Row = npt.NDArray[np.float32]
-_Waiting = tuple[Pixels, "asyncio.Future[Row]"]
+MakeImage = Callable[[], Pixels]
+_Outcome = npt.NDArray[Any] | Exception
+_Waiting = tuple[MakeImage, "asyncio.Future[Row]"]
 
 
 class Batcher:
@@ -28,15 +31,12 @@ class Batcher:
     Parameters
     ----------
     predict
-        Gives probabilities (N, classes) of images (N, H, W, C); called in threads of its own.
+        Gives probabilities (N, classes) of images (N, H, W, C); called in a thread of its own, one
+        batch at a time.
     most_images
         In a batch.
     most_waiting
         Images; `submit` refuses beyond.
-    wait_seconds
-        Longest wait for images that were announced.
-    runs_at_once
-        Batches computed at the same time.
     on_batch
         Told the size of each batch.
     """
@@ -47,35 +47,30 @@ class Batcher:
         *,
         most_images: int,
         most_waiting: int,
-        wait_seconds: float,
-        runs_at_once: int = 1,
         on_batch: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._predict = predict
         self._most_images = most_images
         self._most_waiting = most_waiting
-        self._wait_seconds = wait_seconds
-        self._runs_at_once = runs_at_once
         self._on_batch = on_batch
-        self._pool = ThreadPoolExecutor(runs_at_once, thread_name_prefix="network")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._waiting: deque[_Waiting] = deque()
-        self._coming = 0
-        self._running = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_running = False
 
     @property
     def waiting(self) -> int:
         """Give how many images wait."""
         return len(self._waiting)
 
-    def announce(self, count: int) -> None:
-        """Say that images will be submitted soon, or, with a negative count, that they will not."""
-        self._coming += count
-        if count < 0 and self._coming == 0:
-            self._start()
+    async def submit(self, make_image: MakeImage) -> Row:
+        """Give the probabilities, shape (classes,), of one image.
 
-    async def submit(self, image: Pixels) -> Row:
-        """Give the probabilities, shape (classes,), of one image that was announced.
+        Parameters
+        ----------
+        make_image
+            Gives the pixels, shape (H, W, C); called in the network's thread, so that a small image
+            need not be handed from thread to thread, which costs more than a small network. What it
+            raises comes out here and nowhere else.
 
         Raises
         ------
@@ -83,59 +78,64 @@ class Batcher:
             If too many images wait.
         """
         if len(self._waiting) >= self._most_waiting:
-            self.announce(-1)
             raise Refusal(503, "busy", "Too many requests at the moment. Try again in a second.")
         future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
-        self._waiting.append((image, future))
-        self._coming -= 1
+        self._waiting.append((make_image, future))
         self._start()
         return await future
 
     def close(self) -> None:
-        """Let running batches end and start no more."""
+        """Let a running batch end and start no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, *, is_time_up: bool = False) -> None:
-        """Compute what waits, unless the network is busy or more is about to come."""
-        if self._timer is not None and (is_time_up or self._coming == 0):
-            self._timer.cancel()
-            self._timer = None
-        while self._waiting and self._running < self._runs_at_once:
-            is_full = len(self._waiting) >= self._most_images
-            if self._coming > 0 and not is_full and not is_time_up and self._wait_seconds > 0:
-                if self._timer is None:
-                    loop = asyncio.get_running_loop()
-                    self._timer = loop.call_later(self._wait_seconds, self._time_up)
-                return
-            self._run([self._waiting.popleft() for _ in range(self._next_size())])
+    def _start(self) -> None:
+        """Compute what waits, unless the network is busy."""
+        while self._waiting and not self._is_running:
+            size = min(len(self._waiting), self._most_images)
+            batch = [self._waiting.popleft() for _ in range(size)]
+            wanted = [one for one in batch if not one[1].done()]  # some clients gave up meanwhile
+            if wanted:
+                self._run([make for make, _ in wanted], [future for _, future in wanted])
 
-    def _next_size(self) -> int:
-        return min(len(self._waiting), self._most_images)
+    def _run(self, makers: Sequence[MakeImage], futures: Sequence[asyncio.Future[Row]]) -> None:
+        self._is_running = True
+        task = asyncio.get_running_loop().run_in_executor(self._pool, self._compute, makers)
+        task.add_done_callback(lambda done: self._finish(futures, done))
 
-    def _time_up(self) -> None:
-        self._timer = None
-        self._start(is_time_up=True)
+    def _compute(self, makers: Sequence[MakeImage]) -> list[_Outcome]:
+        """Give each image's row, or why there is none; runs in the network's thread."""
+        outcomes = [_attempt(make_image) for make_image in makers]
+        images = {n: one for n, one in enumerate(outcomes) if not isinstance(one, Exception)}
+        if images:
+            rows: Iterable[_Outcome]
+            try:
+                rows = self._predict(np.stack(list(images.values())))
+            except Exception as error:
+                rows = [error] * len(images)
+            for place, row in zip(images, rows, strict=True):
+                outcomes[place] = row
+        return outcomes
 
-    def _run(self, batch: list[_Waiting]) -> None:
-        wanted = [one for one in batch if not one[1].done()]  # some clients gave up meanwhile
-        if not wanted:
-            return
-        self._running += 1
-        self._on_batch(len(wanted))
-        images = np.stack([image for image, _ in wanted])
-        task = asyncio.get_running_loop().run_in_executor(self._pool, self._predict, images)
-        task.add_done_callback(lambda done: self._finish(wanted, done))
-
-    def _finish(self, batch: list[_Waiting], done: asyncio.Future[npt.NDArray[np.float32]]) -> None:
-        self._running -= 1
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
-        for place, (_, future) in enumerate(batch):
+    def _finish(
+        self, futures: Sequence[asyncio.Future[Row]], done: asyncio.Future[list[_Outcome]]
+    ) -> None:
+        self._is_running = False
+        stopped = RuntimeError("the server stops")
+        outcomes = [stopped] * len(futures) if done.cancelled() else done.result()
+        if computed := sum(not isinstance(one, Exception) for one in outcomes):
+            self._on_batch(computed)
+        for future, outcome in zip(futures, outcomes, strict=True):
             if future.done():
                 continue
-            if error is None:
-                future.set_result(done.result()[place])
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
             else:
-                future.set_exception(
-                    error if isinstance(error, Exception) else RuntimeError("the server stops")
-                )
+                future.set_result(outcome)
         self._start()
+
+
+def _attempt(make_image: MakeImage) -> _Outcome:
+    try:
+        return make_image()
+    except Exception as error:
+        return error

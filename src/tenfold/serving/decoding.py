@@ -8,7 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.serving.refusal import Refusal
-from tenfold.sources.image_decoding import UnreadableImageError, decode_image, read_header
+from tenfold.sources.image_decoding import (
+    TooManyPixelsError,
+    UnreadableImageError,
+    decode_image,
+)
 
 
 def decode_upload(
@@ -33,16 +37,16 @@ def decode_upload(
     if not content:
         raise Refusal(422, "empty", "The image is empty: 0 bytes were received.")
     try:
-        header = read_header(io.BytesIO(content))
-        if header.height * header.width > most_pixels:
-            raise Refusal(
-                413,
-                "too_many_pixels",
-                f"The image has {header.width:,} × {header.height:,} pixels; up to "
-                f"{most_pixels / 1e6:g} million are taken. Send a smaller one.",
-            )
-        is_resized = (header.height, header.width) != image_shape[:2]
-        return decode_image(io.BytesIO(content), image_shape, is_resized=is_resized)
+        return decode_image(
+            io.BytesIO(content), image_shape, is_resized=True, most_pixels=most_pixels
+        )
+    except TooManyPixelsError as error:
+        raise Refusal(
+            413,
+            "too_many_pixels",
+            f"The image has {error.width:,} × {error.height:,} pixels; up to "
+            f"{most_pixels / 1e6:g} million are taken. Send a smaller one.",
+        ) from error
     except UnreadableImageError as error:
         raise Refusal(
             422,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
 
 _LONGEST_NAME = 255
+_SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512
+"""Of an image that is decoded in the network's thread: a few milliseconds at most."""
 _BUSY = "Too many requests at the moment. Try again in a second."
 
 
@@ -45,7 +48,6 @@ class Predictor:
             model.predict,
             most_images=settings.batch_images,
             most_waiting=settings.queue_images,
-            wait_seconds=settings.batch_wait_ms / 1e3,
             on_batch=metrics.batch_images.observe,
         )
         self._decoding = 0
@@ -90,25 +92,30 @@ class Predictor:
         try:
             if self._decoding + self.waiting >= self._settings.queue_images:
                 raise Refusal(503, "busy", _BUSY)
-            self._batcher.announce(1)
-            try:
-                pixels = await self.decode(upload)
-            except BaseException:
-                self._batcher.announce(-1)
-                raise
-            row = await self._batcher.submit(pixels)
+            row = await self._row(upload)
         except Refusal as refusal:
             self._metrics.images[refusal.code] += 1
             raise
         self._metrics.images["predicted"] += 1
         return row
 
+    async def _row(self, upload: Upload) -> npt.NDArray[np.float32]:
+        if len(upload.content) <= _SMALL_BYTES:
+            small = min(_SMALL_PIXELS, self._settings.pixels)
+            try:
+                return await self._batcher.submit(partial(self._decode, upload.content, small))
+            except Refusal as refusal:
+                if refusal.code != "too_many_pixels":
+                    raise
+        pixels = await self.decode(upload)
+        return await self._batcher.submit(lambda: pixels)
+
     async def decode(self, upload: Upload) -> npt.NDArray[np.uint8]:
         """Give an image's pixels, shape (H, W, C), decoded in a thread."""
         self._decoding += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._decoders, self._decode, upload.content
+                self._decoders, self._decode, upload.content, self._settings.pixels
             )
         finally:
             self._decoding -= 1
@@ -118,8 +125,8 @@ class Predictor:
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._batcher.close()
 
-    def _decode(self, content: bytes) -> npt.NDArray[np.uint8]:
-        return decode_upload(content, self.model.image_shape, most_pixels=self._settings.pixels)
+    def _decode(self, content: bytes, most_pixels: int) -> npt.NDArray[np.uint8]:
+        return decode_upload(content, self.model.image_shape, most_pixels=most_pixels)
 
     def _result(self, upload: Upload, row: npt.NDArray[np.float32], top: int) -> dict[str, Any]:
         best = np.argsort(-row, kind="stable")[:top].tolist()

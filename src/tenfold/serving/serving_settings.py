@@ -27,9 +27,6 @@ class ServingSettings(Settings):
         For the answer after that; then 503.
     batch_images
         Most images that the network sees at once.
-    batch_wait_ms
-        Longest wait for images that other requests are decoding just now. A request that is alone
-        never waits.
     queue_images
         Most images that wait; beyond that, 503 at once.
     stop_seconds
@@ -43,7 +40,6 @@ class ServingSettings(Settings):
     receive_seconds: float = Field(20, gt=0)
     answer_seconds: float = Field(30, gt=0)
     batch_images: int = Field(32, ge=1, le=4096)
-    batch_wait_ms: float = Field(2, ge=0, le=1000)
     queue_images: int = Field(2048, ge=1)
     stop_seconds: int = Field(10, ge=1)
 

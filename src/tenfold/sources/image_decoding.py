@@ -38,6 +38,15 @@ class UnreadableImageError(Exception):
     """Why an image file cannot be used; caught by whoever decodes many."""
 
 
+class TooManyPixelsError(UnreadableImageError):
+    """An image has more pixels than the caller wants to unpack."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(f"it has {width:,} × {height:,} pixels")
+        self.width = width
+        self.height = height
+
+
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
     """What a file says about its image before its pixels are decoded.
@@ -71,7 +80,11 @@ def read_header(file: Path | BinaryIO) -> ImageHeader:
 
 
 def decode_image(
-    file: Path | BinaryIO, shape: tuple[int, int, int], *, is_resized: bool
+    file: Path | BinaryIO,
+    shape: tuple[int, int, int],
+    *,
+    is_resized: bool,
+    most_pixels: int | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Give an image's pixels.
 
@@ -86,6 +99,8 @@ def decode_image(
         Height, width and channels (1 or 3) wanted.
     is_resized
         Whether to scale to `shape` where the image has another size.
+    most_pixels
+        Asked of the image's header, before anything is unpacked; None for Pillow's own limit alone.
 
     Returns
     -------
@@ -94,10 +109,12 @@ def decode_image(
     Raises
     ------
     UnreadableImageError
-        If it cannot be decoded whole.
+        If it cannot be decoded whole; `TooManyPixelsError` if it is larger than `most_pixels`.
     """
     height, width, channels = shape
     with _reasons(), _open(file) as image:
+        if most_pixels is not None and image.width * image.height > most_pixels:
+            raise TooManyPixelsError(image.width, image.height)
         if is_resized:
             # A JPEG decodes at half, quarter or eighth size for less; twice the size is left over
             # for a good filter. No other format minds.
