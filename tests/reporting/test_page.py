@@ -13,7 +13,7 @@ import pytest
 
 from tenfold.core.errors import StorageError
 from tenfold.core.records.reference import Reference
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.train import ProbeRecord, TrainRecord
 from tenfold.reporting import formats
 from tenfold.reporting.page import render_page, write_report
 
@@ -176,6 +176,29 @@ def test_a_record_of_an_earlier_version_has_no_cost(builder: SimpleNamespace) ->
     page = render_page(dataclasses.replace(records, train=TrainRecord.model_validate(plain)))
     assert "one image takes it" not in page
     assert '<td class="n">–</td></tr></tfoot>' in page
+
+
+@pytest.mark.parametrize(("fine_tune_epochs", "is_augmented"), [(0, False), (3, True)])
+def test_a_head_on_frozen_features(
+    builder: SimpleNamespace, fine_tune_epochs: int, is_augmented: bool
+) -> None:
+    records = builder.STUDIES["cifar"]()
+    probe = ProbeRecord(
+        feature_count=2024,
+        is_mirrored=True,
+        penalty=0.3,
+        tried=(),
+        judged_by="5 folds",
+        fine_tune_epochs=fine_tune_epochs,
+        feature_seconds=200,
+        fit_seconds=30,
+    )
+    train = records.train.model_copy(update={"probe": probe})
+    outline = _read(render_page(dataclasses.replace(records, train=train)))
+    text = " ".join(outline.text)
+    assert "normalised as they were when the backbone's published weights" in text
+    assert ("Augmentation shows the network" in text) == is_augmented
+    assert ("Training images are not augmented" in text) != is_augmented
 
 
 def test_reproduction_only_where_there_is_an_original(pages: dict[str, str]) -> None:
