@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from tenfold.searching.space import search_space
+from tenfold.study_request import StudyRequest
+
 Command = Callable[..., Any]
 
 
@@ -25,6 +28,23 @@ class TestTune:
         stored = json.loads((Path(run_folder) / "settings.json").read_text())["tune"]
         assert stored["models"] == ["cnn", "fast"]
         assert (stored["trials"], stored["pruner"], stored["sampler"]) == (1, "halving", "random")
+
+    def test_one_model_is_searched_as_its_own_recipe_trains_it(
+        self, tenfold: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        requests: list[StudyRequest] = []
+
+        def stop(request: StudyRequest, **_: Any) -> None:
+            requests.append(request)
+            raise SystemExit(0)
+
+        monkeypatch.setattr("tenfold.commands.tune.run_study", stop)
+        assert tenfold("tune", "--data", "digits", "--model", "resnet").code == 0
+        settings = requests[0].resolve().settings
+        assert (settings.recipe.name, settings.model.name) == ("resnet", "resnet")
+        assert settings.tune.is_enabled
+        assert settings.tune.models == ()
+        assert {one.name for one in search_space(settings)} >= {"model.depth", "model.width"}
 
     @pytest.mark.parametrize(
         ("options", "message"),

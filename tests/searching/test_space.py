@@ -77,6 +77,17 @@ class TestSpaceOfSeveralModels:
     def test_a_written_range_is_of_the_models_that_have_it(self) -> None:
         assert [one.model for one in search_space(self.settings(UNITS, "model.depths"))][1] == "cnn"
 
+    def test_ranges_of_the_recipe_s_model_are_left_out_where_it_is_not_searched(self) -> None:
+        models = ("inception", "resnet")
+        recipe = load_recipe("fast").with_changes({"tune.models": list(models)})
+        assert any(entry == "model.widths.1" for entry in recipe.tune.space)
+        names = {(one.model, one.name) for one in search_space(recipe)}
+        shared = {name for model, name in names if model is None}
+        assert shared == {"model.name", "training.learning_rate", "training.label_smoothing"}
+        for model in models:
+            own = {one.name for one in MODELS[model].search_space}
+            assert {name for of, name in names if of == model} == own
+
     def test_a_written_range_that_no_model_has(self) -> None:
         with pytest.raises(SettingsError, match=r"'model\.unit' is of no model of this search"):
             search_space(self.settings(UNITS | {"name": "model.unit"}))

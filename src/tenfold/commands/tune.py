@@ -86,6 +86,7 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
         ("sampler", sampler),
         ("pruner", pruner),
     )
+    models = tuple(dict.fromkeys(model or ()))
     chosen = [f"tune.{name}={value}" for name, value in named if value is not None]
     request = StudyRequest(
         data=data,
@@ -98,7 +99,8 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
         stages=("tune",),
         corrections=corrections,
         rebalance=rebalance,
-        models=tuple(model or ()),
+        model=models[0] if len(models) == 1 else None,
+        models=models if len(models) > 1 else (),
         trials=trials,
     )
     study = run_study(

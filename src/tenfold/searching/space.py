@@ -20,7 +20,8 @@ def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
     """Give the dimensions to search, in order; a name stands for the model's or training's range.
 
     In a search over several models the first dimension draws the model, and each model's own
-    dimensions carry its name.
+    dimensions carry its name. A range that the recipe has for its own model, and that none of
+    them has, is left out.
 
     Raises
     ------
@@ -43,6 +44,8 @@ def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
     if models:
         chosen[MODEL_NAME] = SearchDimension(name=MODEL_NAME, choices=tuple(dict.fromkeys(models)))
     for entry in settings.tune.space:
+        if models and _has(settings.model.name, entry) and not any(_has(m, entry) for m in models):
+            continue  # the recipe's, which was written for its own model
         found = _named(entry, known) if isinstance(entry, str) else _written_out(entry, models)
         chosen |= {dimension.key: dimension for dimension in found}
     named = {dimension.model for dimension in chosen.values()}
@@ -50,6 +53,13 @@ def search_space(settings: StudySettings) -> tuple[SearchDimension, ...]:
     for dimension in chosen.values():
         _check(dimension)
     return tuple(chosen.values())
+
+
+def _has(model: str, entry: str | SearchDimension) -> bool:
+    """Say whether an entry is of a setting that a model has."""
+    name = entry if isinstance(entry, str) else entry.name
+    setting = name.removeprefix(_MODEL).split(".")[0]
+    return name.startswith(_MODEL) and setting in MODELS[model].settings_type.model_fields
 
 
 def _named(entry: str, known: list[SearchDimension]) -> list[SearchDimension]:
@@ -64,10 +74,10 @@ def _written_out(dimension: SearchDimension, models: tuple[str, ...]) -> Iterato
     if not models or not dimension.name.startswith(_MODEL):
         yield dimension
         return
-    setting = dimension.name.removeprefix(_MODEL).split(".")[0]
     asked = models if dimension.model is None else (dimension.model,)
-    having = [name for name in asked if setting in MODELS[name].settings_type.model_fields]
+    having = [name for name in asked if _has(name, dimension)]
     if not having:
+        setting = dimension.name.removeprefix(_MODEL).split(".")[0]
         raise SettingsError(
             f"The search range {dimension.name!r} is of no model of this search "
             f"({', '.join(asked)}). Remove it from tune.space, or search a model that has "
