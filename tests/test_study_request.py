@@ -136,6 +136,16 @@ class TestSearch:
         tune = request.resolve().settings.tune
         assert (tune.models, tune.trials) == (("cnn", "fast"), 7)
 
+    def test_one_model_takes_the_place_of_several_that_were_searched(
+        self, run_folder: Path
+    ) -> None:
+        path = run_folder / "settings.json"
+        stored = json.loads(path.read_text())
+        several = stored["tune"] | {"models": ["cnn", "fast"]}
+        path.write_text(json.dumps(stored | {"tune": several}))
+        settings = StudyRequest(out=run_folder, stages=("tune",), model="fast").resolve().settings
+        assert (settings.model.name, settings.tune.models) == ("fast", ())
+
     def test_a_budget_leaves_the_number_of_trials_open(self) -> None:
         tune = StudyRequest(stages=("tune",), budget="10m").resolve().settings.tune
         assert (tune.budget_seconds, tune.trials) == (600, None)

@@ -148,6 +148,8 @@ class StudyRequest:
         changes: dict[str, Any] = {}
         if self.models:
             changes["tune.models"] = list(dict.fromkeys(self.models))
+        elif self.model is not None:  # alone, whatever was searched before
+            changes["tune.models"] = []
         if self.trials is not None:
             changes["tune.trials"] = self.trials
         if changes or is_new or self.budget is not None:

@@ -4,26 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import pytest
-
-from tenfold.core.records.train import PenaltyRecord, ProbeRecord
+from tenfold.core.records.train import ProbeRecord
 from tenfold.reporting.interpretation_probe import probe_sentences
 from tenfold.reporting.interpretation_training import convergence_sentences, validation_sentences
-
-
-@pytest.fixture
-def probe() -> ProbeRecord:
-    tried = ((1.0, 0.62), (0.3, 0.51), (0.1, 0.55))
-    return ProbeRecord(
-        feature_count=2024,
-        is_mirrored=True,
-        penalty=0.3,
-        tried=tuple(PenaltyRecord(penalty=p, log_loss=loss) for p, loss in tried),
-        judged_by="the 5,000 validation images",
-        fine_tune_epochs=0,
-        feature_seconds=200,
-        fit_seconds=30,
-    )
 
 
 def test_a_trained_network_has_no_such_sentences(builder: SimpleNamespace) -> None:

@@ -180,20 +180,11 @@ def test_a_record_of_an_earlier_version_has_no_cost(builder: SimpleNamespace) ->
 
 @pytest.mark.parametrize(("fine_tune_epochs", "is_augmented"), [(0, False), (3, True)])
 def test_a_head_on_frozen_features(
-    builder: SimpleNamespace, fine_tune_epochs: int, is_augmented: bool
+    builder: SimpleNamespace, probe: ProbeRecord, fine_tune_epochs: int, is_augmented: bool
 ) -> None:
     records = builder.STUDIES["cifar"]()
-    probe = ProbeRecord(
-        feature_count=2024,
-        is_mirrored=True,
-        penalty=0.3,
-        tried=(),
-        judged_by="5 folds",
-        fine_tune_epochs=fine_tune_epochs,
-        feature_seconds=200,
-        fit_seconds=30,
-    )
-    train = records.train.model_copy(update={"probe": probe})
+    fitted = probe.model_copy(update={"fine_tune_epochs": fine_tune_epochs})
+    train = records.train.model_copy(update={"probe": fitted})
     outline = _read(render_page(dataclasses.replace(records, train=train)))
     text = " ".join(outline.text)
     assert "normalised as they were when the backbone's published weights" in text

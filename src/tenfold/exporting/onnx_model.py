@@ -31,9 +31,6 @@ class OnnxModel:
         The file's, for messages.
     threads
         Threads of one run; None for one a core.
-    is_alone
-        Whether the process does nothing else meanwhile. Then threads that wait for work keep their
-        core busy, which ends a single run sooner, and takes two thirds of a server's time away.
 
     Raises
     ------
@@ -43,19 +40,11 @@ class OnnxModel:
         If ONNX Runtime is not installed.
     """
 
-    def __init__(
-        self,
-        content: bytes,
-        *,
-        name: str = "the model",
-        threads: int | None = None,
-        is_alone: bool = True,
-    ) -> None:
+    def __init__(self, content: bytes, *, name: str = "the model", threads: int | None = None):
         runtime = need("onnxruntime", extra="onnx")
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; its warnings are about its own optimisations
         options.intra_op_num_threads = threads or available_cores()
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(is_alone)))
         options.inter_op_num_threads = 1  # the graph is a chain
         try:
             self._session: Any = runtime.InferenceSession(
@@ -71,8 +60,8 @@ class OnnxModel:
         )
 
     @classmethod
-    def read(cls, path: Path, *, threads: int | None = None, is_alone: bool = True) -> Self:
-        """Read an ONNX file; the other parameters are those of the class.
+    def read(cls, path: Path, *, threads: int | None = None) -> Self:
+        """Read an ONNX file.
 
         Raises
         ------
@@ -86,7 +75,7 @@ class OnnxModel:
                 f"{path} cannot be read: {error.strerror or error}. Make it with: tenfold export "
                 f"MODEL --onnx --out {path}"
             ) from error
-        return cls(content, name=str(path), threads=threads, is_alone=is_alone)
+        return cls(content, name=str(path), threads=threads)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
         If the exported model does not give what the model gives.
     """
     if path.suffix == ".onnx":
-        return ServedModel(OnnxModel.read(path, is_alone=False), None)
+        return ServedModel(OnnxModel.read(path), None)
     from tenfold.explanation import Explainer
     from tenfold.exporting.export import exported_model
     from tenfold.loading import classifier_of
@@ -64,8 +64,7 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     explainer = Explainer.of(classifier_of(packaged, device=device), packaged)
     images = _images(explainer, packaged.record.image_shape)
     exported = exported_model(packaged, images)
-    model = OnnxModel(exported.content, is_alone=False)
-    return ServedModel(model, TorchExplainer(explainer, packaged.record.classes))
+    return ServedModel(exported.model, TorchExplainer(explainer, packaged.record.classes))
 
 
 def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:
