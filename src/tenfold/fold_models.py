@@ -44,7 +44,7 @@ def read_fold_models(folder: Path, folds: int, acquired: AcquireRecord) -> Itera
             plan = NetworkPlan.parse(
                 stored["model"],
                 stored["settings"],
-                image_shape=(*acquired.image_size_px, acquired.channels),
+                image_shape=acquired.image_shape,
                 class_count=len(acquired.classes),
             )
             network = plan.restore(weights)

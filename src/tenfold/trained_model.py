@@ -56,7 +56,7 @@ class TrainedModel:
         plan = NetworkPlan.parse(
             record.model,
             record.model_settings,
-            image_shape=(*acquired.image_size_px, acquired.channels),
+            image_shape=acquired.image_shape,
             class_count=len(acquired.classes),
         )
         file = BEST_WEIGHTS if record.chosen_weights == "best" else LAST_WEIGHTS

@@ -52,7 +52,7 @@ class SearchedImages:
         return cls(
             train=take(split, train),
             validation=take(split, validation),
-            image_shape=(*acquired.image_size_px, acquired.channels),
+            image_shape=acquired.image_shape,
             class_count=len(acquired.classes),
             mirror_keeps_class=acquired.mirror_keeps_class,
         )

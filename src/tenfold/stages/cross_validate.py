@@ -233,7 +233,7 @@ class _Protocol:
         return NetworkPlan.parse(
             self.settings.model.name,
             self.settings.model.settings,
-            image_shape=(*self.acquired.image_size_px, self.acquired.channels),
+            image_shape=self.acquired.image_shape,
             class_count=len(self.acquired.classes),
         )
 

@@ -60,7 +60,7 @@ class TrainStage:
         plan = NetworkPlan.parse(
             settings.model.name,
             settings.model.settings,
-            image_shape=(*acquired.image_size_px, acquired.channels),
+            image_shape=acquired.image_shape,
             class_count=len(acquired.classes),
         )
         validation = take(split, validation_indices) if len(validation_indices) else None

@@ -69,3 +69,8 @@ class AcquireRecord(Record):
     """SHA-256 of each split's images and labels."""
     corrections: CorrectionsRecord | None = None
     """None where the labels are the source's own."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Give height, width and channels of every image."""
+        return (*self.image_size_px, self.channels)
