@@ -41,6 +41,17 @@ def test_orthogonalized_keeps_singular_vectors_and_levels_singular_values() -> N
     assert values.diagonal().max() < 1.25
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(32, 288), (40, 8)])
+def test_orthogonalized_in_bfloat16_is_the_same_within_its_precision(
+    rows: int, columns: int
+) -> None:
+    matrix = random_matrix(rows, columns)
+    exact = orthogonalize(matrix)
+    rounded = orthogonalize(matrix, precision=torch.bfloat16)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).norm() / exact.norm() < 0.03
+
+
 def test_a_gradient_of_zero_moves_nothing_to_infinity() -> None:
     assert torch.equal(orthogonalize(torch.zeros(4, 9)), torch.zeros(4, 9))
 

@@ -37,15 +37,21 @@ def peak_learning_rate(settings: TrainingSettings) -> float:
     return DEFAULT_LEARNING_RATES[settings.optimizer]
 
 
-def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+def make_optimizer(
+    network: nn.Module,
+    settings: TrainingSettings,
+    *,
+    precision: torch.dtype = torch.float32,
+) -> torch.optim.Optimizer:
     """Make the optimiser over all of the network's trainable parameters.
 
     Every group has its highest learning rate in ``peak_lr``, which schedules scale into ``lr``. A
-    network whose body has ``learning_rate_factors`` has a group for each factor.
+    network whose body has ``learning_rate_factors`` has a group for each factor. `precision` is
+    that of the training's matrix products, for an optimiser that has some of its own.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate = peak_learning_rate(settings)
-    optimizer = _make(network, trainable, rate, settings)
+    optimizer = _make(network, trainable, rate, settings, precision)
     for group in optimizer.param_groups:
         group.setdefault("peak_lr", group["lr"])
     body = getattr(network, "body", None)
@@ -79,6 +85,7 @@ def _make(
     trainable: list[nn.Parameter],
     rate: float,
     settings: TrainingSettings,
+    precision: torch.dtype,
 ) -> torch.optim.Optimizer:
     groups = [
         {"params": [p for p in trainable if p.dim() > 1], "weight_decay": settings.weight_decay},
@@ -97,6 +104,7 @@ def _make(
                 batch_size=settings.batch_size,
                 weight_decay=settings.weight_decay,
                 is_scale_free=any(isinstance(m, nn.BatchNorm2d) for m in network.modules()),
+                precision=precision,
             )
         case "rmsprop":
             return RMSprop(groups, lr=rate, momentum=settings.momentum)

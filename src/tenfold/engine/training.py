@@ -138,7 +138,7 @@ class Training:
         self.title = title
         self.on_epoch = on_epoch
         self.precision = device.precision(settings.precision)
-        self.optimizer = make_optimizer(self.network, settings)
+        self.optimizer = make_optimizer(self.network, settings, precision=self.precision)
         self.started_at = started_at
         self.loss = TrainingLoss.rebalanced(
             rebalancing or RebalancingPlan(),
