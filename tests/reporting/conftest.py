@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
+import builders
 from tenfold.core.records.train import PenaltyRecord, ProbeRecord
 
 
 @pytest.fixture(scope="session")
 def builder() -> SimpleNamespace:
-    """Give what builds records and studies; the two modules lie beside this file."""
-    records, studies = _load("records_builder"), _load("studies_builder")
-    return SimpleNamespace(**{**vars(records), **vars(studies)})
-
-
-def _load(name: str) -> ModuleType:
-    """Import a module of this folder, which is no package and not on the import path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # the second module imports the first by this name
-    spec.loader.exec_module(module)
-    return module
+    """Give what builds records and studies (tests/support/builders)."""
+    return SimpleNamespace(**{name: getattr(builders, name) for name in builders.__all__})
 
 
 @pytest.fixture

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from tenfold.core.records.interval import Interval
 from tenfold.core.records.model import Measure, ModelData, ModelRecord, ModelScores
 from tenfold.reporting.model_card import CardSources, model_card
 
 HOSTILE = ("cat", "<script>alert(1)</script>", "a|b\n# c `d` [e](f)")
-
-
-@pytest.fixture(scope="module")
-def builder() -> object:
-    path = Path(__file__).with_name("records_builder.py")
-    spec = importlib.util.spec_from_file_location("card_records_builder", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def record(*, is_tested: bool = True, temperature: float | None = 1.5) -> ModelRecord:

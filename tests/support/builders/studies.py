@@ -7,24 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from records_builder import (
-    AUDITED_IDS,
-    CIFAR10_CLASSES,
-    OUR_VALIDATION_ACCURACY,
-    acquire_record,
-    audit_record,
-    evaluate_record,
-    explore_record,
-    manifests,
-    protocol_record,
-    random_confusion,
-    references,
-    repeats_record,
-    search_over_models,
-    train_record,
-    tune_record,
-)
 
+from builders.audits import AUDITED_IDS, audit_record
+from builders.data import CIFAR10_CLASSES, acquire_record, explore_record
+from builders.evaluation import evaluate_record, random_confusion
+from builders.references import manifests, references
+from builders.repeated import protocol_record, repeats_record
+from builders.searches import search_over_models, tune_record
+from builders.training import OUR_VALIDATION_ACCURACY, train_record
 from tenfold.core.records.acquire import LeftOutImage
 from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.metrics.gallery import choose_gallery
