@@ -152,3 +152,18 @@ def test_every_parameter_is_optimised_once(optimizer: OptimizerName) -> None:
     groups = make_optimizer(network, TrainingSettings(optimizer=optimizer)).param_groups
     optimised = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(optimised) == sorted(id(parameter) for parameter in network.parameters())
+
+
+def test_muon_multiplies_in_the_precision_of_the_training() -> None:
+    kernel = nn.Conv2d(16, 32, 3).weight.detach()
+
+    def stepped(**options: torch.dtype) -> torch.Tensor:
+        layer = nn.Conv2d(16, 32, 3, bias=False)
+        layer.weight.data.copy_(kernel)
+        layer.weight.grad = torch.randn(kernel.shape, generator=torch.Generator().manual_seed(0))
+        make_optimizer(layer, TrainingSettings(optimizer="muon"), **options).step()
+        return layer.weight.detach()
+
+    exact, rounded = stepped(), stepped(precision=torch.bfloat16)
+    assert torch.equal(stepped(precision=torch.float32), exact)
+    assert 0 < (rounded - exact).norm() / (exact - kernel).norm() < 0.03
