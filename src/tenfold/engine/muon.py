@@ -58,7 +58,7 @@ class Muon(torch.optim.Optimizer):
     precision
         Type that updates are orthogonalised in; the published Muon takes bfloat16. Gradients of a
         training in bfloat16 are no more exact, and a processor that computes in it is done in
-        three fifths to four fifths of the time (docs/experiments.md).
+        three fifths of the time for large kernels (docs/experiments.md).
     """
 
     def __init__(

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from tenfold.core.records.acquire import AcquireRecord, LeftOutImage
 from tenfold.core.records.explore import ClassStatistics, ExploreRecord
+from tenfold.sources.cifar10_batches import CLASSES as CIFAR10_CLASSES
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+__all__ = ["CIFAR10_CLASSES", "acquire_record", "explore_record"]
 
 
 def acquire_record(
