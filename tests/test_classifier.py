@@ -363,6 +363,23 @@ def test_wrong_parameters_are_refused_by_fit_not_by_init(
         classifier.fit(*easy)
 
 
+@pytest.mark.parametrize("mirror_keeps_class", [True, False])
+def test_mirror_images_get_one_answer_where_they_keep_their_class(
+    mirror_keeps_class: bool,
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    classifier = ImageClassifier(
+        model_settings={"widths": [4, 4, 4]},
+        epochs=1,
+        batch_size=4,
+        precision="float32",
+        mirror_keeps_class=mirror_keeps_class,
+        random_state=0,
+    ).fit(images, np.arange(12) % 2)
+    seen, of_mirrored = (classifier.predict_proba(view) for view in (images, images[:, :, ::-1]))
+    assert np.allclose(seen, of_mirrored, atol=1e-5) == mirror_keeps_class
+
+
 def test_wrong_model_settings_suggest_the_near_ones(
     easy: tuple[Images, npt.NDArray[np.str_]],
 ) -> None:

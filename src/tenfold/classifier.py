@@ -30,6 +30,10 @@ from tenfold.reporting.model_card import CardSources, model_card
 
 _WHITE = 255
 
+_MODEL_SETTINGS: dict[str, dict[str, object]] = {"fast": {"is_mirror_equivariant": True}}
+"""What is set where `model_settings` leaves it out, as recipe `fast` sets it. The setting itself is
+off by default, for models that were saved before there was one."""
+
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Convolutional network for images, with scikit-learn's interface.
@@ -185,7 +189,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         )
         plan = NetworkPlan.parse(
             self.model,
-            self.model_settings or {},
+            {**_MODEL_SETTINGS.get(self.model, {}), **(self.model_settings or {})},
             image_shape=_image_shape(images),
             class_count=len(self.classes_),
         )

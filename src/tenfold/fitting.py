@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -75,6 +75,13 @@ class NetworkPlan:
         parsed = MODELS[model].settings_type.parse(settings, where="model")
         return cls(model, parsed, image_shape, class_count)
 
+    def suited_to(self, *, mirror_keeps_class: bool) -> NetworkPlan:
+        """Give the plan without what only suits images whose mirror images keep their class."""
+        suited = getattr(self.settings, "suited_to", None)
+        if suited is None:
+            return self
+        return replace(self, settings=suited(mirror_keeps_class=mirror_keeps_class))
+
     def build(self, *, seed: int, mean: Tensor, standard_deviation: Tensor) -> ImageNetwork:
         """Build the network with fresh weights drawn from `seed`.
 
@@ -109,8 +116,8 @@ class NetworkPlan:
 class FittedNetwork:
     """A trained network, with the weights that were chosen, and how it came about.
 
-    A time budget may have chosen another size than was asked for, so `plan` and `settings` are
-    those that the network was trained with.
+    A time budget may have chosen another size than was asked for, and a network may not suit images
+    that mirroring changes, so `plan` and `settings` are those that it was trained with.
     """
 
     plan: NetworkPlan
@@ -153,7 +160,7 @@ def fit_network(
     validation
         Images to watch by, and to choose the best epoch by if the settings say so.
     mirror_keeps_class
-        Whether augmentation may flip.
+        Whether augmentation may flip, and the network treat mirror images as one.
     seed
         The one seed of weights, order, augmentation and dropout.
     device
@@ -177,6 +184,7 @@ def fit_network(
     if validation is None:
         _check_unwatched(settings)
     _check_size(plan, settings)
+    plan = plan.suited_to(mirror_keeps_class=mirror_keeps_class)
     augmentation = augmentation_named(settings.augmentation)
     rebalancing = choose_rebalancing(settings.rebalance, train.counts(plan.class_count), classes)
     if initial_weights is None:

@@ -2,15 +2,16 @@
 
 Sources: Keller Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (arXiv 2404.00498):
 whitening of patches, identity-initialised convolutions, batch norm without scales, scaled output.
+Ours: layers that commute with mirroring (`tenfold.models.mirror_equivariant`).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,12 +19,20 @@ from tenfold.core.records.ablation import Ingredient
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
+from tenfold.models.mirror_equivariant import (
+    MirrorBatchNorm,
+    MirrorConvolution,
+    MirrorMaxPool,
+    mirror_bases,
+)
 
 Width = Annotated[int, Field(ge=1, le=4096)]
 Depth = Annotated[int, Field(ge=1, le=8)]
 
 _FIRST_MAP_PX = 32
 """Larger images are cut into patches at a stride, so that the first map has about this size."""
+_SECOND = "groups.0.convolutions.0"
+"""Name of the layer that takes the patches."""
 _WHITENED_DIRECTIONS = 12
 """Principal directions that are kept: all of a 2 × 2 patch of three channels."""
 _WHITENING_EPSILON = 5e-4
@@ -51,6 +60,10 @@ class FastSettings(Settings):
     starts_as_identity
         Whether each convolution first passes its input on (`dirac` for as many channels as there
         are); otherwise all kernels are drawn at random.
+    is_mirror_equivariant
+        Whether one half of every layer's channels mirrors the other, so that an image and its
+        mirror image get the same answer up to rounding. Widths are even then. Off in any case where
+        a mirror image may not show its class.
     """
 
     widths: tuple[Width, Width, Width] = (64, 256, 256)
@@ -58,6 +71,19 @@ class FastSettings(Settings):
     norm_momentum: float = Field(0.1, gt=0, le=1)
     is_whitened: bool = True
     starts_as_identity: bool = True
+    is_mirror_equivariant: bool = False
+
+    @model_validator(mode="after")
+    def _has_halves(self) -> Self:
+        if self.is_mirror_equivariant and any(width % 2 for width in self.widths):
+            raise ValueError("with is_mirror_equivariant, widths are even")
+        return self
+
+    def suited_to(self, *, mirror_keeps_class: bool) -> Self:
+        """Give the settings without equivariance where a mirror image may not show its class."""
+        return (
+            self if mirror_keeps_class else self.model_copy(update={"is_mirror_equivariant": False})
+        )
 
 
 class PatchWhitening(nn.Module):
@@ -72,12 +98,18 @@ class PatchWhitening(nn.Module):
         Of the images.
     stride, patch_px
         Pixels between patches; pixels of a patch's height and width.
+    is_mirror_equivariant
+        Whether the directions are those of the patches and of their mirror images. Each is then
+        its own mirror image or the negative of it.
     """
 
     weight: Tensor
 
-    def __init__(self, channels: int, *, stride: int, patch_px: int) -> None:
+    def __init__(
+        self, channels: int, *, stride: int, patch_px: int, is_mirror_equivariant: bool = False
+    ) -> None:
         super().__init__()
+        self.is_mirror_equivariant = is_mirror_equivariant
         self.stride = stride
         self.patch_px = patch_px
         values = channels * self.patch_px**2
@@ -100,10 +132,35 @@ class PatchWhitening(nn.Module):
             patches = functional.unfold(block, self.patch_px, stride=self.stride)  # (B, values, N)
             products = products + (patches @ patches.mT).double().sum(0)
             count += patches.size(0) * patches.size(2)
-        variances, vectors = torch.linalg.eigh(products / count)  # ascending
-        scaled = vectors / (variances.clamp_min(0) + _WHITENING_EPSILON).sqrt()
-        kept = scaled.T.flip(0)[: self.directions].reshape(-1, *self.weight.shape[1:])
+        kept = self._directions(products / count).to(self.weight.dtype).view_as(self._positive)
         self.weight.copy_(torch.cat((kept, -kept)))
+
+    def _directions(self, moments: Tensor) -> Tensor:
+        """Give the scaled directions of the largest variances, shape (directions, values)."""
+        shape = self.weight.shape[1:]
+        bases: tuple[Tensor, ...] = (torch.eye(len(moments), dtype=moments.dtype),)
+        if self.is_mirror_equivariant:
+            of_mirrored = moments.view(*shape, *shape).flip(2, 5).reshape(moments.shape)
+            moments = (moments + of_mirrored) / 2
+            bases = mirror_bases(shape[0], self.patch_px)
+        solved = [torch.linalg.eigh(basis.T @ moments @ basis) for basis in bases]
+        variances = torch.cat([variances for variances, _ in solved]).clamp_min(0)
+        vectors = torch.cat(
+            [basis @ vectors for basis, (_, vectors) in zip(bases, solved, strict=True)], dim=1
+        )
+        largest = variances.argsort(descending=True, stable=True)[: self.directions]
+        return (vectors[:, largest] / (variances[largest] + _WHITENING_EPSILON).sqrt()).T
+
+    @property
+    def _positive(self) -> Tensor:
+        return self.weight[: self.directions]
+
+    @property
+    def mirror_partners(self) -> Tensor:
+        """Give, for each output, the one that shows the same of a mirror image; int64."""
+        outputs = torch.arange(2 * self.directions)
+        is_own = (self._positive * self._positive.flip(3)).sum((1, 2, 3)) > 0
+        return torch.where(is_own.cpu().repeat(2), outputs, outputs.roll(self.directions))
 
     def forward(self, images: Tensor) -> Tensor:
         """Give whitened patches, shape (B, 2 × directions, H', W')."""
@@ -113,15 +170,16 @@ class PatchWhitening(nn.Module):
 class _Group(nn.Module):
     """Convolution, pooling, then further convolutions, each with batch norm and activation."""
 
-    def __init__(self, channels: int, width: int, depth: int, norm_momentum: float) -> None:
+    def __init__(self, channels: int, width: int, depth: int, settings: FastSettings) -> None:
         super().__init__()
-        self.pooling = nn.MaxPool2d(2)
+        is_mirrored = settings.is_mirror_equivariant
+        self.pooling = MirrorMaxPool() if is_mirrored else nn.MaxPool2d(2)
         self.activation = nn.SiLU()  # as hiverge/cifar10-speedrun; half of GELU's time on a CPU
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(channels if layer == 0 else width, width, 3, padding=1, bias=False)
+            _convolution(channels if layer == 0 else width, width, is_mirrored=is_mirrored)
             for layer in range(depth)
         )
-        self.norms = nn.ModuleList(_norm(width, norm_momentum) for _ in range(depth))
+        self.norms = nn.ModuleList(_norm(width, settings) for _ in range(depth))
 
     def forward(self, features: Tensor) -> Tensor:
         start = features
@@ -140,8 +198,15 @@ class _Group(nn.Module):
         return features
 
 
-def _norm(width: int, momentum: float) -> BatchNorm:
-    norm = BatchNorm(width, momentum=momentum)
+def _convolution(channels: int, width: int, *, is_mirrored: bool) -> nn.Module:
+    if is_mirrored:
+        return MirrorConvolution(channels, width, 3, padding=1)
+    return nn.Conv2d(channels, width, 3, padding=1, bias=False)
+
+
+def _norm(width: int, settings: FastSettings) -> BatchNorm:
+    kind = MirrorBatchNorm if settings.is_mirror_equivariant else BatchNorm
+    norm = kind(width, momentum=settings.norm_momentum)
     norm.weight.requires_grad_(False)  # the next kernel's scale does its work
     return norm
 
@@ -155,20 +220,29 @@ class FastNetwork(nn.Module):
         super().__init__()
         height, width, channels = image_shape
         stride = max(1, round(min(height, width) / _FIRST_MAP_PX))
-        patch = min(stride + 1, height, width)  # 2 × 2 for images of 32 × 32
-        whitening = PatchWhitening(channels, stride=stride, patch_px=patch)
-        features = 2 * whitening.directions
-        self.first: nn.Module = (
-            whitening
-            if settings.is_whitened
-            else nn.Conv2d(channels, features, patch, stride, bias=False)
+        is_mirrored = settings.is_mirror_equivariant
+        patch = stride + 1  # 2 × 2 for images of 32 × 32
+        if is_mirrored and (width - patch) % stride % 2:
+            patch += 1  # so that as many columns are left over on the left as on the right
+        patch = min(patch, height, width)
+        whitening = PatchWhitening(
+            channels, stride=stride, patch_px=patch, is_mirror_equivariant=is_mirrored
         )
+        features = 2 * whitening.directions
+        self.first: nn.Module = whitening
+        if not settings.is_whitened and is_mirrored:
+            self.first = MirrorConvolution(channels, features, patch, stride=stride)
+            self.first.partners.copy_(torch.arange(channels))  # a colour stays what it is
+        elif not settings.is_whitened:
+            self.first = nn.Conv2d(channels, features, patch, stride, bias=False)
         self.activation = nn.SiLU()
         self.groups = nn.ModuleList()
         for group_width, depth in zip(settings.widths, settings.depths, strict=True):
-            self.groups.append(_Group(features, group_width, depth, settings.norm_momentum))
+            self.groups.append(_Group(features, group_width, depth, settings))
             features = group_width
-        self.output = nn.Linear(features, class_count, bias=False)
+        self.is_mirror_equivariant = is_mirrored
+        self.patch_px, self.stride = patch, stride
+        self.output = nn.Linear(features // 2 if is_mirrored else features, class_count, bias=False)
         self.output_scale = 1 / features
 
     @torch.no_grad()
@@ -176,13 +250,21 @@ class FastNetwork(nn.Module):
         """Fit the whitening to normalised training images, float32, shape (B, C, H, W)."""
         if isinstance(self.first, PatchWhitening):
             self.first.fit(images)
+            second = self.get_submodule(_SECOND)
+            if isinstance(second, MirrorConvolution):
+                second.partners.copy_(self.first.mirror_partners)
 
     def forward(self, images: Tensor) -> Tensor:
         """Give logits, shape (B, classes), for normalised images (B, C, H, W)."""
+        if self.is_mirror_equivariant:
+            rest = (images.size(3) - self.patch_px) % self.stride
+            images = images[..., rest // 2 : images.size(3) - (rest - rest // 2)]
         features = self.activation(self.first(images))  # (B, directions, H', W')
         for group in self.groups:
             features = group(features)  # (B, width, H', W')
         largest = features.amax((2, 3))  # (B, width)
+        if self.is_mirror_equivariant:
+            largest = largest.unflatten(1, (2, -1)).sum(1)  # (B, width / 2), the mirror image's too
         logits: Tensor = self.output(largest) * self.output_scale
         return logits
 
@@ -196,13 +278,20 @@ def _initialise(
     The output layer is scaled to unit deviation (arXiv 2404.00498, sections 3.2 and 3.3).
     """
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | MirrorConvolution):
             nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
             if starts_as_identity and layer is not network.first:
-                nn.init.dirac_(layer.weight[: layer.in_channels])
+                nn.init.dirac_(layer.weight[: _passed_on(network, layer)])
     output = network.output.weight
     nn.init.kaiming_uniform_(output, a=math.sqrt(5), generator=generator)
     output /= output.std()
+
+
+def _passed_on(network: FastNetwork, layer: nn.Conv2d | MirrorConvolution) -> int:
+    """Give how many channels a kernel passes on; of two that mirror each other, one."""
+    channels = layer.weight.size(1)
+    takes_patches = layer is network.get_submodule(_SECOND)  # many are their own mirror image
+    return channels if isinstance(layer, nn.Conv2d) or takes_patches else channels // 2
 
 
 class FastModel:
@@ -234,6 +323,12 @@ class FastModel:
             title="Start as identity",
             without="all kernels drawn at random",
             changes={"model.starts_as_identity": False},
+        ),
+        Ingredient(
+            name="mirror-equivariance",
+            title="Mirror-equivariant layers",
+            without="all kernels free, images and mirror images learned apart",
+            changes={"model.is_mirror_equivariant": False},
         ),
         Ingredient(
             name="third-convolution",
