@@ -46,36 +46,47 @@ class Size:
     """A size and the lengths that it is worth training for."""
 
     name: str
-    widths: tuple[int, int, int]
-    depths: tuple[int, int, int]
-    batch_size: int
-    norm_momentum: float
+    widths: list[int]
+    depths: list[int]
+    training: dict[str, Any]
     epochs: tuple[float, ...]
 
     @property
     def settings(self) -> str:
         """Give the settings as the table and ``--set`` write them."""
-        return (
-            f"model.widths={list(self.widths)};model.depths={list(self.depths)};"
-            f"model.norm_momentum={self.norm_momentum};training.batch_size={self.batch_size}"
+        model = {"widths": self.widths, "depths": self.depths}
+        return ";".join(
+            f"{part}.{name}={value}"
+            for part, settings in (("model", model), ("training", self.training))
+            for name, value in settings.items()
         )
 
     def plan(self) -> NetworkPlan:
-        """Give what is built."""
-        settings = {
-            "widths": self.widths,
-            "depths": self.depths,
-            "norm_momentum": self.norm_momentum,
-        }
+        """Give what is built: recipe `fast`'s network in this size."""
+        of_recipe = load_recipe("fast").model.settings
+        settings = {**of_recipe, "widths": self.widths, "depths": self.depths}
         return NetworkPlan.parse("fast", settings, image_shape=SHAPE, class_count=CLASSES)
 
 
 SIZES = (
-    Size("S", (16, 32, 64), (2, 2, 2), 125, 0.1, (0.15, 0.3, 0.6, 1)),
-    Size("M", (32, 64, 64), (2, 2, 3), 125, 0.1, (0.3, 0.6, 1, 2)),
-    Size("L", (32, 128, 128), (2, 2, 3), 250, 0.1, (1, 2, 4, 8)),
-    Size("XL", (48, 128, 256), (2, 2, 3), 250, 0.1, (2, 4, 8, 12)),
-    Size("XXL", (64, 192, 256), (2, 3, 3), 250, 0.1, (3, 6, 12)),
+    Size("S", [16, 32, 64], [2, 2, 2], {"batch_size": 125}, (0.15, 0.3, 0.6, 1)),
+    Size("M", [32, 64, 64], [2, 2, 3], {"batch_size": 125}, (0.3, 0.6, 1, 2)),
+    Size("L", [32, 128, 128], [2, 2, 3], {"batch_size": 250}, (1, 2, 4, 8)),
+    Size("XL", [48, 128, 256], [2, 2, 3], {"batch_size": 250}, (2, 4, 8)),
+    Size(
+        "XXL",
+        [64, 192, 256],
+        [2, 3, 3],
+        {"batch_size": 250, "learning_rate": 0.06},
+        (3, 6, 12),
+    ),
+    Size(
+        "XXL-long",
+        [64, 192, 256],
+        [2, 3, 3],
+        {"batch_size": 250, "learning_rate": 0.06, "augmentation": "wide-crop-flip"},
+        (6, 12),
+    ),
 )
 
 
@@ -85,7 +96,7 @@ def training_settings(size: Size, epochs: int) -> TrainingSettings:
     return TrainingSettings.parse(
         {
             **recipe,
-            "batch_size": size.batch_size,
+            **size.training,
             "epochs": epochs,
             "least_steps": 0,
             "validation_fraction": 0.0,

@@ -21,6 +21,10 @@ from tenfold.engine.low_resolution import images_gained
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network
 
+_MEASURED_WITH = {"learning_rate": None, "augmentation": "crop-flip"}
+"""What the table's sizes have where they say nothing else (recipe `fast`'s). A study that sets
+something else itself keeps it, whatever the size that is chosen."""
+
 
 @dataclass(frozen=True)
 class TimedFit:
@@ -126,18 +130,28 @@ def _choose(
     return _record(choice, len(train), settings)
 
 
+def _training_changes(size: NetworkSize, settings: TrainingSettings) -> dict[str, object]:
+    """Give the training settings of a size, without those that the study has set itself."""
+    return {
+        name: value
+        for name, value in size.training_settings.items()
+        if name not in _MEASURED_WITH or getattr(settings, name) == _MEASURED_WITH[name]
+    }
+
+
 def _record(choice: SizeChoice, train_count: int, settings: TrainingSettings) -> BudgetRecord:
     assert settings.budget_seconds is not None
     size = choice.size
+    training_settings = _training_changes(size, settings)
     epochs = choice.images_shown / train_count
     written = ", ".join(
-        f"{name} {value}" for name, value in (size.model_settings | size.training_settings).items()
+        f"{name} {value}" for name, value in (size.model_settings | training_settings).items()
     )
     return BudgetRecord(
         seconds=settings.budget_seconds,
         size=size.name,
         model_settings=size.model_settings,
-        training_settings=size.training_settings,
+        training_settings=training_settings,
         expected_epochs=epochs,
         sentence=(
             f"In {format_duration(settings.budget_seconds)} this machine can show about "
@@ -156,7 +170,7 @@ def _apply(
 def _sized(
     size: NetworkSize, plan: NetworkPlan, settings: TrainingSettings
 ) -> tuple[NetworkPlan, TrainingSettings]:
-    return _changed(plan, settings, size.model_settings, size.training_settings)
+    return _changed(plan, settings, size.model_settings, _training_changes(size, settings))
 
 
 def _changed(

@@ -1,0 +1,65 @@
+"""What a budget's size changes of the settings, and what it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenfold.budgeting import timed_fit
+from tenfold.budgeting.accuracy_table import NetworkSize
+from tenfold.budgeting.timed_fit import fit_in_time
+from tenfold.data.dataset import ImageSplit
+from tenfold.engine.device import choose_device
+from tenfold.engine.training_settings import TrainingSettings
+from tenfold.fitting import FittedNetwork, NetworkPlan
+
+SIZE = NetworkSize(
+    "only",
+    {"widths": [4, 6, 8]},
+    {"batch_size": 4, "learning_rate": 0.06, "augmentation": "wide-crop-flip"},
+    1.0,
+    ((1e3, 0.4), (1e4, 0.2)),
+)
+
+
+@pytest.fixture
+def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give a function that fits in a blink, in settings as recipe `fast`'s but for its own."""
+    monkeypatch.setattr(timed_fit, "network_sizes", lambda _: (SIZE,))
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
+    plan = NetworkPlan.parse(
+        "fast",
+        {"widths": [8, 8, 8], "is_mirror_equivariant": True},
+        image_shape=(8, 8, 3),
+        class_count=2,
+    )
+
+    def fitted(**own: object) -> FittedNetwork:
+        settings = {"augmentation": "crop-flip", "budget_seconds": 0.2, "batch_size": 8, **own}
+        return fit_in_time(
+            plan,
+            ImageSplit(images, np.arange(16, dtype=np.int64) % 2),
+            TrainingSettings.parse(settings),
+            seed=0,
+            device=choose_device("cpu"),
+        ).fitted
+
+    return fitted
+
+
+def test_a_size_brings_its_settings(fit: Any) -> None:
+    fitted = fit()
+    assert fitted.plan.settings.widths == (4, 6, 8)
+    assert fitted.plan.settings.is_mirror_equivariant
+    assert fitted.settings.batch_size == 4
+    assert fitted.settings.learning_rate == 0.06
+    assert fitted.settings.augmentation == "wide-crop-flip"
+
+
+def test_what_a_study_sets_itself_stays(fit: Any) -> None:
+    fitted = fit(learning_rate=0.2, augmentation="none")
+    assert fitted.settings.batch_size == 4
+    assert fitted.settings.learning_rate == 0.2
+    assert fitted.settings.augmentation == "none"
