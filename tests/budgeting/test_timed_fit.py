@@ -18,7 +18,7 @@ from tenfold.fitting import FittedNetwork, NetworkPlan
 SIZE = NetworkSize(
     "only",
     {"widths": [4, 6, 8]},
-    {"batch_size": 4, "learning_rate": 0.06, "augmentation": "wide-crop-flip"},
+    {"batch_size": 4, "learning_rate": 0.06},
     1.0,
     ((1e3, 0.4), (1e4, 0.2)),
 )
@@ -26,7 +26,7 @@ SIZE = NetworkSize(
 
 @pytest.fixture
 def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give a function that fits in a blink, in settings as recipe `fast`'s but for its own."""
+    """Give a function that fits in a blink, with some settings of its own."""
     monkeypatch.setattr(timed_fit, "network_sizes", lambda _: (SIZE,))
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
     plan = NetworkPlan.parse(
@@ -37,7 +37,7 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
     )
 
     def fitted(**own: object) -> FittedNetwork:
-        settings = {"augmentation": "crop-flip", "budget_seconds": 0.2, "batch_size": 8, **own}
+        settings = {"budget_seconds": 0.2, "batch_size": 8, **own}
         return fit_in_time(
             plan,
             ImageSplit(images, np.arange(16, dtype=np.int64) % 2),
@@ -55,11 +55,9 @@ def test_a_size_brings_its_settings(fit: Any) -> None:
     assert fitted.plan.settings.is_mirror_equivariant
     assert fitted.settings.batch_size == 4
     assert fitted.settings.learning_rate == 0.06
-    assert fitted.settings.augmentation == "wide-crop-flip"
 
 
-def test_what_a_study_sets_itself_stays(fit: Any) -> None:
-    fitted = fit(learning_rate=0.2, augmentation="none")
+def test_a_study_keeps_its_own_learning_rate(fit: Any) -> None:
+    fitted = fit(learning_rate=0.2)
     assert fitted.settings.batch_size == 4
     assert fitted.settings.learning_rate == 0.2
-    assert fitted.settings.augmentation == "none"

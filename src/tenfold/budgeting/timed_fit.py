@@ -21,10 +21,6 @@ from tenfold.engine.low_resolution import images_gained
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network
 
-_MEASURED_WITH = {"learning_rate": None, "augmentation": "crop-flip"}
-"""What the table's sizes have where they say nothing else (recipe `fast`'s). A study that sets
-something else itself keeps it, whatever the size that is chosen."""
-
 
 @dataclass(frozen=True)
 class TimedFit:
@@ -131,12 +127,11 @@ def _choose(
 
 
 def _training_changes(size: NetworkSize, settings: TrainingSettings) -> dict[str, object]:
-    """Give the training settings of a size, without those that the study has set itself."""
-    return {
-        name: value
-        for name, value in size.training_settings.items()
-        if name not in _MEASURED_WITH or getattr(settings, name) == _MEASURED_WITH[name]
-    }
+    """Give a size's training settings, but no learning rate if the study has one of its own."""
+    changes = dict(size.training_settings)
+    if settings.learning_rate is not None:
+        changes.pop("learning_rate", None)
+    return changes
 
 
 def _record(choice: SizeChoice, train_count: int, settings: TrainingSettings) -> BudgetRecord:

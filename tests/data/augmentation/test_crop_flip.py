@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tenfold.data.augmentation.crop_flip import POLICY
-from tenfold.data.augmentation.wide_crop_flip import POLICY as WIDE
 
 
 @pytest.mark.parametrize(
@@ -54,15 +53,6 @@ def test_every_shift_is_as_likely_as_any_other() -> None:
     counts = torch.bincount(shifted.long(), minlength=32)
     assert counts[14:19].sum() == 5_000
     assert counts[14:19].min() > 850  # 1,000 expected, standard deviation 28
-
-
-def test_the_wide_one_shifts_twice_as_far() -> None:
-    column = torch.arange(32, dtype=torch.uint8).expand(2_000, 1, 32, 32)
-    images = column.contiguous(memory_format=torch.channels_last)
-    uniforms = torch.rand(2_000, 3, generator=torch.Generator().manual_seed(0))
-    shifted = WIDE(images, uniforms, mirror_keeps_class=False)[:, 0, 16, 16]
-    assert shifted.unique().tolist() == list(range(12, 21))
-    assert "4 pixels of 32" in WIDE.describe(True)
 
 
 def test_an_image_of_one_pixel_repeats_it() -> None:
