@@ -70,7 +70,13 @@ def test_errors_between_and_beyond_measurements() -> None:
     assert 0.2 < SMALL.expected_error(3e4) < 0.4
     far, farther = SMALL.expected_error(1e6), SMALL.expected_error(1e9)
     assert far == farther < 0.2
-    assert SMALL.expected_error(0) <= 1
+    assert SMALL.expected_error(5e3) == pytest.approx(0.8)
+    assert SMALL.expected_error(0) == 1
+
+
+def test_a_size_measured_for_long_promises_nothing_for_a_few_images() -> None:
+    flat = NetworkSize("XL", {}, {}, 3.0, ((9e4, 0.12), (1.8e5, 0.1)))
+    assert flat.expected_error(5e3) > SMALL.expected_error(5e3)
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS.names() if network_sizes(name)])

@@ -40,7 +40,12 @@ class NetworkSize:
         Between measurements, and for half an octave beyond them, it follows the straight line of
         log error against log images (errors fall as a power of the data: Hestness et al.,
         arXiv 1712.00409). Farther out it stays level, as a small network is full at some time.
+        With fewer images than were measured, it grows as they shrink: the flat line of a long
+        training would promise too much of a short one.
         """
+        fewest, error = self.points[0]
+        if images_shown < fewest:
+            return min(1.0, error * fewest / max(images_shown, 1.0))
         places = [math.log(max(images, 1.0)) for images, _ in self.points]
         errors = [math.log(error) for _, error in self.points]
         beyond = places[-1] + 0.5 * math.log(2)
