@@ -81,9 +81,9 @@ class FastSettings(Settings):
 
     def suited_to(self, *, mirror_keeps_class: bool) -> Self:
         """Give the settings without equivariance where a mirror image may not show its class."""
-        return (
-            self if mirror_keeps_class else self.model_copy(update={"is_mirror_equivariant": False})
-        )
+        if mirror_keeps_class:
+            return self
+        return self.model_copy(update={"is_mirror_equivariant": False})
 
 
 class PatchWhitening(nn.Module):
@@ -132,10 +132,10 @@ class PatchWhitening(nn.Module):
             patches = functional.unfold(block, self.patch_px, stride=self.stride)  # (B, values, N)
             products = products + (patches @ patches.mT).double().sum(0)
             count += patches.size(0) * patches.size(2)
-        kept = self._directions(products / count).to(self.weight.dtype).view_as(self._positive)
+        kept = self._strongest(products / count).to(self.weight.dtype).view_as(self._positive)
         self.weight.copy_(torch.cat((kept, -kept)))
 
-    def _directions(self, moments: Tensor) -> Tensor:
+    def _strongest(self, moments: Tensor) -> Tensor:
         """Give the scaled directions of the largest variances, shape (directions, values)."""
         shape = self.weight.shape[1:]
         bases: tuple[Tensor, ...] = (torch.eye(len(moments), dtype=moments.dtype),)
