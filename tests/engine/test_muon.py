@@ -13,7 +13,9 @@ from tenfold.engine.muon import (
     VECTOR_LEARNING_RATE,
     Muon,
     orthogonalize,
+    orthogonalize_mirrored,
 )
+from tenfold.models.mirror_equivariant import MirrorConvolution
 
 
 def random_matrix(rows: int, columns: int) -> Tensor:
@@ -53,7 +55,31 @@ def test_orthogonalized_in_bfloat16_is_the_same_within_its_precision(
 
 
 def test_a_gradient_of_zero_moves_nothing_to_infinity() -> None:
-    assert torch.equal(orthogonalize(torch.zeros(4, 9)), torch.zeros(4, 9))
+    zeros = torch.zeros(4, 9)
+    assert torch.equal(orthogonalize(zeros), zeros)
+    assert torch.equal(orthogonalize_mirrored(zeros, zeros), zeros)
+
+
+@pytest.mark.parametrize(
+    ("width", "channels", "precision", "tolerance"),
+    [
+        (16, 8, torch.float32, 1e-5),
+        (64, 4, torch.float32, 1e-5),
+        (2, 2, torch.float32, 1e-5),
+        (64, 32, torch.bfloat16, 0.03),
+    ],
+)
+def test_half_of_a_mirrored_kernel_turns_as_it_would_in_the_whole(
+    width: int, channels: int, precision: torch.dtype, tolerance: float
+) -> None:
+    layer = MirrorConvolution(channels, width, 3)
+    half = random_matrix(width // 2, 9 * channels)
+    mirrored = layer.mirrored(half.view(-1, channels, 3, 3)).flatten(1)
+    whole = orthogonalize(torch.cat((half, mirrored)))[: width // 2]
+    turned = orthogonalize_mirrored(half, mirrored, precision=precision)
+    assert turned.dtype == torch.float32
+    assert (turned - whole).norm() / whole.norm() < tolerance
+    assert (orthogonalize(half) - whole).norm() / whole.norm() > 2 * tolerance
 
 
 def test_kernels_keep_unit_rows_on_average_and_take_steps_of_their_own_size() -> None:
@@ -67,6 +93,19 @@ def test_kernels_keep_unit_rows_on_average_and_take_steps_of_their_own_size() ->
     values = torch.linalg.svdvals(step) / KERNEL_LEARNING_RATE
     assert values.min() > 0.6
     assert values.max() < 1.25
+
+
+def test_a_step_turns_the_whole_kernel_of_a_mirrored_layer() -> None:
+    layer = MirrorConvolution(8, 16, 3)
+    layer.weight.data = random_matrix(8, 72).view(8, 8, 3, 3)
+    layer.weight.grad = random_matrix(8, 73)[:, :72].reshape(8, 8, 3, 3)
+    mirrored = layer.mirrored
+    whole = nn.Parameter(torch.cat((layer.weight, mirrored(layer.weight))).detach())
+    whole.grad = torch.cat((layer.weight.grad, mirrored(layer.weight.grad)))
+    Muon([layer.weight], [], batch_size=4, mirrors={layer.weight: mirrored}).step()
+    Muon([whole], [], batch_size=4).step()
+    torch.testing.assert_close(whole.detach()[:8], layer.weight.detach())
+    torch.testing.assert_close(whole.detach()[8:], mirrored(layer.weight).detach())
 
 
 def test_kernels_without_a_normalisation_are_not_scaled() -> None:

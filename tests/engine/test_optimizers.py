@@ -14,12 +14,14 @@ import pytest
 import torch
 from torch import nn
 
+from tenfold.engine.muon import orthogonalize
 from tenfold.engine.optimizers import (
     DEFAULT_LEARNING_RATES,
     make_optimizer,
     peak_learning_rate,
 )
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
+from tenfold.models.mirror_equivariant import MirrorConvolution
 
 Vector = npt.NDArray[np.float64]
 Updates = Iterator[Vector]  # what is added to the weights, step by step
@@ -167,3 +169,16 @@ def test_muon_multiplies_in_the_precision_of_the_training() -> None:
     exact, rounded = stepped(), stepped(precision=torch.bfloat16)
     assert torch.equal(stepped(precision=torch.float32), exact)
     assert 0 < (rounded - exact).norm() / (exact - kernel).norm() < 0.03
+
+
+def test_muon_turns_mirrored_layers_as_whole_kernels() -> None:
+    layer = MirrorConvolution(4, 8, 3)
+    nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(0))
+    gradient = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(1))
+    before = layer.weight.detach().clone()
+    layer.weight.grad = gradient
+    # No normalisation follows, so the step is all that changes the kernel.
+    make_optimizer(layer, TrainingSettings(optimizer="muon", learning_rate=1.0)).step()
+    whole = torch.cat((gradient, layer.mirrored(gradient))).flatten(1)
+    expected = orthogonalize(whole)[:4].view(before.shape)
+    torch.testing.assert_close(before - layer.weight.detach(), expected, rtol=0, atol=1e-5)

@@ -8,7 +8,7 @@ learning rates and momenta these are but where it is said.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -31,6 +31,9 @@ DECAY_PER_IMAGE = 2e-6
 # which serves as well as exactly 1 (Jordan 2024).
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 3
+
+Mirror = Callable[[Tensor], Tensor]
+"""Gives the second half of a kernel's outputs, or of their gradient, from the first."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -55,6 +58,9 @@ class Muon(torch.optim.Optimizer):
         Added to `DECAY_PER_IMAGE` times `batch_size`, for the others alone.
     is_scale_free
         Whether every kernel is followed by a normalisation.
+    mirrors
+        For each kernel that is the first half of a larger one, whose second half is its mirror
+        image: what gives that. The step is the one that the whole kernel would take.
     precision
         Type that updates are orthogonalised in; the published Muon takes bfloat16. Gradients of a
         training in bfloat16 are no more exact, and a processor that computes in it is done in
@@ -70,6 +76,7 @@ class Muon(torch.optim.Optimizer):
         batch_size: int,
         weight_decay: float = 0.0,
         is_scale_free: bool = True,
+        mirrors: Mapping[nn.Parameter, Mirror] | None = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
         share = learning_rate / KERNEL_LEARNING_RATE
@@ -92,6 +99,7 @@ class Muon(torch.optim.Optimizer):
             {"decay": DECAY_PER_IMAGE * batch_size * share + weight_decay},
         )
         self.is_scale_free = is_scale_free
+        self.mirrors = dict(mirrors or {})
         self.precision = precision
 
     # torch wraps these so that its compiler leaves them alone, and a wrapper's first call imports
@@ -115,9 +123,13 @@ class Muon(torch.optim.Optimizer):
         direction = self._with_momentum(kernel, KERNEL_MOMENTUM)
         if self.is_scale_free:
             kernel.mul_(kernel.size(0) ** 0.5 / kernel.norm().clamp_min(1e-12))
-        matrix = direction.reshape(len(direction), -1)
-        turned = orthogonalize(matrix, precision=self.precision).view(direction.shape)
-        kernel.add_(turned, alpha=-group["lr"])
+        matrix = direction.flatten(1)
+        if mirror := self.mirrors.get(kernel):
+            image = mirror(direction).flatten(1)
+            turned = orthogonalize_mirrored(matrix, image, precision=self.precision)
+        else:
+            turned = orthogonalize(matrix, precision=self.precision)
+        kernel.add_(turned.view(direction.shape), alpha=-group["lr"])
 
     def _descend(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
         direction = self._with_momentum(parameter, SGD_MOMENTUM)
@@ -165,15 +177,54 @@ def orthogonalize(
     is_tall = matrix.size(0) > matrix.size(1)
     wide = matrix.T if is_tall else matrix
     wide = (wide / (wide.norm() + 1e-7)).to(precision)  # no singular value above 1
-    first, third, fifth = _NEWTON_SCHULZ
-    gram = wide @ wide.T
-    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    product: Tensor | None = None
-    for step in range(steps):
-        factor = first * identity + third * gram + fifth * (gram @ gram)
-        product = factor if product is None else factor @ product
-        if step + 1 < steps:
-            gram = factor @ gram @ factor
-    turned = wide if product is None else product @ wide
+    turned = _newton_schulz(wide @ wide.T, steps) @ wide
     result: Tensor = turned.T if is_tall else turned
     return result.to(matrix.dtype)
+
+
+def orthogonalize_mirrored(
+    half: Tensor,
+    mirrored: Tensor,
+    steps: int = _NEWTON_SCHULZ_STEPS,
+    *,
+    precision: torch.dtype = torch.float32,
+) -> Tensor:
+    """Give the first half of what `orthogonalize` gives of both halves, one above the other.
+
+    With H the half and M its mirror image (the same permutation P of columns takes either to the
+    other), the Gram matrix of both is ``[[A, B], [B, A]]``, A = H Hᵀ and B = H Mᵀ. In sums and
+    differences of the halves it falls apart into A + B and A - B, so that the iteration runs on two
+    matrices of the half's size. To orthogonalise H alone would be another step: it levels
+    directions within the half that the mirror image shares, or is without.
+
+    Parameters
+    ----------
+    half, mirrored
+        float32, shape (rows, columns).
+    steps, precision
+        As for `orthogonalize`.
+
+    Returns
+    -------
+    Tensor
+        float32, the same shape.
+    """
+    scale = 2**0.5 * half.norm() + 1e-7
+    upper, lower = (half / scale).to(precision), (mirrored / scale).to(precision)
+    same, crossed = upper @ upper.T, upper @ lower.T
+    sums, differences = (_newton_schulz(gram, steps) for gram in (same + crossed, same - crossed))
+    turned: Tensor = ((sums + differences) / 2) @ upper + ((sums - differences) / 2) @ lower
+    return turned.to(half.dtype)
+
+
+def _newton_schulz(gram: Tensor, steps: int) -> Tensor:
+    """Give what the iteration multiplies a matrix of this Gram matrix by, from the left."""
+    first, third, fifth = _NEWTON_SCHULZ
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    product = identity
+    for step in range(steps):
+        factor = first * identity + third * gram + fifth * (gram @ gram)
+        product = factor @ product if step else factor
+        if step + 1 < steps:
+            gram = factor @ gram @ factor
+    return product

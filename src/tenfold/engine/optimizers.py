@@ -15,6 +15,7 @@ from tenfold.engine.muon import KERNEL_LEARNING_RATE, Muon
 from tenfold.engine.rmsprop import RMSprop
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.frozen_features import FrozenFeatures
+from tenfold.models.mirror_equivariant import MirrorConvolution
 
 DEFAULT_LEARNING_RATES: dict[OptimizerName, float] = {
     "adam": 1e-3,
@@ -104,6 +105,11 @@ def _make(
                 batch_size=settings.batch_size,
                 weight_decay=settings.weight_decay,
                 is_scale_free=any(isinstance(m, nn.BatchNorm2d) for m in network.modules()),
+                mirrors={
+                    module.weight: module.mirrored
+                    for module in network.modules()
+                    if isinstance(module, MirrorConvolution)
+                },
                 precision=precision,
             )
         case "rmsprop":

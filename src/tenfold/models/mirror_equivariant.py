@@ -53,17 +53,21 @@ class MirrorConvolution(nn.Module):
     def _kernel(self, dtype: torch.dtype) -> Tensor:
         """Give the kernel of all outputs; outside training that of the last call, if it holds."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._mirrored(dtype)
+            return self._both_halves(dtype)
         weight = self.weight
         state = (weight._version, weight.data_ptr(), self.partners._version, weight.device, dtype)
         kept = self._evaluated
         if kept is None or kept[0] != state:
-            kept = self._evaluated = (state, self._mirrored(dtype))
+            kept = self._evaluated = (state, self._both_halves(dtype))
         return kept[1]
 
-    def _mirrored(self, dtype: torch.dtype) -> Tensor:
+    def _both_halves(self, dtype: torch.dtype) -> Tensor:
         learned = self.weight.to(dtype)
-        return torch.cat((learned, learned[:, self.partners].flip(3)))
+        return torch.cat((learned, self.mirrored(learned)))
+
+    def mirrored(self, half: Tensor) -> Tensor:
+        """Give the second half of outputs' kernel (or its gradient) from the first's."""
+        return half[:, self.partners].flip(3)
 
 
 class MirrorBatchNorm(BatchNorm):
