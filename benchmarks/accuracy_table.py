@@ -79,7 +79,7 @@ SIZES = (
     Size("L", {"widths": [32, 128, 128], "depths": [2, 2, 3]}, {"batch_size": 250}, (1, 2, 4, 8)),
     Size("XL", {"widths": [48, 128, 256], "depths": [2, 2, 3]}, {"batch_size": 250}, (2, 4, 8, 12)),
     Size("XXL", _XXL, {"batch_size": 250}, (6, 8, 12)),
-    # Ahead of XXL in long trainings, which the equivariant network remembers (docs/experiments.md).
+    # The plain twin of XXL, ahead of it in the longest trainings (docs/experiments.md).
     Size("XXL-free", {**_XXL, "is_mirror_equivariant": False}, {"batch_size": 250}, (3, 6, 8, 12)),
 )
 
