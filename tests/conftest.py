@@ -33,6 +33,15 @@ def cifar10_path() -> Path:
     return Path(place)
 
 
+@pytest.fixture(scope="session")
+def photos_path() -> Path:
+    """Give a folder of photographs in train/ and test/, for tests marked ``photos``."""
+    place = os.environ.get("TENFOLD_PHOTOS")
+    if not place:
+        pytest.skip("needs photographs: set TENFOLD_PHOTOS to a folder with train/ and test/")
+    return Path(place)
+
+
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
     """Give a folder of 3 classes × 12 gray images of 8×8 pixels, no two the same."""
