@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tenfold.core.cores import let_waiting_threads_sleep
+
 if TYPE_CHECKING:
     from tenfold.classifier import ImageClassifier
     from tenfold.core.errors import TenfoldError
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from tenfold.study import Study
 
 __version__ = "0.1.0"
+
+let_waiting_threads_sleep()  # before anything imports torch, by whatever way in
 
 __all__ = ["ImageClassifier", "Study", "StudySettings", "TenfoldError", "load", "load_recipe"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -177,6 +178,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         SettingsError, UnknownNameError
             If a parameter is not valid.
         """
+        started = time.monotonic()  # a budget counts from here
         images = _as_images(X)
         labels, self.classes_ = _encode(y, len(images))
         settings = TrainingSettings.parse(
@@ -212,6 +214,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             mirror_keeps_class=self.mirror_keeps_class,
             seed=seed,
             device=device,
+            started_at=started,
         )
         self.image_shape_ = plan.image_shape
         self.n_features_in_ = int(np.prod(plan.image_shape))

@@ -20,9 +20,14 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from tenfold.core.durations import format_duration
 from tenfold.core.progress import TaskContext
 
 _LEAST_SECONDS_BETWEEN_UPDATES = 0.1
+_SECONDS_BEFORE_A_WORD = 5.0
+"""Of a task, before its end is estimated: the first steps of anything are slow."""
+_LEAST_SECONDS_FOR_A_WORD = 30.0
+"""Shorter tasks are not worth a line that stays."""
 
 
 class _RateColumn(ProgressColumn):
@@ -85,7 +90,11 @@ class TerminalProgress:
 
 
 class _Bar:
-    """One bar. Updates are gathered, so that a thousand steps a second cost nothing."""
+    """One bar. Updates are gathered, so that a thousand steps a second cost nothing.
+
+    A task that will take long says so once, in a line that stays: a bar's own estimate is gone
+    with the bar, and where the output is no terminal there is none.
+    """
 
     def __init__(
         self, owner: TerminalProgress, description: str, total: float, done: float, unit: str
@@ -94,8 +103,11 @@ class _Bar:
         self._opening = (description, total, done, unit)
         self._pending = 0.0
         self._shown_at = 0.0
+        self._advanced = 0.0
+        self._has_said_time = False
 
     def __enter__(self) -> Self:
+        self._opened_at = time.monotonic()
         self._bar = self._owner.open_bar(*self._opening)
         return self
 
@@ -114,5 +126,17 @@ class _Bar:
         now = time.monotonic()
         if now - self._shown_at >= _LEAST_SECONDS_BETWEEN_UPDATES:
             self._owner.move_bar(self._bar, self._pending, detail)
+            self._advanced += self._pending
             self._pending = 0.0
             self._shown_at = now
+            self._say_time(now - self._opened_at)
+
+    def _say_time(self, seconds: float) -> None:
+        """Say once how long the task will take, when that can be told from what is done."""
+        description, total, done, _ = self._opening
+        if self._has_said_time or seconds < _SECONDS_BEFORE_A_WORD or self._advanced <= 0:
+            return
+        self._has_said_time = True
+        left = seconds * (total - done - self._advanced) / self._advanced
+        if seconds + left >= _LEAST_SECONDS_FOR_A_WORD:
+            self._owner.say(f"{description}: about {format_duration(seconds + left)}")

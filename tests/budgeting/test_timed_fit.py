@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
         class_count=2,
     )
 
-    def fitted(**own: object) -> FittedNetwork:
+    def fitted(*, started_at: float | None = None, **own: object) -> FittedNetwork:
         settings = {"budget_seconds": 0.2, "batch_size": 8, **own}
         return fit_in_time(
             plan,
@@ -44,6 +45,7 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
             TrainingSettings.parse(settings),
             seed=0,
             device=choose_device("cpu"),
+            started_at=started_at,
         ).fitted
 
     return fitted
@@ -61,3 +63,8 @@ def test_a_study_keeps_its_own_learning_rate(fit: Any) -> None:
     fitted = fit(learning_rate=0.2)
     assert fitted.settings.batch_size == 4
     assert fitted.settings.learning_rate == 0.2
+
+
+def test_what_was_spent_before_counts(fit: Any) -> None:
+    fitted = fit(budget_seconds=1000, started_at=time.monotonic() - 2000)
+    assert fitted.result.epochs == 4 / 16  # one step is always done

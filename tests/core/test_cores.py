@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tenfold.core import cores as cores_module
-from tenfold.core.cores import available_cores
+from tenfold.core.cores import available_cores, let_waiting_threads_sleep
 
 
 @pytest.fixture
@@ -16,6 +18,7 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the folder that stands for /sys/fs/cgroup, on a machine of 8 cores."""
     monkeypatch.setattr(cores_module, "Path", lambda path: tmp_path / path.lstrip("/"))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     folder = tmp_path / "sys/fs/cgroup"
     (folder / "cpu").mkdir(parents=True)
     return folder
@@ -75,3 +78,39 @@ def test_systems_without_an_affinity_mask(
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: count)
     assert available_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores"), [("1", 1), ("3,1", 3), ("64", 8), ("", 8), ("0", 8), ("many", 8)]
+)
+def test_the_threads_that_a_user_asked_for(
+    asked: str, cores: int, cgroup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert available_cores() == cores
+
+
+@pytest.mark.parametrize("variable", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
+def test_how_threads_wait_is_the_users_if_said(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "mine")
+    assert not let_waiting_threads_sleep()
+    assert os.environ[variable] == "mine"
+    assert len({"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()) == 1
+
+
+def test_waiting_threads_sleep_before_torch_is_loaded() -> None:
+    """By whatever way in; a fresh process, as libraries read the variable when they are loaded."""
+    script = (
+        "import os, sys; import tenfold; assert 'torch' not in sys.modules; "
+        "print(os.environ['GOMP_SPINCOUNT'])"
+    )
+    plain = {name: value for name, value in os.environ.items() if "OMP" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=plain, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "1000"

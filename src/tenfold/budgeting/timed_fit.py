@@ -21,6 +21,9 @@ from tenfold.engine.low_resolution import images_gained
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network
 
+_LEAST_SECONDS = 0.1
+"""Where a budget is spent before the training begins, the size is chosen for so much."""
+
 
 @dataclass(frozen=True)
 class TimedFit:
@@ -45,13 +48,16 @@ def fit_in_time(
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
     classes: Sequence[str] | None = None,
+    started_at: float | None = None,
 ) -> TimedFit:
     """Choose the network's size for the time budget, if there is one, then `fit_network`.
+
+    The budget began to run at `started_at`, on `time.monotonic`'s clock; None for now.
 
     The choice is kept beside the checkpoint, so that a training that goes on after a kill goes on
     with the same network. A network that starts from given weights keeps its size.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started_at is None else started_at
     budget = None
     if settings.budget_seconds is not None:
         kept = None if checkpoint is None else checkpoint.path.with_suffix(".budget.json")
@@ -59,7 +65,8 @@ def fit_in_time(
             budget = BudgetRecord.read(kept)
         else:
             can_choose = initial_weights is None
-            budget = _choose(plan, train, settings, device, can_choose=can_choose)
+            spent = time.monotonic() - started
+            budget = _choose(plan, train, settings, device, can_choose=can_choose, spent=spent)
             if kept is not None:
                 budget.write(kept)
             (progress or SilentProgress()).say(budget.sentence)
@@ -90,6 +97,7 @@ def _choose(
     device: Device,
     *,
     can_choose: bool,
+    spent: float,
 ) -> BudgetRecord:
     """Measure this machine and choose the size that should give the best accuracy in the time."""
     assert settings.budget_seconds is not None
@@ -114,7 +122,7 @@ def _choose(
 
     choice = choose_size(
         sizes,
-        seconds=settings.budget_seconds,
+        seconds=max(settings.budget_seconds - spent, _LEAST_SECONDS),
         gain=images_gained(
             min(plan.image_shape[:2]),
             share=settings.low_resolution_share,

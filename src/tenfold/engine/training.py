@@ -187,7 +187,7 @@ class Training:
         startup = 0.0 if self.started_at is None else time.monotonic() - self.started_at
         return ClockPace(
             self.settings.budget_seconds,
-            spent_seconds=max(state.elapsed_seconds, startup),
+            spent_seconds=state.elapsed_seconds + startup,  # earlier attempts', and this one's own
             steps_kept_back=_FORWARD_SHARE * validated / self.batches.batch_size,
             more_steps_kept_back=_FORWARD_SHARE * self._statistics_steps,
             device=self.device.torch_device,
