@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 MODEL ?= $(firstword $(shell ls -td runs/*/ 2>/dev/null))
 # Options for `tenfold run` and `tenfold serve`, for example: make run ARGS="--recipe report --data ~/cifar10"
 ARGS ?=
+# Which tests `make test` runs, as pytest's arguments; none for all.
+TESTS ?=
 
 .PHONY: help run serve test check format clean
 
@@ -28,7 +30,7 @@ serve: $(READY)  ## Serve the newest model at http://127.0.0.1:8000
 	$(BIN)/tenfold serve $(MODEL) $(ARGS)
 
 test: $(READY)  ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 check: $(READY)  ## Lint, types, layers and the fast tests: what CI runs first
 	$(BIN)/ruff check .
