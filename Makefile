@@ -11,7 +11,7 @@ ARGS ?=
 # Which tests `make test` runs, as pytest's arguments; none for all.
 TESTS ?=
 
-.PHONY: help run serve test check format clean
+.PHONY: help run serve test check format docs clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,11 @@ check: $(READY)  ## Lint, types, layers and the fast tests: what CI runs first
 format: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)  ## Build the documentation site into build/docs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --quiet
+	@echo "Documentation: $(CURDIR)/build/docs/index.html"
 
 clean:  ## Remove the environment and caches, not your runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
