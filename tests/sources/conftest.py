@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import signal
 import tarfile
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,3 +160,27 @@ def image_tree(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def bounded() -> Callable[[int], AbstractContextManager[None]]:
+    """Give a guard: what runs in it allocates at most so many bytes and does not go on for ever."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError("it goes on for ever")
+
+    @contextmanager
+    def guard(most_bytes: int) -> Iterator[None]:
+        earlier = signal.signal(signal.SIGALRM, stop)
+        signal.alarm(60)
+        tracemalloc.start()
+        try:
+            yield
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, earlier)
+        assert peak <= most_bytes, f"{peak:,} bytes at once"
+
+    return guard
