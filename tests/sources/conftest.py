@@ -162,25 +162,39 @@ def image_tree(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
-def bounded() -> Callable[[int], AbstractContextManager[None]]:
-    """Give a guard: what runs in it allocates at most so many bytes and does not go on for ever."""
-
+@contextmanager
+def _ends() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise AssertionError("it goes on for ever")
 
+    earlier = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, earlier)
+
+
+@pytest.fixture
+def ends() -> Callable[[], AbstractContextManager[None]]:
+    """Give a guard: what runs in it does not go on for ever."""
+    return _ends
+
+
+@pytest.fixture
+def bounded() -> Callable[[int], AbstractContextManager[None]]:
+    """Give a guard: what runs in it ends, and allocates at most so many bytes at once."""
+
     @contextmanager
     def guard(most_bytes: int) -> Iterator[None]:
-        earlier = signal.signal(signal.SIGALRM, stop)
-        signal.alarm(60)
         tracemalloc.start()
         try:
-            yield
+            with _ends():
+                yield
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, earlier)
         assert peak <= most_bytes, f"{peak:,} bytes at once"
 
     return guard
