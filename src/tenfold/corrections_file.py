@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import write_bytes
+from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.recipe import CorrectionsSettings
 
 CORRECTIONS = "corrections.csv"
@@ -62,7 +63,7 @@ def stored_corrections(run_folder: Path, settings: CorrectionsSettings) -> bytes
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular_file(path, MOST_TEXT_BYTES)
     except OSError as error:
         raise DataError(
             f"The corrections file {path} cannot be read: {error.strerror or error}. Give a CSV "

@@ -35,6 +35,7 @@ from torch import Tensor
 from tenfold.core.errors import ModelFolderError, TenfoldError
 from tenfold.core.files import write_bytes
 from tenfold.core.records.model import FORMAT_VERSION, ModelRecord
+from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.engine.network import ImageNetwork
 from tenfold.fitting import NetworkPlan
 
@@ -232,7 +233,7 @@ def _changed(path: Path) -> ModelFolderError:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular_file(path, MOST_MODEL_BYTES)
     except FileNotFoundError:
         raise ModelFolderError(f"{path} is missing; {_MAKE_AGAIN}.") from None
     except OSError as error:

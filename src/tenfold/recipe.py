@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.reference import Reference
 from tenfold.core.records.tune import SearchDimension
+from tenfold.core.regular_files import read_regular_file
 from tenfold.core.settings import Settings, parse_assignment, with_values
 from tenfold.data.augmentation.names import parse_augmentation
 from tenfold.data.rebalancing.choice import check_rebalancing
@@ -21,6 +22,8 @@ from tenfold.models.model import MODELS
 from tenfold.sources.source import SourceOptions
 
 DEFAULT_RECIPE = "fast"
+_MOST_RECIPE_BYTES = 2**17  # Many times what tenfold's own have.
+_MOST_DOTS = 200  # On a line.
 
 
 class RecipeTitle(Settings):
@@ -355,8 +358,11 @@ def recipe_text(name_or_path: str) -> str:
     path = Path(name_or_path)
     if path.suffix == ".toml" and path.is_file():
         try:
-            return path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            return read_regular_file(path, _MOST_RECIPE_BYTES).decode("utf-8")
+        except OSError as error:
+            reason = error.strerror or error
+            raise SettingsError(f"The recipe {path} cannot be read: {reason}.") from None
+        except UnicodeDecodeError as error:
             raise SettingsError(f"The recipe {path} cannot be read: {error}.") from None
     if path.suffix == ".toml":
         raise SettingsError(f"There is no recipe file {name_or_path}.")
@@ -382,12 +388,22 @@ def load_recipe(
     SettingsError
         If the TOML, an assignment or a setting is not valid.
     """
-    try:
-        values = tomllib.loads(recipe_text(name_or_path))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"The recipe {name_or_path} is not valid TOML: {error}.") from None
-    changes = dict(parse_assignment(text) for text in assignments)
+    text = recipe_text(name_or_path)
+    changes = dict(parse_assignment(assignment) for assignment in assignments)
     if seed is not None:
         changes["seed"] = seed
-    # Assignments may name any setting, so they change the recipe with all defaults filled in.
-    return StudySettings.resolve(values).with_changes(changes)
+    try:
+        # Each dot is a table in a table, and all of them are gone through for each.
+        if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
+            raise RecursionError
+        # Assignments may name any setting, so they change the recipe with all defaults filled in.
+        return StudySettings.resolve(tomllib.loads(text)).with_changes(changes)
+    except SettingsError:
+        raise
+    except RecursionError:
+        raise SettingsError(
+            f"The recipe {name_or_path} is nested too deeply to be read. Compare it with one of "
+            f"tenfold's own: {', '.join(recipe_names())}."
+        ) from None
+    except ValueError as error:  # TOMLDecodeError is one, and so is a number that is too long.
+        raise SettingsError(f"The recipe {name_or_path} is not valid TOML: {error}.") from None

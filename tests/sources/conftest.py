@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import signal
 import tarfile
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,3 +160,41 @@ def image_tree(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@contextmanager
+def _ends() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise AssertionError("it goes on for ever")
+
+    earlier = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, earlier)
+
+
+@pytest.fixture
+def ends() -> Callable[[], AbstractContextManager[None]]:
+    """Give a guard: what runs in it does not go on for ever."""
+    return _ends
+
+
+@pytest.fixture
+def bounded() -> Callable[[int], AbstractContextManager[None]]:
+    """Give a guard: what runs in it ends, and allocates at most so many bytes at once."""
+
+    @contextmanager
+    def guard(most_bytes: int) -> Iterator[None]:
+        tracemalloc.start()
+        try:
+            with _ends():
+                yield
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak <= most_bytes, f"{peak:,} bytes at once"
+
+    return guard

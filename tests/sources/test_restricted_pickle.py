@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, UnsafePickleError
+from tenfold.sources.cifar10_python import parse_batch
 from tenfold.sources.restricted_pickle import PickledArray, read_plain_pickle
 
 _plain = st.recursive(
@@ -116,6 +117,80 @@ def test_a_file_cannot_make_memory_out_of_nothing() -> None:
         read_plain_pickle(many, "f")
 
 
+def _array_of_shape(shape: bytes) -> bytes:
+    """Give the pickle of an array with a shape from these instructions."""
+    dtype = b"cnumpy\ndtype\nX\2\0\0\0u1\x85R"
+    return (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n\x85R(K\1"
+        + shape
+        + dtype
+        + b"\x89C\0tb."
+    )
+
+
+def _number(value: int) -> bytes:
+    """Give the instruction for a number of any length."""
+    content = value.to_bytes(value.bit_length() // 8 + 1, "little")
+    return b"\x8b" + struct.pack("<I", len(content)) + content
+
+
+# Each use of a tuple twice doubles what it would be if written out.
+DOUBLING = b"K\1\x85" + b"".join(b"q%ch%c\x86" % (n, n) for n in range(60))
+HOSTILE = {
+    "a doubling tuple in a shape": _array_of_shape(b"(" + DOUBLING + b"t"),
+    "a shape of a doubling tuple": _array_of_shape(DOUBLING),
+    "a deep shape": _array_of_shape(b"K\1" + b"\x85" * 20_000),
+    "a long shape": _array_of_shape(b"(" + b"K\1" * 20_000 + b"t"),
+    "a shape of long numbers": _array_of_shape(_number(2**100_000) + b"\x85"),
+    "a list as a shape": _array_of_shape(b"]"),
+    "a name of a doubling tuple": b"\x80\4" + DOUBLING + b"\x8c\1a\x93.",
+    "a call of a doubling tuple": b"\x80\2" + DOUBLING + b"\x85R.",
+    "a key of a doubling tuple": b"\x80\2}" + DOUBLING + b"Ns.",
+    "keys that all collide": b"\x80\2}("
+    + b"".join(_number(n * (2**61 - 1)) + b"N" for n in range(30_000))
+    + b"u.",
+    "memo slots that all collide": b"N"
+    + b"".join(b"p%d\n" % (n * (2**61 - 1)) for n in range(1, 30_000))
+    + b".",
+    "a long number as a key again and again": b"\x80\2}("
+    + _number(2**800_000)
+    + b"q\0N"
+    + b"h\0N" * 500
+    + b"u.",
+    "more instructions than a batch": b"\x80\2" + b"]" * 270_000 + b".",
+    "marks without end": b"\x80\2" + b"(" * 30_000 + b".",
+    "lists in lists": b"\x80\2" + b"]" * 40_000 + b"a" * 39_999 + b".",
+    "a text encoded again and again": b"\x80\2X"
+    + struct.pack("<I", 2**20)
+    + b"a" * 2**20
+    + b"q\0"
+    + b"c_codecs\nencode\nh\0X\6\0\0\0latin1\x86R" * 16
+    + b".",
+    "a long type": b"\x80\2cnumpy\ndtype\nX" + struct.pack("<I", 2**20) + b"a" * 2**20 + b"\x85R.",
+    "a number in digits": b"L" + b"9" * 1_000_000 + b"L\n.",
+    "bytes that are not there": b"\x80\4\x8e" + struct.pack("<Q", 2**63 - 1) + b".",
+    "text that is not there": b"\x80\4\x8d" + struct.pack("<Q", 2**63) + b".",
+    "a number of a negative length": b"\x80\2\x8b\xff\xff\xff\xff.",
+    "a frame that is not there": b"\x80\4\x95" + struct.pack("<Q", 2**63 - 1) + b"0.",
+    "a text without an end": b"V" + b"a" * 1_000_000,
+    "nothing but a stop": b".",
+    "a memo slot that was never filled": b"\x80\2j\xff\xff\xff\x7f.",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_costs_more_than_its_bytes_is_refused(name: str, ends: Any) -> None:
+    content = b"}X\4\0\0\0data" + HOSTILE[name][:-1] + b"s."
+    with ends(), pytest.raises(DataError, match="data_batch_1") as caught:
+        parse_batch(content, "data_batch_1", 2000)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_text_that_is_there_once_is_not_copied_again_and_again(bounded: Any) -> None:
+    with bounded(2**23), pytest.raises(DataError, match="encodes more text than it holds"):
+        read_plain_pickle(HOSTILE["a text encoded again and again"], "f")
+
+
 def test_nested_keys_are_refused() -> None:
     content = b"})" + b"\x85" * 10_000 + b"Ns."
     with pytest.raises(UnsafePickleError, match="dictionary key"):
@@ -137,15 +212,18 @@ def test_random_bytes_give_data_or_a_data_error(content: bytes) -> None:
 @given(data=st.data())
 def test_a_mutated_batch_gives_data_or_a_data_error(data: st.DataObject) -> None:
     value = {"data": np.zeros((2, 8), np.uint8), "labels": [1, 2], "filenames": ["a", "b"]}
-    content = bytearray(pickle.dumps(value, data.draw(st.sampled_from([0, 1, 2, 3, 4]))))
+    content = bytearray(pickle.dumps(value, data.draw(st.sampled_from([0, 1, 2, 3, 4, 5]))))
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(content) - 1))
-        match data.draw(st.sampled_from(["change", "delete", "cut"])):
+        match data.draw(st.sampled_from(["change", "delete", "cut", "repeat"])):
             case "change":
                 content[place] = data.draw(st.integers(0, 255))
             case "delete" if len(content) > 1:
                 del content[place]
             case "cut" if place:
                 del content[place:]
+            case "repeat":
+                end = data.draw(st.integers(place, len(content)))
+                content[place:place] = content[place:end] * data.draw(st.integers(1, 20))
     with contextlib.suppress(DataError):
-        read_plain_pickle(bytes(content), "f")
+        parse_batch(bytes(content), "f", 2)

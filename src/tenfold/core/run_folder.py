@@ -13,6 +13,7 @@ from typing import IO, Any, Self
 from tenfold.core.errors import RunFolderBusyError, RunFolderError
 from tenfold.core.files import sha256_of_file, sha256_of_json, storage_errors, write_json
 from tenfold.core.records.manifest import Manifest
+from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.core.settings import differences
 
 MANIFEST = "manifest.json"
@@ -71,11 +72,11 @@ class RunFolder:
         """
         path = self.path / SETTINGS
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = json.loads(read_regular_file(path, MOST_TEXT_BYTES))
         except FileNotFoundError:
             self._refuse_strangers()
             return None
-        except ValueError:
+        except (OSError, ValueError, RecursionError):
             stored = None
         if not isinstance(stored, dict):
             raise RunFolderError(
@@ -171,10 +172,10 @@ class StageFolder:
         attempts_path = self.partial / _ATTEMPTS
         earlier = Attempt(fingerprint, 1, 0.0)
         try:
-            stored = json.loads(attempts_path.read_text(encoding="utf-8"))
+            stored = json.loads(read_regular_file(attempts_path, MOST_TEXT_BYTES))
             if stored["fingerprint"] == fingerprint:
                 earlier = Attempt(fingerprint, int(stored["count"]) + 1, float(stored["seconds"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
         with storage_errors(self.partial):
             if earlier.count == 1 and self.partial.exists():

@@ -111,7 +111,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         )
     try:
         read = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # A number may be too long, a list too deep.
         return name, value.strip()
     # A value of several lines may read as TOML of several names: then it is a plain string.
     return name, read["value"] if len(read) == 1 else value.strip()

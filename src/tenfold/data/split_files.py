@@ -7,35 +7,19 @@ corrections made of them; and ``train_groups.npy``, which training images are ne
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.array_files import load_array, load_arrays
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import atomic_path
 from tenfold.data.dataset import ImageSplit, Labels
 from tenfold.data.duplicate_groups import Groups
 
 SplitName = Literal["train", "test"]
-
-# What NumPy's readers and the ZIP reader under them raise for damaged files.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    AttributeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def write_split(folder: Path, name: SplitName, split: ImageSplit) -> None:
@@ -149,18 +133,16 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         If the file is missing or damaged.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except _DAMAGE as error:
+        return load_arrays(path)
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
 
 
 def _read_array(path: Path) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except _DAMAGE as error:
+        return load_array(path)
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
-    return array
 
 
 def _unreadable(path: Path, error: Exception) -> RunFolderError:

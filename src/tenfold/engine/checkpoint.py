@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import write_bytes
 from tenfold.core.records.train import EpochRecord
+from tenfold.core.regular_files import check_regular_file
 from tenfold.engine.averaging import WeightAverage
 
 _METADATA_KEY = "tenfold"
@@ -140,6 +141,7 @@ def read_tensors(path: Path, device: torch.device) -> tuple[dict[str, Tensor], d
         If the file is missing or damaged.
     """
     try:
+        check_regular_file(path)
         with safe_open(path, framework="pt", device=str(device)) as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:

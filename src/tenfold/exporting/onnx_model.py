@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tenfold.core.cores import available_cores
 from tenfold.core.errors import ModelFolderError
+from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.data.dataset import Images
 from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_description import OnnxDescription
@@ -69,7 +70,7 @@ class OnnxModel:
             If it is missing or not a file that tenfold made.
         """
         try:
-            content = path.read_bytes()
+            content = read_regular_file(path, MOST_MODEL_BYTES)
         except OSError as error:
             raise ModelFolderError(
                 f"{path} cannot be read: {error.strerror or error}. Make it with: tenfold export "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
+from tenfold.core.array_files import load_arrays
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.audit import AuditRecord
@@ -25,6 +25,7 @@ from tenfold.core.records.reference import Reference
 from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
+from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.core.run_folder import REPEATS_RECORD
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
@@ -182,13 +183,13 @@ def _read_stage(run_folder: Path, stage: str, record: type[R]) -> R | None:
 def _read_settings(run_folder: Path) -> dict[str, object]:
     path = run_folder / "settings.json"
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(read_regular_file(path, MOST_TEXT_BYTES))
     except FileNotFoundError:
         raise RunFolderError(
             f"{run_folder} is not a run folder: it has no settings.json. Give the folder of a "
             "study with --out, or start one with: tenfold run"
         ) from None
-    except ValueError:
+    except (OSError, ValueError, RecursionError):
         stored = None
     if not isinstance(stored, dict):
         raise RunFolderError(
@@ -214,9 +215,8 @@ def _read_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
     if not path.is_file() or not (path.parent / "manifest.json").is_file():
         return {}
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        return load_arrays(path, *names)
+    except (ValueError, OSError) as error:
         raise RunFolderError(
             f"{path} does not hold the arrays {' and '.join(names)} ({error}). It was changed or "
             "damaged; remove its folder and run the same command again."

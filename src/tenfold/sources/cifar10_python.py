@@ -21,6 +21,7 @@ from tenfold.sources.cifar10_batches import (
 from tenfold.sources.restricted_pickle import PickledArray, read_plain_pickle
 
 _AGAIN = "Copy or download it again."
+_MOST_NAMES = 1000
 
 
 def check_batch_size(size_bytes: int, file: str, records: int) -> None:
@@ -81,6 +82,8 @@ def parse_classes(content: bytes, file: str) -> tuple[str, ...]:
     names = _entry(_read_table(content, file), "label_names", file)
     if type(names) is not list:
         raise DataError(f"{file}: 'label_names' is not a list. {_AGAIN}")
+    if len(names) > _MOST_NAMES:  # One long name may stand there again and again.
+        raise DataError(f"{file} has {len(names):,} class names. {_AGAIN}")
     texts = [name.decode("utf-8", "replace") if type(name) is bytes else name for name in names]
     if not all(type(text) is str and text for text in texts):
         raise DataError(f"{file}: 'label_names' is not a list of names. {_AGAIN}")
@@ -102,8 +105,9 @@ def _entry(table: dict[Any, Any], name: str, file: str) -> Any:
     for key in (name.encode(), name):
         if key in table:
             return table[key]
-    found = sorted(key.decode("utf-8", "replace") for key in table if type(key) is bytes)
-    found += sorted(key for key in table if type(key) is str)
+    found = sorted(key[:80].decode("utf-8", "replace") for key in table if type(key) is bytes)
+    found += sorted(key[:80] for key in table if type(key) is str)
+    found = [key if key.isprintable() else ascii(key) for key in found]
     hint = " This is CIFAR-100, which tenfold does not read." if "fine_labels" in found else ""
     raise DataError(
         f"{file} has no entry {name!r}; it has {', '.join(found)[:200] or 'none'}.{hint} "

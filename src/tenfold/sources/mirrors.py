@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from tenfold.core.errors import ChecksumError, DownloadError, StorageError
 from tenfold.core.progress import Progress
-from tenfold.sources.http_stream import DownloadPatience, HttpStream, MirrorError
+from tenfold.sources.http_stream import DownloadPatience, HttpStream
+from tenfold.sources.http_transfer import MirrorError, WrongFileError
 from tenfold.sources.remote_archive import RemoteArchive, checksum_problem
 
 _STALE_SECONDS = 24 * 3600  # No download that still runs is a day old.
@@ -60,7 +61,7 @@ def download(
             failures.append((url, error))
             progress.say(f"{host}: {error}")
     reasons = "\n".join(f"  {url}: {error}" for url, error in failures)
-    if all(isinstance(error, _WrongFileError) for _, error in failures):
+    if all(isinstance(error, WrongFileError) for _, error in failures):
         raise ChecksumError(
             f"Every mirror gave another file than the published {archive.name}:\n{reasons}\n"
             "A proxy or a login page may answer in the mirrors' place: check the network. "
@@ -70,10 +71,6 @@ def download(
         f"{archive.name} could not be downloaded: no mirror gave it:\n{reasons}\n"
         f"Check the network and run the same command again. {archive.advice}"
     )
-
-
-class _WrongFileError(MirrorError):
-    """The mirror gave another file."""
 
 
 def _download_from(
@@ -123,7 +120,7 @@ def _download_once(
         _work_folder(folder, archive.name) as work,
         progress.task(f"Downloading {archive.name}", total=archive.size_bytes, unit="B") as task,
     ):
-        stream = HttpStream(task, patience, may_be_slow=may_be_slow)
+        stream = HttpStream(task, archive.size_bytes, patience, may_be_slow=may_be_slow)
         try:
             with _quiet(pooch.get_logger()):
                 whole = pooch.retrieve(
@@ -138,7 +135,7 @@ def _download_once(
             if not stream.sha256:
                 raise
             problem = checksum_problem(archive, stream.sha256, stream.received_bytes)
-            raise _WrongFileError(problem) from error
+            raise WrongFileError(problem) from error
         return Path(whole).replace(folder / archive.name)
 
 

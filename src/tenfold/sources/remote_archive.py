@@ -20,7 +20,7 @@ class RemoteArchive:
     sha256
         Of the whole file: what makes a mirror trustworthy.
     size_bytes
-        For the progress bar and for messages.
+        Of the whole file: more is never downloaded.
     urls
         Mirrors, tried in order.
     advice

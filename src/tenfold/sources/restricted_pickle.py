@@ -8,7 +8,8 @@ instructions, and the small machine below carries out those that build dictionar
 and strings. It knows five global names. None of them is imported or called: they make inert
 `PickledArray` records, which the caller turns into arrays after checking them.
 
-Every value takes memory in proportion to the file, so a limit on the file's size limits all.
+Every value takes memory in proportion to the file, so a limit on the file's size limits memory;
+the limits below keep what is done with the values, here and by the caller, in proportion too.
 """
 
 from __future__ import annotations
@@ -21,9 +22,17 @@ from typing import Any
 
 from tenfold.core.errors import DataError, UnsafePickleError
 
+# A batch of CIFAR-10 has 30,000 to 50,000, by protocol: for its labels and file names.
+_MOST_INSTRUCTIONS = 2**18
 # A batch of CIFAR-10 makes two calls (an array and its dtype), and one more if Python 3 wrote it
-# under an old protocol. A limit, because a call may copy a string that is in the file once.
+# under an old protocol.
 _MOST_CALLS = 16
+# Keys can be chosen so that each is compared with all others; no file has more than five.
+_MOST_ENTRIES = 1000
+_MOST_NUMBER_BITS = 2048  # What a LONG1 holds; each use of a number takes time by its length.
+_MOST_SLOTS = 2**32  # What protocols 1 to 5 can address.
+_MOST_DIMENSIONS = 32  # NumPy's own limit was 32 until version 2.
+_LONGEST_CODE = 32
 
 
 @dataclass(slots=True)
@@ -97,31 +106,44 @@ class _Machine:
         self._marked: list[list[Any]] = []  # The stacks below each open mark.
         self._memo: dict[int, Any] = {}
         self._calls = 0
+        self._entries = 0
+        self._size = 0  # Of the pickle.
+        self._encoded = 0
 
     def run(self, content: bytes) -> Any:
-        argument: Any  # Which type it has follows from the instruction.
-        for opcode, argument, _ in pickletools.genops(content):
-            name = opcode.name
-            if name in _PUSHES:
-                self._stack.append(argument)
-            elif name in _CONSTANTS:
-                self._stack.append(_CONSTANTS[name])
-            elif name in _PUSHES_BYTES:
-                self._stack.append(argument.encode("latin-1"))
-            elif name in _STORES:
-                # Protocol 4's MEMOIZE numbers by itself.
-                self._memo[len(self._memo) if argument is None else argument] = self._stack[-1]
-            elif name in _RECALLS:
-                self._stack.append(self._memo[argument])
-            elif name in _ACTIONS:
-                _ACTIONS[name](self)
-            elif name in ("GLOBAL", "INST"):
-                self._push_name(argument)
-            elif name == "STOP":
+        self._size = len(content)
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+            if count >= _MOST_INSTRUCTIONS:
+                raise self._unsafe(f"has more than {_MOST_INSTRUCTIONS:,} instructions")
+            if type(argument) is int and argument.bit_length() > _MOST_NUMBER_BITS:
+                raise self._unsafe("has a number of hundreds of digits")
+            if opcode.name == "STOP":
                 return self._stack.pop()
-            elif name not in ("PROTO", "FRAME"):
-                raise self._unsafe(f"uses the instruction {name}")
+            self._carry_out(opcode.name, argument)
         raise AssertionError("genops ends with STOP or raises")
+
+    def _carry_out(self, name: str, argument: Any) -> None:
+        # Which type the argument has follows from the instruction.
+        if name in _PUSHES:
+            self._stack.append(argument)
+        elif name in _CONSTANTS:
+            self._stack.append(_CONSTANTS[name])
+        elif name in _PUSHES_BYTES:
+            self._stack.append(argument.encode("latin-1"))
+        elif name in _STORES:
+            # Protocol 4's MEMOIZE numbers by itself.
+            slot = len(self._memo) if argument is None else argument
+            if not 0 <= slot < _MOST_SLOTS:
+                raise ValueError("a memo slot out of range")
+            self._memo[slot] = self._stack[-1]
+        elif name in _RECALLS:
+            self._stack.append(self._memo[argument])
+        elif name in _ACTIONS:
+            _ACTIONS[name](self)
+        elif name in ("GLOBAL", "INST"):
+            self._push_name(argument)
+        elif name not in ("PROTO", "FRAME"):
+            raise self._unsafe(f"uses the instruction {name}")
 
     def mark(self) -> None:
         self._marked.append(self._stack)
@@ -134,6 +156,9 @@ class _Machine:
     def _set(self, target: Any, pairs: list[Any]) -> None:
         if type(target) is not dict:
             raise ValueError("an item outside a dictionary")
+        self._entries += len(pairs) // 2
+        if self._entries > _MOST_ENTRIES:
+            raise self._unsafe(f"has more than {_MOST_ENTRIES:,} dictionary entries")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             if type(key) not in (str, bytes, int):  # Hashing a nested tuple may take for ever.
                 raise self._unsafe("has a dictionary key that is neither text nor a number")
@@ -188,6 +213,8 @@ class _Machine:
 
     def push_stacked_name(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
+        if type(module) is not str or type(name) is not str:
+            raise self._unsafe("asks for something whose name is no text")
         self._push_name(f"{module} {name}")
 
     def _push_name(self, module_and_name: str) -> None:
@@ -203,11 +230,16 @@ class _Machine:
         match function, arguments:
             case _Name.RECONSTRUCT, (_Name.NDARRAY, *_):
                 self._stack.append(PickledArray())
-            case _Name.DTYPE, (str(code), *_):
-                self._stack.append(PickledDtype(code))
-            case _Name.DTYPE, (bytes(code), *_):
-                self._stack.append(PickledDtype(code.decode("ascii")))
+            case _Name.DTYPE, (str() | bytes() as code, *_):
+                if len(code) > _LONGEST_CODE:
+                    raise self._unsafe("has an array of an endless type")
+                text = code if isinstance(code, str) else code.decode("ascii")
+                self._stack.append(PickledDtype(text))
             case _Name.ENCODE, (str(text), "latin1" | b"latin1"):
+                # A text that is in the file once may be encoded again and again.
+                self._encoded += len(text)
+                if self._encoded > self._size:
+                    raise self._unsafe("encodes more text than it holds")
                 self._stack.append(text.encode("latin-1"))
             case _:
                 raise self._unsafe("calls something other than an array's constructor")
@@ -224,6 +256,9 @@ class _Machine:
                 bool() | int() as is_fortran,
                 bytes(content),
             ):
+                # A tuple in it could be a few bytes in the file, and endless when it is shown.
+                if len(shape) > _MOST_DIMENSIONS or any(type(size) is not int for size in shape):
+                    raise self._unsafe("has an array whose shape is not a few whole numbers")
                 array.shape, array.dtype = shape, dtype
                 array.is_fortran, array.content = bool(is_fortran), content
             case _:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import write_text
+from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
 
 
 class Record(BaseModel):
@@ -30,11 +31,13 @@ class Record(BaseModel):
             If the file is missing or is not such a record.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_regular_file(path, MOST_TEXT_BYTES))
         except FileNotFoundError:
             raise RunFolderError(
                 f"{path} is missing. Run the same command again to make it."
             ) from None
+        except OSError as error:
+            raise RunFolderError(f"{path} cannot be read: {error.strerror or error}.") from None
         except ValidationError as error:
             raise RunFolderError(
                 f"{path} is not a {cls.__name__} of this version of tenfold "
