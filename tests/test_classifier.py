@@ -192,7 +192,7 @@ def test_prediction_and_score_refuse_with_advice_too(
         classifier.predict_proba(images.reshape(30, -1))
     with pytest.raises(DataError, match=r"X\.transpose\(0, 2, 3, 1\)$"):
         classifier.score(images.transpose(0, 3, 1, 2), names)
-    with pytest.raises(DataError, match="labels such as 0, but .* labels such as 'bottom'"):
+    with pytest.raises(DataError, match=r"labels such as 0, but .* labels such as 'bottom'"):
         classifier.score(images, np.arange(30))
     with pytest.raises(DataError, match="30 images, 29 labels"):
         classifier.score(images, names[1:])

@@ -16,6 +16,7 @@ from tenfold.calibrating import calibrated_probabilities, validation_temperature
 from tenfold.core.durations import parse_duration
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError
 from tenfold.core.records.model import ModelData
+from tenfold.core.text import readable
 from tenfold.data.array_images import as_images
 from tenfold.data.array_labels import encode_labels, label_column
 from tenfold.data.dataset import Images, ImageSplit
@@ -364,7 +365,7 @@ def _named(
 ) -> tuple[tuple[str, ...], tuple[bool | int | float | str, ...] | None]:
     """Give the classes' names, and their values where these are numbers; JSON knows no others."""
     values = [getattr(value, "item", lambda value=value: value)() for value in classes.tolist()]
-    names = tuple(str(value) for value in values)
+    names = tuple(readable(str(value)) for value in values)
     is_text = any(not isinstance(value, int | float) for value in values)  # a bool is an int
     return names, None if is_text else tuple(values)
 

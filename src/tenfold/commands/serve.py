@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tenfold.commands.options import DebugOption
+from tenfold.commands.output import echo
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -63,7 +64,7 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     served = prepare_model(model)
     app = create_app(served.model, settings, token=token or None, explainer=served.explainer)
     if host not in _LOOPBACK and not token:
-        typer.echo(
+        echo(
             "Everyone who can reach this machine can use the model. Set TENFOLD_TOKEN to ask for "
             "a token.",
             err=True,
@@ -73,6 +74,6 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
         app,
         listening,
         settings,
-        on_start=lambda: typer.echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
+        on_start=lambda: echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
     )
-    typer.echo("Stopped.")
+    echo("Stopped.")

@@ -1,0 +1,22 @@
+"""What commands print: every line goes through here, so that no name can steer the terminal."""
+
+from __future__ import annotations
+
+import typer
+
+from tenfold.core.text import escaped
+
+
+def echo(message: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print some lines with every character to be seen; see `core.text.escaped`.
+
+    Parameters
+    ----------
+    message
+        Text of any lines.
+    err
+        Print to standard error.
+    nl
+        End the line.
+    """
+    typer.echo(escaped(message, keep="\n\t"), err=err, nl=nl)
