@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typer
+import sys
 
 from tenfold.core.text import escaped
 
@@ -19,4 +19,7 @@ def echo(message: str = "", *, err: bool = False, nl: bool = True) -> None:
     nl
         End the line.
     """
-    typer.echo(escaped(message, keep="\n\t"), err=err, nl=nl)
+    # Not click's: it writes UTF-8 to a stream that is ASCII.
+    stream = sys.stderr if err else sys.stdout
+    stream.write(escaped(message, keep="\n\t") + ("\n" if nl else ""))
+    stream.flush()

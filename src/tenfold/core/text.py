@@ -61,7 +61,7 @@ def escaped(text: str, keep: str = "\n") -> str:
 
 def printable(text: str) -> str:
     """Give a name for people: `escaped`, on one line, and never empty."""
-    return " ".join(escaped(text, keep="").split(" ")).strip() or "(no name)"
+    return " ".join(escaped(text, keep="").split()) or "(no name)"
 
 
 def json_line(values: Any) -> str:
