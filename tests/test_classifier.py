@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 import pytest
 import torch
 from scipy import sparse
@@ -165,6 +166,39 @@ def test_lists_maps_and_views_are_arrays(
         np.testing.assert_array_equal(classifier.predict_proba(same), expected)
 
 
+def test_what_people_hand_over_is_fitted_predicted_and_scored(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    images, names = easy
+    backwards = np.ascontiguousarray(images[::-1, :, ::-1])[::-1, :, ::-1]
+    fitted = tiny(epochs=6).fit(backwards, names)
+    expected = fitted.predict_proba(images)
+    pictures = [PIL.Image.fromarray(image) for image in images]
+    gradients = torch.from_numpy(images).float().requires_grad_()
+    for same in (pictures, gradients):
+        classifier = tiny(epochs=6).fit(same, list(names))
+        np.testing.assert_array_equal(classifier.predict_proba(backwards), expected)
+        assert classifier.score(same, tuple(names), sample_weight=np.ones(30)) == 1.0
+
+
+def test_prediction_and_score_refuse_with_advice_too(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    images, names = easy
+    classifier = tiny(epochs=1).fit(images, names)
+    with pytest.raises(DataError, match=r"Write: X = X\[None\]$"):
+        classifier.predict(images[0])
+    with pytest.raises(DataError, match=r"X\.reshape\(-1, 6, 6, 3\)"):
+        classifier.predict_proba(images.reshape(30, -1))
+    with pytest.raises(DataError, match=r"X\.transpose\(0, 2, 3, 1\)$"):
+        classifier.score(images.transpose(0, 3, 1, 2), names)
+    with pytest.raises(DataError, match=r"labels such as 0, but .* labels such as 'bottom'"):
+        classifier.score(images, np.arange(30))
+    with pytest.raises(DataError, match="30 images, 29 labels"):
+        classifier.score(images, names[1:])
+    assert classifier.score(images, ["never seen"] * 30) == 0
+
+
 def test_the_seed_decides(easy: tuple[Images, npt.NDArray[np.str_]]) -> None:
     images, names = easy
 
@@ -266,8 +300,8 @@ def test_validation_images_are_watched_and_choose_the_best_weights(
         (np.full((6, 4, 4, 1), 0.5), r"received values from 0\.5 to 0\.5 of type float64"),
         (np.full((6, 4, 4, 1), -1), r"received values from -1 to -1 of type int64"),
         (np.full((6, 4, 4, 1), 256), r"received values from 256 to 256 of type int64"),
-        (np.full((6, 4, 4, 1), np.nan), r"Expected whole numbers .* received values from nan"),
-        (np.full((6, 4, 4, 1), np.inf), r"Expected whole numbers .* received values from inf"),
+        (np.full((6, 4, 4, 1), np.nan), r"Expected whole numbers .* 6 of 6 images contain NaN"),
+        (np.full((6, 4, 4, 1), np.inf), r"Expected whole numbers .* images contain infinity"),
         (np.full((6, 4, 4, 1), 1j), "Expected images of numbers from 0 to 255, received complex"),
         (np.full((6, 4, 4, 1), "1"), "Expected images of numbers from 0 to 255, received <U1"),
         (np.full((6, 4, 4, 1), None), "Expected images of numbers .* received object"),
@@ -286,7 +320,8 @@ def test_images_from_zero_to_one_are_refused_with_the_remedy() -> None:
         tiny().fit(images, np.arange(6) % 2)
     assert str(caught.value) == (
         "Expected whole numbers from 0 to 255 (uint8), received values from 0 to 1 of type "
-        "float64. Scale them: (X * 255).round().astype('uint8') for values from 0 to 1."
+        "float64. Scale them, if they are from 0 to 1. Write: "
+        "X = (X * 255).round().astype('uint8')"
     )
     tiny(epochs=1).fit((images * 255).round().astype("uint8"), np.arange(6) % 2)
 
@@ -300,7 +335,8 @@ def test_images_from_zero_to_one_are_refused_with_the_remedy() -> None:
         (np.linspace(0, 1, 30), ValueError, "Unknown label type: continuous"),
         (np.zeros((30, 2), int), ValueError, "y should be a 1d array"),
         (np.r_[np.nan, np.arange(29.0) % 2], DataError, "Input y contains NaN or infinity"),
-        (np.array([None, "a"] * 15), ValueError, "Unknown label type: unknown"),
+        (np.array([None, "a"] * 15), DataError, "or None: 15 labels are missing, the first .* 0"),
+        (np.array([1, "a"] * 15, dtype=object), DataError, "Unknown label type: int, str"),
     ],
 )
 def test_what_are_no_labels_is_refused(

@@ -10,14 +10,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.calibrating import calibrated_probabilities, validation_temperature
 from tenfold.core.durations import parse_duration
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError
 from tenfold.core.records.model import ModelData
+from tenfold.core.text import readable
+from tenfold.data.array_images import as_images
+from tenfold.data.array_labels import encode_labels, label_column
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.duplicate_groups import exact_groups
 from tenfold.data.splits import holdout_split
@@ -28,8 +30,6 @@ from tenfold.fitting import NetworkPlan, take
 from tenfold.model_folder import PackagedModel
 from tenfold.packaging import describe_model, save_model
 from tenfold.reporting.model_card import CardSources, model_card
-
-_WHITE = 255
 
 _MODEL_SETTINGS: dict[str, dict[str, object]] = {"fast": {"is_mirror_equivariant": True}}
 """What is set where `model_settings` leaves it out, as recipe `fast` sets it. The setting itself is
@@ -163,9 +163,10 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         Parameters
         ----------
         X : array of shape (N, H, W, C) or (N, H, W), uint8
-            Images; C is 1 or 3. Whole numbers from 0 to 255 of another type are taken too.
+            Images; C is 1 or 3. Whole numbers from 0 to 255 of another type are taken too, and so
+            are tensors and lists of arrays or Pillow images of one size.
         y : array of shape (N,)
-            Labels of any type.
+            Labels: text, whole numbers or truth values.
 
         Returns
         -------
@@ -179,8 +180,8 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             If a parameter is not valid.
         """
         started = time.monotonic()  # a budget counts from here
-        images = _as_images(X)
-        labels, self.classes_ = _encode(y, len(images))
+        images = as_images(X)
+        labels, self.classes_ = encode_labels(y, len(images))
         settings = TrainingSettings.parse(
             {
                 name: getattr(self, name)
@@ -298,7 +299,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             float32; columns in the order of `classes_`.
         """
         check_is_fitted(self)
-        images = _as_images(X)
+        images = as_images(X, self.image_shape_)
         if _image_shape(images) != self.image_shape_:
             raise ImageShapeError(
                 f"X has images of shape {_image_shape(images)}, but ImageClassifier was fitted to "
@@ -320,6 +321,34 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return labels
 
+    def score(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """Give the accuracy: the share of images whose most probable class is their label.
+
+        Parameters
+        ----------
+        X : array of shape (N, H, W, C) or (N, H, W), uint8
+            Images of the shape that `fit` saw.
+        y : array of shape (N,)
+            Labels; one that `fit` did not see counts as an image that was not recognised.
+        sample_weight : array of shape (N,), default=None
+            What each image counts.
+
+        Raises
+        ------
+        DataError
+            If the labels are not of the type that `fit` saw.
+        """
+        predicted = self.predict(X)
+        labels = label_column(y, len(predicted))
+        if (labels.dtype.kind in "OU") != (self.classes_.dtype.kind in "OU"):
+            raise DataError(
+                f"y has labels such as {labels.tolist()[0]!r}, but ImageClassifier was fitted to "
+                f"labels such as {self.classes_.tolist()[0]!r}."
+            )
+        return float(super().score(X, labels, sample_weight))
+
     def __sklearn_tags__(self) -> Any:
         """Say what the estimator takes: images of three or four dimensions."""
         tags = super().__sklearn_tags__()
@@ -329,51 +358,9 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         return tags
 
 
-def _as_images(images: npt.ArrayLike) -> Images:
-    """Check images and give them as uint8, shape (N, H, W, C)."""
-    array = np.asarray(images)
-    received = getattr(images, "shape", array.shape)  # a sparse matrix has a shape, no array
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape:
-        raise DataError(
-            f"Expected images of shape (N, height, width, channels) with 1 or 3 channels, or "
-            f"(N, height, width), and at least one; received shape {received}. "
-            "Reshape your data: X.reshape(-1, height, width, channels)."
-        )
-    if array.dtype == np.uint8:
-        return array
-    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
-        raise DataError(f"Expected images of numbers from 0 to 255, received {array.dtype}.")
-    is_whole = np.isfinite(array).all() and (array == np.round(array)).all()
-    if not is_whole or array.min() < 0 or array.max() > _WHITE:
-        raise DataError(
-            "Expected whole numbers from 0 to 255 (uint8), received values from "
-            f"{array.min():g} to {array.max():g} of type {array.dtype}. Scale them: "
-            "(X * 255).round().astype('uint8') for values from 0 to 1."
-        )
-    return array.astype(np.uint8)
-
-
 def _image_shape(images: Images) -> tuple[int, int, int]:
     height, width, channels = images.shape[1:]
     return height, width, channels
-
-
-def _encode(y: npt.ArrayLike | None, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    """Give labels as indices into the sorted classes, and the classes."""
-    if y is None:
-        raise DataError("ImageClassifier requires y to be passed, but the target y is None.")
-    column = column_or_1d(y, warn=True)
-    if column.dtype.kind == "f" and not np.isfinite(column).all():
-        raise DataError("Input y contains NaN or infinity. Every image needs a label.")
-    check_classification_targets(column)
-    if len(column) != count:
-        raise DataError(f"Expected one label an image: {count} images, {len(column)} labels.")
-    classes, labels = np.unique(column, return_inverse=True)
-    if len(classes) < 2:
-        raise DataError(f"The labels show one class only ({classes[0]!r}). A classifier needs two.")
-    return labels.astype(np.int64), classes
 
 
 def _named(
@@ -381,7 +368,7 @@ def _named(
 ) -> tuple[tuple[str, ...], tuple[bool | int | float | str, ...] | None]:
     """Give the classes' names, and their values where these are numbers; JSON knows no others."""
     values = [getattr(value, "item", lambda value=value: value)() for value in classes.tolist()]
-    names = tuple(str(value) for value in values)
+    names = tuple(readable(str(value)) for value in values)
     is_text = any(not isinstance(value, int | float) for value in values)  # a bool is an int
     return names, None if is_text else tuple(values)
 

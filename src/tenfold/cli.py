@@ -33,12 +33,14 @@ from tenfold.commands.options import (
     StrictOption,
     UpdateOption,
 )
+from tenfold.commands.output import echo
 from tenfold.commands.predict import predict
 from tenfold.commands.running import run_study
 from tenfold.commands.serve import serve
 from tenfold.commands.tune import tune
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
+from tenfold.core.text import make_tolerant
 
 STAGE_HELP = {
     "acquire": "Read the data set and check it.",
@@ -124,10 +126,10 @@ def _study_command(*stages: str) -> Any:
             request, device=device, is_update=update, is_offline=offline, is_quiet=quiet
         )
         if runs > 1:
-            typer.echo(repeats_text(read_repeats(study.out)))
+            echo(repeats_text(read_repeats(study.out)))
         page = study.out / "report" / "report.html"
         if page.is_file() and (not stages or "report" in stages):
-            typer.echo(f"Report: {page.resolve()}")
+            echo(f"Report: {page.resolve()}")
 
     return command
 
@@ -145,10 +147,10 @@ def recipes(
     from tenfold.recipe import load_recipe, recipe_names, recipe_text
 
     if name is not None:
-        typer.echo(recipe_text(name), nl=False)
+        echo(recipe_text(name), nl=False)
         return
     for recipe in recipe_names():
-        typer.echo(f"{recipe:10} {load_recipe(recipe).recipe.description}")
+        echo(f"{recipe:10} {load_recipe(recipe).recipe.description}")
 
 
 app.command("models")(models)
@@ -161,8 +163,8 @@ def data() -> None:
 
     for name in SOURCES:
         source = SOURCES[name]
-        typer.echo(f"{name:10} {source.summary}")
-        typer.echo(f"{'':10} on this machine: {source.available() or 'no'}")
+        echo(f"{name:10} {source.summary}")
+        echo(f"{'':10} on this machine: {source.available() or 'no'}")
 
 
 @app.command("compare")
@@ -181,13 +183,13 @@ def compare(
     if out is not None:
         check_ending(out)
     comparison = compare_runs(runs)
-    typer.echo(comparison_text(comparison))
+    echo(comparison_text(comparison))
     if out is not None:
         # matplotlib is slow to import, which a reader of the text should not wait for.
         from tenfold.reporting.comparison_page import write_comparison
 
         write_comparison(comparison, out)
-        typer.echo(f"Comparison: {out.resolve()}")
+        echo(f"Comparison: {out.resolve()}")
 
 
 app.command("ablate")(ablate)
@@ -201,7 +203,7 @@ def _show_version(is_asked: bool) -> None:
     if is_asked:
         from tenfold import __version__
 
-        typer.echo(f"tenfold {__version__}")
+        echo(f"tenfold {__version__}")
         raise typer.Exit
 
 
@@ -220,11 +222,13 @@ def _asked() -> str:
 
 
 def _say_stopped() -> None:
-    typer.echo(f"\nStopped. What is complete is kept; to go on, run again: {_asked()}", err=True)
+    echo(f"\nStopped. What is complete is kept; to go on, run again: {_asked()}", err=True)
 
 
 def main() -> None:
     """Run the command line; errors made on purpose are one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        make_tolerant(stream)
     try:
         with storage_errors(Path.cwd(), only_known=True):
             app(prog_name="tenfold")
@@ -233,9 +237,9 @@ def main() -> None:
         sys.exit(_EXIT_INTERRUPTED)
     except TenfoldError as error:
         if "--debug" in sys.argv:
-            traceback.print_exc()
+            echo(traceback.format_exc(), err=True, nl=False)
         else:
-            typer.echo(f"Error: {error}", err=True)
+            echo(f"Error: {error}", err=True)
         if isinstance(error, StorageError):
-            typer.echo(f"To go on afterwards, run again: {_asked()}", err=True)
+            echo(f"To go on afterwards, run again: {_asked()}", err=True)
         sys.exit(_EXIT_ERROR)

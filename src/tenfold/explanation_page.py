@@ -15,9 +15,9 @@ from PIL import Image
 from tenfold.core.errors import DataError
 from tenfold.core.files import atomic_path, storage_errors
 from tenfold.core.records.model import ModelRecord
+from tenfold.core.text import readable
 from tenfold.explanation import Explainer, Explanation
 from tenfold.prediction import Predicted
-from tenfold.prediction_output import readable_name
 from tenfold.reporting.heat_overlay import heat_overlay
 from tenfold.reporting.page import page_environment
 
@@ -110,7 +110,7 @@ class ExplanationPage:
             overlay = heat_overlay(large, np.asarray(smooth))
             heat = self._picture(f"{number}_heat.png", overlay)
         entry: dict[str, Any] = {
-            "name": readable_name(result.name),
+            "name": readable(result.name),
             "image": self._picture(f"{number}.png", result.pixels),
             "heat": heat,
             "has_heat": explanation.heat is not None and bool(explanation.heat.any()),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from tenfold.core.files import atomic_path
+from tenfold.core.text import csv_line, json_line, printable, readable
 from tenfold.prediction import Predicted
-from tenfold.reporting.formats import percent, printable, shorten
+from tenfold.reporting.formats import percent, shorten
 
 _LONGEST_CLASS = 24
 
@@ -50,7 +49,7 @@ class TableOutput:
             f"{self._names[index]:{self._width}} {percent(probability):>6}"
             for index, probability in result.top(self._top)
         ]
-        self._write("   ".join([*cells, printable(readable_name(result.name))]))
+        self._write("   ".join([*cells, printable(result.name)]))
 
 
 class JsonOutput:
@@ -69,10 +68,10 @@ class JsonOutput:
 
     def add(self, result: Predicted) -> None:
         """Write an image's line."""
-        self._write(json.dumps(self._values(result), ensure_ascii=False))
+        self._write(json_line(self._values(result)))
 
     def _values(self, result: Predicted) -> dict[str, Any]:
-        name = readable_name(result.name)
+        name = readable(result.name)
         if result.probabilities is None:
             return {"image": name, "error": result.reason}
         top = [
@@ -88,10 +87,10 @@ class CsvOutput:
     def __init__(self, classes: Sequence[str], top: int, file: IO[str]) -> None:
         self._classes = classes
         self._top = min(top, len(classes))
-        self._writer = csv.writer(file, lineterminator="\n")
+        self._file = file
         places = range(1, self._top + 1)
         columns = [f"{name}_{place}" for place in places for name in ("class", "probability")]
-        self._writer.writerow(["image", "error", *columns])
+        self._file.write(csv_line(["image", "error", *columns]))
 
     @classmethod
     @contextmanager
@@ -106,16 +105,10 @@ class CsvOutput:
 
     def add(self, result: Predicted) -> None:
         """Write an image's line."""
-        name = readable_name(result.name)
         if result.probabilities is None:
-            self._writer.writerow([name, result.reason, *[""] * (2 * self._top)])
+            self._file.write(csv_line([result.name, result.reason, *[""] * (2 * self._top)]))
             return
-        cells: list[str] = []
-        for index, probability in result.top(self._top):
-            cells += [self._classes[index], str(probability)]
-        self._writer.writerow([name, "", *cells])
-
-
-def readable_name(name: str) -> str:
-    """Give a path as text that can be written: some file systems hold bytes that are no text."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        cells = [
+            cell for index, share in result.top(self._top) for cell in (self._classes[index], share)
+        ]
+        self._file.write(csv_line([result.name, "", *cells]))

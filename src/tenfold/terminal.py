@@ -22,6 +22,7 @@ from rich.text import Text
 
 from tenfold.core.durations import format_duration
 from tenfold.core.progress import TaskContext
+from tenfold.core.text import escaped, printable
 
 _LEAST_SECONDS_BETWEEN_UPDATES = 0.1
 _SECONDS_BEFORE_A_WORD = 5.0
@@ -60,7 +61,7 @@ class TerminalProgress:
     def say(self, message: str) -> None:
         """Print one line."""
         if not self.is_quiet:
-            self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(escaped(message), markup=False, highlight=False, soft_wrap=True)
 
     def task(
         self, description: str, total: float, *, done: float = 0.0, unit: str = "it"
@@ -73,13 +74,13 @@ class TerminalProgress:
         if self._open == 0:
             self._bars.start()
         self._open += 1
-        bar = self._bars.add_task(description, total=total, unit=unit, detail="")
+        bar = self._bars.add_task(printable(description), total=total, unit=unit, detail="")
         self._bars.update(bar, completed=done)
         return bar
 
     def move_bar(self, bar: TaskID, units: float, detail: str) -> None:
         """Move a bar on."""
-        self._bars.update(bar, advance=units, detail=detail)
+        self._bars.update(bar, advance=units, detail=escaped(detail, keep=""))
 
     def close_bar(self, bar: TaskID) -> None:
         """Take a bar away, and end the display with the last one."""

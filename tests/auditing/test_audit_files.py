@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def test_leaks_come_first_in_the_table() -> None:
         ("train/0", "train/4"),
         ("test/1", "test/3"),
     ]
-    assert rows[1]["second_label"] == "=cmd"
+    assert rows[1]["second_label"] == "'=cmd"  # else a spreadsheet would compute it
     assert images.is_leak(pairs).tolist() == [True, False, True, False]
 
 
@@ -99,3 +100,38 @@ def test_the_issues_can_be_read_back_as_corrections() -> None:
         (1, "relabel", 2),
         (4, "keep", None),
     ]
+
+
+def test_no_class_name_is_a_formula_and_all_come_back() -> None:
+    classes = (
+        "=1+1",
+        "-x",
+        "+",
+        "@sum",
+        "'=1+1",
+        "\tx",
+        "a\rb\nc",
+        " ",
+        "cat ",
+        "＝1",
+        'a,"b"',
+        "cat",
+    )
+    labels = np.arange(len(classes))
+    issues = tuple(
+        LabelIssue(
+            id=f"train/{label}", given=label, suggested=(label + 1) % len(classes), score=0.1
+        )
+        for label in labels.tolist()
+    )
+    audit = LabelAudit.model_construct(issues=issues)
+    text = issues_csv([audit], classes).replace(",keep\n", ",relabel\n")
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    assert not {row[name][:1] for row in rows for name in ("given", "suggested")} & set(
+        "=+-@\t\r＝"
+    )
+    read = parse_corrections(text.encode(), "a.csv", train=labels, test=labels, classes=classes)
+    assert [correction.label for correction in read] == [*labels[1:].tolist(), 0]
+    by_hand = "id,given,suggested,action\ntrain/0,=1+1,-x,relabel\ntrain/1, -x ,cat,relabel\n"
+    read = parse_corrections(by_hand.encode(), "a.csv", train=labels, test=labels, classes=classes)
+    assert [correction.label for correction in read] == [1, 11]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -232,7 +233,7 @@ def test_weights_that_are_missing_say_so(tmp_path: Path) -> None:
 
 
 def test_tensors_and_texts_come_back_as_they_were(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
+    path = tmp_path / os.fsdecode(b"weights \xff.safetensors")
     tensors = {
         "half": torch.randn(3, 2).bfloat16(),
         "turned": torch.arange(6.0).view(2, 3).t(),

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from markupsafe import Markup
 
 from tenfold.core.errors import StorageError
 from tenfold.core.records.reference import Reference
 from tenfold.core.records.train import ProbeRecord, TrainRecord
 from tenfold.reporting import formats
-from tenfold.reporting.page import render_page, write_report
+from tenfold.reporting.page import page_environment, render_page, write_report
 
 STUDIES = ["cifar", "two-class", "many-class", "gray", "searched"]
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
@@ -270,3 +271,9 @@ class TestSearch:
         assert "No trial was begun after 10 min 0 s." in text
         assert "2 trials ran at a time" in text
         assert "units (cnn)" in text
+
+
+def test_whatever_a_template_shows_has_no_character_that_steers() -> None:
+    template = page_environment().from_string("{{ name }}{{ picture }}{{ number }}")
+    shown = template.render(name="\x1b<\u202e\ud800", picture=Markup("<b>\x9b</b>\n"), number=3)
+    assert shown == "\\x1b&lt;\\u202e\\ud800<b>\\x9b</b>\n3"

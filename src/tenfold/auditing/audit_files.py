@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -11,6 +9,7 @@ import numpy as np
 from tenfold.auditing.audited_images import AuditedImages
 from tenfold.auditing.image_pairs import ImagePairs
 from tenfold.core.records.audit import LabelAudit
+from tenfold.core.text import csv_line
 
 LABEL_ISSUES = "label_issues.csv"
 DUPLICATES = "duplicates.csv"
@@ -22,42 +21,32 @@ def issues_csv(audits: Iterable[LabelAudit], classes: Sequence[str]) -> str:
 
     See `tenfold.data.corrections` for how it is read.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "given", "suggested", "score", "action"])
+    lines = [csv_line(["id", "given", "suggested", "score", "action"])]
     for audit in audits:
         for issue in audit.issues:
-            writer.writerow(
-                [
-                    issue.id,
-                    classes[issue.given],
-                    classes[issue.suggested],
-                    f"{issue.score:.6f}",
-                    "keep",
-                ]
-            )
-    return text.getvalue()
+            given, suggested = classes[issue.given], classes[issue.suggested]
+            lines.append(csv_line([issue.id, given, suggested, f"{issue.score:.6f}", "keep"]))
+    return "".join(lines)
 
 
 def duplicates_csv(pairs: ImagePairs, images: AuditedImages, classes: Sequence[str]) -> str:
     """Give all pairs, those across the splits first, then by agreement."""
     across = images.is_test(pairs.second) & ~images.is_test(pairs.first)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["first", "second", "first_label", "second_label", "agreement", "is_exact", "is_mirrored"]
-    )
+    names = ["first", "second", "first_label", "second_label", "agreement", "is_exact"]
+    lines = [csv_line([*names, "is_mirrored"])]
     for place in np.lexsort((pairs.second, pairs.first, -pairs.agreement, ~across)).tolist():
         first, second = int(pairs.first[place]), int(pairs.second[place])
-        writer.writerow(
-            [
-                images.id_at(first),
-                images.id_at(second),
-                classes[images.labels[first]],
-                classes[images.labels[second]],
-                f"{pairs.agreement[place]:.4f}",
-                str(bool(pairs.is_exact[place])).lower(),
-                str(bool(pairs.is_mirrored[place])).lower(),
-            ]
+        lines.append(
+            csv_line(
+                [
+                    images.id_at(first),
+                    images.id_at(second),
+                    classes[images.labels[first]],
+                    classes[images.labels[second]],
+                    f"{pairs.agreement[place]:.4f}",
+                    str(bool(pairs.is_exact[place])).lower(),
+                    str(bool(pairs.is_mirrored[place])).lower(),
+                ]
+            )
         )
-    return text.getvalue()
+    return "".join(lines)

@@ -15,6 +15,7 @@ from tenfold.commands.options import (
     QuietOption,
     SetOption,
 )
+from tenfold.commands.output import echo
 
 
 def ablate(  # noqa: PLR0917 -- typer passes them all by name
@@ -88,5 +89,5 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
         folder / "ablation.svg",
         standalone_svg(picture, name="ablation", description=description),
     )
-    typer.echo(text)
-    typer.echo(f"\nTable, picture and numbers: {folder.resolve()}")
+    echo(text)
+    echo(f"\nTable, picture and numbers: {folder.resolve()}")

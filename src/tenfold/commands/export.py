@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tenfold.commands.options import DebugOption
+from tenfold.commands.output import echo
 
 
 def export(  # noqa: PLR0917 -- typer passes them all by name
@@ -53,7 +54,7 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     place = out or default_path(model)
     if place.suffix != ".onnx":
         raise SettingsError(f"--out must end in .onnx, received {place}.")
-    typer.echo(export_text(export_onnx(packaged, place, images, is_int8=is_int8), images.place))
+    echo(export_text(export_onnx(packaged, place, images, is_int8=is_int8), images.place))
 
 
 def default_path(model: Path) -> Path:

@@ -17,6 +17,7 @@ from tenfold.commands.options import (
     SeedOption,
     SetOption,
 )
+from tenfold.commands.output import echo
 
 
 def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
@@ -86,5 +87,5 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
         folder / "learning_rate.svg",
         standalone_svg(picture, name="learning-rate", description=description),
     )
-    typer.echo(rate_sweep_text(record))
-    typer.echo(f"\nPicture and numbers: {folder.resolve()}")
+    echo(rate_sweep_text(record))
+    echo(f"\nPicture and numbers: {folder.resolve()}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tenfold.commands.options import DebugOption
+from tenfold.commands.output import echo
 from tenfold.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def models(  # noqa: PLR0917 -- typer passes them all by name
 
     summary = summarize_model(name, settings, image_shape=image_shape, class_count=classes)
     if is_json:
-        typer.echo(summary.model_dump_json(indent=2))
+        echo(summary.model_dump_json(indent=2))
     else:
         _show(summary)
 
@@ -94,11 +95,11 @@ def _list_models(is_json: bool) -> None:
 
     lines = {name: MODELS[name].summary for name in MODELS}
     if is_json:
-        typer.echo(json.dumps(lines, indent=2, ensure_ascii=False))
+        echo(json.dumps(lines, indent=2, ensure_ascii=False))
         return
     width = max(map(len, lines))
     for name, line in lines.items():
-        typer.echo(f"{name:{width}}  {line}")
+        echo(f"{name:{width}}  {line}")
 
 
 def _show(summary: ModelSummary) -> None:

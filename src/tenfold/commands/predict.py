@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tenfold.commands.options import DebugOption, DeviceOption, QuietOption
+from tenfold.commands.output import echo
 from tenfold.core.errors import DataError, SettingsError
+from tenfold.core.text import printable
 
 if TYPE_CHECKING:
     from tenfold.prediction_output import PredictionOutput
@@ -105,7 +107,8 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
             if result.probabilities is None:
                 unreadable += 1
                 if csv is not None or not is_json:
-                    typer.echo(f"Cannot be read: {result.name}: {result.reason}.", err=True)
+                    name = printable(result.name)
+                    echo(f"Cannot be read: {name}: {result.reason}.", err=True)
             elif page is not None:
                 page.add(result, explainer)
     if csv is not None:
@@ -126,6 +129,6 @@ def _output(
         with CsvOutput.to_file(csv, classes, top) as output:
             yield output
     elif is_json:
-        yield JsonOutput(classes, top, typer.echo)
+        yield JsonOutput(classes, top, echo)
     else:
-        yield TableOutput(classes, top, typer.echo)
+        yield TableOutput(classes, top, echo)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tenfold.commands.options import DebugOption
+from tenfold.commands.output import echo
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -62,7 +63,7 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     for module in ("fastapi", "uvicorn", "httptools", "python_multipart", "onnxruntime"):
         need(module, extra="serve")
     from tenfold.core.settings import parse_assignment
-    from tenfold.reporting.formats import printable
+    from tenfold.core.text import printable
     from tenfold.serving.allowed_hosts import AllowedHosts
     from tenfold.serving.app import create_app
     from tenfold.serving.served_model import prepare_model
@@ -80,7 +81,7 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
             served.model, settings, token=own_token, hosts=hosts, explainer=served.explainer
         )
         if host not in _LOOPBACK and own_token is None:
-            typer.echo(
+            echo(
                 "Everyone who can reach this machine can use the model. Set TENFOLD_TOKEN to ask "
                 "for a token.",
                 err=True,
@@ -90,6 +91,6 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
             app,
             listening,
             settings,
-            on_start=lambda: typer.echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
+            on_start=lambda: echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
         )
-    typer.echo("Stopped.")
+    echo("Stopped.")

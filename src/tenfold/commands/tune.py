@@ -21,6 +21,7 @@ from tenfold.commands.options import (
     StrictOption,
     UpdateOption,
 )
+from tenfold.commands.output import echo
 from tenfold.commands.running import run_study
 
 ModelsOption = Annotated[
@@ -112,4 +113,4 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
         jobs=jobs,
     )
     record = TuneRecord.read(study.out / "tune" / "record.json")
-    typer.echo(f"Best settings: {command_options(record.best_assignments)}")
+    echo(f"Best settings: {command_options(record.best_assignments)}")

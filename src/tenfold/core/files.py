@@ -81,7 +81,9 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as indented JSON, atomically; NaN and infinity are refused."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A path that is no UTF-8 holds lone surrogates; what replaces them is JSON's escape for them.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def sha256_of_file(path: Path) -> str:
@@ -93,4 +95,4 @@ def sha256_of_file(path: Path) -> str:
 def sha256_of_json(content: Any) -> str:
     """Give the SHA-256 of plain data, the same for the same content whatever its key order."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.text import csv_cell_text
 from tenfold.data.dataset import Labels
 from tenfold.data.split_files import SplitName
 
@@ -166,7 +167,7 @@ def _rows(content: bytes, name: str) -> Iterator[tuple[int, dict[str, str]]]:
         for values in reader:
             if any(value.strip() for value in values):
                 padded = values + [""] * (len(columns) - len(values))
-                yield reader.line_num, dict(zip(columns, map(str.strip, padded), strict=False))
+                yield reader.line_num, dict(zip(columns, padded, strict=False))
     except csv.Error as error:
         raise DataError(
             f"The corrections file {name} is not readable CSV: line {reader.line_num}: {error}. "
@@ -178,28 +179,40 @@ def _correction(
     row: dict[str, str], labels: dict[str, Labels], classes: Sequence[str]
 ) -> Correction | str:
     """Give what a line asks for, or what is wrong with it."""
-    place = _place(row["id"], labels)
+    name = row["id"].strip()
+    place = _place(name, labels)
     if isinstance(place, str):
         return place
     split, index = place
     given = row.get("given", "")
     label = classes[labels[split][index]]
-    if given and given != label:
+    if given.strip() and label not in _readings(given):
         return (
-            f"{row['id']} has the label {label!r}, but the column given says {given!r}. The file "
+            f"{name} has the label {label!r}, but the column given says {given!r}. The file "
             "was made for other data, or this column was changed: the new class belongs into the "
             "column suggested."
         )
-    wanted = row["action"].lower()
+    wanted = row["action"].strip().lower()
     action = next((known for known in ACTIONS if known == wanted), None)
     if action is None:
-        return _unknown("action", row["action"], ACTIONS)
+        return _unknown("action", row["action"].strip(), ACTIONS)
     if action != "relabel":
         return Correction(split, index, action, None)
     suggested = row.get("suggested", "")
-    if suggested not in classes:
-        return _unknown("class", suggested, classes, where=" in the column suggested")
-    return Correction(split, index, action, classes.index(suggested))
+    meant = next((name for name in _readings(suggested) if name in classes), None)
+    if meant is None:
+        return _unknown("class", suggested.strip(), classes, where=" in the column suggested")
+    return Correction(split, index, action, classes.index(meant))
+
+
+def _readings(cell: str) -> tuple[str, ...]:
+    """Give the class names that a cell may mean, the likeliest first.
+
+    As `csv_line` writes it; as a person writes it, who knows no ``'`` before formulas; and either
+    with the spaces that spreadsheets and people leave at the ends.
+    """
+    stripped = cell.strip()
+    return csv_cell_text(cell), cell, csv_cell_text(stripped), stripped
 
 
 def _place(text: str, labels: dict[str, Labels]) -> tuple[SplitName, int] | str:

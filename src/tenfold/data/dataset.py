@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.text import readable_values
 
 Images = npt.NDArray[np.uint8]
 """Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""
@@ -96,6 +97,11 @@ class ImageDataset:
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        # Names come from file systems, and from here on they are stored.
+        for name in ("location", "title", "description", "classes", "split_note", "notes"):
+            object.__setattr__(self, name, readable_values(getattr(self, name)))
+        left_out = (LeftOutImage(**readable_values(left.model_dump())) for left in self.left_out)
+        object.__setattr__(self, "left_out", tuple(left_out))
         if len(self.classes) < 2:
             raise DataError(
                 f"{self.location} holds one class only ({', '.join(self.classes) or 'none'}). "

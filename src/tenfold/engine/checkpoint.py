@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import write_bytes
 from tenfold.core.records.train import EpochRecord
-from tenfold.core.regular_files import check_regular_file
+from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.engine.averaging import WeightAverage
 
 _METADATA_KEY = "tenfold"
@@ -141,9 +141,11 @@ def read_tensors(path: Path, device: torch.device) -> tuple[dict[str, Tensor], d
         If the file is missing or damaged.
     """
     try:
-        check_regular_file(path)
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        # Not `safe_open`: it opens no path that is no UTF-8.
+        content = read_regular_file(path, MOST_MODEL_BYTES)
+        tensors = {name: tensor.to(device) for name, tensor in load(content).items()}
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return tensors, header.get("__metadata__") or {}
     except (OSError, SafetensorError) as error:
         raise RunFolderError(
             f"{path} cannot be read as weights ({error}). It is missing or damaged; run the "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 
 from tenfold.core.records.ablation import AblatedScores, AblationRecord
-from tenfold.reporting.formats import counted, printable
+from tenfold.core.text import csv_line, printable
+from tenfold.reporting.formats import counted
 
 _NAMED = ("tenfold", "torch")
 """Packages whose versions the heading names; the record has them all."""
@@ -60,23 +59,16 @@ def ablation_text(record: AblationRecord) -> str:
 
 def ablation_csv(record: AblationRecord) -> str:
     """Give one row an ingredient with plain numbers."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = [f"accuracy_seed_{seed}" for seed in record.seeds]
-    writer.writerow(("without", "effect", "interval_low", "interval_high", "seconds", *names))
-    writer.writerow(("", "", "", "", record.seconds, *record.accuracies))
+    rows: list[tuple[object, ...]] = [
+        ("without", "effect", "interval_low", "interval_high", "seconds", *names),
+        ("", "", "", "", record.seconds, *record.accuracies),
+    ]
     for scores in record.ablated:
-        writer.writerow(
-            (
-                scores.ingredient.name,
-                scores.effect,
-                scores.interval.low,
-                scores.interval.high,
-                scores.seconds,
-                *scores.accuracies,
-            )
-        )
-    return text.getvalue()
+        ends = scores.interval.low, scores.interval.high
+        name = scores.ingredient.name
+        rows.append((name, scores.effect, *ends, scores.seconds, *scores.accuracies))
+    return "".join(map(csv_line, rows))
 
 
 def _row(scores: AblatedScores, seconds: float) -> tuple[str, ...]:

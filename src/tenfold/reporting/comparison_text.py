@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from tenfold.core.records.comparison import Comparison
+from tenfold.core.text import printable
 from tenfold.reporting import formats, interpretation_comparison
 from tenfold.reporting.interpretation_comparison import pair_verdict, verdict
 
 
 def comparison_text(comparison: Comparison) -> str:
     """Give the comparison as plain text for a terminal."""
-    name_width = max(len(run.name) for run in comparison.runs)
+    names = [printable(run.name) for run in comparison.runs]
+    name_width = max(map(len, names))
     name_width = max(name_width, len("study"))
     lines = [
-        f"{comparison.title}, {formats.counted(comparison.test_count, 'test image')}",
+        f"{printable(comparison.title)}, {formats.counted(comparison.test_count, 'test image')}",
         "",
         f"{'study':{name_width}}  accuracy  95% interval      balanced  macro F1",
     ]
     lines += [
-        f"{run.name:{name_width}}  {formats.score(run.accuracy, 4):8}  "
+        f"{name:{name_width}}  {formats.score(run.accuracy, 4):8}  "
         f"{formats.interval(run.interval):16}  {formats.score(run.balanced_accuracy, 4):8}  "
         f"{formats.score(run.macro_f1, 4)}"
-        for run in comparison.runs
+        for name, run in zip(names, comparison.runs, strict=True)
     ]
     pair_width = max(len(_pair_name(pair.first, pair.second)) for pair in comparison.pairs)
     pair_width = max(pair_width, len("pair"))
@@ -49,4 +51,4 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def _pair_name(first: str, second: str) -> str:
-    return f"{first} − {second}"
+    return f"{printable(first)} − {printable(second)}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tenfold.core.records.interval import Interval
+from tenfold.core.text import escaped, printable
 
 MISSING = "–"
 """Shown where there is no value."""
@@ -90,19 +91,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def printable(text: str) -> str:
-    """Give the text without control and text-direction characters, on one line.
-
-    Class names and paths come from folders that anybody may have named: a NUL is not allowed in
-    SVG, and a direction override would turn the rest of the line around.
-    """
-    shown = "".join(
-        "\N{REPLACEMENT CHARACTER}"
-        if unicodedata.category(letter) in {"Cc", "Cf", "Cs"}
-        else letter
-        for letter in " ".join(text.split())
-    )
-    return shown or "(no name)"
+def visible(value: Any) -> Any:
+    """Give what a template shows with every character to be seen; see `core.text.escaped`."""
+    if not isinstance(value, str):
+        return value
+    return type(value)(escaped(value, keep="\n\t"))
 
 
 def shorten(text: str, width: int) -> str:

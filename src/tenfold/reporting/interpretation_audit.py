@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tenfold.core.records.audit import AuditRecord, LabelAudit, ScoresOn
-from tenfold.reporting.formats import count, counted, join, percent, printable, score, signed
+from tenfold.core.text import printable
+from tenfold.reporting.formats import count, counted, join, percent, score, signed
 from tenfold.reporting.study_records import StudyRecords
 
 SPLIT_NAMES = {"train": "training", "test": "test"}

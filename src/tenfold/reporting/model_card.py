@@ -15,6 +15,7 @@ from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.core.records.model import Measure, ModelRecord
 from tenfold.core.records.train import TrainRecord
+from tenfold.core.text import printable
 from tenfold.reporting.formats import (
     count,
     counted,
@@ -24,7 +25,6 @@ from tenfold.reporting.formats import (
     number,
     percent,
     percent_interval,
-    printable,
     score,
     shape,
 )

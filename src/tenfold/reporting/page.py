@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tenfold.core.files import write_bytes, write_text
+from tenfold.core.text import printable
 from tenfold.reporting import (
     conclusions,
     formats,
@@ -130,6 +131,7 @@ def page_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
         autoescape=True,  # class names and paths come from folders that anybody may have named
+        finalize=formats.visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -140,7 +142,7 @@ def page_environment() -> Environment:
         "duration": formats.duration,
         "interval": formats.interval,
         "percent": formats.percent,
-        "printable": formats.printable,
+        "printable": printable,
         "breakable": _breakable,
         "score": formats.score,
         "shape": formats.shape,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from tenfold.core.records.rate_sweep import RateStep, RateSweepRecord
+from tenfold.core.text import csv_line
 
 _ROWS = 16
 
@@ -31,11 +29,8 @@ def rate_sweep_text(record: RateSweepRecord) -> str:
 
 def rate_sweep_csv(record: RateSweepRecord) -> str:
     """Give all steps as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(RateStep.model_fields), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(step.model_dump() for step in record.steps)
-    return text.getvalue()
+    rows = [list(RateStep.model_fields), *(step.model_dump().values() for step in record.steps)]
+    return "".join(map(csv_line, rows))
 
 
 def _shown(record: RateSweepRecord) -> list[RateStep]:

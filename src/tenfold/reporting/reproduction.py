@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 
 from tenfold.core.records.reference import Reference, ReferenceValue
+from tenfold.core.text import printable
 from tenfold.reporting.formats import (
     MISSING,
     count,
     counted,
     duration,
     join,
-    printable,
     score,
     signed,
 )

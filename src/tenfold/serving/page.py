@@ -7,8 +7,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tenfold.core.text import printable
 from tenfold.exporting.onnx_description import OnnxDescription
-from tenfold.reporting.formats import percent, printable
+from tenfold.reporting.formats import percent, visible
 from tenfold.serving.serving_settings import ServingSettings
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -47,6 +48,7 @@ class PageFiles:
         environment = Environment(
             loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
             autoescape=True,  # class names come from folders that anybody may have named
+            finalize=visible,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.calibrating import validation_temperature
 from tenfold.core.files import write_text
 from tenfold.core.records.train import EpochRecord, RebalancingRecord, TrainRecord
+from tenfold.core.text import csv_line
 from tenfold.data.rebalancing.choice import ChosenRebalancing
 from tenfold.data.split_files import read_groups, read_split
 from tenfold.data.splits import holdout_split
@@ -142,11 +141,8 @@ def _rebalancing_record(chosen: ChosenRebalancing) -> RebalancingRecord:
 
 
 def _history_csv(history: tuple[EpochRecord, ...]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(EpochRecord.model_fields), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(epoch.model_dump() for epoch in history)
-    return text.getvalue()
+    rows = [list(EpochRecord.model_fields), *(epoch.model_dump().values() for epoch in history)]
+    return "".join(map(csv_line, rows))
 
 
 STAGE = TrainStage()

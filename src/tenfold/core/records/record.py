@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import write_text
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
+from tenfold.core.text import readable_values
 
 
 class Record(BaseModel):
@@ -18,8 +20,13 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
     def write(self, path: Path) -> None:
-        """Write the record as JSON, atomically."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
+        """Write the record as JSON, atomically; of names that are no UTF-8, see `core.text`."""
+        try:
+            text = self.model_dump_json(indent=2)
+        except PydanticSerializationError:
+            plain = type(self).model_validate(readable_values(self.model_dump()))
+            text = plain.model_dump_json(indent=2)
+        write_text(path, text + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -1,0 +1,134 @@
+"""Text that others chose, made fit to be stored, read and shown.
+
+Names of files and classes may hold bytes that are no text, characters that steer a terminal or
+turn a line around, and the beginning of a spreadsheet's formula. Each is met in one place: here.
+See decision 024.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import unicodedata
+from typing import Any, TextIO
+
+_JOINERS = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
+"""Of letters and emoji: they change no other character, and some languages need them."""
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_NO_CHARACTERS = "\ufffe\uffff"
+"""Which XML, and with it SVG, does not allow."""
+_NOT_PLAIN = re.compile("[^ -~]")
+_ERRORS = "tenfold-escape"
+
+
+def readable(name: str) -> str:
+    r"""Give a path as text that can be stored: the byte FF, which is no UTF-8, becomes ``\xff``.
+
+    Python holds such bytes as lone surrogates, which neither UTF-8 nor JSON can.
+    """
+    if name.isascii():
+        return name
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return name.encode("utf-8", "backslashreplace").decode()
+
+
+def readable_values(values: Any) -> Any:
+    """Give nested plain data with `readable` text."""
+    if isinstance(values, str):
+        return readable(values)
+    if isinstance(values, dict):
+        return {readable_values(key): readable_values(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return type(values)(map(readable_values, values))
+    return values
+
+
+def escaped(text: str, keep: str = "\n") -> str:
+    r"""Give text whose characters are all to be seen: the escape character becomes ``\x1b``.
+
+    Parameters
+    ----------
+    text
+        Of any lines.
+    keep
+        Control characters that stay.
+    """
+    return _NOT_PLAIN.sub(lambda match: _escaped_letter(match.group(), keep), readable(text))
+
+
+def printable(text: str) -> str:
+    """Give a name for people: `escaped`, on one line, and never empty."""
+    return " ".join(escaped(text, keep="").split()) or "(no name)"
+
+
+def json_line(values: Any) -> str:
+    r"""Give plain data as JSON on one line, with ``\u001b`` for what `escaped` escapes."""
+    text = json.dumps(readable_values(values), ensure_ascii=False)
+    return _NOT_PLAIN.sub(lambda match: _json_letter(match.group()), text)
+
+
+def make_tolerant(stream: TextIO) -> None:
+    """Let a stream write every character: one that its encoding lacks as JSON does, ``\\u00e9``.
+
+    Errors alone are changed, never the encoding, which is the reader's.
+    """
+    codecs.register_error(_ERRORS, _json_escapes)
+    # What stands in for a stream, in tests and notebooks, may not know the word.
+    if reconfigure := getattr(stream, "reconfigure", None):
+        reconfigure(errors=_ERRORS)
+
+
+def _json_escapes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+def _json_letter(letter: str) -> str:
+    return json.dumps(letter)[1:-1] if _is_unsafe(letter) else letter
+
+
+def _is_unsafe(letter: str) -> bool:
+    if letter in _JOINERS:
+        return False
+    return unicodedata.category(letter) in _UNSAFE_CATEGORIES or letter in _NO_CHARACTERS
+
+
+def _escaped_letter(letter: str, keep: str) -> str:
+    if letter in keep or not _is_unsafe(letter):
+        return letter
+    return letter.encode("unicode_escape").decode()
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
+"""What begins a formula in Excel, LibreOffice or Google Sheets (OWASP, CSV injection), the wide
+forms of East Asian keyboards included."""
+
+
+def csv_line(cells: Any) -> str:
+    """Give a line of CSV; text that a spreadsheet would compute is made text by a ``'`` before it.
+
+    `csv_cell_text` takes the ``'`` away again. Numbers are written as they are.
+    """
+    return ",".join(map(_csv_cell, cells)) + "\n"
+
+
+def csv_cell_text(cell: str) -> str:
+    """Give the text that `csv_line` wrote a cell of."""
+    return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = readable(str(value))
+    if isinstance(value, str) and _FORMULA.match(text):
+        text = "'" + text
+    # Python's csv leaves a lone carriage return unquoted, and then cannot read it.
+    if any(letter in text for letter in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

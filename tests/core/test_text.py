@@ -1,0 +1,104 @@
+"""Names that others chose: stored, shown, and written as JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tenfold.core import text
+from tenfold.core.records.acquire import LeftOutImage
+
+NAMES = st.one_of(
+    st.text(),
+    st.text(st.characters(categories=["Cs", "Cc", "Cf", "Zl", "Zp"])),
+    st.text("=+-@\t\r\n'\"a, ;\\"),
+    st.binary().map(os.fsdecode),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("cat", "cat"),
+        ("café 😀 \N{WOMAN}\N{ZERO WIDTH JOINER}", "café 😀 \N{WOMAN}\N{ZERO WIDTH JOINER}"),
+        ("\x1b[2J\x1b]0;pwned\x07", r"\x1b[2J\x1b]0;pwned\x07"),
+        ("\x9b31m", r"\x9b31m"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("evil\u202egpj.exe", r"evil\u202egpj.exe"),
+        ("\u2028\u2066\ufeff", r"\u2028\u2066\ufeff"),
+        (os.fsdecode(b"caf\xe9"), r"caf\xe9"),
+        ("\ud800", r"\ud800"),
+        ("\uffff", r"\uffff"),
+        ("[red]x[/red]", "[red]x[/red]"),
+        ("   ", "(no name)"),
+        ("", "(no name)"),
+    ],
+)  # fmt: skip
+def test_a_name_is_shown_with_every_character_to_be_seen(name: str, shown: str) -> None:
+    assert text.printable(name) == shown
+
+
+@given(NAMES)
+def test_what_is_shown_is_one_line_that_xml_and_utf_8_allow(name: str) -> None:
+    shown = text.printable(name)
+    assert shown.splitlines() == [shown]
+    shown.encode()
+    ElementTree.fromstring(f"<name>{escape(shown)}</name>")
+
+
+def test_lines_stay_lines() -> None:
+    assert text.escaped("a\x1b\nb\t") == "a\\x1b\nb\\t"
+    assert text.escaped("a\tb", keep="\t") == "a\tb"
+
+
+@given(NAMES)
+def test_readable_text_can_be_stored(name: str) -> None:
+    stored = text.readable(name)
+    assert stored.encode().decode() == stored
+    assert text.readable(stored) == stored
+
+
+@given(NAMES)
+def test_json_comes_back_and_steers_nothing(name: str) -> None:
+    line = text.json_line({"name": name})
+    assert json.loads(line) == {"name": text.readable(name)}
+    assert text.escaped(line, keep="") == line
+
+
+@given(st.lists(NAMES, min_size=1))
+@example(["=1+1", "'=1+1", "''-x", "\r", "a\rb", "-"])
+def test_csv_comes_back_and_computes_nothing(names: list[str]) -> None:
+    line = text.csv_line([*names, -0.5, 7, None])
+    [cells] = csv.reader(io.StringIO(line, newline=""), strict=True)
+    assert [text.csv_cell_text(cell) for cell in cells[:-3]] == [*map(text.readable, names)]
+    assert cells[-3:] == ["-0.5", "7", ""]
+    assert not any(cell[:1] in set("=+-@\t\r\n＝＋－＠") - {""} for cell in cells[:-3])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_a_stream_writes_every_character(encoding: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    text.make_tolerant(stream)
+    stream.write('"é → 😀 \udcff"')
+    stream.flush()
+    written = stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert json.loads(written) == "é → 😀 \udcff"
+
+
+def test_a_stream_of_another_kind_is_left_alone() -> None:
+    text.make_tolerant(io.StringIO())
+
+
+def test_a_record_of_names_that_are_no_text_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    LeftOutImage(path=os.fsdecode(b"caf\xe9"), reason="x").write(path)
+    assert LeftOutImage.read(path).path == r"caf\xe9"
