@@ -8,19 +8,16 @@ measured once, on training images. Weights have one scale a channel (Krishnamoor
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import math
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tenfold.data.dataset import Images
+from tenfold.exporting.conversion import silence
 from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_graph import INPUT, with_metadata
 
@@ -49,7 +46,7 @@ def quantized(model: bytes, metadata: dict[str, str], images: Images) -> bytes:
     quantization = need("onnxruntime.quantization", extra="onnx")
     preparation = need("onnxruntime.quantization.shape_inference", extra="onnx")
     chosen = images[:: max(1, len(images) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, silence():
         plain, prepared, small = (Path(folder) / f"{name}.onnx" for name in ("a", "b", "c"))
         plain.write_bytes(model)
         preparation.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
@@ -91,15 +88,3 @@ def _reader(base: type[Any], images: Images) -> Any:
             return {INPUT: np.ascontiguousarray(block)}
 
     return Reader()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantiser's advice and prints, which are about its own tools, from the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
