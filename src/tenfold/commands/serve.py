@@ -60,7 +60,11 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     changes: dict[str, Any] = dict(parse_assignment(text) for text in assignments or ())
     settings = ServingSettings.parse(changes)
     listening = open_socket(host, port)
-    served = prepare_model(model)
+    try:
+        served = prepare_model(model)
+    except BaseException:
+        listening.close()
+        raise
     app = create_app(served.model, settings, token=token or None, explainer=served.explainer)
     if host not in _LOOPBACK and not token:
         typer.echo(
