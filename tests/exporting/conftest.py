@@ -12,7 +12,6 @@ import torch
 from tenfold.engine.network import ImageNetwork
 from tenfold.exporting.onnx_description import OnnxDescription
 from tenfold.fitting import NetworkPlan
-from tenfold.models.model import MODELS
 
 CLASSES = ("cat", "dög", 'a "quoted"\nname')
 
@@ -75,8 +74,3 @@ def images() -> Callable[..., np.ndarray[Any, np.dtype[np.uint8]]]:
         return np.random.default_rng(7).integers(0, 256, (count, *shape), np.uint8)
 
     return make
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "model_name" in metafunc.fixturenames:
-        metafunc.parametrize("model_name", sorted(MODELS))

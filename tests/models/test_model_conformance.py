@@ -1,8 +1,10 @@
-"""What every registered architecture must do, whatever it is."""
+"""What every registered architecture must do, whatever it is.
+
+Whether it can be exported and served is asked in ``tests/serving/test_every_recipe.py``.
+"""
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -171,35 +173,6 @@ def test_stored_weights_give_the_same_logits(name: str, tmp_path: Path) -> None:
     assert not torch.equal(other.eval()(images), network.eval()(images))
     other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(other.eval()(images), network.eval()(images))
-
-
-@every_model
-@pytest.mark.parametrize("image_shape", [(32, 32, 3), (96, 100, 1)], ids=str)
-def test_the_exported_onnx_file_gives_the_same_logits(
-    name: str, image_shape: tuple[int, int, int], tmp_path: Path
-) -> None:
-    onnx = pytest.importorskip("onnx")
-    network = build(name, image_shape).eval()
-    path = tmp_path / "model.onnx"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls this exporter old; the new one needs more
-        torch.onnx.export(
-            network,
-            (random_images(2, image_shape),),
-            path,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
-            dynamo=False,
-        )
-    onnx.checker.check_model(str(path), full_check=True)
-    onnxruntime = pytest.importorskip("onnxruntime")
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    for count in (1, 3):  # of any number of images
-        images = random_images(count, image_shape, seed=1)
-        (logits,) = session.run(["logits"], {"images": images.contiguous().numpy()})
-        expected = network(images).detach().numpy()
-        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
 
 
 @every_model

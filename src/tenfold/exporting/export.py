@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tenfold.core.errors import ExportError
 from tenfold.core.files import write_bytes
 from tenfold.core.versions import recorded_versions
 from tenfold.data.dataset import Images
+from tenfold.exporting.conversion import conversion
 from tenfold.exporting.extra import need
 from tenfold.exporting.measuring import Measurement, measure
 from tenfold.exporting.onnx_description import OnnxDescription
@@ -71,7 +71,8 @@ def export_onnx(
     Raises
     ------
     ExportError
-        If what was exported does not give what the model gives; then nothing is written.
+        If what was exported does not give what the model gives, or cannot be made; then nothing is
+        written.
     SettingsError
         If the packages of the extra ``onnx`` are not there.
     """
@@ -80,12 +81,16 @@ def export_onnx(
     measurements: list[Measurement] = []
     if is_int8:
         description = exported.model.description.model_copy(update={"quantization": "int8"})
-        small = quantized(exported.content, description.metadata(), images.train)
+        with conversion(
+            f"The model {model.record.model!r} cannot be written with 8-bit numbers",
+            "Leave out --int8 for the float32 file alone, or try another release of onnxruntime.",
+        ):
+            small = quantized(exported.content, description.metadata(), images.train)
+            measurements = [
+                measure("float32", exported.content, exported.model, images.test),
+                measure("int8", small, OnnxModel(small, name="the int8 model"), images.test),
+            ]
         files[int8_path(out)] = small
-        measurements = [
-            measure("float32", exported.content, exported.model, images.test),
-            measure("int8", small, OnnxModel(small, name="the int8 model"), images.test),
-        ]
     for path, content in files.items():
         write_bytes(path, content)
     return Export(tuple(files), exported.parity, tuple(measurements))
@@ -113,14 +118,15 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
         test_count=None if scores is None else scores.count,
         versions=recorded_versions() | {"onnx": metadata.version("onnx")},
     )
-    try:
+    with conversion(
+        f"The model {record.model!r} cannot be written as an ONNX graph",
+        "To export or serve, train another model (tenfold models lists them), or try another "
+        "release of torch; tenfold predict takes this one as it is. --debug shows what the "
+        "exporter said.",
+    ):
         content = onnx_bytes(network, record.temperature, description)
-    except (RuntimeError, TypeError, ValueError) as error:  # torch's errors of export derive so
-        raise ExportError(
-            f"The model {record.model!r} cannot be written as an ONNX graph: {error}"
-        ) from error
-    exported = OnnxModel(content, name="the exported model")
-    parity = check_parity(exported, network, record.temperature, images)
+        exported = OnnxModel(content, name="the exported model")
+        parity = check_parity(exported, network, record.temperature, images)
     return ExportedModel(content, exported, parity)
 
 

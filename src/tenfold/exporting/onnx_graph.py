@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 
 from tenfold.engine.network import ImageNetwork
 from tenfold.exporting.calibrated_network import CalibratedNetwork
+from tenfold.exporting.conversion import silence
 from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_description import OnnxDescription
 from tenfold.exporting.onnx_model import INPUT, OUTPUT
@@ -43,22 +43,23 @@ def onnx_bytes(
     module = CalibratedNetwork(network.cpu(), temperature).eval()
     # Two images, so that no dimension of 1 is taken for one to drop.
     example = torch.zeros((2, *description.image_shape), dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad(), silence():
         path = Path(folder) / "model.onnx"
-        with warnings.catch_warnings():
-            # The exporter by tracing is announced to go one day. The other one needs onnxscript,
-            # writes side files and fixes batch sizes (peers' threads: pytorch#148886, darts#2930).
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module,
-                (example,),
-                str(path),
-                input_names=[INPUT],
-                output_names=list(OUTPUTS),
-                dynamic_axes={name: {0: "batch"} for name in (INPUT, *OUTPUTS)},
-                opset_version=OPSET,
-                dynamo=False,
-            )
+        # Layers that keep what they compute of their weights have it then, and the graph holds it
+        # as a constant, which the 8-bit version needs.
+        module(example)
+        # The exporter by tracing is announced to go one day. The other one needs onnxscript,
+        # writes side files and fixes batch sizes (peers' threads: pytorch#148886, darts#2930).
+        torch.onnx.export(
+            module,
+            (example,),
+            str(path),
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in (INPUT, *OUTPUTS)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
         graph = onnx.load(path)
     graph.producer_name = "tenfold"
     graph.producer_version = description.versions.get("tenfold", "")

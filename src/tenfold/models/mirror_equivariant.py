@@ -86,10 +86,20 @@ class MirrorBatchNorm(BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise; channels last in memory, the halves are neighbours and nothing is copied."""
+        if not self.training:
+            return self._by_running_statistics(input)
         count, width, rows, columns = input.shape
         pairs = input.permute(0, 2, 3, 1).reshape(count, rows, 2 * columns, width // 2)
         normalized = super().forward(pairs.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return normalized.reshape(count, rows, columns, width).permute(0, 3, 1, 2)
+
+    def _by_running_statistics(self, input: Tensor) -> Tensor:
+        """Normalise each half by the same, in a form that what runs exported files folds away."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        of_half = (self.running_mean, self.running_var, self.weight, self.bias)
+        of_both = (torch.cat((values, values)) for values in of_half)
+        return functional.batch_norm(input, *of_both, eps=self.eps)
 
 
 class MirrorMaxPool(nn.Module):
@@ -98,7 +108,9 @@ class MirrorMaxPool(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Pool features, shape (B, C, H, W), both sides at least 2."""
         height, width = features.shape[2:]
-        return functional.max_pool2d(features, (2 + height % 2, 2 + width % 2), stride=2)
+        # An exporter that traces gets Python's numbers so, not sums of the features' size.
+        window = (3 if height % 2 else 2, 3 if width % 2 else 2)
+        return functional.max_pool2d(features, window, stride=2)
 
 
 def mirror_bases(channels: int, patch_px: int) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from tenfold.core.text import printable
 from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.reporting.formats import printable
 from tenfold.serving.allowed_hosts import AllowedHosts
 from tenfold.serving.api_records import (
     ExplainAnswer,
