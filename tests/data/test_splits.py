@@ -100,7 +100,7 @@ def test_last_refuses_to_hold_all_images_of_a_class_out() -> None:
 
 
 def test_a_validation_split_without_images_is_refused() -> None:
-    with pytest.raises(DataError, match=r"0\.5 of 1 images is no image at all"):
+    with pytest.raises(DataError, match="one training image a class"):
         holdout_split(np.array([0]), fraction=0.5, method="stratified", seed=0)
 
 
