@@ -78,7 +78,7 @@ def test_given_splits_are_kept(image_tree: Tree, test_name: str) -> None:
     assert dataset.train.counts(3) == (5, 4, 6)
     assert dataset.test.counts(3) == (2, 3, 1)
     assert _colours_match(dataset, dataset.test)
-    assert f"{test_name}/ is the test split" in dataset.split_note
+    assert f"{test_name}/ for testing (6 images)" in dataset.split_note
     assert np.any(np.diff(dataset.train.labels) < 0)  # A tail of it is no single class.
 
 
@@ -133,7 +133,7 @@ def test_given_validation_images_are_marked_among_the_training_images(image_tree
     assert dataset.test.counts(2) == (1, 1)
     assert dataset.is_validation is not None
     assert np.bincount(dataset.train.labels[dataset.is_validation]).tolist() == [2, 1]
-    assert "the 3 images of val/ are the validation images" in dataset.split_note
+    assert "val/ for validation (3 images)" in dataset.split_note
     assert _colours_match(dataset, dataset.train)
 
 

@@ -95,9 +95,9 @@ def test_more_than_the_memory_is_refused_before_decoding(
 ) -> None:
     monkeypatch.setattr(image_size, "available_memory", lambda: 2**28 + 2 * 30 * 30 * 3)
     root = image_tree({"a/1.png": 1, "a/2.png": 2}, size=(40, 40))
-    with pytest.raises(DataError, match=r"2 images of 40 × 40 px need .*image_size_px=24$"):
+    with pytest.raises(DataError, match=r"2 images of 40 × 40 px need .*image_size_px=32$"):
         _decode(root)
-    assert _decode(root, 24)[1].images.shape == (2, 24, 24, 1)
+    assert _decode(root, 32)[1].images.shape == (2, 32, 32, 1)
 
 
 def test_the_result_does_not_depend_on_threads(

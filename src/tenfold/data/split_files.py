@@ -96,11 +96,8 @@ def read_validation(folder: Path) -> npt.NDArray[np.bool_] | None:
         return None
     count = len(_read_array(folder / "train_labels.npy"))
     places = _read_array(path)
-    if (
-        places.ndim != 1
-        or places.dtype.kind not in "iu"
-        or ((places < 0) | (places >= count)).any()
-    ):
+    is_list = places.ndim == 1 and places.dtype.kind in "iu"
+    if not is_list or ((places < 0) | (places >= count)).any():
         raise RunFolderError(
             f"{path} does not fit the images beside it. It was changed by hand; use another --out."
         )

@@ -114,7 +114,7 @@ class FolderSource:
             *_unused_classes(layout, listed, is_used),
             *_notes(classes, test, decoded.size_note, is_symbols=is_symbols),
         )
-        split_note = _split_note(layout, options, int(is_validation.sum()))
+        split_note = _split_note(layout, options, len(train), int(is_validation.sum()), len(test))
         for line in (split_note, *notes, *_left_out_lines(left_out)):
             progress.say(line)
         return ImageDataset(
@@ -146,22 +146,22 @@ def _given(path: Path | None) -> Path:
     return path
 
 
-def _split_note(layout: FolderLayout, options: SourceOptions, validation_count: int) -> str:
+def _split_note(
+    layout: FolderLayout, options: SourceOptions, train: int, validation: int, test: int
+) -> str:
     if layout.test is None:
         return (
             f"Split by tenfold: {options.test_fraction:.0%} of each class, at least one image of "
             f"every class that has two, drawn with seed {options.seed}, are the test images."
         )
-    note = (
-        f"The folder's own split: {layout.named('train')} is trained on, {layout.named('test')} "
-        "is the test split"
-    )
-    if not validation_count:
-        return f"{note}."
-    return (
-        f"{note}, and the {counted(validation_count, 'image')} of {layout.named('validation')} are "
-        "the validation images."
-    )
+    parts = [
+        f"{layout.named('train')} for training ({counted(train - validation, 'image')})",
+        f"{layout.named('test')} for testing ({counted(test, 'image')})",
+    ]
+    if validation:
+        images = counted(validation, "image")
+        parts.insert(1, f"{layout.named('validation')} for validation ({images})")
+    return f"The folder's own splits: {', '.join(parts)}."
 
 
 def _no_test_images(root: Path, layout: FolderLayout) -> str:

@@ -130,7 +130,7 @@ def _no_images(tree: ScannedFolder) -> str:
     others = tree.all_others()
     if not others and tree.all_own():
         return f"{tree.path} has no images in it but those of tenfold's own folders."
-    found = f", but {counted(others.total(), 'other file')} ({endings(others)})" if others else ""
+    found = f", only {counted(others.total(), 'other file')} ({endings(others)})" if others else ""
     return (
         f"{tree.path} has sub-folders ({names}) but no images in them{found}. "
         f"{_with_space(remedy(others))}Expected {'; or '.join(LAYOUTS)}. "

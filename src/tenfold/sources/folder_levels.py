@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from tenfold.core.errors import DataError, nearest_names
 from tenfold.sources.folder_scan import ScannedFolder
 from tenfold.sources.left_out_files import counted
-from tenfold.sources.split_names import Role, possible_role, role_of
+from tenfold.sources.split_names import Role, possible_role, role_of, without_role
 
 ClassFolders = dict[str, list[ScannedFolder]]
 """The folders of each class by its name; those without images included."""
@@ -74,7 +74,7 @@ def find_level(root: ScannedFolder) -> FolderLevel:
     folder = root
     unused: tuple[ScannedFolder, ...] = ()
     while True:
-        level = _splits_in(folder) or _class_first(folder)
+        level = _splits_in(folder) or _class_first(folder) or _split_in_names(folder)
         if level is None:
             _check_splits(folder)
             inner = _inner(folder)
@@ -190,6 +190,25 @@ def _class_first(folder: ScannedFolder) -> FolderLevel | None:
     )
 
 
+def _split_in_names(folder: ScannedFolder) -> FolderLevel | None:
+    """Give the splits of ``cat_train``, ``cat_test``, ``dog_train``; None if these are none."""
+    classes: dict[Role, ClassFolders] = {}
+    for one in folder.filled:
+        role, rest = possible_role(one.name), without_role(one.name)
+        if role is None or not rest:
+            return None
+        classes.setdefault(role, {}).setdefault(rest, []).append(one)
+    trained = classes.get("train", {})
+    is_untrained = any(found.keys() - trained.keys() for found in classes.values())
+    if len(classes) < 2 or len(trained) < 2 or is_untrained:
+        return None
+    notes = ["The splits are in the names of the class folders."]
+    if "test" not in classes:
+        classes["test"] = classes.pop("validation")
+        notes.append(_validation_tests("train"))
+    return FolderLevel(folder, classes, {role: role for role in classes}, notes=tuple(notes))
+
+
 def _validation_tests(shown: str) -> str:
     return f"There is no test split beside {shown}, so that is the test split."
 
@@ -216,10 +235,11 @@ def _check_splits(folder: ScannedFolder) -> None:
     if names_train and len(there) == 1 and there[0].filled:
         return  # a data set that is called "train"
     if names_train or not any(one.filled for one in there):
+        first = next((one for one in there if role_of(one.name) == "train"), there[0])
         raise DataError(
             f"{folder.path} has splits ({shown}), but the training images lie in no class folders, "
             "so they have no labels. Make one folder a class and move its images there: "
-            f"{there[0].name}/cat/1.png. If these are the classes, name them otherwise."
+            f"{first.name}/cat/1.png. If these are the classes, name them otherwise."
         )
     raise DataError(
         f"{folder.path} has {shown} with sub-folders but no train/ with sub-folders. Name the "

@@ -51,3 +51,10 @@ def possible_role(name: str) -> Role | None:
     tokens = {token.lower() for token in _TOKEN.findall(name)}
     roles: list[Role] = [role for role in _WORDS if tokens & {*_WORDS[role], *_SHORT[role]}]
     return role_of(name) or (roles[0] if len(roles) == 1 else None)
+
+
+def without_role(name: str) -> str:
+    """Give what is left of a name without the split in it: ``cat`` of ``cat_train``."""
+    words = {word for role in _WORDS for word in (*_WORDS[role], *_SHORT[role])}
+    kept = _TOKEN.sub(lambda found: "" if found[0].lower() in words else found[0], name)
+    return kept.strip(" _-.")
