@@ -21,6 +21,7 @@ from tenfold.engine.averaging import copied_weights
 from tenfold.engine.batches import TrainingBatches, as_pixels
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
+from tenfold.engine.memory_need import check_memory, enough_memory
 from tenfold.engine.network import ImageNetwork, fit_normalization
 from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.training import Training, TrainingResult
@@ -31,6 +32,8 @@ from tenfold.models.model import MODELS
 
 FITTING_IMAGES = 5000
 """Training images that a network's first layer is fitted to, about (arXiv 2404.00498: 5,000)."""
+_FITTING_VALUES = 250_000_000
+"""Values in them at most: of images over 128 × 128 px there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,8 @@ def fit_network(
     ------
     DataError
         If a class has no training image and the rebalancing needs one of each.
+    TrainingError
+        If a step does not fit into the memory.
     SettingsError
         If the settings ask for low resolution of a model that is built for one size, for a time
         budget of one whose head is fitted to features, or for what needs validation images where
@@ -190,9 +195,12 @@ def fit_network(
     if initial_weights is None:
         mean, deviation = fit_normalization(train.images, settings.normalization)
         network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
-        _fit_to_images(network, train.images)
     else:
         network = plan.restore(initial_weights)
+    if not isinstance(network.body, FrozenFeatures):  # which computes in small blocks
+        check_memory(network.body, plan.image_shape, settings.batch_size, device.torch_device)
+    if initial_weights is None:
+        _fit_to_images(network, train.images)
     head = None
     if isinstance(network.body, FrozenFeatures):
         _check_head(plan, settings)
@@ -236,7 +244,8 @@ def fit_network(
             rebalancing=rebalancing.plan,
             sweep=sweep,
         )
-        result = training.run()
+        with enough_memory(plan.image_shape, settings.batch_size):
+            result = training.run()
         result = result if head is None else head.joined(result)
     last_weights = copied_weights(network)
     if settings.weights == "best" and result.best_weights:
@@ -289,7 +298,8 @@ def _fit_to_images(network: ImageNetwork, images: Images) -> None:
     """Let a body that starts from the data look at images spread over the whole training split."""
     fit = getattr(network.body, "fit", None)
     if fit is not None:
-        chosen = images[:: max(1, len(images) // FITTING_IMAGES)]
+        most = min(FITTING_IMAGES, _FITTING_VALUES // images[0].size)
+        chosen = images[:: max(1, len(images) // max(1, most))]
         fit(network.normalized(as_pixels(chosen, torch.device("cpu"))))
 
 

@@ -19,7 +19,7 @@ from tenfold.data.augmentation.names import parse_augmentation
 from tenfold.data.rebalancing.choice import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.model import MODELS
-from tenfold.sources.source import SourceOptions
+from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SourceOptions
 
 DEFAULT_RECIPE = "fast"
 _MOST_RECIPE_BYTES = 2**17  # Many times what tenfold's own have.
@@ -282,9 +282,19 @@ class StudySettings(Settings):
             seed=self.seed,
             test_fraction=self.data.test_fraction,
             image_size_px=self.data.image_size_px,
+            large_image_size_px=self.large_image_size_px,
             is_strict=self.data.is_strict,
             is_offline=is_offline,
         )
+
+    @property
+    def large_image_size_px(self) -> int:
+        """Give the size that larger photographs are made as small as, if no size is asked for.
+
+        What a pretrained network was trained with; otherwise what is worth its time.
+        """
+        own = getattr(MODELS[self.model.name], "large_image_size_px", LARGE_IMAGE_SIZE_PX)
+        return int(self.model.settings.get("input_size_px") or own)
 
     def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:
         """Give the settings with some replaced, by dotted name; see `with_values`.

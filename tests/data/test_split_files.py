@@ -16,9 +16,12 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.split_files import (
     read_arrays,
     read_split,
+    read_validation,
     write_array,
     write_arrays,
+    write_corrected,
     write_split,
+    write_validation,
 )
 
 
@@ -180,3 +183,26 @@ def test_cut_named_arrays_are_refused(share: float, files: Path) -> None:
         pytest.raises(RunFolderError, match=r"arrays\.npz cannot be read"),
     ):
         read_arrays(files / "arrays.npz")
+
+
+def test_given_validation_images_follow_the_corrections(tmp_path: Path) -> None:
+    images = np.zeros((5, 2, 2, 1), np.uint8)
+    write_split(tmp_path, "train", ImageSplit(images, np.array([0, 1, 0, 1, 0])))
+    assert read_validation(tmp_path) is None  # as in a folder of an earlier version
+    write_validation(tmp_path, np.array([False, True, False, False, True]))
+    marked = read_validation(tmp_path)
+    assert marked is not None
+    assert marked.tolist() == [False, True, False, False, True]
+    write_corrected(tmp_path, "train", np.array([0, 1, 0, 1, 0]), np.array([0, 2, 3, 4]))
+    marked = read_validation(tmp_path)
+    assert marked is not None
+    assert marked.tolist() == [False, False, False, True]
+    write_corrected(tmp_path, "train", np.array([0, 1, 0, 1, 0]), np.array([0, 2, 3]))
+    assert read_validation(tmp_path) is None  # all dropped
+
+
+def test_places_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", ImageSplit(np.zeros((2, 2, 2, 1), np.uint8), np.array([0, 1])))
+    write_validation(tmp_path, np.array([False, False, False, True]))
+    with pytest.raises(RunFolderError, match="does not fit the images beside it"):
+        read_validation(tmp_path)

@@ -100,7 +100,7 @@ def test_last_refuses_to_hold_all_images_of_a_class_out() -> None:
 
 
 def test_a_validation_split_without_images_is_refused() -> None:
-    with pytest.raises(DataError, match=r"0\.5 of 1 images is no image at all"):
+    with pytest.raises(DataError, match="one training image a class"):
         holdout_split(np.array([0]), fraction=0.5, method="stratified", seed=0)
 
 
@@ -214,3 +214,31 @@ def test_a_class_of_copies_is_taken_apart_rather_than_refused() -> None:
         labels, fraction=0.2, method="stratified", seed=0, groups=groups
     )
     assert set(labels[train]) == set(labels[validation]) == {0, 1}
+
+
+def test_given_validation_images_are_held_out_whatever_the_method() -> None:
+    given = np.zeros(len(TEN_EACH), dtype=bool)
+    given[[0, 12, 25]] = True
+    for method in ("last", "stratified"):
+        train, validation = holdout_split(
+            TEN_EACH,
+            fraction=0.4,
+            method=method,
+            seed=0,
+            given=given,  # type: ignore[arg-type]
+        )
+        assert validation.tolist() == [0, 12, 25]
+        assert len(train) == len(TEN_EACH) - 3
+    train, validation = holdout_split(TEN_EACH, fraction=0, method="last", seed=0, given=given)
+    assert (len(train), len(validation)) == (len(TEN_EACH), 0)
+
+
+def test_a_class_of_given_validation_images_alone_is_refused() -> None:
+    with pytest.raises(DataError, match="All images of label 1 are validation images"):
+        holdout_split(TEN_EACH, fraction=0.1, method="last", seed=0, given=TEN_EACH == 1)
+
+
+def test_one_image_a_class_is_said_and_not_a_fraction() -> None:
+    with pytest.raises(DataError, match=r"one training image a class \(3 in all\)") as caught:
+        holdout_split(np.arange(3), fraction=0.1, method="stratified", seed=0)
+    assert "0.1" not in str(caught.value)

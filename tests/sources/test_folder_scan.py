@@ -87,9 +87,9 @@ def test_names_that_differ_in_unicode_form_are_one_class(tmp_path: Path) -> None
         tmp_path / "stray.png",
         tmp_path / "readme.md",
     )
-    scan = FolderScan()
-    assert list(scan.folders_in(tmp_path)) == [composed]
-    assert (scan.stray, scan.ignored) == (1, 1)
+    tree = FolderScan().tree(tmp_path)
+    assert [folder.name for folder in tree.folders] == [composed, composed]
+    assert (len(tree.images), tree.others) == (1, {".md": 1})
 
 
 def test_image_names() -> None:

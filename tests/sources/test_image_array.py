@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from PIL import Image
 
 from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.progress import SilentProgress
-from tenfold.sources import image_array
+from tenfold.sources import image_array, image_size
 from tenfold.sources.image_array import DecodedImages, decode_files
 
 Tree = Callable[..., Path]
@@ -94,9 +93,11 @@ def test_a_bomb_is_left_out_without_a_warning(
 def test_more_than_the_memory_is_refused_before_decoding(
     image_tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "sysconf", lambda _: 10)
-    with pytest.raises(DataError, match=r"2 images of 8 × 8 px need .* GiB.*data\.image_size_px"):
-        _decode(image_tree({"a/1.png": 1, "a/2.png": 2}))
+    monkeypatch.setattr(image_size, "available_memory", lambda: 2**28 + 2 * 30 * 30 * 3)
+    root = image_tree({"a/1.png": 1, "a/2.png": 2}, size=(40, 40))
+    with pytest.raises(DataError, match=r"2 images of 40 × 40 px need .*image_size_px=32$"):
+        _decode(root)
+    assert _decode(root, 32)[1].images.shape == (2, 32, 32, 1)
 
 
 def test_the_result_does_not_depend_on_threads(

@@ -81,6 +81,9 @@ class ImageDataset:
         Images that could not be read.
     notes
         Sentences that a reader of the report should know.
+    is_validation
+        bool, shape (training images,): which of them the data set itself sets aside to validate
+        by; None if it does not.
     """
 
     source: str
@@ -95,6 +98,7 @@ class ImageDataset:
     resized: int = 0
     left_out: tuple[LeftOutImage, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    is_validation: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         # Names come from file systems, and from here on they are stored.
@@ -108,3 +112,4 @@ class ImageDataset:
                 "A classifier needs images of at least two classes."
             )
         assert self.train.images.shape[1:] == self.test.images.shape[1:]
+        assert self.is_validation is None or self.is_validation.shape == self.train.labels.shape

@@ -2,7 +2,8 @@
 
 ``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them. Beside them may lie
 ``NAME_corrected_labels.npy`` and ``NAME_kept.npy`` (places of the images that stay), what
-corrections made of them; and ``train_groups.npy``, which training images are near-duplicates.
+corrections made of them; ``train_groups.npy``, which training images are near-duplicates; and
+``train_validation.npy``, places of the training images that the source sets aside to validate by.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from tenfold.data.dataset import ImageSplit, Labels
 from tenfold.data.duplicate_groups import Groups
 
 SplitName = Literal["train", "test"]
+
+_VALIDATION = "train_validation.npy"
 
 
 def write_split(folder: Path, name: SplitName, split: ImageSplit) -> None:
@@ -53,6 +56,40 @@ def read_groups(folder: Path) -> Groups:
     """Read which images of the training split, as `read_split` gives it, are near-duplicates."""
     groups: Groups = _read_array(folder / "train_groups.npy")
     return groups
+
+
+def write_validation(folder: Path, is_validation: npt.NDArray[np.bool_]) -> None:
+    """Write which images of the training split, as the source gave it, are to validate by."""
+    write_array(folder / _VALIDATION, np.flatnonzero(is_validation))
+
+
+def read_validation(folder: Path) -> npt.NDArray[np.bool_] | None:
+    """Read which images of the training split, as `read_split` gives it, are to validate by.
+
+    Returns
+    -------
+    bool, shape (N,); None if the source sets none aside, or corrections left none of them.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is missing or is not such an array.
+    """
+    path = folder / _VALIDATION
+    if not path.is_file():
+        return None
+    count = len(_read_array(folder / "train_labels.npy"))
+    places = _read_array(path)
+    is_list = places.ndim == 1 and places.dtype.kind in "iu"
+    if not is_list or ((places < 0) | (places >= count)).any():
+        raise RunFolderError(
+            f"{path} does not fit the images beside it. It was changed by hand; use another --out."
+        )
+    is_validation = np.zeros(count, dtype=bool)
+    is_validation[places] = True
+    kept = kept_places(folder, "train")
+    is_validation = is_validation if kept is None else is_validation[kept]
+    return is_validation if is_validation.any() else None
 
 
 def kept_places(folder: Path, name: SplitName) -> npt.NDArray[np.int64] | None:

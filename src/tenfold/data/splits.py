@@ -24,15 +24,16 @@ def holdout_split(
     seed: int,
     classes: Sequence[str] = (),
     groups: Groups | None = None,
+    given: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Indices, Indices]:
-    """Hold a share of the training images out for validation.
+    """Hold a share of the training images out for validation, or those that are given for it.
 
     Parameters
     ----------
     labels
         int64, shape (N,).
     fraction
-        Share of the images to hold out, from 0 (none) to less than 1.
+        Share of the images to hold out, from 0 (none, the given ones neither) to less than 1.
     method
         ``last``: the last images, the first ``int(N * (1 - fraction))`` being kept, as Keras'
         ``validation_split`` does. ``stratified``: the share of each class, rounded, drawn by
@@ -44,6 +45,9 @@ def holdout_split(
     groups
         Near-duplicates, see `tenfold.data.duplicate_groups`: the stratified draw does not tear
         them apart. ``last`` does, as Keras does.
+    given
+        bool, shape (N,): images that the data set itself sets aside to validate by. They are held
+        out whatever `method` says and however many they are.
 
     Returns
     -------
@@ -63,18 +67,32 @@ def holdout_split(
             "for example 0.1."
         )
     is_held_out = np.zeros(len(labels), dtype=bool)
-    if fraction > 0 and method == "last":
+    if fraction > 0 and given is not None:
+        is_held_out = given
+    elif fraction > 0 and method == "last":
         is_held_out[int(len(labels) * (1 - fraction)) :] = True
     elif fraction > 0 and method == "stratified":
         is_held_out = _stratified_draw(labels, fraction, seed, groups)
     elif method not in ("last", "stratified"):
         raise UnknownNameError("validation method", method, ("last", "stratified"))
     if fraction > 0 and not is_held_out.any():
+        if len(labels) == len(np.unique(labels)):
+            raise DataError(
+                f"There is one training image a class ({len(labels)} in all), so none can be held "
+                "out to validate by. Add images: at least two of one class, better twenty of each; "
+                "or hold none out: --set training.validation_fraction=0"
+            )
         raise DataError(
             f"A validation fraction of {fraction} of {len(labels)} images is no image at all. "
             "Use more images or a larger fraction, or set training.validation_fraction to 0."
         )
     untrained = np.setdiff1d(labels, labels[~is_held_out])
+    if len(untrained) and given is not None:
+        raise DataError(
+            f"All images of {_named(untrained, classes)} are validation images, so none is left to "
+            "train on. Move some of them to the training images, or train on all images with "
+            "training.validation_fraction=0."
+        )
     if len(untrained):
         raise DataError(
             f"The last {fraction:.0%} of the images hold all images of {_named(untrained, classes)}"

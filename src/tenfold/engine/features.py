@@ -13,7 +13,7 @@ from tenfold.data.dataset import Images
 from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
-from tenfold.engine.inference import INFERENCE_BATCH_SIZE
+from tenfold.engine.inference import INFERENCE_BATCH_SIZE, fitting_batch_size
 from tenfold.engine.network import ImageNetwork
 from tenfold.models.frozen_features import FrozenFeatures
 
@@ -58,6 +58,7 @@ def features_and_logits(
             network, images, device=device, precision=precision, on_images=on_block
         )
         return known.float().numpy(), logits_of_features(network, known, device).numpy()
+    batch_size = fitting_batch_size(batch_size, images.shape[1:])
     was_training = network.training
     network.eval()
     features: list[npt.NDArray[np.float32]] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,6 +16,8 @@ from tenfold.engine.network import ImageNetwork
 from tenfold.models.frozen_features import FrozenFeatures
 
 INFERENCE_BATCH_SIZE = 500  # activations of 500 images of 32×32 stay within a few hundred MB
+_MOST_VALUES = 8_000_000
+"""Of a batch; 500 images of 64 × 64 px are one batch still."""
 
 
 @torch.inference_mode()
@@ -30,6 +34,7 @@ def predict_logits(
         features = frozen_features(network, images, device=device, precision=precision)
         known: npt.NDArray[np.float32] = logits_of_features(network, features, device).numpy()
         return known
+    batch_size = fitting_batch_size(batch_size, images.shape[1:])
     was_training = network.training
     network.eval()
     parts: list[npt.NDArray[np.float32]] = []
@@ -41,6 +46,15 @@ def predict_logits(
     network.train(was_training)
     joined: npt.NDArray[np.float32] = np.concatenate(parts)
     return joined
+
+
+def fitting_batch_size(batch_size: int, image_shape: tuple[int, ...]) -> int:
+    """Give a whole fraction of a batch's size at which large images need no more memory."""
+    values = math.prod(image_shape)
+    parts = (part for part in range(1, batch_size + 1) if batch_size % part == 0)
+    return next(
+        (batch_size // part for part in parts if batch_size // part * values <= _MOST_VALUES), 1
+    )
 
 
 def probabilities_from_logits(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

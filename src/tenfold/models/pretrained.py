@@ -227,6 +227,8 @@ class PretrainedModel:
     summary = "EfficientNet-Lite (or timm) with ImageNet weights and a new layer for the classes"
     settings_type = PretrainedSettings
     takes_any_size = True
+    large_image_size_px = 160
+    """What photographs are read at: what the network itself resizes them to."""
     search_space = (
         SearchDimension(name="model.input_size_px", choices=(96, 128, 160, 192, 224)),
         SearchDimension(name="model.pooled_maps", low=1, high=7, step=1),

@@ -77,7 +77,12 @@ def treatment_sentences(records: StudyRecords) -> list[str]:
     training = records.settings.get("training")
     training = training if isinstance(training, dict) else {}
     stratified = ["the folds of the cross-validation"]
-    if training.get("validation_method") == "stratified" and training.get("validation_fraction"):
+    is_given = records.acquire.validation_count > 0
+    if (
+        training.get("validation_method") == "stratified"
+        and training.get("validation_fraction")
+        and not is_given
+    ):
         stratified.insert(0, "the validation split")
     verb = "have" if len(stratified) > 1 else "all have"
     sentences = [
@@ -85,7 +90,7 @@ def treatment_sentences(records: StudyRecords) -> list[str]:
         "as the training images; accuracy never stands alone below, but beside balanced accuracy, "
         "macro scores and the recall of each class.",
     ]
-    if training.get("validation_method") == "last":
+    if training.get("validation_method") == "last" and not is_given:
         sentences.append(
             "The validation images are the last ones in order, not a stratified draw: small "
             "classes may be missing among them."

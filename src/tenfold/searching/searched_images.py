@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.data.dataset import ImageSplit
-from tenfold.data.split_files import read_groups, read_split
+from tenfold.data.split_files import read_groups, read_split, read_validation
 from tenfold.data.splits import HoldoutMethod, holdout_split
 from tenfold.fitting import take
 
@@ -48,6 +48,7 @@ class SearchedImages:
             seed=seed,
             classes=acquired.classes,
             groups=read_groups(acquire),
+            given=read_validation(acquire),
         )
         return cls(
             train=take(split, train),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tenfold.core.errors import DataError, nearest_names
+from tenfold.sources.other_files import advice_for, what_file
+from tenfold.sources.own_folders import MODEL_FOLDER, RUN_FOLDER, own_kind
 from tenfold.sources.source import SOURCES, Source
 
 _LAYOUTS = (
     "CIFAR-10: the unpacked folder or the .tar.gz of its binary or Python version",
     "a folder with one sub-folder of images for each class",
-    "a folder with train/ and test/ (or val/, or validation/), each with one sub-folder for each "
-    "class",
+    "a folder with train/ and test/ (and validation/, if there is one), each with one sub-folder "
+    "for each class",
 )
 _MOST_ENTRIES = 8
 
@@ -37,10 +40,16 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
     Raises
     ------
     DataError
-        If there is no such source or path, or the path holds nothing that a source understands.
+        If there is no such source or path, or the path holds nothing that a source understands or
+        what tenfold itself wrote.
     """
     if data is None:
         return _default()
+    if not data.strip():
+        raise DataError(
+            "--data is empty. Give a name or a path, or leave --data out. Names: "
+            f"{', '.join(SOURCES)}. Paths may be:{_listed(_LAYOUTS)}"
+        )
     if data in SOURCES:
         source = SOURCES[data]
         return source, None, _named(source)
@@ -51,6 +60,7 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
         raise DataError(f"{data!r} cannot be looked at: {error.strerror}.") from error
     if not is_there:
         raise DataError(_nothing_there(data))
+    _refuse_own(path)
     # The folder source accepts any folder with sub-folders, so it is asked last.
     for name in sorted(SOURCES, key=lambda name: (name == "folder", name)):
         source = SOURCES[name]
@@ -77,6 +87,24 @@ def _default() -> tuple[Source, Path | None, str]:
     )
 
 
+def _refuse_own(path: Path) -> None:
+    """Raise an error if a path is a folder that tenfold wrote."""
+    try:
+        kind = own_kind(path, os.listdir(path)) if path.is_dir() else None
+    except OSError:
+        return
+    if kind is None:
+        return
+    advice = {
+        RUN_FOLDER: f"To go on with this study: tenfold run --out {path}",
+        MODEL_FOLDER: f"To use this model: tenfold predict {path} IMAGE",
+    }
+    raise DataError(
+        f"{path} is a {kind} that tenfold wrote, not a data set. "
+        f"{advice.get(kind, 'Give the folder of the images.')}"
+    )
+
+
 def _named(source: Source) -> str:
     place = source.available()
     where = f"at {place}" if place is not None else "not on this machine yet"
@@ -84,6 +112,11 @@ def _named(source: Source) -> str:
 
 
 def _nothing_there(data: str) -> str:
+    if "://" in data:
+        return (
+            f"{data!r} is an address. tenfold downloads no data set but CIFAR-10 (--data cifar10): "
+            "download it, unpack it, and give the folder."
+        )
     message = f"There is no data source and no file or folder named {data!r}."
     if near := nearest_names(data, SOURCES):
         message += f" Did you mean {' or '.join(repr(name) for name in near)}?"
@@ -99,7 +132,7 @@ def _not_understood(path: Path) -> str:
 
 def _what_is_there(path: Path) -> str:
     if not path.is_dir():
-        return f"it is a file of {path.stat().st_size:,} bytes, not an archive of CIFAR-10"
+        return f"it is {what_file(path)}"
     try:
         names = sorted(
             f"{entry.name}/" if entry.is_dir() else entry.name for entry in path.iterdir()
@@ -109,7 +142,10 @@ def _what_is_there(path: Path) -> str:
     if not names:
         return "it is an empty folder"
     more = f" and {len(names) - _MOST_ENTRIES} more" if len(names) > _MOST_ENTRIES else ""
-    return f"it holds {', '.join(names[:_MOST_ENTRIES])}{more}, and no sub-folders with images"
+    advice = advice_for(path / name.rstrip("/") for name in names)
+    return (
+        f"it holds {', '.join(names[:_MOST_ENTRIES])}{more}, and no sub-folders with images{advice}"
+    )
 
 
 def _listed(items: tuple[str, ...]) -> str:

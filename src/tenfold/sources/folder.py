@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tenfold.core.errors import DataError
+from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
+from tenfold.core.records.acquire import LeftOutImage
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.sources.fingerprint import fingerprint_of_files
 from tenfold.sources.folder_layout import LAYOUTS, FolderLayout, read_layout
 from tenfold.sources.folder_scan import sub_folders
 from tenfold.sources.folder_split import (
+    LabelledFiles,
     joined,
     label_files,
     split_images,
     usable_classes,
     without_unused_labels,
 )
+from tenfold.sources.left_out_files import counted
 from tenfold.sources.source import Source, SourceOptions
+
+_MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
+
+_READING = 2
+"""Raised when the same files give other classes, splits or pixels than before."""
 
 
 class FolderSource:
     """A folder of image files.
 
     One sub-folder a class, with images at any depth below it; either one tree, which we split, or
-    ``train`` and ``test`` (or ``val``, or ``validation``). With ``train``, ``val`` and ``test``,
-    the validation images join the training images, as every study makes its own validation split.
-    Classes are matched by name and sorted naturally: "2" before "10". Images are put into a random
-    order that the seed fixes, so that any part of them is a fair sample.
+    with splits of its own: training and test, and validation, by which the training is watched
+    then. `tenfold.sources.folder_levels` says what is understood. Classes are matched by name and
+    sorted naturally: "2" before "10". Images are put into a random order that the seed fixes, so
+    that any part of them is a fair sample.
 
     `image_decoding` says what becomes of transparency, 16 bits, rotation and the like;
-    `image_array` what of sizes and channels.
+    `image_size` what of sizes.
     """
 
     name = "folder"
@@ -51,19 +62,25 @@ class FolderSource:
         return None
 
     def fingerprint(self, path: Path | None) -> str:
-        """Give a digest of all image files' paths, sizes and times."""
+        """Give a digest of all used files' paths, sizes and times, by split."""
         root = _given(path)
-        return fingerprint_of_files(root, label_files(read_layout(root)).files)
+        listed = label_files(read_layout(root))
+        parts = [~listed.is_test & ~listed.is_validation, listed.is_validation, listed.is_test]
+        digests = [
+            fingerprint_of_files(root, [listed.files[row] for row in np.flatnonzero(part)])
+            for part in parts
+        ]
+        return sha256_of_json([_READING, *digests])
 
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
-        """Decode all images and split them.
+        """Decode all images and split them; say what was not used, and which size was chosen.
 
         Raises
         ------
         DataError
             If the layout is not understood, there are no images or only one class, a class is in
-            the test split alone, no class can spare a test image, or (if strict) an image cannot
-            be read.
+            the test or validation split alone, no class can spare a test image, or (if strict) an
+            image cannot be read.
         """
         # Pillow is not needed to list the sources.
         from tenfold.sources.image_array import decode_files
@@ -76,18 +93,30 @@ class FolderSource:
         listed = label_files(layout)
         usable_classes(root, layout, listed, np.ones(len(listed.files), dtype=bool))
         decoded = decode_files(
-            listed.files, options.image_size_px, progress, is_strict=options.is_strict
+            listed.files,
+            options.image_size_px,
+            progress,
+            is_strict=options.is_strict,
+            large_image_size_px=options.large_image_size_px,
         )
         is_used = usable_classes(root, layout, listed, decoded.is_read)
-        splits = split_images(
+        train, test, is_validation = split_images(
             decoded.images, listed, decoded.is_read, options, has_test=layout.test is not None
         )
-        train, test = (without_unused_labels(split, is_used) for split in splits)
+        train, test = (without_unused_labels(split, is_used) for split in (train, test))
         if not len(test):
             raise DataError(_no_test_images(root, layout))
         classes = tuple(name for name, used in zip(listed.names, is_used, strict=True) if used)
-        unused = tuple(name for name, used in zip(listed.names, is_used, strict=True) if not used)
         is_symbols = all(len(name) == 1 and name.isalnum() for name in classes)
+        left_out = (*layout.left_out, *decoded.left_out)
+        notes = (
+            *layout.notes,
+            *_unused_classes(layout, listed, is_used),
+            *_notes(classes, test, decoded.size_note, is_symbols=is_symbols),
+        )
+        split_note = _split_note(layout, options, len(train), int(is_validation.sum()), len(test))
+        for line in (split_note, *notes, *_left_out_lines(left_out)):
+            progress.say(line)
         return ImageDataset(
             source=self.name,
             location=str(root),
@@ -96,11 +125,12 @@ class FolderSource:
             classes=classes,
             train=train,
             test=test,
-            split_note=_split_note(layout, options),
+            split_note=split_note,
             mirror_keeps_class=not is_symbols,
             resized=decoded.resized,
-            left_out=(*layout.left_out, *decoded.left_out),
-            notes=(*layout.notes, *_notes(classes, unused, test, is_symbols=is_symbols)),
+            left_out=left_out,
+            notes=notes,
+            is_validation=is_validation if is_validation.any() else None,
         )
 
 
@@ -116,13 +146,22 @@ def _given(path: Path | None) -> Path:
     return path
 
 
-def _split_note(layout: FolderLayout, options: SourceOptions) -> str:
-    if layout.test is not None:
-        return f"The folder's own split: {layout.test_folder}/ is the test split."
-    return (
-        f"Split by tenfold: {options.test_fraction:.0%} of each class, at least one image of "
-        f"every class that has two, drawn with seed {options.seed}, are the test images."
-    )
+def _split_note(
+    layout: FolderLayout, options: SourceOptions, train: int, validation: int, test: int
+) -> str:
+    if layout.test is None:
+        return (
+            f"Split by tenfold: {options.test_fraction:.0%} of each class, at least one image of "
+            f"every class that has two, drawn with seed {options.seed}, are the test images."
+        )
+    parts = [
+        f"{layout.named('train')} for training ({counted(train - validation, 'image')})",
+        f"{layout.named('test')} for testing ({counted(test, 'image')})",
+    ]
+    if validation:
+        images = counted(validation, "image")
+        parts.insert(1, f"{layout.named('validation')} for validation ({images})")
+    return f"The folder's own splits: {', '.join(parts)}."
 
 
 def _no_test_images(root: Path, layout: FolderLayout) -> str:
@@ -132,16 +171,32 @@ def _no_test_images(root: Path, layout: FolderLayout) -> str:
             "at least two of one class, better twenty of each."
         )
     return (
-        f"{root / layout.test_folder} has no readable image. Add test images, or rename the folder "
-        "so that a test split is made from the training images."
+        f"{layout.named('test')} in {layout.folder} has no readable image. Add test images, or "
+        "rename the folder so that a test split is made from the training images."
     )
 
 
-def _notes(
-    classes: tuple[str, ...], unused: tuple[str, ...], test: ImageSplit, *, is_symbols: bool
+def _unused_classes(
+    layout: FolderLayout, listed: LabelledFiles, is_used: npt.NDArray[np.bool_]
 ) -> Iterator[str]:
+    """Name the class folders that became no class, and say why."""
+    all_files = listed.counts(np.ones(len(listed.files), dtype=bool))
+    unused = [
+        f"{name} ({layout.empty.get(name) or counted(int(count), 'image') + ', all unreadable'})"
+        for name, count, used in zip(listed.names, all_files, is_used, strict=True)
+        if not used
+    ]
     if unused:
-        yield f"Class folders without a readable image were left out: {joined(unused)}."
+        were = "was" if len(unused) == 1 else "were"
+        yield (
+            f"{counted(len(unused), 'class folder')} without a readable image {were} left out: "
+            f"{joined(unused)}."
+        )
+
+
+def _notes(
+    classes: tuple[str, ...], test: ImageSplit, size_note: str, *, is_symbols: bool
+) -> Iterator[str]:
     counts = test.counts(len(classes))
     untested = [name for name, count in zip(classes, counts, strict=True) if not count]
     if untested:
@@ -151,3 +206,18 @@ def _notes(
             "Every class name is a single letter or digit, so images are not mirrored when they "
             "are augmented."
         )
+    if size_note:
+        yield size_note
+
+
+def _left_out_lines(left_out: tuple[LeftOutImage, ...]) -> Iterator[str]:
+    """Say how many images could not be read and why, the most frequent reasons first."""
+    reasons = Counter(image.reason for image in left_out)
+    examples = {image.reason: image.path for image in reversed(left_out)}
+    shown = "; ".join(
+        f"{count:,} × {reason} ({examples[reason]})"
+        for reason, count in reasons.most_common(_MOST_REASONS)
+    )
+    if shown:
+        more = "; ..." if len(reasons) > _MOST_REASONS else ""
+        yield f"{counted(len(left_out), 'image')} could not be read, left out: {shown}{more}"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.sources.own_folders import own_kind
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -22,6 +25,71 @@ IMAGE_SUFFIXES = frozenset({
 # Left by macOS' archiver and by Synology's indexer.
 _FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
 
+_Place = tuple[int, int]
+"""Device and inode of a folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScannedFolder:
+    """A folder, and all that is of use below it.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    images
+        The image files in it, not those in its sub-folders.
+    folders
+        Its sub-folders in natural order, hidden ones and those that tenfold wrote left out.
+    others
+        Endings of the files in it that are no images by their name, and how many there are.
+    own
+        Folders in it that tenfold wrote.
+    """
+
+    path: Path
+    images: tuple[Path, ...] = ()
+    folders: tuple[ScannedFolder, ...] = ()
+    others: Counter[str] = field(default_factory=Counter)
+    own: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Give its name in Unicode's composed form (NFC).
+
+        macOS writes "é" as two characters, and the same class may come from two systems.
+        """
+        return unicodedata.normalize("NFC", self.path.name)
+
+    @cached_property
+    def image_count(self) -> int:
+        """Count the images in it, at any depth."""
+        return len(self.images) + sum(folder.image_count for folder in self.folders)
+
+    @property
+    def filled(self) -> tuple[ScannedFolder, ...]:
+        """Give the sub-folders that have images at any depth."""
+        return tuple(folder for folder in self.folders if folder.image_count)
+
+    def tree(self) -> Iterator[ScannedFolder]:
+        """Give it and all folders below it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.tree()
+
+    def all_images(self) -> list[Path]:
+        """Give the image files in it, at any depth, in natural order."""
+        files = [file for folder in self.tree() for file in folder.images]
+        return sorted(files, key=lambda path: natural_key(str(path)))
+
+    def all_others(self) -> Counter[str]:
+        """Count the files that are no images by their name, at any depth, by their endings."""
+        return sum((folder.others for folder in self.tree()), Counter[str]())
+
+    def all_own(self) -> list[Path]:
+        """Give the folders that tenfold wrote, at any depth."""
+        return [path for folder in self.tree() for path in folder.own]
+
 
 @dataclass
 class FolderScan:
@@ -31,65 +99,84 @@ class FolderScan:
     ----------
     ignored
         Files that are no images by their name.
-    stray
-        Images outside any class folder.
     left_out
         What could not be looked into.
     """
 
     ignored: int = 0
-    stray: int = 0
     left_out: list[LeftOutImage] = field(default_factory=list)
 
     def images_below(self, folder: Path) -> list[Path]:
         """Give all image files below `folder`, at any depth, in natural order.
 
-        Links to folders are followed once each, so a loop of links ends.
+        What tenfold wrote is left out. Links to folders are followed once each.
         """
-        return sorted(self._walk(folder, set()), key=lambda path: natural_key(str(path)))
+        found = self._look(folder, frozenset(), set())
+        return [] if found is None else found.all_images()
 
-    def _walk(self, folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
+    def tree(self, root: Path) -> ScannedFolder:
+        """Look at everything below `root`, links to folders included.
+
+        A link that leads back to a folder above it is not followed.
+
+        Raises
+        ------
+        OSError
+            If `root` itself cannot be read.
+        """
+        os.scandir(root).close()
+        return self._look(root, frozenset(), None) or ScannedFolder(root)
+
+    def _look(
+        self, folder: Path, above: frozenset[_Place], seen: set[_Place] | None
+    ) -> ScannedFolder | None:
+        """Look at a folder; `seen` are those below a link, each of which is visited once.
+
+        Two links may lead to one folder, but links in linked folders could multiply without end.
+        """
         try:
             status = folder.stat()
-            if (status.st_dev, status.st_ino) in visited:
-                return
-            visited.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            place = (status.st_dev, status.st_ino)
+            if place in above or (seen is not None and place in seen):
+                return None
+            if seen is not None:
+                seen.add(place)
+            with os.scandir(folder) as scanned:
+                entries = sorted(scanned, key=lambda entry: natural_key(entry.name))
         except OSError as error:
             self.left_out.append(LeftOutImage(path=str(folder), reason=_reason(error)))
-            return
+            return None
+        images, folders, own = [], [], []
+        others: Counter[str] = Counter()
         for entry in entries:
             if is_hidden(entry.name):
                 continue
             try:
-                is_folder = entry.is_dir()
+                is_folder, is_link = entry.is_dir(), entry.is_symlink()
             except OSError as error:  # A link that leads to itself.
                 self.left_out.append(LeftOutImage(path=entry.path, reason=_reason(error)))
                 continue
-            if is_folder:
-                yield from self._walk(Path(entry.path), visited)
+            path = Path(entry.path)
+            if is_folder and _is_own(path):
+                own.append(path)
+            elif is_folder:
+                below = set() if is_link and seen is None else seen
+                found = self._look(path, above | {place}, below)
+                folders += [] if found is None else [found]
             elif is_image_name(entry.name):
-                yield Path(entry.path)
+                images.append(path)
             else:
+                others[os.path.splitext(entry.name)[1].lower()] += 1
                 self.ignored += 1
+        return ScannedFolder(folder, tuple(images), tuple(folders), others, tuple(own))
 
-    def folders_in(self, folder: Path) -> dict[str, list[Path]]:
-        """Give the sub-folders by name, in natural order; count the files beside them.
 
-        Names are compared in Unicode's composed form (NFC): macOS writes "é" as two characters,
-        and the same class may come from two systems.
-        """
-        folders: dict[str, list[Path]] = {}
-        for path in sub_folders(folder):
-            folders.setdefault(unicodedata.normalize("NFC", path.name), []).append(path)
-        for entry in os.scandir(folder):
-            if is_hidden(entry.name) or unicodedata.normalize("NFC", entry.name) in folders:
-                continue
-            if is_image_name(entry.name):
-                self.stray += 1
-            else:
-                self.ignored += 1
-        return {name: folders[name] for name in sorted(folders, key=natural_key)}
+def _is_own(folder: Path) -> bool:
+    """Say whether tenfold wrote a folder."""
+    try:
+        return own_kind(folder, os.listdir(folder)) is not None
+    except OSError:
+        return False  # whoever looks into it says why
 
 
 def sub_folders(folder: Path) -> list[Path]:

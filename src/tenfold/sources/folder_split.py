@@ -13,9 +13,10 @@ from tenfold.core.errors import DataError, nearest_names
 from tenfold.data.dataset import Images, ImageSplit, Labels
 from tenfold.data.duplicate_groups import exact_groups, regrouped
 from tenfold.sources.folder_layout import LAYOUTS, FolderLayout
-from tenfold.sources.folder_scan import natural_key, sub_folders
+from tenfold.sources.folder_scan import natural_key
 from tenfold.sources.row_order import reorder_rows
 from tenfold.sources.source import SourceOptions
+from tenfold.sources.split_names import Role
 from tenfold.sources.stratified_split import stratified_split
 
 _MOST_NAMES = 10  # More in one sentence are not read by anyone.
@@ -30,17 +31,18 @@ class LabelledFiles:
     files
         N files.
     names
-        All class names of both splits, sorted naturally.
+        All class names of all splits, sorted naturally.
     labels
         int64, shape (N,), index into `names`.
-    is_test
-        bool, shape (N,): in the layout's own test split.
+    is_test, is_validation
+        bool, shape (N,): in the layout's own test or validation split.
     """
 
     files: tuple[Path, ...]
     names: tuple[str, ...]
     labels: Labels
     is_test: npt.NDArray[np.bool_]
+    is_validation: npt.NDArray[np.bool_]
 
     def counts(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
         """Give how many chosen files each class has; shape (classes,)."""
@@ -48,20 +50,21 @@ class LabelledFiles:
 
 
 def label_files(layout: FolderLayout) -> LabelledFiles:
-    """List a layout's files with their labels; a class has one label in both splits."""
-    test = layout.test or {}
-    names = tuple(sorted(layout.train.keys() | test.keys(), key=natural_key))
+    """List a layout's files with their labels; a class has one label in all splits."""
+    splits = (layout.train, layout.validation, layout.test or {})
+    names = tuple(sorted(set().union(*splits), key=natural_key))
     files: list[Path] = []
     labels: list[int] = []
-    is_test: list[bool] = []
+    parts: list[int] = []
     for label, name in enumerate(names):
-        for split, is_test_split in ((layout.train, False), (test, True)):
+        for part, split in enumerate(splits):
             found = split.get(name, [])
             files += found
             labels += [label] * len(found)
-            is_test += [is_test_split] * len(found)
+            parts += [part] * len(found)
+    part_of = np.array(parts, dtype=np.int64)
     return LabelledFiles(
-        tuple(files), names, np.array(labels, dtype=np.int64), np.array(is_test, dtype=bool)
+        tuple(files), names, np.array(labels, dtype=np.int64), part_of == 2, part_of == 1
     )
 
 
@@ -80,31 +83,29 @@ def usable_classes(
     Raises
     ------
     DataError
-        If a class has test images alone, or fewer than two classes have images.
+        If a class has test or validation images alone, or fewer than two classes have images.
     """
-    train = listed.counts(chosen & ~listed.is_test) > 0
-    test = listed.counts(chosen & listed.is_test) > 0
+    train = listed.counts(chosen & ~listed.is_test & ~listed.is_validation) > 0
     known = _chosen_names(listed.names, train)
-    if orphans := _chosen_names(listed.names, test & ~train):
-        near = [match for name in orphans for match in nearest_names(name, known)]
-        hint = f" Did you mean {joined(sorted(set(near)))}?" if near else ""
-        raise DataError(
-            f"{root / layout.test_folder} has classes without a training image: {joined(orphans)}. "
-            f"Training has {joined(known)}.{hint} A class of the test split must be in training "
-            "too, under the same name: rename its folder, add images, or remove it."
-        )
-    if not known:
-        raise DataError(
-            f"{root} has sub-folders ({joined(listed.names)}) but no images in them. "
-            f"Expected {'; or '.join(LAYOUTS)}."
-        )
+    held_out: dict[Role, npt.NDArray[np.bool_]] = {
+        "test": listed.is_test,
+        "validation": listed.is_validation,
+    }
+    for role, is_in in held_out.items():
+        if orphans := _chosen_names(listed.names, (listed.counts(chosen & is_in) > 0) & ~train):
+            near = [match for name in orphans for match in nearest_names(name, known)]
+            hint = f" Did you mean {joined(sorted(set(near)))}?" if near else ""
+            raise DataError(
+                f"{layout.named(role)} in {layout.folder} has classes without a training image: "
+                f"{joined(orphans)}. Training has {joined(known)}.{hint} A class of the {role} "
+                "split must be in training too, under the same name: rename its folder, add "
+                "images, or remove it."
+            )
     if len(known) == 1:
-        inner = root / known[0]
-        is_too_high = layout.test is None and inner.is_dir() and len(sub_folders(inner)) > 1
-        hint = f" If the classes are the folders in {inner}, give that path." if is_too_high else ""
+        empty = "".join(f" {name}: {content}." for name, content in layout.empty.items())
         raise DataError(
             f"{root} has images of one class only ({known[0]}). A classifier needs at least two: "
-            f"expected {'; or '.join(LAYOUTS)}.{hint}"
+            f"expected {'; or '.join(LAYOUTS)}.{empty}"
         )
     return train
 
@@ -116,10 +117,11 @@ def split_images(
     options: SourceOptions,
     *,
     has_test: bool,
-) -> tuple[ImageSplit, ImageSplit]:
+) -> tuple[ImageSplit, ImageSplit, npt.NDArray[np.bool_]]:
     """Give both splits in a random order, as views of `images`, whose rows are reordered.
 
-    Labels are those of `listed`.
+    Labels are those of `listed`. The third array says which training images are given to validate
+    by, shape (training images,).
     """
     rng = np.random.default_rng(options.seed)
     rows = np.flatnonzero(is_read)
@@ -137,6 +139,7 @@ def split_images(
     return (
         ImageSplit(images[: len(train)], listed.labels[train]),
         ImageSplit(images[len(train) : end], listed.labels[test]),
+        listed.is_validation[train],
     )
 
 

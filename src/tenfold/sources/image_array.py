@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,10 +23,9 @@ from tenfold.sources.image_decoding import (
     quiet_pillow,
     read_header,
 )
+from tenfold.sources.image_size import common_size, new_images, size_note
 from tenfold.sources.resizing import check_image_size
-
-DEFAULT_IMAGE_SIZE_PX = 32
-"""For images of several sizes where none is asked for: CIFAR-10's, which recipes are made for."""
+from tenfold.sources.source import LARGE_IMAGE_SIZE_PX
 
 # Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
 _MOST_THREADS = 8
@@ -51,16 +49,24 @@ class DecodedImages:
         How many had another size.
     left_out
         What could not be read, and why.
+    size_note
+        Which size was chosen and how to choose another; empty where nothing was to be chosen.
     """
 
     images: Images
     is_read: npt.NDArray[np.bool_]
     resized: int
     left_out: tuple[LeftOutImage, ...]
+    size_note: str = ""
 
 
 def decode_files(
-    files: Sequence[Path], image_size_px: int | None, progress: Progress, *, is_strict: bool
+    files: Sequence[Path],
+    image_size_px: int | None,
+    progress: Progress,
+    *,
+    is_strict: bool,
+    large_image_size_px: int = LARGE_IMAGE_SIZE_PX,
 ) -> DecodedImages:
     """Decode image files into one array of one size.
 
@@ -71,10 +77,11 @@ def decode_files(
     files
         In the order of the rows wanted.
     image_size_px
-        Height and width; None keeps the files' own size if they all have one, and takes
-        `DEFAULT_IMAGE_SIZE_PX` otherwise.
+        Height and width; None for those that `common_size` chooses.
     is_strict
         Whether the first unreadable file is an error.
+    large_image_size_px
+        Where larger images are made smaller, if no size is asked for.
 
     Raises
     ------
@@ -105,9 +112,11 @@ def decode_files(
                 headers[row] = header
         if not headers:
             _raise_none_read(files, failures)
-        shape = _common_shape(list(headers.values()), image_size_px)
+        sizes = [(header.height, header.width) for header in headers.values()]
+        size = common_size(sizes, image_size_px, large_image_size_px)
+        shape = (*size, 1 if all(header.is_gray for header in headers.values()) else 3)
         is_resized = {row: (h.height, h.width) != shape[:2] for row, h in headers.items()}
-        images = _allocate(len(files), shape)
+        images = new_images(len(files), shape)
 
         def decode(row: int) -> None:
             images[row] = decode_image(files[row], shape, is_resized=is_resized[row])
@@ -124,6 +133,7 @@ def decode_files(
         left_out=tuple(
             LeftOutImage(path=str(files[row]), reason=failures[row]) for row in sorted(failures)
         ),
+        size_note=size_note(sizes, size, image_size_px),
     )
 
 
@@ -151,37 +161,6 @@ def _parallel(
     finally:
         # After Ctrl-C or an error, what has not begun never begins.
         pool.shutdown(cancel_futures=True)
-
-
-def _common_shape(
-    headers: Sequence[ImageHeader], image_size_px: int | None
-) -> tuple[int, int, int]:
-    channels = 1 if all(header.is_gray for header in headers) else 3
-    sizes = {(header.height, header.width) for header in headers}
-    if image_size_px is None and len(sizes) == 1:
-        height, width = sizes.pop()
-        return height, width, channels
-    size = image_size_px or DEFAULT_IMAGE_SIZE_PX
-    return size, size, channels
-
-
-def _allocate(count: int, shape: tuple[int, int, int]) -> Images:
-    needed = count * int(np.prod(shape))
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Not a POSIX system.
-        memory = None
-    try:
-        if memory is not None and needed > memory:
-            raise MemoryError
-        return np.zeros((count, *shape), dtype=np.uint8)
-    except MemoryError:
-        height, width, _ = shape
-        raise DataError(
-            f"{count:,} images of {width} × {height} px need {needed / 2**30:.1f} GiB, more than "
-            f"this machine's memory. Make them smaller: --set data.image_size_px="
-            f"{DEFAULT_IMAGE_SIZE_PX * 2}."
-        ) from None
 
 
 def _raise_none_read(files: Sequence[Path], failures: dict[int, str]) -> None:

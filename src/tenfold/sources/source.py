@@ -10,6 +10,9 @@ from tenfold.core.progress import Progress
 from tenfold.core.registry import Registry
 from tenfold.data.dataset import ImageDataset
 
+LARGE_IMAGE_SIZE_PX = 96
+"""Larger images are made as small as this; decision 020 has the measurement."""
+
 
 @dataclass(frozen=True)
 class SourceOptions:
@@ -22,8 +25,9 @@ class SourceOptions:
     test_fraction
         Share of each class that becomes the test split, where the data set comes with none.
     image_size_px
-        Height and width to resize to; None keeps the images' own size if they all have one, and
-        otherwise takes a default that the source states.
+        Height and width to resize to; None for a size that the source chooses.
+    large_image_size_px
+        The largest size that a source of photographs chooses.
     is_strict
         Whether an unreadable image stops the run (otherwise it is listed and left out).
     is_offline
@@ -33,6 +37,7 @@ class SourceOptions:
     seed: int = 0
     test_fraction: float = 0.2
     image_size_px: int | None = None
+    large_image_size_px: int = LARGE_IMAGE_SIZE_PX
     is_strict: bool = False
     is_offline: bool = False
 

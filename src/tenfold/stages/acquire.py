@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tenfold.auditing.pixel_groups import pixel_groups
 from tenfold.core.records.acquire import AcquireRecord, CorrectionsRecord, SplitCorrections
 from tenfold.corrections_file import stored_corrections
 from tenfold.data.corrections import SPLITS, apply_corrections, parse_corrections
-from tenfold.data.dataset import ImageDataset
-from tenfold.data.split_files import read_split, write_corrected, write_groups, write_split
+from tenfold.data.dataset import ImageDataset, ImageSplit
+from tenfold.data.duplicate_groups import Groups
+from tenfold.data.split_files import (
+    read_split,
+    read_validation,
+    write_corrected,
+    write_groups,
+    write_split,
+    write_validation,
+)
 from tenfold.recipe import StudySettings
-from tenfold.sources.source import SOURCES
+from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SOURCES
 from tenfold.stages.stage import RECORD, StageContext
+
+_FEW_PER_CLASS = 10  # With fewer validation images, one image is a jump of the accuracy.
 
 
 class AcquireStage:
@@ -35,6 +49,10 @@ class AcquireStage:
         data = settings.data.plain()
         if settings.data.corrections is not None:  # what the file is called does not matter
             data["corrections"] = settings.data.corrections.sha256
+        # Only a study of photographs in a network of another size reads other pixels.
+        large = settings.large_image_size_px
+        if data["source"] == "folder" and data["image_size_px"] is None:
+            data |= {} if large == LARGE_IMAGE_SIZE_PX else {"large_image_size_px": large}
         return {"data": data, "seed": settings.seed}
 
     def run(self, context: StageContext) -> None:
@@ -47,9 +65,16 @@ class AcquireStage:
         )
         write_split(context.folder, "train", dataset.train)
         write_split(context.folder, "test", dataset.test)
+        if dataset.is_validation is not None:
+            write_validation(context.folder, dataset.is_validation)
         corrections = _correct_splits(context, dataset)
         train, test = (read_split(context.folder, name) for name in SPLITS)
-        write_groups(context.folder, pixel_groups(train.images, train.labels, context.progress))
+        groups = pixel_groups(train.images, train.labels, context.progress)
+        write_groups(context.folder, groups)
+        is_validation = read_validation(context.folder)
+        doubts = () if is_validation is None else tuple(_doubts(is_validation, groups, train))
+        for doubt in doubts:
+            context.progress.say(doubt)
         classes = len(dataset.classes)
         height, width, channels = dataset.train.images.shape[1:]
         AcquireRecord(
@@ -66,11 +91,31 @@ class AcquireStage:
             mirror_keeps_class=dataset.mirror_keeps_class,
             resized=dataset.resized,
             left_out=dataset.left_out,
-            notes=dataset.notes,
+            notes=(*dataset.notes, *doubts),
             train_sha256=train.sha256(),
             test_sha256=test.sha256(),
             corrections=corrections,
+            validation_count=0 if is_validation is None else int(is_validation.sum()),
         ).write(context.folder / RECORD)
+
+
+def _doubts(
+    is_validation: npt.NDArray[np.bool_], groups: Groups, train: ImageSplit
+) -> Iterator[str]:
+    """Say what speaks against the validation images that the data set itself sets aside."""
+    copies = int(np.isin(groups[is_validation], groups[~is_validation]).sum())
+    if copies:
+        yield (
+            f"{copies:,} of the {is_validation.sum():,} validation images have a near-copy among "
+            "the images that are trained on, so what is measured on them looks too good."
+        )
+    classes = len(np.unique(train.labels))
+    if is_validation.sum() < _FEW_PER_CLASS * classes:
+        yield (
+            f"{is_validation.sum():,} validation images of {classes} classes are few to judge by. "
+            "To have a share of the training images held out instead, move them into the training "
+            "folder."
+        )
 
 
 def _correct_splits(context: StageContext, dataset: ImageDataset) -> CorrectionsRecord | None:

@@ -10,7 +10,7 @@ from tenfold.core.files import write_text
 from tenfold.core.records.train import EpochRecord, RebalancingRecord, TrainRecord
 from tenfold.core.text import csv_line
 from tenfold.data.rebalancing.choice import ChosenRebalancing
-from tenfold.data.split_files import read_groups, read_split
+from tenfold.data.split_files import read_groups, read_split, read_validation
 from tenfold.data.splits import holdout_split
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate
@@ -55,6 +55,7 @@ class TrainStage:
             seed=settings.seed,
             classes=acquired.classes,
             groups=read_groups(context.inputs["acquire"]),
+            given=read_validation(context.inputs["acquire"]),
         )
         plan = NetworkPlan.parse(
             settings.model.name,

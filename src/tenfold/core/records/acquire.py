@@ -69,6 +69,8 @@ class AcquireRecord(Record):
     """SHA-256 of each split's images and labels."""
     corrections: CorrectionsRecord | None = None
     """None where the labels are the source's own."""
+    validation_count: int = 0
+    """Training images that the data set itself sets aside to validate by."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
