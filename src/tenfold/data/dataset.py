@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.value_range import ValueRanges
 
 Images = npt.NDArray[np.uint8]
 """Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""
@@ -80,6 +81,8 @@ class ImageDataset:
         Images that could not be read.
     notes
         Sentences that a reader of the report should know.
+    value_ranges
+        What files of more than 8 bits were scaled by.
     """
 
     source: str
@@ -94,6 +97,7 @@ class ImageDataset:
     resized: int = 0
     left_out: tuple[LeftOutImage, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    value_ranges: ValueRanges = field(default_factory=ValueRanges)
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

@@ -101,7 +101,7 @@ def create_app(
     """
     metrics = Metrics()
     budget = MemoryBudget(int(settings.memory_mib * 2**20))
-    predictor = Predictor(model, settings, metrics)
+    predictor = Predictor(model, settings, metrics, budget)
     explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
     waiting_explanations = asyncio.Semaphore(_MOST_EXPLANATIONS)
 

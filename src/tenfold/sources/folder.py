@@ -76,7 +76,13 @@ class FolderSource:
         listed = label_files(layout)
         usable_classes(root, layout, listed, np.ones(len(listed.files), dtype=bool))
         decoded = decode_files(
-            listed.files, options.image_size_px, progress, is_strict=options.is_strict
+            listed.files,
+            options.image_size_px,
+            progress,
+            is_strict=options.is_strict,
+            is_training=None if layout.test is None else ~listed.is_test,
+            ranges=options.value_ranges,
+            most_megapixels=options.most_megapixels,
         )
         is_used = usable_classes(root, layout, listed, decoded.is_read)
         splits = split_images(
@@ -100,7 +106,12 @@ class FolderSource:
             mirror_keeps_class=not is_symbols,
             resized=decoded.resized,
             left_out=(*layout.left_out, *decoded.left_out),
-            notes=(*layout.notes, *_notes(classes, unused, test, is_symbols=is_symbols)),
+            notes=(
+                *layout.notes,
+                *decoded.notes,
+                *_notes(classes, unused, test, is_symbols=is_symbols),
+            ),
+            value_ranges=decoded.ranges,
         )
 
 

@@ -10,14 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tenfold.core.records.acquire import LeftOutImage
-
-# fmt: off
-IMAGE_SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm",
-})
-# fmt: on
-"""File names with other endings are taken for no images and ignored."""
+from tenfold.sources.image_formats import IMAGE_SUFFIXES
 
 # Left by macOS' archiver and by Synology's indexer.
 _FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})

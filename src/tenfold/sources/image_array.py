@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,15 +16,19 @@ from tenfold.core.cores import available_cores
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.value_range import ValueRanges
 from tenfold.data.dataset import Images
+from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
+from tenfold.sources.decoding_limits import DecodingLimits
 from tenfold.sources.image_decoding import (
-    ImageHeader,
-    UnreadableImageError,
     decode_image,
+    measure_image,
     quiet_pillow,
     read_header,
 )
+from tenfold.sources.pillow_decoding import ImageHeader
 from tenfold.sources.resizing import check_image_size
+from tenfold.sources.value_ranges import Measured, find_ranges, quantiles_for, range_note
 
 DEFAULT_IMAGE_SIZE_PX = 32
 """For images of several sizes where none is asked for: CIFAR-10's, which recipes are made for."""
@@ -51,16 +55,29 @@ class DecodedImages:
         How many had another size.
     left_out
         What could not be read, and why.
+    ranges
+        What images of more than 8 bits use; what they were scaled by.
+    notes
+        Sentences about that for people.
     """
 
     images: Images
     is_read: npt.NDArray[np.bool_]
     resized: int
     left_out: tuple[LeftOutImage, ...]
+    ranges: ValueRanges = field(default_factory=ValueRanges)
+    notes: tuple[str, ...] = ()
 
 
 def decode_files(
-    files: Sequence[Path], image_size_px: int | None, progress: Progress, *, is_strict: bool
+    files: Sequence[Path],
+    image_size_px: int | None,
+    progress: Progress,
+    *,
+    is_strict: bool,
+    is_training: npt.NDArray[np.bool_] | None = None,
+    ranges: ValueRanges | None = None,
+    most_megapixels: float | None = None,
 ) -> DecodedImages:
     """Decode image files into one array of one size.
 
@@ -75,6 +92,12 @@ def decode_files(
         `DEFAULT_IMAGE_SIZE_PX` otherwise.
     is_strict
         Whether the first unreadable file is an error.
+    is_training
+        bool, shape (N,): whose values say which range is used; None for all.
+    ranges
+        Those of a model that the images are for; None to find them.
+    most_megapixels
+        Images with more are left out; None for the default.
 
     Raises
     ------
@@ -85,32 +108,54 @@ def decode_files(
         check_image_size(image_size_px)
     is_read = np.zeros(len(files), dtype=bool)
     failures: dict[int, str] = {}
+    limits = DecodingLimits()
+    if most_megapixels is not None:
+        limits = DecodingLimits(pixels=int(most_megapixels * 1e6))
 
     def take(row: int, failure: object) -> None:
         if isinstance(failure, UnreadableImageError):
+            reason = str(failure)
+            if isinstance(failure, TooManyPixelsError):
+                reason += ": raise the limit with --set data.most_megapixels=NUMBER"
             if is_strict:
                 raise DataError(
-                    f"{files[row]} cannot be read: {failure}. Repair or remove it, or run without "
+                    f"{files[row]} cannot be read: {reason}. Repair or remove it, or run without "
                     "--strict to leave such images out."
                 )
-            failures[row] = str(failure)
+            failures[row] = reason
 
     headers: dict[int, ImageHeader] = {}
     with quiet_pillow():
         for row, header in _parallel(
-            lambda row: read_header(files[row]), range(len(files)), "Looking at images", progress
+            lambda row: read_header(files[row], limits),
+            range(len(files)),
+            "Looking at images",
+            progress,
         ):
             take(row, header)
             if isinstance(header, ImageHeader):
                 headers[row] = header
         if not headers:
             _raise_none_read(files, failures)
+        notes: tuple[str, ...] = ()
+        if ranges is None:
+            deep = [row for row, header in headers.items() if header.depth]
+            ranges, notes = _find_ranges(
+                files,
+                [row for row in deep if is_training is None or is_training[row]],
+                {row: headers[row].depth for row in deep},
+                len(headers),
+                limits,
+                progress,
+            )
         shape = _common_shape(list(headers.values()), image_size_px)
         is_resized = {row: (h.height, h.width) != shape[:2] for row, h in headers.items()}
         images = _allocate(len(files), shape)
 
         def decode(row: int) -> None:
-            images[row] = decode_image(files[row], shape, is_resized=is_resized[row])
+            images[row] = decode_image(
+                files[row], shape, is_resized=is_resized[row], ranges=ranges, limits=limits
+            )
 
         for row, failure in _parallel(decode, sorted(headers), "Decoding images", progress):
             take(row, failure)
@@ -124,7 +169,35 @@ def decode_files(
         left_out=tuple(
             LeftOutImage(path=str(files[row]), reason=failures[row]) for row in sorted(failures)
         ),
+        ranges=ranges,
+        notes=notes,
     )
+
+
+def _find_ranges(  # noqa: PLR0917 -- as decode_files takes them
+    files: Sequence[Path],
+    measured_rows: Sequence[int],
+    depths: Mapping[int, str],
+    count: int,
+    limits: DecodingLimits,
+    progress: Progress,
+) -> tuple[ValueRanges, tuple[str, ...]]:
+    """Find what images of more than 8 bits use; give it, and sentences about it for people."""
+    if not measured_rows:
+        return ValueRanges(), ()
+    quantiles = quantiles_for(len(measured_rows))
+    measured = [
+        Measured(depths[row], values)
+        for row, values in _parallel(
+            lambda row: measure_image(files[row], quantiles, limits),
+            measured_rows,
+            "Measuring images of more than 8 bits",
+            progress,
+        )
+        if not isinstance(values, UnreadableImageError)  # Decoding meets it again.
+    ]
+    found = find_ranges(measured)
+    return found.ranges, tuple(range_note(found, list(depths.values()), count))
 
 
 def _parallel(

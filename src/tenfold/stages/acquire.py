@@ -21,7 +21,7 @@ class AcquireStage:
 
     name = "acquire"
     position = 1
-    version = 2
+    version = 3
     summary = "read the data set and check it"
     reads_if_complete = ()
 
@@ -70,6 +70,7 @@ class AcquireStage:
             train_sha256=train.sha256(),
             test_sha256=test.sha256(),
             corrections=corrections,
+            value_ranges=dataset.value_ranges,
         ).write(context.folder / RECORD)
 
 

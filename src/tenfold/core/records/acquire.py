@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenfold.core.records.record import Record
+from tenfold.core.records.value_range import BEFORE_THEY_WERE_FOUND, ValueRanges
 
 
 class LeftOutImage(Record):
@@ -69,6 +70,8 @@ class AcquireRecord(Record):
     """SHA-256 of each split's images and labels."""
     corrections: CorrectionsRecord | None = None
     """None where the labels are the source's own."""
+    value_ranges: ValueRanges = BEFORE_THEY_WERE_FOUND
+    """What files of more than 8 bits were scaled by, and every later image is."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
