@@ -27,6 +27,7 @@ from tenfold.sources.pillow_decoding import Hold
 NOT_QUICK = "not_quick"
 """Code of a refusal of an image that is to be decoded elsewhere; no client sees it."""
 _NAMES = {"HEIF": "HEIC", "WEBP": "WebP"}
+_ORDER = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "HEIF", "TIFF", "PPM")
 
 
 @dataclass(frozen=True)
@@ -143,5 +144,7 @@ def _no_memory_now() -> Refusal:
 
 
 def _taken(formats: frozenset[str]) -> str:
-    names = [_NAMES.get(kind, kind) for kind in sorted(formats) if why_not_read(kind) is None]
+    names = [
+        _NAMES.get(kind, kind) for kind in _ORDER if kind in formats and why_not_read(kind) is None
+    ]
     return f"{', '.join(names[:-1])} and {names[-1]} are taken."

@@ -11,6 +11,9 @@ from typing import Self
 from tenfold.serving.refusal import Refusal
 from tenfold.sources.decoding_errors import NoMemoryNowError
 
+_UNCOUNTED_BYTES = 2**20
+"""Of a decoded image: as little as this is not worth counting, nor a refusal."""
+
 
 class MemoryBudget:
     """The bytes that all requests together may hold, those of decoded images included.
@@ -39,6 +42,9 @@ class MemoryBudget:
         NoMemoryNowError
             If all together hold too much.
         """
+        if size <= _UNCOUNTED_BYTES:
+            yield
+            return
         if not self.take(size):
             raise NoMemoryNowError
         try:

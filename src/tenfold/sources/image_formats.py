@@ -75,7 +75,10 @@ _CONVERT = {
 }
 _NOT_KNOWN = "not an image of a known format, or empty"
 _HEIF_REMEDY = "HEIC, as iPhones write it: pip install 'tenfold[heif]', or convert it to JPEG"
-_AVIF_REMEDY = "AVIF needs Pillow 11.3 or newer: pip install --upgrade Pillow, or convert it to PNG"
+_AVIF_REMEDY = (
+    "AVIF is not read by the Pillow of this machine: pip install --upgrade Pillow, or convert it "
+    "to PNG"
+)
 _SVG = re.compile(rb"\A\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg", re.S)
 _PAGE = re.compile(rb"\A\s*<(!doctype html|html|head)", re.I)
 # Sizes of the header of a bitmap without the file's own header (Pillow's DIB).

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tenfold.sources.decoding_errors import UnreadableImageError
 from tenfold.sources.image_formats import HEAD_BYTES, recognise
 
 # A phone's photograph has about ten segments, a PNG a dozen chunks beside its pixels. More are
@@ -22,6 +23,7 @@ _MOST_EXTRA_BYTES = 2**20  # Of all that is beside the pixels, except a JPEG's, 
 _LEAST_DATA_CHUNK = 1024  # Of a PNG, on average; encoders write 8 KiB and more.
 # libjpeg walks all blocks again for each scan, an empty one too; encoders write about ten.
 _MOST_SCANS = 32
+_MOST_HONEST_SCANS = 256
 _MOST_SCANNED_PIXELS = 400_000_000
 _MOST_JPEG_BYTES = 2**28  # That are looked through for scans.
 _MOST_CANVAS_PIXELS = 80_000_000  # Pillow has limits of its own where a canvas is made.
@@ -68,6 +70,11 @@ def inspect_file(file: BinaryIO, suffix: str = "") -> Inspection:
         Open, at any place; it may be left at any other.
     suffix
         Of its name.
+
+    Raises
+    ------
+    UnreadableImageError
+        If no honest file is made so.
     """
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -172,11 +179,15 @@ def _scans(
     if marker == _PROGRESSIVE_FRAME or start[4] != components:
         file.seek(at)
         rest = file.read(_MOST_JPEG_BYTES + 1)
-        scans = 0 if len(rest) <= _MOST_JPEG_BYTES else _MOST_SCANS
+        scans = 0 if len(rest) <= _MOST_JPEG_BYTES else _MOST_SCANS + 1
         for _ in _NEXT_SCAN.finditer(rest):
             scans += 1
-            if scans > _MOST_SCANS:
+            if scans > _MOST_HONEST_SCANS:
                 break
+    if scans > _MOST_HONEST_SCANS:
+        raise UnreadableImageError(
+            "it is a JPEG of hundreds of scans, as files made to cost time are"
+        )
     is_plain = (
         width > 0
         and height > 0
