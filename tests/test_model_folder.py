@@ -162,7 +162,10 @@ def test_a_newer_format_is_told_to_update(folder: Path) -> None:
     values = json.loads((folder / MODEL_JSON).read_bytes())
     values = {"format_version": FORMAT_VERSION + 1, "something": {"new": values}}
     (folder / MODEL_JSON).write_text(json.dumps(values))
-    with pytest.raises(ModelFolderError, match="format 2, which a newer tenfold wrote; this one"):
+    with pytest.raises(
+        ModelFolderError,
+        match=f"format {FORMAT_VERSION + 1}, which a newer tenfold wrote; this one",
+    ):
         read_model_folder(folder)
 
 

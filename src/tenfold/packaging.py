@@ -19,6 +19,7 @@ from tenfold.core.records.model import (
     ModelRecord,
     ModelScores,
 )
+from tenfold.core.records.value_range import ValueRanges
 from tenfold.core.versions import recorded_versions
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan
@@ -28,6 +29,8 @@ from tenfold.model_folder import (
     normalization_of,
     write_model_folder,
 )
+
+_NO_RANGES = ValueRanges()
 
 
 def describe_model(
@@ -41,6 +44,7 @@ def describe_model(
     temperature: float | None,
     precision: Literal["float32", "bfloat16"],
     mirror_keeps_class: bool,
+    value_ranges: ValueRanges = _NO_RANGES,
     data: ModelData,
     scores: ModelScores | None = None,
 ) -> ModelRecord:
@@ -62,6 +66,7 @@ def describe_model(
         "temperature": temperature,
         "precision": precision,
         "mirror_keeps_class": mirror_keeps_class,
+        "value_ranges": value_ranges,
         "data": data,
         "scores": scores,
         "versions": recorded_versions(),

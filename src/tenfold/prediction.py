@@ -27,8 +27,11 @@ from tenfold.classifier import ImageClassifier
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.acquire import LeftOutImage
 from tenfold.engine.inference import INFERENCE_BATCH_SIZE
+from tenfold.sources.decoding_limits import DecodingLimits
 from tenfold.sources.folder_scan import FolderScan
 from tenfold.sources.image_stream import ImageFile, ReadImage, read_images
+
+_LIMITS = DecodingLimits()
 
 STANDARD_INPUT = "-"
 """As a path: the bytes of one image on standard input."""
@@ -124,6 +127,7 @@ def predict_files(
     progress: Progress | None = None,
     *,
     batch_size: int = INFERENCE_BATCH_SIZE,
+    limits: DecodingLimits = _LIMITS,
 ) -> Iterator[Predicted]:
     """Predict images at a steady memory, however many there are.
 
@@ -138,6 +142,8 @@ def predict_files(
     batch_size
         Images that the network sees at once. The evaluate stage's by default: the last digits may
         depend on it.
+    limits
+        What decoding one image may cost.
 
     Yields
     ------
@@ -146,7 +152,13 @@ def predict_files(
     """
     for left in found.left_out:
         yield Predicted(left.path, None, left.reason)
-    images = read_images(found.files, model.image_shape_, ahead=2 * batch_size)
+    images = read_images(
+        found.files,
+        model.image_shape_,
+        ranges=model.model_record_.value_ranges,
+        limits=limits,
+        ahead=2 * batch_size,
+    )
     task = (progress or SilentProgress()).task("Predicting", len(found.files), unit="images")
     with task as bar:
         for batch in _batches(images, batch_size):

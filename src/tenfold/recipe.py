@@ -58,6 +58,9 @@ class DataSettings(Settings):
         Registered name of the source.
     location
         Path of the files; None for the source's own place.
+    most_megapixels
+        Images with more million pixels are left out; the memory that one takes is limited by half
+        of the machine's too.
     corrections
         Labels that a person corrected; None for the source's own labels.
     """
@@ -66,6 +69,7 @@ class DataSettings(Settings):
     location: str | None = None
     test_fraction: float = Field(0.2, gt=0, lt=1)
     image_size_px: int | None = Field(None, ge=1, le=4096)
+    most_megapixels: float = Field(250, gt=0, le=100_000)
     is_strict: bool = False
     corrections: CorrectionsSettings | None = None
 
@@ -285,6 +289,7 @@ class StudySettings(Settings):
             large_image_size_px=self.large_image_size_px,
             is_strict=self.data.is_strict,
             is_offline=is_offline,
+            most_megapixels=self.data.most_megapixels,
         )
 
     @property

@@ -80,14 +80,16 @@ def test_no_readable_file_at_all_is_an_error(image_tree: Tree) -> None:
         _decode(root)
 
 
-def test_a_bomb_is_left_out_without_a_warning(
-    image_tree: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = image_tree({"a/1.png": Image.new("RGB", (50, 50)), "a/2.png": Image.new("RGB", (8, 8))})
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
-    _, decoded = _decode(root)
-    assert decoded.is_read.tolist() == [False, True]
-    assert "million pixels" in decoded.left_out[0].reason
+def test_too_large_images_are_left_out_with_one_reason_and_the_remedy(image_tree: Tree) -> None:
+    files = {"a/1.png": Image.new("RGB", (50, 50)), "a/2.png": Image.new("RGB", (60, 50))}
+    root = image_tree({**files, "a/3.png": Image.new("RGB", (8, 8))})
+    decoded = decode_files(
+        sorted(root.rglob("*.png")), None, SilentProgress(), is_strict=False, most_megapixels=0.002
+    )
+    assert decoded.is_read.tolist() == [False, False, True]
+    (reason,) = {entry.reason for entry in decoded.left_out}
+    assert reason.startswith("it has more than 0.002 million pixels")
+    assert "--set data.most_megapixels" in reason
 
 
 def test_more_than_the_memory_is_refused_before_decoding(

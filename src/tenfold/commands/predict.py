@@ -18,6 +18,8 @@ from tenfold.core.text import printable
 if TYPE_CHECKING:
     from tenfold.prediction_output import PredictionOutput
 
+_MOST_MEGAPIXELS = 100_000
+
 EXIT_SOME_UNREADABLE = 1
 """Every other image was predicted."""
 
@@ -49,6 +51,10 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
             help="Write a page with heat maps and the most similar training images.",
         ),
     ] = None,
+    max_megapixels: Annotated[
+        float,
+        typer.Option("--max-megapixels", help="Read no image of more million pixels."),
+    ] = 250.0,
     device: DeviceOption = "auto",
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -69,6 +75,11 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
       curl -s https://example.org/cat.jpg | tenfold predict runs/fast-digits - --json
     """
     del debug  # read by `main`, which shows the trace
+    if not 0 < max_megapixels <= _MOST_MEGAPIXELS:
+        raise SettingsError(
+            f"--max-megapixels is {max_megapixels:g}; it must be above 0, and at most "
+            f"{_MOST_MEGAPIXELS:,}."
+        )
     if is_json and csv is not None:
         raise SettingsError("--json and --csv were both given. Choose one.")
     from contextlib import ExitStack
@@ -78,6 +89,7 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.loading import classifier_of
     from tenfold.model_folder import read_model_folder
     from tenfold.prediction import find_images, predict_files
+    from tenfold.sources.decoding_limits import DecodingLimits
     from tenfold.terminal import TerminalProgress
 
     packaged = read_model_folder(model)
@@ -102,7 +114,9 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
 
             explainer = Explainer.of(classifier, packaged)
             page = stack.enter_context(ExplanationPage.in_folder(explain, packaged.record, top))
-        for result in predict_files(classifier, found, progress if shows_bar else None):
+        limits = DecodingLimits(pixels=int(max_megapixels * 1e6))
+        bar = progress if shows_bar else None
+        for result in predict_files(classifier, found, bar, limits=limits):
             output.add(result)
             if result.probabilities is None:
                 unreadable += 1

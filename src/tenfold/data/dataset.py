@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.value_range import ValueRanges
 from tenfold.core.text import readable_values
 
 Images = npt.NDArray[np.uint8]
@@ -84,6 +85,8 @@ class ImageDataset:
     is_validation
         bool, shape (training images,): which of them the data set itself sets aside to validate
         by; None if it does not.
+    value_ranges
+        What files of more than 8 bits were scaled by.
     """
 
     source: str
@@ -99,6 +102,7 @@ class ImageDataset:
     left_out: tuple[LeftOutImage, ...] = ()
     notes: tuple[str, ...] = field(default=())
     is_validation: npt.NDArray[np.bool_] | None = None
+    value_ranges: ValueRanges = field(default_factory=ValueRanges)
 
     def __post_init__(self) -> None:
         # Names come from file systems, and from here on they are stored.

@@ -113,6 +113,7 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
         model=record.model,
         classes=record.classes,
         image_shape=record.image_shape,
+        value_ranges=record.value_ranges,
         temperature=record.temperature,
         accuracy=None if scores is None else scores.accuracy.value,
         test_count=None if scores is None else scores.count,

@@ -10,9 +10,10 @@ from pydantic import Field, ValidationError
 
 from tenfold.core.errors import ModelFolderError
 from tenfold.core.records.record import Record
+from tenfold.core.records.value_range import BEFORE_THEY_WERE_FOUND, ValueRanges
 
 PREFIX = "tenfold."
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when an older tenfold could not use the file rightly any more."""
 _Side = Annotated[int, Field(ge=1, le=8192)]
 
@@ -29,6 +30,8 @@ class OnnxDescription(Record):
     """The output i is the class with index i."""
     image_shape: tuple[_Side, _Side, Annotated[int, Field(ge=1, le=4)]]
     """Height, width and channels of the images that it takes."""
+    value_ranges: ValueRanges = BEFORE_THEY_WERE_FOUND
+    """What image files of more than 8 bits are scaled by to the 0 to 255 that it takes."""
     temperature: float | None
     """Inside the graph already."""
     accuracy: float | None = Field(None, ge=0, le=1)

@@ -10,10 +10,13 @@ import numpy as np
 from tenfold.core.errors import DataError
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.value_range import ValueRanges
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.split_files import read_split
 from tenfold.sources.finding import find_source
 from tenfold.sources.source import SourceOptions
+
+_NO_RANGES = ValueRanges()
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ def images_of_run(path: Path, classes: tuple[str, ...]) -> RealImages | None:
 
 
 def images_of_data(
-    data: str, classes: tuple[str, ...], image_shape: tuple[int, int, int]
+    data: str,
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    value_ranges: ValueRanges,
 ) -> RealImages:
     """Read a data set as a model sees it.
 
@@ -67,7 +73,7 @@ def images_of_data(
     ----------
     data
         What ``--data`` means everywhere: a source's name or a path.
-    classes, image_shape
+    classes, image_shape, value_ranges
         The model's.
 
     Raises
@@ -76,7 +82,8 @@ def images_of_data(
         If it cannot be read, has other classes, or its images cannot be brought to the shape.
     """
     source, path, _ = find_source(data)
-    dataset = source.load(path, SourceOptions(image_size_px=image_shape[0]), SilentProgress())
+    options = SourceOptions(image_size_px=image_shape[0], value_ranges=value_ranges)
+    dataset = source.load(path, options, SilentProgress())
     if dataset.train.images.shape[1:] != image_shape:
         raise DataError(
             f"The images of {data} have shape {dataset.train.images.shape[1:]} (height, width, "
@@ -95,7 +102,11 @@ def images_of_data(
 
 
 def images_for(
-    path: Path, data: str | None, classes: tuple[str, ...], image_shape: tuple[int, int, int]
+    path: Path,
+    data: str | None,
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    value_ranges: ValueRanges = _NO_RANGES,
 ) -> RealImages:
     """Give the images of ``--data``, or of the study that a model lies in.
 
@@ -105,7 +116,7 @@ def images_for(
         If there are none.
     """
     if data is not None:
-        return images_of_data(data, classes, image_shape)
+        return images_of_data(data, classes, image_shape, value_ranges)
     images = images_of_run(path, classes)
     if images is None:
         raise DataError(

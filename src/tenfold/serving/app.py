@@ -115,7 +115,7 @@ def create_app(
     metrics = Metrics()
     budget = MemoryBudget(settings.memory_bytes)
     arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
-    predictor = Predictor(model, settings, metrics)
+    predictor = Predictor(model, settings, metrics, budget)
     explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
     waiting_explanations = asyncio.Semaphore(_MOST_EXPLANATIONS)
 

@@ -3,58 +3,148 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.records.value_range import ValueRanges
 from tenfold.serving.refusal import Refusal
-from tenfold.sources.image_decoding import (
+from tenfold.sources.decoding_errors import (
+    NoMemoryNowError,
+    NotPlainError,
     TooManyPixelsError,
+    TooMuchMemoryError,
     UnreadableImageError,
-    decode_image,
 )
+from tenfold.sources.decoding_limits import DecodingLimits
+from tenfold.sources.image_decoding import decode_image
+from tenfold.sources.image_formats import HEAD_BYTES, WEB_FORMATS, recognise, why_not_read
+from tenfold.sources.pillow_decoding import Hold
+
+NOT_QUICK = "not_quick"
+"""Code of a refusal of an image that is to be decoded elsewhere; no client sees it."""
+_NAMES = {"HEIF": "HEIC", "WEBP": "WebP"}
+_ORDER = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "HEIF", "TIFF", "PPM")
 
 
-def decode_upload(
-    content: bytes, image_shape: tuple[int, int, int], *, most_pixels: int
-) -> npt.NDArray[np.uint8]:
-    """Decode an image as the data set's own images are decoded.
+@dataclass(frozen=True)
+class UploadDecoder:
+    """Decodes what clients send, as the data set's own images were decoded.
 
     Parameters
     ----------
-    content
-        An image file's bytes.
     image_shape
         Height, width and channels that the network takes.
-    most_pixels
-        Of the image in the file; its header is asked before anything is unpacked.
-
-    Raises
-    ------
-    Refusal
-        413 if it has too many pixels, 422 if it cannot be read.
+    ranges
+        What the data set's images of more than 8 bits use.
+    limits
+        What one image may cost.
+    formats
+        That are taken.
+    hold
+        Holds so many bytes of memory while an image is decoded; None for no limit but the
+        machine's.
     """
-    if not content:
-        raise Refusal(422, "empty", "The image is empty: 0 bytes were received.")
-    try:
-        return decode_image(
-            io.BytesIO(content), image_shape, is_resized=True, most_pixels=most_pixels
+
+    image_shape: tuple[int, int, int]
+    ranges: ValueRanges = field(default_factory=ValueRanges)
+    limits: DecodingLimits = field(default_factory=DecodingLimits)
+    formats: frozenset[str] = WEB_FORMATS
+    hold: Hold | None = None
+
+    def decode(
+        self, content: bytes, *, most_pixels: int | None = None, is_quick: bool = False
+    ) -> npt.NDArray[np.uint8]:
+        """Decode an image.
+
+        Parameters
+        ----------
+        content
+            An image file's bytes.
+        most_pixels
+            Of the image in the file, where that is less than the limit.
+        is_quick
+            Whether to refuse what may take a while.
+
+        Raises
+        ------
+        Refusal
+            413 if it has too many pixels or takes too much memory, 415 if its format is not taken,
+            422 if it cannot be read, 503 if there is no memory for it at the moment.
+        """
+        if not content:
+            raise Refusal(422, "empty", "The image is empty: 0 bytes were received.")
+        self._check_format(content)
+        limits = self.limits
+        if most_pixels is not None:
+            limits = DecodingLimits(
+                min(most_pixels, limits.pixels), limits.memory_bytes, limits.processor_seconds
+            )
+        with _refusals(self.formats):
+            return decode_image(
+                io.BytesIO(content),
+                self.image_shape,
+                is_resized=True,
+                ranges=self.ranges,
+                limits=limits,
+                is_quick=is_quick,
+                hold=self.hold,
+            )
+
+    def _check_format(self, content: bytes) -> None:
+        kind = recognise(content[:HEAD_BYTES])
+        if kind in self.formats or kind == "":
+            return  # What is none is said to be unreadable.
+        reason = why_not_read(kind)
+        if reason is not None:
+            raise Refusal(415, "unsupported", f"This is no image that is taken: {reason}.")
+        raise Refusal(
+            415,
+            "unsupported",
+            f"{kind} is not taken here. {_taken(self.formats)} Convert it to PNG, or have the "
+            f"server started with --set 'more_formats=[\"{kind.lower()}\"]'.",
         )
+
+
+@contextmanager
+def _refusals(formats: frozenset[str]) -> Iterator[None]:
+    try:
+        yield
+    except NotPlainError as error:
+        raise Refusal(503, NOT_QUICK, str(error)) from error
     except TooManyPixelsError as error:
         raise Refusal(
             413,
             "too_many_pixels",
             f"The image has {error.width:,} × {error.height:,} pixels; up to "
-            f"{most_pixels / 1e6:g} million are taken. Send a smaller one.",
+            f"{error.most_pixels / 1e6:g} million are taken. Send a smaller one.",
+        ) from error
+    except NoMemoryNowError as error:
+        raise _no_memory_now() from error
+    except TooMuchMemoryError as error:
+        raise Refusal(
+            413,
+            "too_much_memory",
+            "Decoding the image takes more memory than is allowed here. Send a smaller one, or a "
+            "JPEG, of which only a part need be decoded.",
         ) from error
     except UnreadableImageError as error:
         raise Refusal(
-            422,
-            "unreadable",
-            f"The image cannot be read: {error}. PNG, JPEG, WebP, GIF, BMP, TIFF and PPM are "
-            "taken.",
+            422, "unreadable", f"The image cannot be read: {error}. {_taken(formats)}"
         ) from error
     except MemoryError:
-        raise Refusal(
-            503, "busy", "There is no memory for this image at the moment. Try again later."
-        ) from None
+        raise _no_memory_now() from None
+
+
+def _no_memory_now() -> Refusal:
+    return Refusal(503, "busy", "There is no memory for this image at the moment. Try again later.")
+
+
+def _taken(formats: frozenset[str]) -> str:
+    names = [
+        _NAMES.get(kind, kind) for kind in _ORDER if kind in formats and why_not_read(kind) is None
+    ]
+    return f"{', '.join(names[:-1])} and {names[-1]} are taken."

@@ -1,15 +1,22 @@
-"""How many bytes of requests the server holds, so that many large ones cannot fill the memory."""
+"""How many bytes of requests and images the server holds, so that many cannot fill the memory."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from tenfold.serving.refusal import Refusal
+from tenfold.sources.decoding_errors import NoMemoryNowError
+
+_UNCOUNTED_BYTES = 2**20
+"""Of a decoded image: as little as this is not worth counting, nor a refusal."""
 
 
 class MemoryBudget:
-    """The bytes that all requests together may hold.
+    """The bytes that all requests together may hold, those of decoded images included.
 
     Parameters
     ----------
@@ -20,10 +27,38 @@ class MemoryBudget:
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.held_bytes = 0
+        self._lock = threading.Lock()
 
     def request(self) -> HeldMemory:
         """Give the share of one request, as a context manager."""
         return HeldMemory(self)
+
+    @contextmanager
+    def decoding(self, size: int) -> Iterator[None]:
+        """Hold what decoding an image takes; called in threads.
+
+        Raises
+        ------
+        NoMemoryNowError
+            If all together hold too much.
+        """
+        if size <= _UNCOUNTED_BYTES:
+            yield
+            return
+        if not self.take(size):
+            raise NoMemoryNowError
+        try:
+            yield
+        finally:
+            self.take(-size)
+
+    def take(self, size: int) -> bool:
+        """Count so many bytes more, unless that is too much; fewer if `size` is negative."""
+        with self._lock:
+            if size > 0 and self.held_bytes + size > self.most_bytes:
+                return False
+            self.held_bytes += size
+            return True
 
 
 class HeldMemory:
@@ -42,7 +77,7 @@ class HeldMemory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._budget.held_bytes -= self._own
+        self._budget.take(-self._own)
 
     def hold(self, size: int) -> None:
         """Count bytes that arrived.
@@ -52,7 +87,6 @@ class HeldMemory:
         Refusal
             503 if all requests together hold too much.
         """
-        if self._budget.held_bytes + size > self._budget.most_bytes:
+        if not self._budget.take(size):
             raise Refusal(503, "busy", "Too many large requests at the moment. Try again later.")
         self._own += size
-        self._budget.held_bytes += size

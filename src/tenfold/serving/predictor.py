@@ -14,11 +14,13 @@ import numpy.typing as npt
 from tenfold.core.cores import available_cores
 from tenfold.exporting.onnx_model import OnnxModel, are_probabilities
 from tenfold.serving.batching import Batcher
-from tenfold.serving.decoding import decode_upload
+from tenfold.serving.decoding import NOT_QUICK, UploadDecoder
+from tenfold.serving.held_memory import MemoryBudget
 from tenfold.serving.metrics import Metrics
 from tenfold.serving.multipart import Upload
 from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
+from tenfold.sources.decoding_limits import DecodingLimits
 
 _LONGEST_NAME = 255
 _SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512
@@ -42,13 +44,27 @@ class Predictor:
         The limits.
     metrics
         Where images and batches are counted.
+    memory
+        Where the memory of decoding is counted.
     """
 
-    def __init__(self, model: OnnxModel, settings: ServingSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, model: OnnxModel, settings: ServingSettings, metrics: Metrics, memory: MemoryBudget
+    ) -> None:
         self.model = model
         self._settings = settings
         self._metrics = metrics
-        self._decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decode")
+        cores = available_cores()
+        self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+        # These wait for processes, which may take seconds: one core is left to everybody else.
+        self._waiters = ThreadPoolExecutor(max(1, cores - 1), thread_name_prefix="decode-slowly")
+        self._decoder = UploadDecoder(
+            model.image_shape,
+            model.description.value_ranges,
+            DecodingLimits(settings.pixels, memory.most_bytes, settings.decoding_seconds),
+            settings.formats,
+            memory.decoding,
+        )
         self._batcher = Batcher(
             self._predict,
             most_images=settings.batch_images,
@@ -114,26 +130,34 @@ class Predictor:
         if len(upload.content) <= _SMALL_BYTES:
             small = min(_SMALL_PIXELS, self._settings.pixels)
             try:
-                return await self._batcher.submit(partial(self._decode, upload.content, small))
+                return await self._batcher.submit(
+                    partial(self._decoder.decode, upload.content, most_pixels=small, is_quick=True)
+                )
             except Refusal as refusal:
-                if refusal.code != "too_many_pixels":
+                if refusal.code not in ("too_many_pixels", NOT_QUICK):
                     raise
         pixels = await self.decode(upload)
         return await self._batcher.submit(lambda: pixels)
 
     async def decode(self, upload: Upload) -> npt.NDArray[np.uint8]:
-        """Give an image's pixels, shape (H, W, C), decoded in a thread."""
+        """Give an image's pixels, shape (H, W, C), decoded in a thread or a process."""
+        run = asyncio.get_running_loop().run_in_executor
+        decode, content = self._decoder.decode, upload.content
         self._decoding += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._decoders, self._decode, upload.content, self._settings.pixels
-            )
+            try:
+                return await run(self._decoders, partial(decode, content, is_quick=True))
+            except Refusal as refusal:
+                if refusal.code != NOT_QUICK:
+                    raise
+            return await run(self._waiters, decode, content)
         finally:
             self._decoding -= 1
 
     def close(self) -> None:
         """Take no more images."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._waiters.shutdown(wait=False, cancel_futures=True)
         self._batcher.close()
 
     def _predict(self, images: npt.NDArray[np.uint8]) -> Sequence[npt.NDArray[Any] | Exception]:
@@ -142,9 +166,6 @@ class Predictor:
         if sound.all():
             return rows  # type: ignore[return-value] # an array is a sequence of its rows
         return [row if is_sound else _UNSOUND for row, is_sound in zip(rows, sound, strict=True)]
-
-    def _decode(self, content: bytes, most_pixels: int) -> npt.NDArray[np.uint8]:
-        return decode_upload(content, self.model.image_shape, most_pixels=most_pixels)
 
     def _result(self, upload: Upload, row: npt.NDArray[np.float32], top: int) -> dict[str, Any]:
         best = np.argsort(-row, kind="stable")[:top].tolist()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from tenfold.core.settings import Settings
+from tenfold.sources.image_formats import WEB_FORMATS
 
 
 class ServingSettings(Settings):
@@ -16,13 +19,18 @@ class ServingSettings(Settings):
         Largest request body, in MiB; a larger one is answered 413.
     memory_mib
         Largest sum of all bodies that arrive at one time, in MiB; beyond that, the one that came
-        forward least lately is answered 503. And of those that are decoded and computed; beyond
-        that, 503.
+        forward least lately is answered 503. And of those that are decoded and computed, what their
+        images are decoded to included; beyond that, 503, and 413 for an image that takes as much
+        alone.
     images_per_request
         Most images in one request; more are answered 413.
     megapixels
         Most pixels of an image, in millions: looked at before it is decoded, so that a small file
         that unpacks into gigabytes is answered 413.
+    more_formats
+        Formats that are taken beside those of web browsers and phones: ``tiff``, ``ppm``.
+    decoding_seconds
+        Of processor time for one image that is decoded in a process of its own; then 422.
     receive_seconds
         For a client to send its headers; then the connection is closed. And again for its body,
         with a second more for each 64 KiB of it; then 408.
@@ -40,7 +48,9 @@ class ServingSettings(Settings):
     body_mib: float = Field(32, gt=0, le=4096)
     memory_mib: float = Field(512, gt=0)
     images_per_request: int = Field(64, ge=1, le=10_000)
-    megapixels: float = Field(64, gt=0, le=10_000)
+    megapixels: float = Field(250, gt=0, le=10_000)
+    more_formats: tuple[Literal["tiff", "ppm"], ...] = ()
+    decoding_seconds: int = Field(10, ge=1, le=3600)
     receive_seconds: float = Field(20, gt=0)
     answer_seconds: float = Field(30, gt=0)
     batch_images: int = Field(32, ge=1, le=4096)
@@ -61,3 +71,8 @@ class ServingSettings(Settings):
     def pixels(self) -> int:
         """Give the most pixels of an image."""
         return int(self.megapixels * 1e6)
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """Give the formats that are taken, by the names of `tenfold.sources.image_formats`."""
+        return WEB_FORMATS | {name.upper() for name in self.more_formats}

@@ -98,6 +98,9 @@ class FolderSource:
             progress,
             is_strict=options.is_strict,
             large_image_size_px=options.large_image_size_px,
+            is_training=None if layout.test is None else ~listed.is_test,
+            ranges=options.value_ranges,
+            most_megapixels=options.most_megapixels,
         )
         is_used = usable_classes(root, layout, listed, decoded.is_read)
         train, test, is_validation = split_images(
@@ -112,6 +115,7 @@ class FolderSource:
         notes = (
             *layout.notes,
             *_unused_classes(layout, listed, is_used),
+            *decoded.notes,
             *_notes(classes, test, decoded.size_note, is_symbols=is_symbols),
         )
         split_note = _split_note(layout, options, len(train), int(is_validation.sum()), len(test))
@@ -131,6 +135,7 @@ class FolderSource:
             left_out=left_out,
             notes=notes,
             is_validation=is_validation if is_validation.any() else None,
+            value_ranges=decoded.ranges,
         )
 
 

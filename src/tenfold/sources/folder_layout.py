@@ -10,7 +10,8 @@ from pathlib import Path
 from tenfold.core.errors import DataError
 from tenfold.core.records.acquire import LeftOutImage
 from tenfold.sources.folder_levels import ClassFolders, FolderLevel, find_level
-from tenfold.sources.folder_scan import IMAGE_SUFFIXES, FolderScan, ScannedFolder, natural_key
+from tenfold.sources.folder_scan import FolderScan, ScannedFolder, natural_key
+from tenfold.sources.image_formats import IMAGE_SUFFIXES
 from tenfold.sources.left_out_files import counted, endings, remedy
 from tenfold.sources.split_names import Role
 

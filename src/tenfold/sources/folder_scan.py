@@ -12,15 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.sources.image_formats import IMAGE_SUFFIXES
 from tenfold.sources.own_folders import own_kind
-
-# fmt: off
-IMAGE_SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm",
-})
-# fmt: on
-"""File names with other endings are taken for no images and ignored."""
 
 # Left by macOS' archiver and by Synology's indexer.
 _FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})

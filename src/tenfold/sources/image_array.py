@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,17 +15,21 @@ from tenfold.core.cores import available_cores
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.value_range import ValueRanges
 from tenfold.data.dataset import Images
+from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
+from tenfold.sources.decoding_limits import DecodingLimits
 from tenfold.sources.image_decoding import (
-    ImageHeader,
-    UnreadableImageError,
     decode_image,
+    measure_image,
     quiet_pillow,
     read_header,
 )
 from tenfold.sources.image_size import common_size, new_images, size_note
+from tenfold.sources.pillow_decoding import ImageHeader
 from tenfold.sources.resizing import check_image_size
 from tenfold.sources.source import LARGE_IMAGE_SIZE_PX
+from tenfold.sources.value_ranges import Measured, find_ranges, quantiles_for, range_note
 
 # Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
 _MOST_THREADS = 8
@@ -51,6 +55,10 @@ class DecodedImages:
         What could not be read, and why.
     size_note
         Which size was chosen and how to choose another; empty where nothing was to be chosen.
+    ranges
+        What images of more than 8 bits use; what they were scaled by.
+    notes
+        Sentences about that for people.
     """
 
     images: Images
@@ -58,6 +66,8 @@ class DecodedImages:
     resized: int
     left_out: tuple[LeftOutImage, ...]
     size_note: str = ""
+    ranges: ValueRanges = field(default_factory=ValueRanges)
+    notes: tuple[str, ...] = ()
 
 
 def decode_files(
@@ -67,6 +77,9 @@ def decode_files(
     *,
     is_strict: bool,
     large_image_size_px: int = LARGE_IMAGE_SIZE_PX,
+    is_training: npt.NDArray[np.bool_] | None = None,
+    ranges: ValueRanges | None = None,
+    most_megapixels: float | None = None,
 ) -> DecodedImages:
     """Decode image files into one array of one size.
 
@@ -82,6 +95,12 @@ def decode_files(
         Whether the first unreadable file is an error.
     large_image_size_px
         Where larger images are made smaller, if no size is asked for.
+    is_training
+        bool, shape (N,): whose values say which range is used; None for all.
+    ranges
+        Those of a model that the images are for; None to find them.
+    most_megapixels
+        Images with more are left out; None for the default.
 
     Raises
     ------
@@ -92,26 +111,46 @@ def decode_files(
         check_image_size(image_size_px)
     is_read = np.zeros(len(files), dtype=bool)
     failures: dict[int, str] = {}
+    limits = DecodingLimits()
+    if most_megapixels is not None:
+        limits = DecodingLimits(pixels=int(most_megapixels * 1e6))
 
     def take(row: int, failure: object) -> None:
         if isinstance(failure, UnreadableImageError):
+            reason = str(failure)
+            if isinstance(failure, TooManyPixelsError):
+                reason += ": raise the limit with --set data.most_megapixels=NUMBER"
             if is_strict:
                 raise DataError(
-                    f"{files[row]} cannot be read: {failure}. Repair or remove it, or run without "
+                    f"{files[row]} cannot be read: {reason}. Repair or remove it, or run without "
                     "--strict to leave such images out."
                 )
-            failures[row] = str(failure)
+            failures[row] = reason
 
     headers: dict[int, ImageHeader] = {}
     with quiet_pillow():
         for row, header in _parallel(
-            lambda row: read_header(files[row]), range(len(files)), "Looking at images", progress
+            lambda row: read_header(files[row], limits),
+            range(len(files)),
+            "Looking at images",
+            progress,
         ):
             take(row, header)
             if isinstance(header, ImageHeader):
                 headers[row] = header
         if not headers:
             _raise_none_read(files, failures)
+        notes: tuple[str, ...] = ()
+        if ranges is None:
+            deep = [row for row, header in headers.items() if header.depth]
+            ranges, notes = _find_ranges(
+                files,
+                [row for row in deep if is_training is None or is_training[row]],
+                {row: headers[row].depth for row in deep},
+                len(headers),
+                limits,
+                progress,
+            )
         sizes = [(header.height, header.width) for header in headers.values()]
         size = common_size(sizes, image_size_px, large_image_size_px)
         shape = (*size, 1 if all(header.is_gray for header in headers.values()) else 3)
@@ -119,7 +158,9 @@ def decode_files(
         images = new_images(len(files), shape)
 
         def decode(row: int) -> None:
-            images[row] = decode_image(files[row], shape, is_resized=is_resized[row])
+            images[row] = decode_image(
+                files[row], shape, is_resized=is_resized[row], ranges=ranges, limits=limits
+            )
 
         for row, failure in _parallel(decode, sorted(headers), "Decoding images", progress):
             take(row, failure)
@@ -134,7 +175,35 @@ def decode_files(
             LeftOutImage(path=str(files[row]), reason=failures[row]) for row in sorted(failures)
         ),
         size_note=size_note(sizes, size, image_size_px),
+        ranges=ranges,
+        notes=notes,
     )
+
+
+def _find_ranges(  # noqa: PLR0917 -- as decode_files takes them
+    files: Sequence[Path],
+    measured_rows: Sequence[int],
+    depths: Mapping[int, str],
+    count: int,
+    limits: DecodingLimits,
+    progress: Progress,
+) -> tuple[ValueRanges, tuple[str, ...]]:
+    """Find what images of more than 8 bits use; give it, and sentences about it for people."""
+    if not measured_rows:
+        return ValueRanges(), ()
+    quantiles = quantiles_for(len(measured_rows))
+    measured = [
+        Measured(depths[row], values)
+        for row, values in _parallel(
+            lambda row: measure_image(files[row], quantiles, limits),
+            measured_rows,
+            "Measuring images of more than 8 bits",
+            progress,
+        )
+        if not isinstance(values, UnreadableImageError)  # Decoding meets it again.
+    ]
+    found = find_ranges(measured)
+    return found.ranges, tuple(range_note(found, list(depths.values()), count))
 
 
 def _parallel(

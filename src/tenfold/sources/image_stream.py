@@ -14,10 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.cores import available_cores
-from tenfold.sources.image_decoding import UnreadableImageError, decode_image, quiet_pillow
+from tenfold.core.records.value_range import ValueRanges
+from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
+from tenfold.sources.decoding_limits import DecodingLimits
+from tenfold.sources.image_decoding import decode_image, quiet_pillow
 
 # Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
 _MOST_THREADS = 8
+_NO_RANGES = ValueRanges()
+_LIMITS = DecodingLimits()
 _CHUNK = 16  # Files a thread takes at once: handing over a single small file costs as much as it.
 
 
@@ -57,7 +62,12 @@ class ReadImage:
 
 
 def read_images(
-    files: Iterable[ImageFile], shape: tuple[int, int, int], *, ahead: int = 512
+    files: Iterable[ImageFile],
+    shape: tuple[int, int, int],
+    *,
+    ranges: ValueRanges = _NO_RANGES,
+    limits: DecodingLimits = _LIMITS,
+    ahead: int = 512,
 ) -> Iterator[ReadImage]:
     """Decode files as the data set's were, in their order.
 
@@ -68,12 +78,16 @@ def read_images(
     shape
         Height, width and channels wanted; images of another size are scaled and their centre cut
         out.
+    ranges
+        What the data set's training images use; see `ValueRanges`.
+    limits
+        What one image may cost.
     ahead
         Images that are decoded before they are asked for, about: what bounds the memory.
     """
 
     def work(chunk: list[ImageFile]) -> list[ReadImage]:
-        return [_read(file, shape) for file in chunk]
+        return [_read(file, shape, ranges, limits) for file in chunk]
 
     threads = min(_MOST_THREADS, available_cores())
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -95,13 +109,18 @@ def read_images(
         pool.shutdown(cancel_futures=True)
 
 
-def _read(file: ImageFile, shape: tuple[int, int, int]) -> ReadImage:
+def _read(
+    file: ImageFile, shape: tuple[int, int, int], ranges: ValueRanges, limits: DecodingLimits
+) -> ReadImage:
     if isinstance(file.place, Path) and (reason := _why_not_opened(file.place)) is not None:
         return ReadImage(file.name, None, reason)
     try:
-        return ReadImage(file.name, decode_image(file.place, shape, is_resized=True))
+        pixels = decode_image(file.place, shape, is_resized=True, ranges=ranges, limits=limits)
+    except TooManyPixelsError as error:
+        return ReadImage(file.name, None, f"{error}: raise the limit with --max-megapixels")
     except UnreadableImageError as error:
         return ReadImage(file.name, None, str(error))
+    return ReadImage(file.name, pixels)
 
 
 def _why_not_opened(path: Path) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tenfold.core.progress import Progress
+from tenfold.core.records.value_range import ValueRanges
 from tenfold.core.registry import Registry
 from tenfold.data.dataset import ImageDataset
 
@@ -32,6 +33,11 @@ class SourceOptions:
         Whether an unreadable image stops the run (otherwise it is listed and left out).
     is_offline
         Whether downloads are forbidden.
+    most_megapixels
+        Images with more are left out; None for the default.
+    value_ranges
+        Those of a model that images of more than 8 bits are for; None to find them in the training
+        images.
     """
 
     seed: int = 0
@@ -40,6 +46,8 @@ class SourceOptions:
     large_image_size_px: int = LARGE_IMAGE_SIZE_PX
     is_strict: bool = False
     is_offline: bool = False
+    most_megapixels: float | None = None
+    value_ranges: ValueRanges | None = None
 
 
 class Source(Protocol):

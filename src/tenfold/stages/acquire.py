@@ -35,7 +35,7 @@ class AcquireStage:
 
     name = "acquire"
     position = 1
-    version = 2
+    version = 3
     summary = "read the data set and check it"
     reads_if_complete = ()
 
@@ -96,6 +96,7 @@ class AcquireStage:
             test_sha256=test.sha256(),
             corrections=corrections,
             validation_count=0 if is_validation is None else int(is_validation.sum()),
+            value_ranges=dataset.value_ranges,
         ).write(context.folder / RECORD)
 
 

@@ -61,6 +61,7 @@ class ModelStage:
             temperature=trained.temperature,
             precision=evaluate.precision,
             mirror_keeps_class=acquired.mirror_keeps_class,
+            value_ranges=acquired.value_ranges,
             data=ModelData(
                 title=acquired.title,
                 source=acquired.source,

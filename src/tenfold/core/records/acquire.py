@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenfold.core.records.record import Record
+from tenfold.core.records.value_range import BEFORE_THEY_WERE_FOUND, ValueRanges
 
 
 class LeftOutImage(Record):
@@ -71,6 +72,8 @@ class AcquireRecord(Record):
     """None where the labels are the source's own."""
     validation_count: int = 0
     """Training images that the data set itself sets aside to validate by."""
+    value_ranges: ValueRanges = BEFORE_THEY_WERE_FOUND
+    """What files of more than 8 bits were scaled by, and every later image is."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from tenfold.core.records.interval import Interval
 from tenfold.core.records.record import Record
+from tenfold.core.records.value_range import BEFORE_THEY_WERE_FOUND, ValueRanges
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when an older tenfold could not read the folder rightly any more."""
 
 Side = Annotated[int, Field(ge=1, le=65_535)]
@@ -87,6 +88,8 @@ class ModelRecord(Record):
     precision: Literal["float32", "bfloat16"]
     """What convolutions and matrix products computed in when the model was tested."""
     mirror_keeps_class: bool
+    value_ranges: ValueRanges = BEFORE_THEY_WERE_FOUND
+    """What image files of more than 8 bits are scaled by to the 0 to 255 that the network takes."""
     data: ModelData
     scores: ModelScores | None
     """None where the model was not tested."""
