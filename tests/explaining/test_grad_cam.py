@@ -148,3 +148,24 @@ def test_the_last_map_of_4_by_4_is_taken_and_smaller_ones_only_without() -> None
 def test_a_network_without_maps_has_none() -> None:
     body = nn.Sequential(nn.Flatten(), nn.Linear(4 * 4 * 3, 2))
     assert find_spatial_layer(network_of(body), (4, 4, 3)) is None
+
+
+def test_a_mirror_image_has_the_mirrored_heat_of_an_equivariant_network() -> None:
+    plan = NetworkPlan.parse(
+        "fast",
+        {"widths": [8, 8, 8], "is_mirror_equivariant": True},
+        image_shape=(19, 30, 3),
+        class_count=3,
+    )
+    network = plan.build(
+        seed=2, mean=torch.full((3,), 120.0), standard_deviation=torch.full((3,), 60.0)
+    )
+    images = np.random.default_rng(4).integers(0, 256, (6, 19, 30, 3), np.uint8)
+    network.body.fit(network.normalized(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    layer = find_spatial_layer(network, (19, 30, 3))
+    assert layer is not None
+    classes = np.arange(6) % 3
+    heats = heat_maps(network, images, classes, device=CPU, layer=layer)
+    mirrored = heat_maps(network, images[:, :, ::-1].copy(), classes, device=CPU, layer=layer)
+    assert heats.max() == 1
+    np.testing.assert_allclose(mirrored, heats[:, :, ::-1], atol=1e-4)

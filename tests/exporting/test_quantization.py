@@ -18,7 +18,7 @@ pytest.importorskip("onnxruntime")
 
 
 def smooth_images(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Give images as photographs are: neighbouring pixels differ little, which counts here."""
+    """Give images as photographs are: neighbouring pixels differ little."""
     generator = np.random.default_rng(3)
     coarse = generator.uniform(20, 235, (count, 4, 4, 3)).repeat(4, axis=1).repeat(4, axis=2)
     noise = generator.normal(0, 2, coarse.shape)
