@@ -238,14 +238,6 @@ class TestStageFolder:
         with pytest.raises(RunFolderError, match="is not a Manifest"):
             stage.is_complete("abc")
 
-    def test_remove_takes_both_folders(self, stage: StageFolder) -> None:
-        completed(stage)
-        stage.begin("new")
-        stage.remove()
-        assert not stage.path.exists()
-        assert not stage.partial.exists()
-        stage.remove()
-
     def test_a_full_disk_leaves_the_stage_incomplete_and_mendable(
         self, stage: StageFolder, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -49,7 +49,7 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     if not is_onnx:
         raise SettingsError("Say which kind of file to write: tenfold export MODEL --onnx")
     packaged = read_model_folder(model)
-    images = images_for(model, data, packaged.record.classes, packaged.record.image_shape)
+    images = images_for(model, data, packaged.record)
     place = out or default_path(model)
     if place.suffix != ".onnx":
         raise SettingsError(f"--out must end in .onnx, received {place}.")
