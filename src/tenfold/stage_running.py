@@ -223,7 +223,7 @@ class StageRunner:
     def has_source_changed(self) -> bool:
         """Say whether the files that the complete acquire stage was made of are others now."""
         manifest = self.stage_folder("acquire").manifest()
-        if manifest is None:
+        if manifest is None or "acquire" not in self.current_stages():
             return False
         try:
             return self._source_fingerprint() != manifest.inputs["source"]

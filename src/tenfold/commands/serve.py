@@ -52,6 +52,7 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     for module in ("fastapi", "uvicorn", "httptools", "python_multipart", "onnxruntime"):
         need(module, extra="serve")
     from tenfold.core.settings import parse_assignment
+    from tenfold.model_folder import outdated_notice
     from tenfold.serving.app import create_app
     from tenfold.serving.served_model import prepare_model
     from tenfold.serving.server import address_of, open_socket, run_server
@@ -61,6 +62,8 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     settings = ServingSettings.parse(changes)
     listening = open_socket(host, port)
     served = prepare_model(model)
+    if notice := outdated_notice(model):
+        typer.echo(notice, err=True)
     app = create_app(served.model, settings, token=token or None, explainer=served.explainer)
     if host not in _LOOPBACK and not token:
         typer.echo(

@@ -76,8 +76,6 @@ class CrossValidateStage:
         split = read_split(context.inputs["acquire"], "train")
         groups = read_groups(context.inputs["acquire"])
         plan = plan_folds(split.labels, settings.cross_validate.folds, classes=acquired.classes)
-        for note in plan.notes:
-            context.progress.say(note)
         if plan.folds == 0:
             CrossValidateRecord(folds=0, protocols=(), notes=plan.notes).write(
                 context.folder / RECORD
