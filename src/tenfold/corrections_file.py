@@ -61,9 +61,10 @@ def offer_corrections(
 def adopt_corrections(run_folder: Path, settings: CorrectionsSettings | None) -> None:
     """Make the corrections file that the settings name the run folder's own."""
     offered = run_folder / _OFFERED
-    if settings is not None and _content(offered, settings) is not None:
-        with storage_errors(offered):
+    with storage_errors(offered):
+        if settings is not None and _content(offered, settings) is not None:
             offered.replace(run_folder / CORRECTIONS)
+        offered.unlink(missing_ok=True)
 
 
 def stored_corrections(run_folder: Path, settings: CorrectionsSettings) -> bytes:
