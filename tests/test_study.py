@@ -164,7 +164,7 @@ class TestOtherSettings:
         assert (out / "evaluate" / "record.json").is_file()
         runner = StageRunner(settings, RunFolder(out), SilentProgress())
         assert runner.current_stages() == {"acquire", "explore", "tune", "train"}
-        assert RunFolder(out).outdated() == {"evaluate"}  # cross-validate differs by settings
+        assert RunFolder(out).outdated() == {"evaluate", "cross-validate"}
         records = read_study_records(out)
         assert records.evaluate is None, "never beside another training"
 
@@ -173,8 +173,17 @@ class Killed(BaseException):
     """What nothing catches, as a kill is."""
 
 
-def kill(*_: object) -> None:
-    raise Killed
+def run_killed_at(stage: str, settings: StudySettings, out: Path, *stages: str) -> None:
+    """Run stages of an update; the process is killed in one of them."""
+
+    def kill(context: StageContext) -> None:
+        (context.folder / "half.txt").write_text("half")
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(STAGES[stage], "run", kill)
+        with pytest.raises(Killed):
+            run(settings, out, *stages, update=True)
 
 
 @pytest.fixture
@@ -228,11 +237,11 @@ class TestNothingIsLost:
         self,
         settings: Settings,
         out: Path,
-        tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         change: dict[str, Any],
         error: type[Exception],
     ) -> None:
+        tmp_path = out.parent
         run(settings(), out, "evaluate")
         before = _contents(out)
         Image.new("L", (8, 8)).save(_made(tmp_path / "one-class" / "a") / "a.png")
@@ -240,55 +249,39 @@ class TestNothingIsLost:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setitem(sys.modules, "cleanlab", None)
         with pytest.raises(error):
-            run(settings(change), out, "evaluate", "audit", update=True)
+            run(settings().with_changes(change), out, "evaluate", "audit", update=True)
         assert _contents(out) == before
         assert run(settings(), out, "evaluate") == []
 
-    def test_a_kill_at_any_stage_of_an_update_leaves_a_way_back_and_on(
-        self,
-        settings: Settings,
-        out: Path,
-        in_colour: Path,
-        monkeypatch: pytest.MonkeyPatch,
+    def test_a_kill_at_any_stage_of_an_update_leaves_a_way_on(
+        self, settings: Settings, out: Path, in_colour: Path
     ) -> None:
         run(settings(), out, "model")
         model = _contents(out / "model")
         changed = settings({"data.location": str(in_colour)})
-        stages = ("train", "evaluate", "model")
-        for stage in stages:
-            with monkeypatch.context() as patch, pytest.raises(Killed):
-                patch.setattr(STAGES[stage], "run", kill)
-                run(changed, out, "model", update=True)
+        for stage in ("train", "evaluate", "model"):
+            run_killed_at(stage, changed, out, "model")
             assert _contents(out / "model") == model
             read_model_folder(out)
             shown = read_study_records(out)
-            for record in (shown.train, shown.evaluate):
-                assert record is None or len(shown.acquire.classes) == 4
+            assert len(shown.acquire.classes) == 4
+            assert (shown.train is None) == (stage == "train")
+            assert (shown.evaluate is None) == (stage != "model")
         assert RunFolder(out).outdated() == {"model"}
         assert outdated_notice(out) is not None
         assert run(changed, out, "model") == ["model"]
         assert outdated_notice(out) is None
 
     def test_going_back_finds_what_was_not_replaced(
-        self,
-        settings: Settings,
-        out: Path,
-        in_colour: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        self, settings: Settings, out: Path, in_colour: Path
     ) -> None:
         run(settings(), out, "evaluate")
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(STAGES["train"], "run", kill)
-            run(settings({"training.epochs": 9}), out, "evaluate", update=True)
+        run_killed_at("train", settings({"training.epochs": 9}), out, "evaluate")
         assert run(settings(), out, "evaluate") == [], "settings are taken with the first result"
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(STAGES["train"], "run", kill)
-            run(settings({"data.location": str(in_colour)}), out, "evaluate", update=True)
+        run_killed_at("train", settings({"data.location": str(in_colour)}), out, "evaluate")
         assert run(settings(), out, "evaluate", update=True) == ["acquire"]
 
-    def test_an_edited_list_of_labels_is_kept(
-        self, settings: Settings, out: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_edited_list_of_labels_is_kept(self, settings: Settings, out: Path) -> None:
         no_folds = {"cross_validate.is_enabled": False}
         run(settings(no_folds), out, "audit")
         edited = out / "audit" / "label_issues.csv"
@@ -307,11 +300,11 @@ class TestNothingIsLost:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     """Give the content of all files but hidden ones and those in hidden folders."""
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     return {
-        str(name): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not any(part.startswith(".") for part in (name := path.relative_to(folder)).parts)
+        str(name): (folder / name).read_bytes()
+        for name in names
+        if not any(part.startswith(".") for part in name.parts)
     }
 
 

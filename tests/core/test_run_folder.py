@@ -274,7 +274,6 @@ class TestStageFolder:
         stage = completed(RunFolder(tmp_path).stage("train"))
         for content in ("mine", "mine again", "mine"):
             (stage.path / "figures" / "a.svg").write_text(content)
-            (stage.path / "weights.bin").write_bytes(b"weights")
             stage.begin("abc")
             (stage.partial / "weights.bin").write_bytes(b"other weights")
             (stage.partial / "figures").mkdir(exist_ok=True)

@@ -90,6 +90,13 @@ class TestRealImages:
             images = images_for(path, None, record)
             assert len(images.train) > len(images.test) > 0
 
+    def test_of_a_study_that_has_read_other_data_since(self, run_folder: Path) -> None:
+        record = read_model_folder(run_folder).record
+        acquired = run_folder / "acquire" / "record.json"
+        acquired.write_text(acquired.read_text().replace(record.data.train_sha256, "0" * 64))
+        with pytest.raises(DataError, match=f"tenfold run --out {run_folder}.*--data PATH"):
+            images_for(run_folder, None, record)
+
     def test_a_folder_alone_needs_data(
         self, run_folder: Path, tmp_path: Path, image_folder: Path
     ) -> None:
