@@ -10,7 +10,7 @@ from tenfold.core.files import storage_errors, write_bytes
 from tenfold.recipe import CorrectionsSettings
 
 CORRECTIONS = "corrections.csv"
-"""Beside settings.json: an edited ``audit/label_issues.csv`` may be replaced by the next audit."""
+"""Beside settings.json: an edited ``audit/label_issues.csv`` is replaced by the next audit."""
 
 
 _OFFERED = ".corrections.offered.csv"
