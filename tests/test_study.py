@@ -12,17 +12,25 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tenfold.comparing import compare_runs
 from tenfold.core.errors import (
     DataError,
+    ImageShapeError,
     RunFolderBusyError,
     RunFolderError,
+    SettingsError,
     StorageError,
     UnknownNameError,
 )
+from tenfold.core.progress import SilentProgress
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.run_folder import RunFolder
+from tenfold.corrections_file import corrections_settings
+from tenfold.model_folder import outdated_notice, read_model_folder
 from tenfold.recipe import StudySettings
+from tenfold.reporting.study_records import read_study_records
+from tenfold.stage_running import StageRunner
 from tenfold.stages.stage import STAGES, StageContext, stage_order
 from tenfold.study import Study
 
@@ -147,16 +155,198 @@ class TestOtherSettings:
         assert run(tiny_settings(change), out, update=True) == again
         assert run(tiny_settings(change), out) == []
 
-    def test_update_removes_at_once_what_no_longer_fits(
+    def test_what_no_longer_fits_stays_but_is_not_current(
         self, tiny_settings: Settings, out: Path
     ) -> None:
         run(tiny_settings(), out)
-        # Otherwise a report of the new settings could show the old cross-validation.
-        ran = run(tiny_settings({"training.epochs": 1}), out, "train", update=True)
-        assert ran == ["tune", "train"]
-        assert not (out / "evaluate").exists()
-        assert not (out / "cross-validate").exists()
-        assert (out / "explore").exists()
+        settings = tiny_settings({"training.epochs": 1})
+        assert run(settings, out, "train", update=True) == ["tune", "train"]
+        assert (out / "evaluate" / "record.json").is_file()
+        runner = StageRunner(settings, RunFolder(out), SilentProgress())
+        assert runner.current_stages() == {"acquire", "explore", "tune", "train"}
+        assert RunFolder(out).outdated() == {"evaluate", "cross-validate"}
+        records = read_study_records(out)
+        assert records.evaluate is None, "never beside another training"
+
+
+class Killed(BaseException):
+    """What nothing catches, as a kill is."""
+
+
+def run_killed_at(stage: str, settings: StudySettings, out: Path, *stages: str) -> None:
+    """Run stages of an update; the process is killed in one of them."""
+
+    def kill(context: StageContext) -> None:
+        (context.folder / "half.txt").write_text("half")
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(STAGES[stage], "run", kill)
+        with pytest.raises(Killed):
+            run(settings, out, *stages, update=True)
+
+
+@pytest.fixture
+def in_colour(tmp_path: Path) -> Path:
+    """Give images of the classes of `image_folder` and one more, of another size."""
+    for shade, name in enumerate(("dark", "gray", "light", "purple")):
+        (tmp_path / "colour" / name).mkdir(parents=True)
+        for number in range(8):
+            image = Image.new("RGB", (9, 9), (60 * shade, number, 90))
+            image.save(tmp_path / "colour" / name / f"{number}.png")
+    return tmp_path / "colour"
+
+
+class TestNothingIsLost:
+    @pytest.fixture
+    def settings(self, tiny_settings: Settings) -> Settings:
+        cheap = {"tune.is_enabled": False, "evaluate.robustness_images": 0}
+        return lambda changes=None: tiny_settings(cheap | dict(changes or {}))
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"id,action\ntrain/0,relable\n",
+            b"id,action\nof/other,keep\n",
+            b"\x00\xff\xfegarbage",
+            b"",
+            b"id,action\ntest/99,drop\n",
+        ],
+    )
+    def test_corrections_that_cannot_be_used(
+        self, settings: Settings, out: Path, content: bytes
+    ) -> None:
+        run(settings(), out, "evaluate")
+        before = _contents(out)
+        changes = {"data.corrections": corrections_settings(Path("c.csv"), content).plain()}
+        with pytest.raises(DataError):
+            run(settings(changes), out, "evaluate", update=True, corrections=content)
+        assert _contents(out) == before
+        assert run(settings(), out, "evaluate") == []
+
+    @pytest.mark.parametrize(
+        ("change", "error"),
+        [
+            ({"data.image_size_px": 1, "model.name": "resnet"}, ImageShapeError),
+            ({"data.location": "one-class"}, DataError),
+            ({"data.location": "empty"}, DataError),
+            ({"audit.label_method": "cleanlab", "seed": 3}, SettingsError),
+        ],
+    )
+    def test_what_cannot_be_done_with_the_data(
+        self,
+        settings: Settings,
+        out: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        change: dict[str, Any],
+        error: type[Exception],
+    ) -> None:
+        tmp_path = out.parent
+        run(settings(), out, "evaluate")
+        before = _contents(out)
+        Image.new("L", (8, 8)).save(_made(tmp_path / "one-class" / "a") / "a.png")
+        _made(tmp_path / "empty" / "a")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setitem(sys.modules, "cleanlab", None)
+        with pytest.raises(error):
+            run(settings().with_changes(change), out, "evaluate", "audit", update=True)
+        assert _contents(out) == before
+        assert run(settings(), out, "evaluate") == []
+
+    def test_a_kill_at_any_stage_of_an_update_leaves_a_way_on(
+        self, settings: Settings, out: Path, in_colour: Path
+    ) -> None:
+        run(settings(), out, "model")
+        model = _contents(out / "model")
+        changed = settings({"data.location": str(in_colour)})
+        for stage in ("train", "evaluate", "model"):
+            run_killed_at(stage, changed, out, "model")
+            assert _contents(out / "model") == model
+            read_model_folder(out)
+            shown = read_study_records(out)
+            assert len(shown.acquire.classes) == 4
+            assert (shown.train is None) == (stage == "train")
+            assert (shown.evaluate is None) == (stage != "model")
+        assert RunFolder(out).outdated() == {"model"}
+        assert outdated_notice(out) is not None
+        assert run(changed, out, "model") == ["model"]
+        assert outdated_notice(out) is None
+
+    def test_going_back_finds_what_was_not_replaced(
+        self, settings: Settings, out: Path, in_colour: Path
+    ) -> None:
+        run(settings(), out, "evaluate")
+        run_killed_at("train", settings({"training.epochs": 9}), out, "evaluate")
+        assert run(settings(), out, "evaluate") == [], "settings are taken with the first result"
+        run_killed_at("train", settings({"data.location": str(in_colour)}), out, "evaluate")
+        assert run(settings(), out, "evaluate", update=True) == ["acquire"]
+
+    def test_an_edited_list_of_labels_is_kept(self, settings: Settings, out: Path) -> None:
+        no_folds = {"cross_validate.is_enabled": False}
+        run(settings(no_folds), out, "audit")
+        edited = out / "audit" / "label_issues.csv"
+        edited.write_text(edited.read_text() + "train/1,dark,light,0.1,drop\n")
+        (out / "audit" / "my notes.txt").write_text("mine")
+        content = edited.read_bytes()
+        (out / "audit" / "my notes.txt").rename(out / "notes.txt")
+        assert run(settings(no_folds), out, "audit") == []
+        assert edited.read_bytes() == content
+        (out / "notes.txt").rename(out / "audit" / "my notes.txt")
+        assert run(settings(no_folds), out, "audit") == ["audit"]
+        assert (out / "edited" / "audit" / "label_issues.csv").read_bytes() == content
+        assert (out / "edited" / "audit" / "my notes.txt").read_text() == "mine"
+        assert run(settings(no_folds), out, "audit") == []
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Give the content of all files but hidden ones and those in hidden folders."""
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        str(name): (folder / name).read_bytes()
+        for name in names
+        if not any(part.startswith(".") for part in name.parts)
+    }
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+class TestChangedSource:
+    def test_a_report_stays_with_the_data_of_the_model(
+        self, tiny_settings: Settings, out: Path, image_folder: Path
+    ) -> None:
+        settings = tiny_settings({"tune.is_enabled": False, "evaluate.robustness_images": 0})
+        run(settings, out, "evaluate", "report")
+        _made(image_folder / "new")
+        for number in range(6):
+            Image.new("L", (8, 8), number).save(image_folder / "new" / f"{number}.png")
+        assert run(settings, out, "report") == ["report"]
+        page = (out / "report" / "report.html").read_text()
+        assert "The data have changed since this study read them" in page
+        assert f"tenfold run --out {out}" in page
+        assert len(read_study_records(out).acquire.classes) == 3
+        assert run(settings, out, "report") == []
+        assert run(settings, out, "evaluate") == []
+        shutil.rmtree(image_folder)
+        image_folder.mkdir()
+        assert run(settings, out, "train") == []
+
+    def test_stages_of_earlier_data_are_not_shown(
+        self, tiny_settings: Settings, out: Path, image_folder: Path
+    ) -> None:
+        settings = tiny_settings({"tune.is_enabled": False, "evaluate.robustness_images": 0})
+        run(settings, out, "evaluate", "explore")
+        shutil.rmtree(out / "explore")  # whatever brought the folder into this state
+        train = out / "train" / "manifest.json"
+        digest = manifest(out, "train").inputs["acquire"]
+        train.write_text(train.read_text().replace(digest, "0" * 64))
+        assert run(settings, out, "report") == ["report"]
+        page = (out / "report" / "report.html").read_text()
+        assert "Made with earlier data or settings, so not shown: train, evaluate" in page
+        with pytest.raises(RunFolderError, match="Bring it up to date: tenfold run --out"):
+            compare_runs([out, out.parent / "other"])
 
 
 class TestChangedFiles:

@@ -15,7 +15,7 @@ from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.comparison import ComparedPair, ComparedRun, Comparison
 from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.core.records.train import TrainRecord
-from tenfold.core.run_folder import MANIFEST, SETTINGS
+from tenfold.core.run_folder import MANIFEST, SETTINGS, RunFolder
 from tenfold.data.split_files import read_arrays
 from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value, paired_interval
 from tenfold.reporting.imbalance import is_imbalanced
@@ -107,6 +107,13 @@ def _read(path: Path) -> _Run:
     if not (path / "evaluate" / MANIFEST).is_file():
         raise RunFolderError(
             f"{path} was not evaluated on its test split yet. Run: tenfold evaluate --out {path}"
+        )
+    outdated = RunFolder(path).outdated() & {"train", "evaluate"}
+    if outdated:
+        raise RunFolderError(
+            f"In {path} the stage {min(outdated)} was made of earlier data or settings than the "
+            f"others, so its scores are of another study. Bring it up to date: tenfold run --out "
+            f"{path}"
         )
     predictions = read_arrays(path / "evaluate" / "predictions.npz")
     try:

@@ -6,29 +6,45 @@ import hashlib
 from pathlib import Path
 
 from tenfold.core.errors import DataError, RunFolderError
-from tenfold.core.files import write_bytes
+from tenfold.core.files import storage_errors, write_bytes
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.recipe import CorrectionsSettings
 
 CORRECTIONS = "corrections.csv"
-"""Beside settings.json: an edited ``audit/label_issues.csv`` may be replaced by the next audit."""
+"""Beside settings.json: an edited ``audit/label_issues.csv`` is replaced by the next audit."""
 
 
-def corrections_settings(path: Path) -> CorrectionsSettings:
-    """Give the settings that name a corrections file.
+_OFFERED = ".corrections.offered.csv"
+
+
+def read_corrections(path: Path) -> bytes:
+    """Give the content of a corrections file.
 
     Raises
     ------
     DataError
         If it cannot be read.
     """
-    return CorrectionsSettings(file=path.name, sha256=_sha256(_content(path)))
+    try:
+        return read_regular_file(path, MOST_TEXT_BYTES)
+    except OSError as error:
+        raise DataError(
+            f"The corrections file {path} cannot be read: {error.strerror or error}. Give a CSV "
+            "file such as audit/label_issues.csv in a run folder, with its column action edited."
+        ) from None
 
 
-def adopt_corrections(
-    run_folder: Path, settings: CorrectionsSettings | None, path: Path | None
+def corrections_settings(path: Path, content: bytes) -> CorrectionsSettings:
+    """Give the settings that name a corrections file by its content."""
+    return CorrectionsSettings(file=path.name, sha256=_sha256(content))
+
+
+def offer_corrections(
+    run_folder: Path, settings: CorrectionsSettings | None, content: bytes | None
 ) -> None:
-    """Copy the corrections file into the run folder.
+    """Put a corrections file into the run folder for the acquire stage to look at.
+
+    The one before it stays until `adopt_corrections`.
 
     Parameters
     ----------
@@ -36,11 +52,20 @@ def adopt_corrections(
         The study's.
     settings
         What the study was asked to use; None for nothing.
-    path
-        The file; None if the run folder has it already.
+    content
+        Of the file; None if the run folder has it already.
     """
-    if settings is not None and path is not None:
-        write_bytes(run_folder / CORRECTIONS, _content(path))
+    if settings is not None and content is not None:
+        write_bytes(run_folder / _OFFERED, content)
+
+
+def adopt_corrections(run_folder: Path, settings: CorrectionsSettings | None) -> None:
+    """Make the corrections file that the settings name the run folder's own."""
+    offered = run_folder / _OFFERED
+    with storage_errors(offered):
+        if settings is not None and _content(offered, settings) is not None:
+            offered.replace(run_folder / CORRECTIONS)
+        offered.unlink(missing_ok=True)
 
 
 def stored_corrections(run_folder: Path, settings: CorrectionsSettings) -> bytes:
@@ -51,24 +76,21 @@ def stored_corrections(run_folder: Path, settings: CorrectionsSettings) -> bytes
     RunFolderError
         If it is not in the run folder, or is not the one that the settings name.
     """
-    path = run_folder / CORRECTIONS
-    content = path.read_bytes() if path.is_file() else b""
-    if _sha256(content) != settings.sha256:
-        raise RunFolderError(
-            f"{path} is not the corrections file {settings.file} that this study was made with: it "
-            "was changed or removed. Give the file again with --corrections FILE --update."
-        )
-    return content
+    for name in (CORRECTIONS, _OFFERED):
+        content = _content(run_folder / name, settings)
+        if content is not None:
+            return content
+    raise RunFolderError(
+        f"{run_folder / CORRECTIONS} is not the corrections file {settings.file} that this study "
+        "was made with: it was changed or removed. Give the file again with "
+        "--corrections FILE --update."
+    )
 
 
-def _content(path: Path) -> bytes:
-    try:
-        return read_regular_file(path, MOST_TEXT_BYTES)
-    except OSError as error:
-        raise DataError(
-            f"The corrections file {path} cannot be read: {error.strerror or error}. Give a CSV "
-            "file such as audit/label_issues.csv in a run folder, with its column action edited."
-        ) from None
+def _content(path: Path, settings: CorrectionsSettings) -> bytes | None:
+    """Give a file's content if it is the one that the settings name."""
+    content = read_regular_file(path, MOST_TEXT_BYTES) if path.is_file() else None
+    return content if content is not None and _sha256(content) == settings.sha256 else None
 
 
 def _sha256(content: bytes) -> str:

@@ -261,6 +261,33 @@ def fit_network(
     )
 
 
+def check_fit(
+    plan: NetworkPlan,
+    settings: TrainingSettings,
+    *,
+    has_validation: bool,
+    mirror_keeps_class: bool,
+) -> None:
+    """Check, by building the network once, that `fit_network` can begin.
+
+    Raises
+    ------
+    ImageShapeError
+        If the images are too small for the network.
+    SettingsError
+        See `fit_network`.
+    """
+    if not has_validation:
+        _check_unwatched(settings)
+    _check_size(plan, settings)
+    channels = plan.image_shape[2]
+    network = plan.suited_to(mirror_keeps_class=mirror_keeps_class).build(
+        seed=0, mean=torch.zeros(channels), standard_deviation=torch.ones(channels)
+    )
+    if isinstance(network.body, FrozenFeatures):
+        _check_head(plan, settings)
+
+
 def _check_unwatched(settings: TrainingSettings) -> None:
     for name in settings.watched_settings:
         if name != "weights":  # the best of unwatched epochs is the last

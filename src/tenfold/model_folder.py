@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +33,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from tenfold.core.errors import ModelFolderError, TenfoldError
+from tenfold.core.errors import ModelFolderError, RunFolderError, TenfoldError
 from tenfold.core.files import write_bytes
 from tenfold.core.records.model import FORMAT_VERSION, ModelRecord
 from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
+from tenfold.core.run_folder import RunFolder
 from tenfold.engine.network import ImageNetwork
 from tenfold.fitting import NetworkPlan
 
@@ -145,6 +147,25 @@ def model_folder_in(path: Path) -> Path:
     raise ModelFolderError(
         f"{path} is no model folder: it has no {MODEL_JSON}. Give a folder that "
         "ImageClassifier.save made, or the run folder of a study."
+    )
+
+
+def outdated_notice(path: Path) -> str | None:
+    """Say if a model is of earlier data or settings than the rest of its study; None if it is not.
+
+    It works all the same: a model folder needs nothing else of the run folder.
+    """
+    folder = path.absolute()
+    run = folder.parent if folder.name == MODEL_FOLDER else folder
+    try:
+        is_outdated = MODEL_FOLDER in RunFolder(run).outdated()
+    except (RunFolderError, OSError):  # of no concern to who uses the model
+        return None
+    if not is_outdated:
+        return None
+    return (
+        "This model is of earlier data or settings than its study has by now. It works as it is; "
+        f"to bring it up to date: tenfold run --out {shlex.quote(str(run))}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from tenfold.core.errors import ModelFolderError
-from tenfold.core.files import storage_errors
+from tenfold.core.files import recover_folder, replace_folder, storage_errors
 from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.core.records.model import (
     FORMAT_VERSION,
@@ -103,9 +104,10 @@ def save_model(path: Path, model: PackagedModel) -> None:
     StorageError
         If the disk is full, read-only or not permitted.
     """
-    path = path.absolute()
-    partial, old = (path.with_name(f".{path.name}.{ending}") for ending in ("partial", "old"))
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()
+    partial = path.with_name(f".{path.name}.partial")
     with storage_errors(path):
+        recover_folder(path)
         is_there = path.exists()
         if is_there and not path.is_dir():
             raise ModelFolderError(f"{path} is a file. A model is saved as a folder; give another.")
@@ -114,12 +116,7 @@ def save_model(path: Path, model: PackagedModel) -> None:
                 f"{path} is not empty and holds no model, so nothing is written there. Give "
                 "another folder."
             )
-        for left in (partial, old):
-            if left.exists():
-                shutil.rmtree(left)
+        if partial.exists():
+            shutil.rmtree(partial)
         write_model_folder(partial, model)
-        if is_there:
-            path.rename(old)
-        partial.rename(path)
-        if is_there:
-            shutil.rmtree(old)
+        replace_folder(partial, path)

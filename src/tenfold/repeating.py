@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tenfold.core.errors import RunFolderError
-from tenfold.core.files import storage_errors
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.core.records.repeats import RepeatedRun, RepeatsRecord
@@ -67,23 +65,6 @@ class Repeats:
                 outcome = runner.run(STAGES[name], device)
                 yield replace(outcome, name=f"run {run}, {name}")
         self._record(runners).write(self.runner.run_folder.path / REPEATS_RECORD)
-
-    def remove_stale_record(self) -> None:
-        """Remove the record of runs that repeated a study which has changed since."""
-        path = self.runner.run_folder.path / REPEATS_RECORD
-        if path.is_file() and not self._is_current(path):
-            with storage_errors(path):
-                path.unlink()
-
-    def _is_current(self, path: Path) -> bool:
-        folder = self.runner.stage_folder("evaluate")
-        try:
-            return (
-                folder.manifest() is not None
-                and RepeatsRecord.read(path).evaluate_digest == folder.digest()
-            )
-        except RunFolderError:  # damaged, or another version's: the runs make it again
-            return False
 
     def _further(self, run: int) -> StageRunner:
         settings = self.runner.settings.with_changes(

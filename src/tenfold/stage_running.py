@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from tenfold.core.errors import RunFolderError
+from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import sha256_of_file, sha256_of_json, storage_errors
 from tenfold.core.progress import Progress
 from tenfold.core.records.manifest import Manifest
+from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.run_folder import REPEATS_RECORD, Attempt, RunFolder, StageFolder
 from tenfold.core.versions import recorded_versions
 from tenfold.engine.device import Device
 from tenfold.recipe import StudySettings
 from tenfold.sources.source import SOURCES
-from tenfold.stages.stage import Stage, StageContext, stage_order
+from tenfold.stages.stage import STAGES, Stage, StageContext, stage_order
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,11 @@ class StageRunner:
         Of a repeat: the stages that it runs itself.
     jobs
         Processes that a search may use.
+    check_data
+        Told the folder of a data set that was read, before it takes the place of the one before;
+        what it raises leaves that one in its place.
+    before_finish
+        Called before a stage takes its place in the run folder.
     """
 
     settings: StudySettings
@@ -78,14 +89,25 @@ class StageRunner:
     ground: RunFolder | None = None
     own_stages: tuple[str, ...] = ()
     jobs: int = 1
+    check_data: Callable[[Path], None] = _nothing
+    before_finish: Callable[[], None] = _nothing
 
     def stage_folder(self, name: str) -> StageFolder:
         """Give the folder of a stage."""
         is_own = self.ground is None or name in self.own_stages
         return (self.run_folder if is_own or self.ground is None else self.ground).stage(name)
 
-    def run(self, stage: Stage, device: Device) -> StageOutcome:
+    def run(self, stage: Stage, device: Device, notices: tuple[str, ...] = ()) -> StageOutcome:
         """Run a stage whose needs are complete, or find it complete already.
+
+        Parameters
+        ----------
+        stage
+            To run.
+        device
+            Where to compute.
+        notices
+            What the report is to say of the study's state.
 
         Raises
         ------
@@ -93,7 +115,7 @@ class StageRunner:
             Whatever the stage has to say.
         """
         folder = self.stage_folder(stage.name)
-        inputs = self._inputs(stage)
+        inputs = self._inputs(stage, notices)
         fingerprint = self._fingerprint(stage, inputs)
         if folder.is_complete(fingerprint):
             folder.clear_work()  # a kill may have come just before that
@@ -109,14 +131,18 @@ class StageRunner:
             progress=self.progress,
             is_offline=self.is_offline,
             jobs=self.jobs,
+            notices=notices,
         )
         with (
             _noted_seconds(folder, attempt, clock),
             storage_errors(folder.partial, only_known=True),
         ):
             stage.run(context)
+            if stage.name == "acquire":
+                self.check_data(folder.partial)
         seconds = time.monotonic() - clock
-        folder.finish(
+        self.before_finish()
+        edited = folder.finish(
             Manifest(
                 stage=stage.name,
                 fingerprint=fingerprint,
@@ -130,26 +156,85 @@ class StageRunner:
                 attempts=attempt.count,
             )
         )
+        for place in edited:
+            self.progress.say(f"{stage.name}: a file that you changed there is kept as {place}")
         return StageOutcome(stage.name, True, seconds, folder.path)
 
-    def _inputs(self, stage: Stage) -> dict[str, str]:
+    def _inputs(self, stage: Stage, notices: tuple[str, ...]) -> dict[str, str]:
         """Give the digest of everything the stage works from."""
         if stage.name == "acquire":
             return {"source": self._source_fingerprint()}
         inputs = {name: self.stage_folder(name).digest() for name in self._read_by(stage)}
-        if stage.name == "report" and (self.run_folder.path / REPEATS_RECORD).is_file():
+        if stage.name == "report" and self._has_repeats():
             inputs["repeats"] = sha256_of_file(self.run_folder.path / REPEATS_RECORD)
+        if notices:
+            inputs["notices"] = sha256_of_json(notices)
         return inputs
 
+    def _has_repeats(self) -> bool:
+        """Say whether there are repeats of the study as it is."""
+        path, folder = self.run_folder.path / REPEATS_RECORD, self.stage_folder("evaluate")
+        try:
+            return (
+                path.is_file()
+                and folder.manifest() is not None
+                and RepeatsRecord.read(path).evaluate_digest == folder.digest()
+            )
+        except RunFolderError:  # damaged, or another version's: the runs make it again
+            return False
+
     def _read_by(self, stage: Stage) -> tuple[str, ...]:
-        """Give the stages that a stage needs, and the complete ones that it also reads."""
+        """Give the stages that a stage needs, and the current ones that it also reads."""
         needs = stage.needs(self.settings)
+        current = self.current_stages() if stage.reads_if_complete else frozenset()
         return tuple(
             name
             for name in stage_order()
-            if name in needs
-            or (name in stage.reads_if_complete and self.stage_folder(name).manifest() is not None)
+            if name in needs or (name in stage.reads_if_complete and name in current)
         )
+
+    def complete_stages(self) -> tuple[str, ...]:
+        """Give the stages that are complete, with whatever settings and inputs, in order."""
+        return tuple(
+            name for name in stage_order() if self.stage_folder(name).manifest() is not None
+        )
+
+    def current_stages(self) -> frozenset[str]:
+        """Give the complete stages that fit the present settings and each other.
+
+        By their manifests alone; a stage that another version of tenfold made is one of them if
+        the settings that both versions know are the same.
+        """
+        outdated = (self.ground or self.run_folder).outdated()
+        complete = self.complete_stages()
+        current: set[str] = set()
+        for name in complete:
+            manifest, stage = self.stage_folder(name).manifest(), STAGES[name]
+            assert manifest is not None
+            if (
+                name not in outdated
+                and _agree(manifest.settings, stage.settings_used(self.settings))
+                and set(stage.needs(self.settings)) <= set(manifest.inputs)
+                and all(one in current for one in manifest.inputs if one in complete)
+            ):
+                current.add(name)
+        return frozenset(current)
+
+    def has_source_changed(self) -> bool:
+        """Say whether the files that the complete acquire stage was made of are others now."""
+        manifest = self.stage_folder("acquire").manifest()
+        if manifest is None or "acquire" not in self.current_stages():
+            return False
+        try:
+            return self._source_fingerprint() != manifest.inputs["source"]
+        except DataError:  # nothing is left of them that could be read
+            return True
+
+    def is_intact(self, name: str) -> bool:
+        """Say whether a stage is complete, with whatever settings and inputs, and undamaged."""
+        folder = self.stage_folder(name)
+        manifest = folder.manifest()
+        return manifest is not None and folder.is_complete(manifest.fingerprint)
 
     def _source_fingerprint(self) -> str:
         """Digest the source's files; if they are gone, what was acquired from them still stands."""
@@ -172,13 +257,17 @@ class StageRunner:
             }
         )
 
-    def is_fresh(self, stage: Stage) -> bool:
-        """Say whether a stage is complete with the present settings and inputs."""
-        needs = stage.needs(self.settings)
-        if any(self.stage_folder(need).manifest() is None for need in needs):
+
+def _agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Say whether two nested settings are equal where both have a value."""
+    for name in one.keys() & other.keys():
+        first, second = one[name], other[name]
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            if not _agree(first, second):
+                return False
+        elif first != second:
             return False
-        fingerprint = self._fingerprint(stage, self._inputs(stage))
-        return self.stage_folder(stage.name).is_complete(fingerprint)
+    return True
 
 
 @contextmanager

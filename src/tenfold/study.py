@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.run_folder import RunFolder
-from tenfold.corrections_file import adopt_corrections
+from tenfold.corrections_file import adopt_corrections, offer_corrections
 from tenfold.engine.device import Device, choose_device
+from tenfold.preflight import TRAINED_STAGES, check_study
 from tenfold.recipe import StudySettings
 from tenfold.repeating import REPEATED_STAGES, Repeats
 from tenfold.stage_running import StageOutcome, StageRunner
 from tenfold.stages.stage import STAGES, stage_order
+
+DISPENSABLE = ("explore", "cross-validate", "audit")
+"""Stages without which a whole study still has a model and a report."""
 
 
 class Study:
@@ -33,7 +40,8 @@ class Study:
     is_offline
         Whether downloads are forbidden.
     corrections
-        File of the corrections that the settings name; None if the run folder has it already.
+        Content of the corrections file that the settings name; None if the run folder has it
+        already.
     jobs
         Processes that a search may use; they share the processor's cores.
     """
@@ -47,7 +55,7 @@ class Study:
         progress: Progress | None = None,
         update: bool = False,
         is_offline: bool = False,
-        corrections: Path | None = None,
+        corrections: bytes | None = None,
         jobs: int = 1,
     ) -> None:
         self.settings = settings
@@ -55,8 +63,14 @@ class Study:
         self.device_name = device
         self.update = update
         self.corrections = corrections
+        self._progress = progress or SilentProgress()
         self._runner = StageRunner(
-            settings, self.run_folder, progress or SilentProgress(), is_offline, jobs=jobs
+            settings,
+            self.run_folder,
+            self._progress,
+            is_offline,
+            jobs=jobs,
+            before_finish=self._adopt,
         )
 
     def run(self, *stages: str, runs: int = 1) -> Iterator[StageOutcome]:
@@ -88,22 +102,99 @@ class Study:
         wanted = self._with_needs((*stages, *repeated) or stage_order(), is_asked=bool(stages))
         device = choose_device(self.device_name)
         with self.run_folder as folder:
-            folder.adopt_settings(self.settings.flat(), update=self.update)
-            adopt_corrections(folder.path, self.settings.data.corrections, self.corrections)
-            if self.update:
-                self._remove_stale()
-            for name in wanted:
-                if name != "report":
-                    yield self._runner.run(STAGES[name], device)
-            yield from self._repeat(runs, device)
+            folder.check_settings(self.settings.flat(), update=self.update)
+            offer_corrections(folder.path, self.settings.data.corrections, self.corrections)
+            failed: dict[str, TenfoldError] = {}
+            yield from self._run_stages(wanted, device, failed, is_whole=not stages)
+            if runs > 1:
+                yield from Repeats(self._runner).run(runs, device)
+            notices = (*self._notices(), *map(_said, failed, failed.values()))
+            for notice in notices:
+                self._progress.say(notice)
             if "report" in wanted:  # the page shows the repeats
-                yield self._runner.run(STAGES["report"], device)
+                yield self._runner.run(STAGES["report"], device, notices)
+            self._adopt()
+            for error in failed.values():
+                raise error
 
-    def _repeat(self, runs: int, device: Device) -> Iterator[StageOutcome]:
-        repeats = Repeats(self._runner)
-        repeats.remove_stale_record()
-        if runs > 1:
-            yield from repeats.run(runs, device)
+    def _run_stages(
+        self,
+        wanted: tuple[str, ...],
+        device: Device,
+        failed: dict[str, TenfoldError],
+        *,
+        is_whole: bool,
+    ) -> Iterator[StageOutcome]:
+        """Run all stages but the report; in a whole study, go on without a dispensable one."""
+        names = [name for name in wanted if name != "report"]
+        if not is_whole and self._keeps_acquired(wanted):
+            names.remove("acquire")
+            yield StageOutcome("acquire", False, 0.0, self._runner.stage_folder("acquire").path)
+        elif self._runner.has_source_changed():
+            self._progress.say(
+                "The data have changed since they were read: they are read again, and what was "
+                "made of them is made again."
+            )
+
+        def check_data(acquired: Path) -> None:
+            for sentence in check_study(self.settings, acquired, wanted):
+                self._progress.say(sentence)
+
+        runner = replace(self._runner, check_data=check_data)
+        for name in names:
+            try:
+                outcome = runner.run(STAGES[name], device)
+            except TenfoldError as error:
+                if not is_whole or name not in DISPENSABLE or isinstance(error, StorageError):
+                    raise
+                failed[name] = error
+                self._progress.say(_said(name, error))
+                if name == "cross-validate":  # the audit can do without, if it is told so
+                    runner = replace(runner, settings=_without_folds(runner.settings))
+                continue
+            yield outcome
+            if name == "acquire" and not outcome.was_run and self._lacks_training(wanted):
+                check_data(outcome.folder)
+
+    def _adopt(self) -> None:
+        """Make the study's settings those of the run folder."""
+        self.run_folder.adopt_settings(self.settings.flat(), update=self.update)
+        adopt_corrections(self.run_folder.path, self.settings.data.corrections)
+
+    def _keeps_acquired(self, wanted: tuple[str, ...]) -> bool:
+        """Say whether to read no data again, as complete stages that were not asked for need them.
+
+        Otherwise a report would show new data beside the model and the scores of the old.
+        """
+        current = self._runner.current_stages()
+        others = current - set(wanted)
+        return "acquire" in current and bool(others) and self._runner.is_intact("acquire")
+
+    def _lacks_training(self, wanted: tuple[str, ...]) -> bool:
+        current = self._runner.current_stages()
+        return any(name in wanted and name not in current for name in TRAINED_STAGES)
+
+    def _notices(self) -> tuple[str, ...]:
+        """Say what in the run folder is not of the present data and settings, and what to run."""
+        whole = self._with_needs(stage_order(), is_asked=False)
+        out = shlex.quote(str(self.run_folder.path))
+        update = f"tenfold run --out {out}"
+        notices = []
+        if self._runner.has_source_changed():
+            notices.append(
+                "The data have changed since this study read them; it is about the data as they "
+                f"were. To bring everything up to date: {update}"
+            )
+        complete, current = self._runner.complete_stages(), self._runner.current_stages()
+        stale = [name for name in complete if name not in current and name != "report"]
+        if stale:
+            own = [f"tenfold {name} --out {out}" for name in stale if name not in whole]
+            commands = [update] * any(name in whole for name in stale) + own
+            notices.append(
+                f"Made with earlier data or settings, so not shown: {', '.join(stale)}. To bring "
+                f"this up to date: {'; '.join(commands)}"
+            )
+        return tuple(notices)
 
     def _with_needs(self, names: tuple[str, ...], *, is_asked: bool) -> tuple[str, ...]:
         wanted: set[str] = set()
@@ -123,9 +214,10 @@ class Study:
                 wanted.discard(name)
         return tuple(name for name in stage_order() if name in wanted)
 
-    def _remove_stale(self) -> None:
-        """Remove the stages that the new settings touch, and what was built on them."""
-        for name in stage_order():
-            folder = self.run_folder.stage(name)
-            if folder.manifest() is not None and not self._runner.is_fresh(STAGES[name]):
-                folder.remove()
+
+def _said(name: str, error: TenfoldError) -> str:
+    return f"The stage {name} could not be completed: {error}"
+
+
+def _without_folds(settings: StudySettings) -> StudySettings:
+    return settings.with_changes({"cross_validate.is_enabled": False})

@@ -10,7 +10,7 @@ from tenfold.core.durations import parse_duration
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
-from tenfold.corrections_file import corrections_settings
+from tenfold.corrections_file import corrections_settings, read_corrections
 from tenfold.recipe import StudySettings, load_recipe, recipe_for_model
 from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
@@ -21,11 +21,15 @@ REBALANCED_STAGES = ("tune", "train", "cross-validate")
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """Settings and run folder, and a sentence that says which data were taken and why."""
+    """Settings and run folder, and a sentence that says which data were taken and why.
+
+    `corrections` is the content of the file that was given; None if none was.
+    """
 
     settings: StudySettings
     out: Path
     sentence: str
+    corrections: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class StudyRequest:
             If a recipe, setting, source or path is not valid.
         """
         self._check_runs()
+        corrections = self._corrections_content()
         stored = None if self.out is None else _stored_settings(self.out)
         if stored is not None and self.recipe is None:
             settings = stored.with_changes(self._changes())
@@ -84,7 +89,7 @@ class StudyRequest:
         settings = settings.with_changes(
             self._budget_changes()
             | self._search_changes(is_new=stored is None)
-            | self._corrections_changes()
+            | self._corrections_changes(corrections)
             | self._rebalance_changes()
         )
         if stored is not None and self.data is None:
@@ -99,7 +104,8 @@ class StudyRequest:
             settings = settings.with_changes(
                 {"data.source": source.name, "data.location": location}
             )
-        return ResolvedRequest(settings, self.out or self._default_out(settings), sentence)
+        out = self.out or self._default_out(settings)
+        return ResolvedRequest(settings, out, sentence, corrections)
 
     @property
     def _recipe(self) -> str:
@@ -156,12 +162,18 @@ class StudyRequest:
             changes["tune.is_enabled"] = True
         return changes
 
-    def _corrections_changes(self) -> dict[str, Any]:
+    def _corrections_content(self) -> bytes | None:
+        """Read the corrections file, once: it may be a pipe."""
+        if self.corrections is None or str(self.corrections) == NO_CORRECTIONS:
+            return None
+        return read_corrections(self.corrections)
+
+    def _corrections_changes(self, content: bytes | None) -> dict[str, Any]:
         if self.corrections is None:
             return {}
-        if str(self.corrections) == NO_CORRECTIONS:
+        if content is None:
             return {"data.corrections": None}
-        return {"data.corrections": corrections_settings(self.corrections).plain()}
+        return {"data.corrections": corrections_settings(self.corrections, content).plain()}
 
     def _rebalance_changes(self) -> dict[str, Any]:
         if self.rebalance is None:

@@ -7,7 +7,10 @@ import hashlib
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +88,53 @@ def test_what_a_kill_left_behind_is_replaced(tmp_path: Path) -> None:
     write_text(path, "new")
     assert path.read_text() == "new"
     assert names_in(tmp_path) == ["file.txt"]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.csv").symlink_to("elsewhere/real.csv")
+    for content in ("new", "newer"):  # the first time there is nothing at the link's end
+        write_text(tmp_path / "link.csv", content)
+        assert (tmp_path / "link.csv").is_symlink()
+        assert (tmp_path / "elsewhere" / "real.csv").read_text() == content
+    assert names_in(tmp_path / "elsewhere") == ["real.csv"]
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = b"x" * 200_000  # more than a pipe holds
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        write_bytes(pipe, content)
+        assert read.result(timeout=60) == content
+    assert pipe.is_fifo()
+    assert names_in(tmp_path) == ["pipe"]
+
+
+def test_an_open_stream_is_written_behind_what_it_holds(tmp_path: Path) -> None:
+    code = "import sys; from tenfold.core.files import *; write_text(Path(sys.argv[1]), 'new\\n')"
+    for name in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        log = tmp_path / "log"
+        log.write_text("before\n")
+        with log.open("a") as stream:
+            subprocess.run([sys.executable, "-c", code, name], check=True, stdout=stream)
+        assert log.read_text() == "before\nnew\n"
+    assert Path("/dev/stdout").is_symlink()
+    assert names_in(tmp_path) == ["log"]
+
+
+def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    write_text(Path(os.devnull), "gone")
+    assert Path(os.devnull).is_char_device()
+
+
+def test_a_pipe_that_nobody_reads_to_the_end_is_said(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with pytest.raises(StorageError, match="Broken pipe"):
+        write_text(Path(f"/dev/fd/{writing}"), "new")
+    os.close(writing)
 
 
 @pytest.mark.parametrize("failure", [ValueError("no"), KeyboardInterrupt(), SystemExit(1)])

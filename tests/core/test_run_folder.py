@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import RunFolderBusyError, RunFolderError, StorageError
+from tenfold.core.files import set_aside
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.run_folder import MANIFEST, WORK, RunFolder, StageFolder
 
@@ -238,13 +240,58 @@ class TestStageFolder:
         with pytest.raises(RunFolderError, match="is not a Manifest"):
             stage.is_complete("abc")
 
-    def test_remove_takes_both_folders(self, stage: StageFolder) -> None:
+    @pytest.mark.parametrize("problem", [OSError(errno.EIO, "broken"), KeyboardInterrupt()])
+    def test_a_rename_that_fails_leaves_the_older_result(
+        self, stage: StageFolder, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+    ) -> None:
         completed(stage)
         stage.begin("new")
-        stage.remove()
-        assert not stage.path.exists()
-        assert not stage.partial.exists()
-        stage.remove()
+        rename = Path.rename
+
+        def fail_at_the_new(path: Path, target: Path) -> Path:
+            if path == stage.partial:
+                raise problem
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", fail_at_the_new)
+        with pytest.raises((StorageError, KeyboardInterrupt)):
+            stage.finish(manifest("new"))
+        assert stage.is_complete("abc")
+
+    @pytest.mark.parametrize("place", ["train", "repeats/run-2/train"])
+    def test_a_kill_between_the_two_renames_is_mended(self, tmp_path: Path, place: str) -> None:
+        stage = RunFolder((tmp_path / place).parent).stage("train")
+        completed(stage)
+        stage.path.rename(set_aside(stage.path))
+        with RunFolder(tmp_path):
+            assert stage.is_complete("abc")
+        shutil.copytree(stage.path, set_aside(stage.path))  # or after both
+        with RunFolder(tmp_path):
+            assert stage.is_complete("abc")
+            assert not set_aside(stage.path).exists()
+
+    def test_what_a_person_changed_is_kept_once_each(self, tmp_path: Path) -> None:
+        stage = completed(RunFolder(tmp_path).stage("train"))
+        for content in ("mine", "mine again", "mine"):
+            (stage.path / "figures" / "a.svg").write_text(content)
+            stage.begin("abc")
+            (stage.partial / "weights.bin").write_bytes(b"other weights")
+            (stage.partial / "figures").mkdir(exist_ok=True)
+            (stage.partial / "figures" / "a.svg").write_text("<svg/>")
+            kept = stage.finish(manifest())
+            assert all(path.read_text() == content for path in kept)
+        edited = tmp_path / "edited" / "train" / "figures"
+        assert {path.name for path in edited.iterdir()} == {"a.svg", "a-2.svg"}
+
+    def test_a_link_in_the_place_of_a_stage_is_replaced_and_its_target_left(
+        self, tmp_path: Path
+    ) -> None:
+        stage = completed(RunFolder(tmp_path / "run").stage("train"))
+        stage.path.rename(tmp_path / "big disk")
+        stage.path.symlink_to(tmp_path / "big disk")
+        completed(stage, "new")
+        assert stage.is_complete("new")
+        assert (tmp_path / "big disk" / "weights.bin").is_file()
 
     def test_a_full_disk_leaves_the_stage_incomplete_and_mendable(
         self, stage: StageFolder, monkeypatch: pytest.MonkeyPatch

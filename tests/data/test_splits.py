@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.data.duplicate_groups import regrouped
-from tenfold.data.splits import HoldoutMethod, holdout_split, stratified_folds
+from tenfold.data.splits import (
+    HoldoutMethod,
+    holdout_split,
+    plan_folds,
+    planned_folds,
+    possible_holdout,
+    stratified_folds,
+)
 
 TEN_EACH = np.repeat(np.arange(3), 10)
 MIXED = np.arange(1_000) % 10
@@ -154,6 +161,49 @@ def test_a_class_too_small_for_the_folds_is_named() -> None:
 def test_many_small_classes_are_counted_rather_than_listed() -> None:
     with pytest.raises(DataError, match=r"label 0, .*label 4 and 7 more \(1 of the .*\): add"):
         stratified_folds(np.arange(12), 2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked", "folds", "alone"),
+    [
+        ((9, 9, 9), 5, 5, 0),
+        ((9, 9, 3), 5, 3, 0),
+        ((9, 9, 1), 5, 5, 1),
+        ((9, 2, 1, 1), 5, 2, 2),
+        ((9, 1), 5, 0, 1),
+        ((1, 1), 2, 0, 2),
+    ],
+)
+def test_folds_are_as_many_as_the_classes_allow(
+    counts: tuple[int, ...], asked: int, folds: int, alone: int
+) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    plan = plan_folds(labels, asked)
+    assert (plan.folds, len(plan.alone)) == (folds, alone)
+    assert bool(plan.notes) == (folds < asked or alone > 0)
+    if not folds:
+        return
+    cut = planned_folds(labels, plan, 0)
+    validating = np.sort(np.concatenate([validation for _, validation in cut]))
+    assert (validating == np.setdiff1d(np.arange(len(labels)), plan.alone)).all()
+    for train, validation in cut:
+        assert (np.union1d(train, validation) == np.arange(len(labels))).all()
+        assert not len(np.intersect1d(train, validation))
+        assert len(np.unique(labels[train])) == len(counts), "no fold trains without a class"
+
+
+def test_what_cannot_be_held_out_as_asked_is_as_near_as_can_be() -> None:
+    asked = {"fraction": 0.1, "seed": 0}
+    train, validation, note = possible_holdout(TEN_EACH, method="stratified", **asked)
+    assert note is None
+    assert (validation == holdout_split(TEN_EACH, method="stratified", **asked)[1]).all()
+    sorted_labels = np.repeat([0, 1], [30, 2])  # the last tenth holds the whole second class
+    train, validation, note = possible_holdout(sorted_labels, method="last", **asked)
+    assert note is not None
+    assert set(sorted_labels[train]) == set(sorted_labels[validation]) == {0, 1}
+    train, validation, note = possible_holdout(np.arange(4), method="stratified", **asked)
+    assert note is not None
+    assert (len(train), len(validation)) == (4, 0)
 
 
 @pytest.mark.parametrize("folds", [1, 0, -3])

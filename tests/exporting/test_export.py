@@ -34,7 +34,7 @@ def run_folder(tiny_settings: Callable[..., StudySettings], tmp_path: Path) -> P
 
 def real_images(run_folder: Path, data: str | None = None) -> RealImages:
     record = read_model_folder(run_folder).record
-    return images_for(run_folder, data, record.classes, record.image_shape)
+    return images_for(run_folder, data, record)
 
 
 def test_the_file_gives_what_the_loaded_model_gives(run_folder: Path, tmp_path: Path) -> None:
@@ -87,8 +87,15 @@ class TestRealImages:
     def test_of_the_study(self, run_folder: Path) -> None:
         for path in (run_folder, run_folder / "model"):
             record = read_model_folder(run_folder).record
-            images = images_for(path, None, record.classes, record.image_shape)
+            images = images_for(path, None, record)
             assert len(images.train) > len(images.test) > 0
+
+    def test_of_a_study_that_has_read_other_data_since(self, run_folder: Path) -> None:
+        record = read_model_folder(run_folder).record
+        acquired = run_folder / "acquire" / "record.json"
+        acquired.write_text(acquired.read_text().replace(record.data.train_sha256, "0" * 64))
+        with pytest.raises(DataError, match=f"tenfold run --out {run_folder}.*--data PATH"):
+            images_for(run_folder, None, record)
 
     def test_a_folder_alone_needs_data(
         self, run_folder: Path, tmp_path: Path, image_folder: Path

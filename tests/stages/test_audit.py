@@ -97,8 +97,8 @@ def test_a_cross_validation_that_came_later_is_taken_up(
 
 
 def corrected(settings: Callable[..., StudySettings], file: Path, out: Path) -> Study:
-    changes = QUICK | {"data.corrections": corrections_settings(file).plain()}
-    return Study(settings(changes), out, corrections=file, update=True)
+    changes = QUICK | {"data.corrections": corrections_settings(file, file.read_bytes()).plain()}
+    return Study(settings(changes), out, corrections=file.read_bytes(), update=True)
 
 
 def test_corrections_are_honoured_and_scored_with_and_without(

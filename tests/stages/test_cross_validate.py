@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.core.errors import DataError
+from tenfold.core.records.audit import AuditRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.split_files import read_arrays, read_split
@@ -160,6 +160,40 @@ def test_fewer_epochs_for_the_folds(run_stage: RunStage, fits: list[dict[str, An
     assert [fit["training"].epochs for fit in fits] == [1, 1]
 
 
-def test_more_folds_than_images_of_a_class_is_a_clear_error(run_stage: RunStage) -> None:
-    with pytest.raises(DataError, match="11 folds need at least 11 images of every class"):
-        run_stage("cross-validate", NO_SEARCH | {"cross_validate.folds": 11})
+def test_no_more_folds_than_images_of_a_class(run_stage: RunStage, image_folder: Path) -> None:
+    for path in sorted((image_folder / "dark").iterdir())[4:]:
+        path.unlink()
+    folder = run_stage("cross-validate", NO_SEARCH | {"cross_validate.folds": 11})
+    record = CrossValidateRecord.read(folder / "record.json")
+    assert record.folds == len(record.protocols[0].folds) == 3
+    assert "3 folds instead of 11" in record.notes[0]
+    assert "'dark'" in record.notes[0]
+
+
+def test_an_image_alone_in_its_class_trains_in_every_fold(
+    run_stage: RunStage, image_folder: Path, fits: list[dict[str, Any]]
+) -> None:
+    for path in sorted((image_folder / "dark").iterdir())[1:]:
+        path.unlink()
+    folder = run_stage("cross-validate", NO_SEARCH)
+    train = read_split(folder.parent / "acquire", "train")
+    alone = np.flatnonzero(train.labels == 0)
+    assert len(alone) == 1
+    assert all(0 in fit["train"].labels for fit in fits)
+    stored = read_arrays(folder / "out_of_fold_fresh.npz")
+    assert (np.flatnonzero(stored["fold"] == 0) == alone).all()
+    assert (np.flatnonzero(np.isnan(stored["probabilities"]).any(axis=1)) == alone).all()
+
+
+def test_without_a_second_class_of_two_images_there_are_no_folds(
+    run_stage: RunStage, image_folder: Path
+) -> None:
+    for name in ("dark", "gray"):
+        for path in sorted((image_folder / name).iterdir())[1:]:
+            path.unlink()
+    folder = run_stage("cross-validate", NO_SEARCH)
+    record = CrossValidateRecord.read(folder / "record.json")
+    assert (record.folds, record.protocols) == (0, ())
+    assert "left out" in record.notes[0]
+    audit = AuditRecord.read(run_stage("audit", NO_SEARCH) / "record.json")
+    assert [labels.split for labels in audit.labels] == ["test"]

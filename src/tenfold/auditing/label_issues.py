@@ -11,7 +11,9 @@ scoring to detect real-world label errors" (ICML DataPerf workshop 2022); docs/e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +100,14 @@ def confident_class(probabilities: npt.NDArray[np.float64], labels: Labels) -> L
     return result
 
 
-def _flagged_by_cleanlab(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.bool_]:
+def cleanlab_filter() -> Callable[..., Any]:
+    """Give cleanlab's function that flags labels.
+
+    Raises
+    ------
+    SettingsError
+        If cleanlab is not installed.
+    """
     try:
         from cleanlab.filter import find_label_issues
     except ImportError:
@@ -107,7 +116,12 @@ def _flagged_by_cleanlab(probabilities: Probabilities, labels: Labels) -> npt.ND
             "pip install 'tenfold[cleanlab]', or use the default, 'confident-learning', which "
             "needs nothing more."
         ) from None
+    found: Callable[..., Any] = find_label_issues
+    return found
+
+
+def _flagged_by_cleanlab(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.bool_]:
     flagged: npt.NDArray[np.bool_] = np.asarray(
-        find_label_issues(labels, probabilities.astype(np.float64), n_jobs=1), dtype=bool
+        cleanlab_filter()(labels, probabilities.astype(np.float64), n_jobs=1), dtype=bool
     )
     return flagged

@@ -50,8 +50,7 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     if not is_onnx:
         raise SettingsError("Say which kind of file to write: tenfold export MODEL --onnx")
     packaged = read_model_folder(model)
-    record = packaged.record
-    images = images_for(model, data, record.classes, record.image_shape, record.value_ranges)
+    images = images_for(model, data, packaged.record)
     place = out or default_path(model)
     if place.suffix != ".onnx":
         raise SettingsError(f"--out must end in .onnx, received {place}.")

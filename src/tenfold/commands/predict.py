@@ -87,7 +87,7 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
     from rich.console import Console
 
     from tenfold.loading import classifier_of
-    from tenfold.model_folder import read_model_folder
+    from tenfold.model_folder import outdated_notice, read_model_folder
     from tenfold.prediction import find_images, predict_files
     from tenfold.sources.decoding_limits import DecodingLimits
     from tenfold.terminal import TerminalProgress
@@ -104,6 +104,8 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
     # Rows on a terminal show the progress themselves, and a bar between them would be torn.
     shows_bar = csv is not None or not sys.stdout.isatty()
     progress = TerminalProgress(Console(stderr=True), is_quiet=quiet)
+    if notice := outdated_notice(model):
+        progress.say(notice)
     unreadable = 0
     with ExitStack() as stack:
         output = stack.enter_context(_output(csv, is_json, classes, top))

@@ -48,7 +48,6 @@ def run_study(
     resolved = request.resolve()
     progress.say(resolved.sentence)
     progress.say(f"Run folder: {resolved.out}")
-    is_corrected = resolved.settings.data.corrections is not None
     study = Study(
         resolved.settings,
         resolved.out,
@@ -56,7 +55,7 @@ def run_study(
         progress=progress,
         update=is_update,
         is_offline=is_offline,
-        corrections=request.corrections if is_corrected else None,
+        corrections=resolved.corrections,
         jobs=jobs,
     )
     for outcome in study.run(*request.stages, runs=request.runs):

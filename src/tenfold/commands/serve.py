@@ -64,6 +64,7 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
         need(module, extra="serve")
     from tenfold.core.settings import parse_assignment
     from tenfold.core.text import printable
+    from tenfold.model_folder import outdated_notice
     from tenfold.serving.allowed_hosts import AllowedHosts
     from tenfold.serving.app import create_app
     from tenfold.serving.served_model import prepare_model
@@ -77,6 +78,8 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     hosts = AllowedHosts(host, allowed_hosts or ())
     with open_socket(host, port) as listening:
         served = prepare_model(model)
+        if notice := outdated_notice(model):
+            echo(notice, err=True)
         app = create_app(
             served.model, settings, token=own_token, hosts=hosts, explainer=served.explainer
         )

@@ -113,4 +113,5 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
         jobs=jobs,
     )
     record = TuneRecord.read(study.out / "tune" / "record.json")
-    echo(f"Best settings: {command_options(record.best_assignments)}")
+    if record.skipped is None:
+        echo(f"Best settings: {command_options(record.best_assignments)}")

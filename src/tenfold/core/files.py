@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,22 +52,109 @@ def storage_errors(path: Path, *, only_known: bool = False) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path, *, only_known: bool = False) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to; rename it to `path` if the block succeeds.
+    """Give a temporary name to write to; put it at `path` if the block succeeds.
 
     A reader sees the old file or the new one, whole; a kill leaves at most a ``.part`` file, which
-    the next write replaces. `only_known` is that of `storage_errors`.
+    the next write replaces. What a link points to is replaced, not the link. A pipe or a device is
+    written into when the block is done: renaming a file to its name would remove it. `only_known`
+    is that of `storage_errors`.
     """
-    part = path.with_name(f".{path.name}.part")
     with storage_errors(path, only_known=only_known):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_written_into(path):
+            with tempfile.TemporaryDirectory() as folder:
+                part = Path(folder) / "content.part"
+                yield part
+                with storage_errors(path):
+                    _append(part, path)
+            return
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        part = target.with_name(f".{target.name}.part")
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part
             with part.open("rb") as written:
                 os.fsync(written.fileno())
-            part.replace(path)
+            part.replace(target)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def _is_written_into(path: Path) -> bool:
+    """Say whether `path` is no file that may be replaced: a pipe, a device, an open stream.
+
+    ``/dev/stdout`` and ``/dev/fd/63`` are links to what a shell has opened, which may be a file.
+    """
+    try:
+        is_other = path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:
+        return False
+    parent = path.absolute().parent
+    is_stream = path.is_symlink() and (parent == Path("/dev") or parent.name == "fd")
+    return is_other or is_stream
+
+
+def _append(part: Path, path: Path) -> None:
+    """Write a file's content into a pipe or device, or behind what an open stream holds."""
+    # Without O_TRUNC: standard output may be a log that was opened to be appended to.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    with part.open("rb") as source, os.fdopen(descriptor, "wb") as sink:
+        shutil.copyfileobj(source, sink)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Put the folder `new` at `path`; what is there is removed only when `new` is in its place.
+
+    A kill between the two renames leaves the old folder at `set_aside`, and `new` where it was:
+    `recover_folder` then puts one of them back.
+    """
+    aside = set_aside(path)
+    if not os.path.lexists(path):
+        new.rename(path)
+        _sync_folder(path.parent)
+        return
+    _remove(aside)
+    path.rename(aside)
+    try:
+        new.rename(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    _sync_folder(path.parent)
+    _remove(aside)
+
+
+def recover_folder(path: Path) -> None:
+    """Finish what a kill in `replace_folder` left: the old folder is put back if none is there."""
+    aside = set_aside(path)
+    if os.path.lexists(aside):
+        if os.path.lexists(path):
+            _remove(aside)
+        else:
+            aside.rename(path)
+
+
+def set_aside(path: Path) -> Path:
+    """Give the place of a folder for the moment in which another takes its name."""
+    return path.with_name(f".{path.name}.old")
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a link to one (what it points to is somebody's arrangement)."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system can (not on Windows)."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from tenfold.core.errors import RunFolderBusyError, RunFolderError
-from tenfold.core.files import sha256_of_file, sha256_of_json, storage_errors, write_json
+from tenfold.core.files import (
+    recover_folder,
+    replace_folder,
+    sha256_of_file,
+    sha256_of_json,
+    storage_errors,
+    write_bytes,
+    write_json,
+)
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.core.settings import differences
@@ -23,6 +32,11 @@ WORK = ".work"
 REPEATS = "repeats"
 """Folder of a study's further runs, each with another seed: ``repeats/run-2`` and so on."""
 REPEATS_RECORD = f"{REPEATS}/record.json"
+EDITED = "edited"
+"""Folder of files that a person changed in a stage's folder before the stage was made again."""
+MADE_TO_BE_EDITED = frozenset({"audit/label_issues.csv"})
+"""Files whose changes do not make their stage run again."""
+_NEVER_EDITED = frozenset({".npy", ".npz", ".safetensors", ".png"})
 _ATTEMPTS = f"{WORK}/attempts.json"
 
 
@@ -50,7 +64,17 @@ class RunFolder:
                 f"Another process is working in {self.path}. Wait for it, stop it, or choose "
                 "another folder with --out."
             ) from None
+        self._recover()
         return self
+
+    def _recover(self) -> None:
+        """Put back what a kill left aside in the moment in which a stage was replaced."""
+        with storage_errors(self.path):
+            for pattern in (".*.old", f"{REPEATS}/run-*/.*.old"):
+                for aside in list(self.path.glob(pattern)):
+                    recover_folder(
+                        aside.with_name(aside.name.removeprefix(".").removesuffix(".old"))
+                    )
 
     def __exit__(
         self,
@@ -96,15 +120,15 @@ class RunFolder:
                 "Choose another folder with --out."
             )
 
-    def adopt_settings(self, settings: dict[str, Any], *, update: bool = False) -> None:
-        """Write the settings into a new folder, or check that they are those it was made by.
+    def check_settings(self, settings: dict[str, Any], *, update: bool = False) -> None:
+        """Check that settings are those that the folder was made by, or may take their place.
 
         Parameters
         ----------
         settings
             The study's resolved settings, plain data.
         update
-            Take the new settings where they differ; stages that depend on them run again.
+            Whether others may.
 
         Raises
         ------
@@ -121,8 +145,36 @@ class RunFolder:
                 "Choose another folder with --out, or give --update to run again the stages that "
                 "these settings touch."
             )
-        if stored != settings:
+
+    def adopt_settings(self, settings: dict[str, Any], *, update: bool = False) -> None:
+        """Write the settings into a new folder, or those that `check_settings` allows.
+
+        Raises
+        ------
+        RunFolderError
+            If the folder was made by other settings and `update` is not given.
+        """
+        self.check_settings(settings, update=update)
+        if self.settings() != settings:
             write_json(self.path / SETTINGS, settings)
+
+    def outdated(self) -> frozenset[str]:
+        """Give the complete stages that were made of other results than now lie in the folder.
+
+        By their manifests alone: no file is hashed, and settings have no part in it.
+        """
+        manifests = {
+            path.parent.name: Manifest.read(path) for path in self.path.glob(f"[!.]*/{MANIFEST}")
+        }
+        digests = {name: sha256_of_json(one.files) for name, one in manifests.items()}
+
+        def is_outdated(name: str) -> bool:
+            return any(
+                source in manifests and (digests[source] != digest or is_outdated(source))
+                for source, digest in manifests[name].inputs.items()
+            )
+
+        return frozenset(name for name in manifests if is_outdated(name))
 
     def stage(self, name: str) -> StageFolder:
         """Give the folder of one stage."""
@@ -149,14 +201,22 @@ class StageFolder:
     def is_complete(self, fingerprint: str) -> bool:
         """Say whether the stage was completed with this fingerprint and all its files are as made.
 
-        Every file's SHA-256 is compared, so a changed byte makes the stage run again.
+        Every file's SHA-256 is compared, so a changed byte makes the stage run again, except in
+        files that are made to be edited.
         """
         manifest = self.manifest()
         return (
             manifest is not None
             and manifest.fingerprint == fingerprint
-            and manifest.files == _hashes(self.path)
+            and self._without_edits(manifest.files) == self._without_edits(_hashes(self.path))
         )
+
+    def _without_edits(self, files: dict[str, str]) -> dict[str, str]:
+        """Give hashes by file without those of files that people are asked to edit."""
+        return {
+            name: "" if f"{self.name}/{name}" in MADE_TO_BE_EDITED else digest
+            for name, digest in files.items()
+        }
 
     def digest(self) -> str:
         """Give one hash over all files of the complete stage."""
@@ -195,29 +255,45 @@ class StageFolder:
             },
         )
 
-    def finish(self, manifest: Manifest) -> None:
-        """Make the partial folder the stage's own: hash its files, write the manifest, rename."""
+    def finish(self, manifest: Manifest) -> tuple[Path, ...]:
+        """Make the partial folder the stage's own: hash its files, write the manifest, rename.
+
+        What was complete before is there until then. What a person had changed in it is kept in
+        the run folder's folder `EDITED`.
+
+        Returns
+        -------
+        tuple of Path
+            Where files that a person had changed lie now.
+        """
         with storage_errors(self.path):
             for leftover in self.partial.rglob(".*.part"):
                 leftover.unlink()
             complete = manifest.model_copy(update={"files": _hashes(self.partial)})
             complete.write(self.partial / MANIFEST)
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self.partial.rename(self.path)
-            _sync_folder(self.path.parent)
+            kept = tuple(self._keep_edited(complete.files))
+            replace_folder(self.partial, self.path)
         self.clear_work()
+        return kept
 
     def clear_work(self) -> None:
         """Remove from the complete stage what only served to go on after a kill."""
         shutil.rmtree(self.path / WORK, ignore_errors=True)
 
-    def remove(self) -> None:
-        """Remove what is complete and what is half made."""
-        with storage_errors(self.path):
-            for folder in (self.path, self.partial):
-                if folder.exists():
-                    shutil.rmtree(folder)
+    def _keep_edited(self, successors: dict[str, str]) -> Iterator[Path]:
+        """Copy what a person changed or added, unless the successor holds the same."""
+        former = self.manifest()
+        if former is None:
+            return
+        for name, digest in _hashes(self.path).items():
+            path = self.path / name
+            is_known = digest in (former.files.get(name), successors.get(name))
+            if is_known or path.suffix in _NEVER_EDITED:
+                continue
+            kept = _free_place(self.path.parent / EDITED / self.name / name, digest)
+            if not kept.exists():
+                write_bytes(kept, path.read_bytes())
+                yield kept
 
 
 @dataclass(frozen=True)
@@ -237,14 +313,13 @@ def _hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system can (not on Windows)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _free_place(path: Path, digest: str) -> Path:
+    """Give a path that is free, or holds the content already: ``a.csv``, ``a-2.csv`` and so on."""
+    place, number = path, 1
+    while place.exists() and sha256_of_file(place) != digest:
+        number += 1
+        place = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return place
 
 
 def _lock(file: IO[str]) -> None:

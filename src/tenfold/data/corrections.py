@@ -7,6 +7,7 @@ for ``relabel``. ``given``, if there, must be the image's label. Other columns d
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
@@ -145,8 +146,10 @@ def apply_corrections(
 
 def _rows(content: bytes, name: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Give each line's number and its values by column."""
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = content.decode("utf-8-sig")  # spreadsheets put a mark before the first letter
+        # Spreadsheets put a mark before the first letter, and write "Unicode text" as UTF-16.
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"The corrections file {name} is not UTF-8 text ({error.reason} at byte "

@@ -125,6 +125,16 @@ def read_split(folder: Path, name: SplitName) -> ImageSplit:
     return ImageSplit(split.images[kept], labels[kept])
 
 
+def read_labels(folder: Path, name: SplitName) -> Labels:
+    """Read the labels of `read_split` alone."""
+    kept = kept_places(folder, name)
+    if kept is None:
+        labels: Labels = _read_array(folder / f"{name}_labels.npy").astype(np.int64, copy=False)
+        return labels
+    corrected: Labels = _read_array(folder / f"{name}_corrected_labels.npy")[kept]
+    return corrected
+
+
 def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
     """Read a split as the source gave it, whatever was corrected.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.data.dataset import Labels
-from tenfold.data.duplicate_groups import Groups, divisible_groups, representatives
+from tenfold.data.duplicate_groups import Groups, divisible_groups, regrouped, representatives
 
 Indices = npt.NDArray[np.int64]
 HoldoutMethod = Literal["last", "stratified"]
@@ -100,6 +101,140 @@ def holdout_split(
             "takes the same share of every class."
         )
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+
+
+def possible_holdout(
+    labels: Labels,
+    *,
+    fraction: float,
+    method: HoldoutMethod,
+    seed: int,
+    classes: Sequence[str] = (),
+    groups: Groups | None = None,
+    given: npt.NDArray[np.bool_] | None = None,
+) -> tuple[Indices, Indices, str | None]:
+    """Hold out as `holdout_split` does, or as nearly so as the images allow.
+
+    Returns
+    -------
+    train, validation
+        Indices; no validation images where every class has one image.
+    note
+        What is otherwise than asked, for people; None if nothing is.
+    """
+    asked: dict[str, Any] = {"fraction": fraction, "seed": seed, "groups": groups}
+    note = None
+    try:
+        found = holdout_split(labels, method=method, classes=classes, given=given, **asked)
+        return *found, note
+    except DataError as error:
+        problem = str(error).split(". ")[0]
+    if method != "stratified" or given is not None:
+        try:
+            train, validation = holdout_split(labels, method="stratified", **asked)
+        except DataError:
+            pass
+        else:
+            note = (
+                f"{problem}; the validation images were drawn from every class instead "
+                "(training.validation_method 'stratified')."
+            )
+            return train, validation, note
+    note = (
+        "Every class has one training image, so none was held out for validation: the last epoch's "
+        "weights are taken, and nothing tells whether they are the best."
+    )
+    return np.arange(len(labels)), np.empty(0, np.int64), note
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """How many folds some images allow.
+
+    Parameters
+    ----------
+    folds
+        0 if there can be none.
+    alone
+        Indices of images that are their class's only one: all folds train on them.
+    notes
+        What is otherwise than asked, for people.
+    """
+
+    folds: int
+    alone: Indices
+    notes: tuple[str, ...]
+
+
+def plan_folds(labels: Labels, asked: int, *, classes: Sequence[str] = ()) -> FoldPlan:
+    """Give as many folds as were asked for, or fewer where a class has fewer images.
+
+    Parameters
+    ----------
+    labels
+        int64, shape (N,).
+    asked
+        At least 2.
+    classes
+        Names of the classes, for messages; without them the labels are named.
+    """
+    present, counts = np.unique(labels, return_counts=True)
+    lone, rest = present[counts == 1], counts[counts > 1]
+    if len(rest) < 2:
+        return FoldPlan(
+            0,
+            np.flatnonzero(np.isin(labels, lone)),
+            (
+                "Cross-validation was left out: it needs two or more training images of at least "
+                f"two classes, but there is one image of {_named(lone, classes)}. Add images of "
+                "these classes.",
+            ),
+        )
+    folds = min(asked, int(rest.min()))
+    notes = []
+    if folds < asked:
+        small = present[(counts > 1) & (counts < asked)]
+        notes.append(
+            f"Cut into {folds} folds instead of {asked}: every fold needs an image of every class, "
+            f"and there are fewer than {asked} of {_named(small, classes)}."
+        )
+    if len(lone):
+        notes.append(
+            f"The one training image of {_named(lone, classes)} is trained on in every fold and "
+            "validates in none: these classes have no cross-validated score."
+        )
+    return FoldPlan(folds, np.flatnonzero(np.isin(labels, lone)), tuple(notes))
+
+
+def planned_folds(
+    labels: Labels,
+    plan: FoldPlan,
+    seed: int,
+    *,
+    classes: Sequence[str] = (),
+    groups: Groups | None = None,
+) -> list[tuple[Indices, Indices]]:
+    """Cut the images as `stratified_folds` does, those that are alone in their class left out.
+
+    Returns
+    -------
+    list of (train, validation)
+        Indices in ascending order; images alone in their class train in all folds.
+    """
+    if not len(plan.alone):
+        return stratified_folds(labels, plan.folds, seed, classes=classes, groups=groups)
+    rest = np.setdiff1d(np.arange(len(labels)), plan.alone)
+    cut = stratified_folds(
+        labels[rest],
+        plan.folds,
+        seed,
+        classes=classes,
+        groups=None if groups is None else regrouped(groups, rest),
+    )
+    return [
+        (np.sort(np.concatenate([rest[train], plan.alone])), rest[validation])
+        for train, validation in cut
+    ]
 
 
 def stratified_folds(

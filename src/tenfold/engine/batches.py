@@ -25,9 +25,10 @@ def as_pixels(images: Images, device: torch.device) -> Tensor:
     They are copied only where torch cannot take the array as it is: a view turned round, or a
     memory map opened for reading.
     """
-    return (
-        torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device).permute(0, 3, 1, 2)
-    )
+    images = np.require(images, requirements=["C", "W"])
+    if min(images.strides) < 0:  # NumPy calls a view of one row or column contiguous all the same
+        images = images.copy()
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:

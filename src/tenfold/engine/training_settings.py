@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -132,6 +132,11 @@ class TrainingSettings(Settings):
             *(("early_stopping_patience",) if self.early_stopping_patience is not None else ()),
             *(("schedule",) if self.schedule == "plateau" else ()),
         )
+
+    def without_validation(self) -> Self:
+        """Give the settings without what only validation images could decide."""
+        schedule = "constant" if self.schedule == "plateau" else self.schedule
+        return self.model_copy(update={"early_stopping_patience": None, "schedule": schedule})
 
     def result_settings(self) -> dict[str, Any]:
         """Give what the trained weights depend on: all but how often the state is saved."""

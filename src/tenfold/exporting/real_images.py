@@ -10,6 +10,7 @@ import numpy as np
 from tenfold.core.errors import DataError
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.model import ModelRecord
 from tenfold.core.records.value_range import ValueRanges
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.split_files import read_split
@@ -38,7 +39,7 @@ class RealImages:
     place: str
 
 
-def images_of_run(path: Path, classes: tuple[str, ...]) -> RealImages | None:
+def images_of_run(path: Path, model: ModelRecord) -> RealImages | None:
     """Give the images of the study that a model is of; None if they are not there.
 
     The test split is opened to measure files that are finished; nothing is fitted to it.
@@ -47,15 +48,26 @@ def images_of_run(path: Path, classes: tuple[str, ...]) -> RealImages | None:
     ----------
     path
         A run folder, or the model folder in one.
-    classes
-        The model's.
+    model
+        The model's record.
+
+    Raises
+    ------
+    DataError
+        If the study has other data by now than the model was made of.
     """
     for run in (path, path.absolute().parent):
         record = run / "acquire" / "record.json"
         if not record.is_file():
             continue
-        if AcquireRecord.read(record).classes != classes:
-            return None
+        acquired = AcquireRecord.read(record)
+        digests = model.data.train_sha256, model.data.test_sha256
+        if (acquired.train_sha256, acquired.test_sha256) != digests:
+            raise DataError(
+                f"The data in {run} are not those that the model was made of: the study has read "
+                "others since, or is of another model. Bring it up to date (tenfold run --out "
+                f"{run}), or say where images of the model's classes are: --data PATH."
+            )
         train = read_split(run / "acquire", "train")
         return RealImages(train.images, read_split(run / "acquire", "test"), f"the study in {run}")
     return None
@@ -101,13 +113,7 @@ def images_of_data(
     return RealImages(dataset.train.images, test, dataset.location)
 
 
-def images_for(
-    path: Path,
-    data: str | None,
-    classes: tuple[str, ...],
-    image_shape: tuple[int, int, int],
-    value_ranges: ValueRanges = _NO_RANGES,
-) -> RealImages:
+def images_for(path: Path, data: str | None, model: ModelRecord) -> RealImages:
     """Give the images of ``--data``, or of the study that a model lies in.
 
     Raises
@@ -116,8 +122,8 @@ def images_for(
         If there are none.
     """
     if data is not None:
-        return images_of_data(data, classes, image_shape, value_ranges)
-    images = images_of_run(path, classes)
+        return images_of_data(data, model.classes, model.image_shape, model.value_ranges)
+    images = images_of_run(path, model)
     if images is None:
         raise DataError(
             f"{path} lies in no run folder, so there are no real images to check the exported file "

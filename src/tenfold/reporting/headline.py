@@ -164,7 +164,8 @@ def _honest_protocol(records: StudyRecords) -> ProtocolRecord | None:
 def _cross_validation_tile(records: StudyRecords) -> Tile:
     label = "Cross-validation"
     if records.cross_validate is None or not records.cross_validate.protocols:
-        return Tile(label, MISSING, "cross-validate was not run")
+        reason = "left out" if "cross-validate" in records.skipped else "cross-validate was not run"
+        return Tile(label, MISSING, reason)
     protocol = _honest_protocol(records) or records.cross_validate.protocols[0]
     name = "macro_recall" if is_imbalanced(records.acquire) else "accuracy"
     mean, spread = protocol.means[name], protocol.standard_deviations[name]

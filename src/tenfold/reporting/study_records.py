@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tenfold.core.array_files import load_arrays
 from tenfold.core.errors import RunFolderError
+from tenfold.core.files import sha256_of_json
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.audit import AuditRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord
@@ -26,7 +27,7 @@ from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
-from tenfold.core.run_folder import REPEATS_RECORD
+from tenfold.core.run_folder import MANIFEST, REPEATS_RECORD, RunFolder
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
 from tenfold.reporting.explained_mistakes import ExplainedMistakes
@@ -76,6 +77,10 @@ class StudyRecords:
         Scores on the test split with the source's own labels, where a person corrected some.
     run_folder
         Shown in the commands that complete the study.
+    skipped
+        Why a stage that is complete did nothing, by stage name.
+    notices
+        What a reader must know of the study's state: stages that failed or are out of date.
     """
 
     settings: dict[str, object]
@@ -103,10 +108,24 @@ class StudyRecords:
     audited_images: AuditedPictures | None = None
     scores_as_given: ClassificationScores | None = None
     run_folder: Path = Path("RUN_FOLDER")
+    skipped: dict[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
-def read_study_records(run_folder: Path) -> StudyRecords:
+def read_study_records(
+    run_folder: Path, *, shown: Collection[str] | None = None, notices: tuple[str, ...] = ()
+) -> StudyRecords:
     """Read what the complete stages of a run folder left.
+
+    Parameters
+    ----------
+    run_folder
+        The study's.
+    shown
+        Names of the stages to read, the others count as not run; None for all that were made of
+        what now lies in the folder.
+    notices
+        What the page is to say of the study's state.
 
     Raises
     ------
@@ -114,7 +133,10 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         If the folder holds no study, its data set was not acquired, or a file in it is damaged.
     """
     settings = _read_settings(run_folder)
-    acquire = _read_stage(run_folder, "acquire", AcquireRecord)
+    if shown is None:
+        shown = set(STAGES) - RunFolder(run_folder).outdated()
+    folder = _ShownStages(run_folder, frozenset(shown))
+    acquire = folder.record("acquire", AcquireRecord)
     if acquire is None:
         raise RunFolderError(
             f"{run_folder} has no complete acquire stage, so there is nothing to report. "
@@ -122,21 +144,22 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         )
     recipe = settings.get("recipe")
     recipe = recipe if isinstance(recipe, Mapping) else {}
-    samples = _read_arrays(run_folder / "explore" / "samples.npz", "images", "counts")
-    augmented = _read_arrays(run_folder / "explore" / "augmented.npz", "original", "images")
-    predictions = _read_arrays(
-        run_folder / "evaluate" / "predictions.npz", "probabilities", "labels"
+    samples = folder.arrays("explore/samples.npz", "images", "counts")
+    augmented = folder.arrays("explore/augmented.npz", "original", "images")
+    predictions = folder.arrays("evaluate/predictions.npz", "probabilities", "labels")
+    gallery = folder.arrays("evaluate/gallery.npz", *(f.name for f in fields(EvaluatedImages)))
+    explained = folder.arrays(
+        "evaluate/explained_mistakes.npz", *(f.name for f in fields(ExplainedMistakes))
     )
-    gallery = _read_arrays(
-        run_folder / "evaluate" / "gallery.npz", *(f.name for f in fields(EvaluatedImages))
-    )
-    explained = _read_arrays(
-        run_folder / "evaluate" / "explained_mistakes.npz",
-        *(f.name for f in fields(ExplainedMistakes)),
-    )
-    audited = _read_arrays(run_folder / "audit" / "images.npz", "ids", "images")
+    audited = folder.arrays("audit/images.npz", "ids", "images")
     as_given = run_folder / "evaluate" / "scores_as_given.json"
-    repeats = run_folder / REPEATS_RECORD
+    tune = folder.record("tune", TuneRecord)
+    folds = folder.record("cross-validate", CrossValidateRecord)
+    skipped = {}
+    if tune is not None and tune.skipped is not None:
+        skipped["tune"], tune = tune.skipped, None
+    if folds is not None and folds.folds == 0:
+        skipped["cross-validate"], folds = " ".join(folds.notes), None
     return StudyRecords(
         settings=settings,
         recipe_name=str(recipe.get("name", "")),
@@ -144,17 +167,13 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         recipe_description=str(recipe.get("description", "")),
         references=_read_references(run_folder, settings.get("references")),
         acquire=acquire,
-        explore=_read_stage(run_folder, "explore", ExploreRecord),
-        tune=_read_stage(run_folder, "tune", TuneRecord),
-        train=_read_stage(run_folder, "train", TrainRecord),
-        evaluate=_read_stage(run_folder, "evaluate", EvaluateRecord),
-        cross_validate=_read_stage(run_folder, "cross-validate", CrossValidateRecord),
-        repeats=RepeatsRecord.read(repeats) if repeats.is_file() else None,
-        manifests={
-            stage: Manifest.read(run_folder / stage / "manifest.json")
-            for stage in STAGES
-            if _is_complete(run_folder, stage)
-        },
+        explore=folder.record("explore", ExploreRecord),
+        tune=tune,
+        train=folder.record("train", TrainRecord),
+        evaluate=folder.record("evaluate", EvaluateRecord),
+        cross_validate=folds,
+        repeats=folder.repeats(),
+        manifests={stage: folder.manifest(stage) for stage in STAGES if folder.is_complete(stage)},
         samples=samples.get("images"),
         sample_counts=samples.get("counts"),
         augmented_original=augmented.get("original"),
@@ -163,21 +182,56 @@ def read_study_records(run_folder: Path) -> StudyRecords:
         test_labels=predictions.get("labels"),
         evaluated_images=EvaluatedImages(**gallery) if gallery else None,
         explained_mistakes=ExplainedMistakes(**explained) if explained else None,
-        audit=_read_stage(run_folder, "audit", AuditRecord),
+        audit=folder.record("audit", AuditRecord),
         audited_images=AuditedPictures(**audited) if audited else None,
-        scores_as_given=ClassificationScores.read(as_given) if as_given.is_file() else None,
+        scores_as_given=ClassificationScores.read(as_given)
+        if folder.is_complete("evaluate") and as_given.is_file()
+        else None,
         run_folder=run_folder,
+        skipped=skipped,
+        notices=notices,
     )
 
 
-def _is_complete(run_folder: Path, stage: str) -> bool:
-    return (run_folder / stage / "manifest.json").is_file()
+@dataclass(frozen=True)
+class _ShownStages:
+    """The stages of a run folder that are read; the others are as if they were not there."""
 
+    run_folder: Path
+    names: frozenset[str]
 
-def _read_stage(run_folder: Path, stage: str, record: type[R]) -> R | None:
-    if not _is_complete(run_folder, stage):
-        return None
-    return record.read(run_folder / stage / "record.json")
+    def is_complete(self, stage: str) -> bool:
+        return stage in self.names and (self.run_folder / stage / MANIFEST).is_file()
+
+    def manifest(self, stage: str) -> Manifest:
+        return Manifest.read(self.run_folder / stage / MANIFEST)
+
+    def record(self, stage: str, record: type[R]) -> R | None:
+        if not self.is_complete(stage):
+            return None
+        return record.read(self.run_folder / stage / "record.json")
+
+    def repeats(self) -> RepeatsRecord | None:
+        """Read the repeats of the study as it was evaluated, if there are any."""
+        path = self.run_folder / REPEATS_RECORD
+        if not self.is_complete("evaluate") or not path.is_file():
+            return None
+        repeats = RepeatsRecord.read(path)
+        is_current = repeats.evaluate_digest == sha256_of_json(self.manifest("evaluate").files)
+        return repeats if is_current else None
+
+    def arrays(self, name: str, *arrays: str) -> dict[str, npt.NDArray[Any]]:
+        """Read named arrays of a stage's file; none if the file or its stage is not there."""
+        path = self.run_folder / name
+        if not self.is_complete(path.parent.name) or not path.is_file():
+            return {}
+        try:
+            return load_arrays(path, *arrays)
+        except (ValueError, OSError) as error:
+            raise RunFolderError(
+                f"{path} does not hold the arrays {' and '.join(arrays)} ({error}). It was changed "
+                "or damaged; remove its folder and run the same command again."
+            ) from None
 
 
 def _read_settings(run_folder: Path) -> dict[str, object]:
@@ -207,17 +261,4 @@ def _read_references(run_folder: Path, stored: object) -> tuple[Reference, ...]:
             f"The references in {run_folder / 'settings.json'} are not valid "
             f"({error.error_count()} errors, the first: {error.errors()[0]['msg']}). "
             "Each needs a label, a measure and a value."
-        ) from None
-
-
-def _read_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
-    """Read named arrays; none if the file or its stage's manifest is not there."""
-    if not path.is_file() or not (path.parent / "manifest.json").is_file():
-        return {}
-    try:
-        return load_arrays(path, *names)
-    except (ValueError, OSError) as error:
-        raise RunFolderError(
-            f"{path} does not hold the arrays {' and '.join(names)} ({error}). It was changed or "
-            "damaged; remove its folder and run the same command again."
         ) from None

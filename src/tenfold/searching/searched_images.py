@@ -8,7 +8,7 @@ from pathlib import Path
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.split_files import read_groups, read_split, read_validation
-from tenfold.data.splits import HoldoutMethod, holdout_split
+from tenfold.data.splits import HoldoutMethod, possible_holdout
 from tenfold.fitting import take
 
 
@@ -38,10 +38,10 @@ class SearchedImages:
     def read(
         cls, acquire: Path, *, fraction: float, method: HoldoutMethod, seed: int
     ) -> SearchedImages:
-        """Read them from the folder of the acquire stage; see `holdout_split`."""
+        """Read them from the folder of the acquire stage; see `possible_holdout`."""
         acquired = AcquireRecord.read(acquire / "record.json")
         split = read_split(acquire, "train")
-        train, validation = holdout_split(
+        train, validation, _ = possible_holdout(
             split.labels,
             fraction=fraction,
             method=method,

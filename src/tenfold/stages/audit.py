@@ -122,18 +122,19 @@ def _audit_labels(
     settings = context.settings.audit
     labels = (images.train if split == "train" else images.test).labels
     offset = 0 if split == "train" else len(images.train)
+    judged = np.flatnonzero(np.isfinite(probabilities).all(axis=1))
     ranking = rank_label_issues(
-        probabilities, labels, is_cleanlab=settings.label_method == "cleanlab"
+        probabilities[judged], labels[judged], is_cleanlab=settings.label_method == "cleanlab"
     )
     return LabelAudit(
         split=split,
         probabilities=source,
-        images=len(labels),
+        images=len(judged),
         flagged=int(ranking.is_flagged.sum()),
         issues=tuple(
             LabelIssue(
-                id=images.id_at(offset + place),
-                given=int(labels[place]),
+                id=images.id_at(offset + int(judged[place])),
+                given=int(labels[judged[place]]),
                 suggested=int(ranking.suggested[place]),
                 score=round(float(ranking.score[place]), 6),
             )

@@ -17,7 +17,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import Groups, regrouped
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_arrays, read_groups, read_split, write_arrays
-from tenfold.data.splits import holdout_split, stratified_folds
+from tenfold.data.splits import plan_folds, planned_folds, possible_holdout
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training import TrainingResult
@@ -75,18 +75,26 @@ class CrossValidateStage:
         settings = context.tuned_settings()
         split = read_split(context.inputs["acquire"], "train")
         groups = read_groups(context.inputs["acquire"])
-        folds = stratified_folds(
+        plan = plan_folds(split.labels, settings.cross_validate.folds, classes=acquired.classes)
+        if plan.folds == 0:
+            CrossValidateRecord(folds=0, protocols=(), notes=plan.notes).write(
+                context.folder / RECORD
+            )
+            return
+        folds = planned_folds(
             split.labels,
-            settings.cross_validate.folds,
+            plan,
             derive_seed(settings.seed, "folds"),
             classes=acquired.classes,
             groups=groups,
         )
         protocols = tuple(
-            _Protocol(name, context, settings, acquired, split, groups).run(folds)
+            _Protocol(name, context, settings, acquired, split, groups, len(folds)).run(folds)
             for name in settings.cross_validate.protocols
         )
-        CrossValidateRecord(folds=len(folds), protocols=protocols).write(context.folder / RECORD)
+        CrossValidateRecord(folds=len(folds), protocols=protocols, notes=plan.notes).write(
+            context.folder / RECORD
+        )
 
 
 @dataclass(frozen=True)
@@ -97,13 +105,15 @@ class _Protocol:
     acquired: AcquireRecord
     split: ImageSplit
     groups: Groups
+    fold_count: int
 
     def run(
         self, folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
     ) -> ProtocolRecord:
         """Run all folds, and join their predictions into one row an image."""
         training = self._training()
-        probabilities = np.zeros((len(self.split), len(self.acquired.classes)), np.float32)
+        shape = len(self.split), len(self.acquired.classes)
+        probabilities = np.full(shape, np.nan, np.float32)
         fold_of = np.zeros(len(self.split), np.int64)
         scores = []
         for fold, (train, validation) in enumerate(folds, start=1):
@@ -136,7 +146,7 @@ class _Protocol:
         if self.name == "fresh":
             epochs = self.settings.cross_validate.epochs or training.epochs
             budget = self.settings.cross_validate.budget_seconds
-            seconds = training.budget_seconds if budget is None else budget / self._fold_count()
+            seconds = training.budget_seconds if budget is None else budget / self.fold_count
             return training.model_copy(update={"epochs": epochs, "budget_seconds": seconds})
         warm_start = self.settings.cross_validate.warm_start
         # The optimiser is another one than the training's, so its settings are its own defaults.
@@ -149,9 +159,6 @@ class _Protocol:
                 "low_resolution_share": 0.0,
             }
         )
-
-    def _fold_count(self) -> int:
-        return self.settings.cross_validate.folds
 
     def _fold(
         self,
@@ -197,14 +204,17 @@ class _Protocol:
         if training.watched_settings and training.validation_fraction:
             # The best epoch is chosen by images of the training folds: choosing it by the fold's
             # own validation images would make its scores optimistic.
-            kept, held_out = holdout_split(
+            kept, held_out, _ = possible_holdout(
                 inner_train.labels,
                 fraction=training.validation_fraction,
                 method="stratified",
                 seed=seed,
                 groups=regrouped(self.groups, train),
             )
-            inner_train, inner_validation = take(inner_train, kept), take(inner_train, held_out)
+            if len(held_out):
+                inner_train, inner_validation = take(inner_train, kept), take(inner_train, held_out)
+            else:
+                training = training.without_validation()
         fitted = fit_in_time(
             self._plan(),
             inner_train,
@@ -216,7 +226,7 @@ class _Protocol:
             initial_weights=self._initial_weights(),
             checkpoint=checkpoint,
             progress=self.context.progress,
-            title=f"Fold {fold}/{self.settings.cross_validate.folds}, {self.name}",
+            title=f"Fold {fold}/{self.fold_count}, {self.name}",
             classes=self.acquired.classes,
         ).fitted
         if self.name == "fresh":

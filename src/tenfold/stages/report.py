@@ -32,7 +32,10 @@ class ReportStage:
         from tenfold.reporting.page import write_report
         from tenfold.reporting.study_records import read_study_records
 
-        write_report(read_study_records(context.run_folder), context.folder)
+        records = read_study_records(
+            context.run_folder, shown=context.inputs, notices=context.notices
+        )
+        write_report(records, context.folder)
 
 
 STAGE = ReportStage()

@@ -42,6 +42,8 @@ class StageContext:
         Whether downloads are forbidden.
     jobs
         Processes that a search may use.
+    notices
+        What the report is to say of the study's state.
     """
 
     settings: StudySettings
@@ -52,6 +54,7 @@ class StageContext:
     progress: Progress
     is_offline: bool = False
     jobs: int = 1
+    notices: tuple[str, ...] = ()
 
     @property
     def work(self) -> Path:

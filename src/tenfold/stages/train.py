@@ -11,7 +11,7 @@ from tenfold.core.records.train import EpochRecord, RebalancingRecord, TrainReco
 from tenfold.core.text import csv_line
 from tenfold.data.rebalancing.choice import ChosenRebalancing
 from tenfold.data.split_files import read_groups, read_split, read_validation
-from tenfold.data.splits import holdout_split
+from tenfold.data.splits import possible_holdout
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate
 from tenfold.fitting import NetworkPlan, take
@@ -48,7 +48,7 @@ class TrainStage:
         training = settings.training
         acquired = context.acquired()
         split = read_split(context.inputs["acquire"], "train")
-        train_indices, validation_indices = holdout_split(
+        train_indices, validation_indices, note = possible_holdout(
             split.labels,
             fraction=training.validation_fraction,
             method=training.validation_method,
@@ -64,6 +64,8 @@ class TrainStage:
             class_count=len(acquired.classes),
         )
         validation = take(split, validation_indices) if len(validation_indices) else None
+        if note is not None and validation is None:
+            training = training.without_validation()
         timed = fit_in_time(
             plan,
             take(split, train_indices),
@@ -115,6 +117,7 @@ class TrainStage:
             normalization=training.normalization,
             train_count=len(train_indices),
             validation_count=len(validation_indices),
+            notes=() if note is None else (note,),
             history=result.history,
             best_epoch=result.best_epoch,
             chosen_weights=chosen,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenfold.core.records.tune import TuneRecord
 from tenfold.recipe import StudySettings
 from tenfold.searching.searched_images import SearchedImages
 from tenfold.searching.space import search_space
@@ -48,6 +49,9 @@ class TuneStage:
             method=tune.validation_method,
             seed=settings.seed,
         )
+        if not len(images.validation):
+            _write_skipped(context, images)
+            return
         # Few images are not few steps here either; pruners and the record count what is trained.
         settings = settings.with_changes({"tune.epochs": trial_epochs(settings, len(images.train))})
         runner = TrialRunner(
@@ -66,6 +70,33 @@ class TuneStage:
             f"Best of {len(record.trials)} trials: validation accuracy {record.best_value:.4f} "
             f"with {best}"
         )
+
+
+def _write_skipped(context: StageContext, images: SearchedImages) -> None:
+    """Record that the study's own settings are taken, as nothing can tell which are better."""
+    tune = context.settings.tune
+    reason = (
+        "The search was left out: every class has one training image, so none can be held out to "
+        "choose by. The recipe's own settings are taken."
+    )
+    TuneRecord(
+        sampler=tune.sampler,
+        pruner=tune.pruner,
+        executions_per_trial=tune.executions_per_trial,
+        epochs_per_execution=tune.epochs,
+        batch_size=tune.batch_size,
+        train_count=len(images.train),
+        validation_count=0,
+        space=(),
+        trials=(),
+        best_number=0,
+        best_value=0.0,
+        best_parameters={},
+        importances=None,
+        seconds=0.0,
+        skipped=reason,
+    ).write(context.folder / RECORD)
+    context.progress.say(reason)
 
 
 STAGE = TuneStage()

@@ -51,8 +51,12 @@ class CrossValidateRecord(Record):
 
     Beside this record: ``out_of_fold_PROTOCOL.npz`` with ``probabilities`` (float32, N × classes,
     each row by a model whose fold did not train on it) and ``fold`` (int64, N, counted from 1); and
-    the models of the ``fresh`` folds, see `tenfold.fold_models`.
+    the models of the ``fresh`` folds, see `tenfold.fold_models`. An image that validated in no fold
+    has fold 0 and probabilities that are not numbers.
     """
 
     folds: int
+    """0 where the images allow no cross-validation; then there are no protocols either."""
     protocols: tuple[ProtocolRecord, ...]
+    notes: tuple[str, ...] = ()
+    """What is otherwise than asked, and why."""

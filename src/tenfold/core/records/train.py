@@ -135,3 +135,5 @@ class TrainRecord(Record):
     threads: int
     seconds: float
     """Training time, validation included, resumed sessions added up."""
+    notes: tuple[str, ...] = ()
+    """What is otherwise than asked, and why."""

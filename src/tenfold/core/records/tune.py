@@ -89,3 +89,5 @@ class TuneRecord(Record):
     """Time after which no further trial was begun; None without such a limit."""
     jobs: int = 1
     """Processes at the end of the search."""
+    skipped: str | None = None
+    """Why nothing was searched; None if something was."""
