@@ -80,6 +80,8 @@ class StageRunner:
         what it raises leaves that one in its place.
     before_finish
         Called before a stage takes its place in the run folder.
+    startup_seconds
+        What the command took before its first stage; a time budget counts from there.
     """
 
     settings: StudySettings
@@ -91,6 +93,7 @@ class StageRunner:
     jobs: int = 1
     check_data: Callable[[Path], None] = _nothing
     before_finish: Callable[[], None] = _nothing
+    startup_seconds: float = 0.0
 
     def stage_folder(self, name: str) -> StageFolder:
         """Give the folder of a stage."""
@@ -132,6 +135,7 @@ class StageRunner:
             is_offline=self.is_offline,
             jobs=self.jobs,
             notices=notices,
+            started_at=clock - self.startup_seconds,
         )
         with (
             _noted_seconds(folder, attempt, clock),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from tenfold.core.durations import format_duration
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.run_folder import RunFolder
@@ -20,6 +22,7 @@ from tenfold.stages.stage import STAGES, stage_order
 
 DISPENSABLE = ("explore", "cross-validate", "audit")
 """Stages without which a whole study still has a model and a report."""
+_WORTH_A_WORD_SECONDS = 30.0
 
 
 class Study:
@@ -44,6 +47,9 @@ class Study:
         already.
     jobs
         Processes that a search may use; they share the processor's cores.
+    started_at
+        When the command began, on `time.monotonic`'s clock: a time budget for the training counts
+        from there, the work of the stages before it left out; None for when `run` is called.
     """
 
     def __init__(
@@ -57,8 +63,10 @@ class Study:
         is_offline: bool = False,
         corrections: bytes | None = None,
         jobs: int = 1,
+        started_at: float | None = None,
     ) -> None:
         self.settings = settings
+        self.started_at = started_at
         self.run_folder = RunFolder(out)
         self.device_name = device
         self.update = update
@@ -104,6 +112,9 @@ class Study:
         with self.run_folder as folder:
             folder.check_settings(self.settings.flat(), update=self.update)
             offer_corrections(folder.path, self.settings.data.corrections, self.corrections)
+            if self.started_at is not None:
+                startup = time.monotonic() - self.started_at
+                self._runner = replace(self._runner, startup_seconds=startup)
             failed: dict[str, TenfoldError] = {}
             yield from self._run_stages(wanted, device, failed, is_whole=not stages)
             if runs > 1:
@@ -142,6 +153,7 @@ class Study:
 
         runner = replace(self._runner, check_data=check_data)
         for name in names:
+            self._say_folds_time(name)
             try:
                 outcome = runner.run(STAGES[name], device)
             except TenfoldError as error:
@@ -155,6 +167,20 @@ class Study:
             yield outcome
             if name == "acquire" and not outcome.was_run and self._lacks_training(wanted):
                 check_data(outcome.folder)
+
+    def _say_folds_time(self, name: str) -> None:
+        """Say how long the folds will take, where the training has shown how long one takes."""
+        train = self._runner.stage_folder("train").manifest()
+        current = self._runner.current_stages()
+        if name != "cross-validate" or name in current or train is None or "train" not in current:
+            return
+        settings = self.settings.cross_validate
+        seconds = train.seconds * (settings.folds - 1) * len(settings.protocols)
+        if seconds >= _WORTH_A_WORD_SECONDS:
+            self._progress.say(
+                f"{name}: {settings.folds} folds, about {format_duration(seconds)} in all, as the "
+                f"training took {format_duration(train.seconds)}"
+            )
 
     def _adopt(self) -> None:
         """Make the study's settings those of the run folder."""

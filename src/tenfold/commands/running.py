@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ def run_study(
     from tenfold.terminal import TerminalProgress
 
     progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
+    started_at = _process_start()
     resolved = request.resolve()
     progress.say(resolved.sentence)
     progress.say(f"Run folder: {resolved.out}")
@@ -57,7 +61,24 @@ def run_study(
         is_offline=is_offline,
         corrections=resolved.corrections,
         jobs=jobs,
+        started_at=started_at,
     )
     for outcome in study.run(*request.stages, runs=request.runs):
         progress.say(outcome.sentence())
     return resolved
+
+
+def _process_start() -> float:
+    """Give the moment at which this process began, on `time.monotonic`'s clock.
+
+    Libraries are imported before a command runs, which takes seconds from a cold disk. Where the
+    system does not tell (outside of Linux), the moment of the call.
+    """
+    now = time.monotonic()
+    try:
+        # The 22nd field, counted behind the name, which may hold anything (man proc).
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return now

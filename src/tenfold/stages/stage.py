@@ -44,6 +44,9 @@ class StageContext:
         Processes that a search may use.
     notices
         What the report is to say of the study's state.
+    started_at
+        When a time budget began to run, on `time.monotonic`'s clock; None for when the training
+        begins.
     """
 
     settings: StudySettings
@@ -55,6 +58,7 @@ class StageContext:
     is_offline: bool = False
     jobs: int = 1
     notices: tuple[str, ...] = ()
+    started_at: float | None = None
 
     @property
     def work(self) -> Path:

@@ -77,6 +77,7 @@ class TrainStage:
             checkpoint=Checkpoint(context.work / "checkpoint.safetensors"),
             progress=context.progress,
             classes=acquired.classes,
+            started_at=context.started_at,
         )
         fitted = timed.fitted
         plan, training, result = fitted.plan, fitted.settings, fitted.result

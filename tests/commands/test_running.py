@@ -1,0 +1,38 @@
+"""When a command began: a time budget counts from there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tenfold.core.records.train import TrainRecord
+from tenfold.recipe import StudySettings
+from tenfold.study import Study
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_a_command_begins_with_its_process() -> None:
+    script = (
+        "import time; time.sleep(0.5); before = time.monotonic(); "
+        "from tenfold.commands.running import _process_start; print(before - _process_start())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) >= 0.45
+
+
+def test_a_budget_counts_from_the_commands_start(
+    tmp_path: Path, tiny_settings: Callable[..., StudySettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start took longer than the budget: one step is done, no more."""
+    settings = tiny_settings({"training.budget_seconds": 50.0, "training.epochs": 100})
+    study = Study(settings, tmp_path / "run", started_at=time.monotonic() - 60)
+    list(study.run("train"))
+    record = TrainRecord.read(tmp_path / "run/train/record.json")
+    assert sum(epoch.share for epoch in record.history) < 1
