@@ -175,7 +175,7 @@ class Study:
         if name != "cross-validate" or name in current or train is None or "train" not in current:
             return
         settings = self.settings.cross_validate
-        seconds = train.seconds * (settings.folds - 1) * len(settings.protocols)
+        seconds = settings.budget_seconds or train.seconds * (settings.folds - 1)
         if seconds >= _WORTH_A_WORD_SECONDS:
             self._progress.say(
                 f"{name}: {settings.folds} folds, about {format_duration(seconds)} in all, as the "
