@@ -98,8 +98,8 @@ class MirrorBatchNorm(BatchNorm):
         assert self.running_mean is not None
         assert self.running_var is not None
         of_half = (self.running_mean, self.running_var, self.weight, self.bias)
-        of_both = (torch.cat((values, values)) for values in of_half)
-        return functional.batch_norm(input, *of_both, eps=self.eps)
+        mean, variance, weight, bias = (torch.cat((values, values)) for values in of_half)
+        return functional.batch_norm(input, mean, variance, weight, bias, eps=self.eps)
 
 
 class MirrorMaxPool(nn.Module):
