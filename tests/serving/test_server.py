@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builders.hostile_images import png_of_data_chunks, tiff_of_one_tile
 from tenfold.core.errors import SettingsError
 from tenfold.exporting.onnx_model import OnnxModel
 
@@ -237,3 +238,24 @@ def test_addresses_that_cannot_be_had() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=rf"another program listens.*--port {port + 1}"):
             open_socket("127.0.0.1", port)
+
+
+def test_hostile_images_are_ended_while_others_are_answered(
+    start_server: Any, onnx_file: Path, make_png: Any
+) -> None:
+    server = start_server(str(onnx_file), "--set", "decoding_seconds=1")
+    before = resident_bytes(server)
+    hostile = png_of_data_chunks(1_500_000)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(server.ask, "POST", "/api/predict", hostile, BYTES) for _ in range(2)]
+        for _ in range(5):
+            assert server.ask("POST", "/api/predict", make_png(), BYTES).status == 200
+        answers = [one.result(timeout=120) for one in asked]
+    for answer in answers:
+        assert answer.status in (422, 503)
+        assert "Traceback" not in answer.body.decode()
+    tile = server.ask("POST", "/api/predict", tiff_of_one_tile(), BYTES)
+    assert (tile.status, tile.json["error"]["code"]) == (415, "unsupported")
+    assert resident_bytes(server) - before < 300 * 2**20
+    assert server.ask("POST", "/api/predict", make_png(), BYTES).status == 200
+    assert server.stop()[0] == 0

@@ -66,12 +66,15 @@ class Job:
         What it may cost.
     hold
         Holds the memory of this process's share while it is decoded.
+    opening_bytes
+        That its format takes for looking at it already.
     """
 
     place: Path | bytes
     kind: str
     limits: DecodingLimits
     hold: Hold
+    opening_bytes: int = 0
 
 
 @dataclass
@@ -194,6 +197,7 @@ class _Process:
             "size": len(content),
             "most_pixels": limits.pixels,
             "most_bytes": limits.most_bytes,
+            "opening_bytes": job.opening_bytes,
             "processor_seconds": limits.processor_seconds,
         }
         self.is_ready = False

@@ -83,8 +83,11 @@ class Worker:
 
     def _do(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
         _limit_time(int(request["processor_seconds"]))
-        _limit_memory(_BASE_BYTES + len(content))
         most_bytes, most_pixels = int(request["most_bytes"]), int(request["most_pixels"])
+        opening_bytes = int(request["opening_bytes"])
+        if opening_bytes > most_bytes:
+            raise TooMuchMemoryError
+        _limit_memory(_BASE_BYTES + len(content) + opening_bytes)
 
         @contextmanager
         def hold(size: int) -> Iterator[None]:
@@ -99,7 +102,8 @@ class Worker:
 
         path = Path(os.fsdecode(bytes.fromhex(request["path"])))
         with path.open("rb") if request["path"] else io.BytesIO(content) as file:
-            source = OpenFile(file, request["kind"])
+            # A JPEG is here because of its scans, mostly.
+            source = OpenFile(file, request["kind"], is_progressive=request["kind"] == "JPEG")
             if request["task"] == "header":
                 header = header_of(source)
                 if header.width * header.height > most_pixels:

@@ -23,6 +23,7 @@ from tenfold.sources.decoding_processes import PROCESSES, Job
 from tenfold.sources.image_formats import why_not_read
 from tenfold.sources.image_inspection import Inspection, inspect_file
 from tenfold.sources.pillow_decoding import (
+    CANVAS_BYTES,
     Hold,
     ImageHeader,
     OpenFile,
@@ -172,10 +173,15 @@ def _opened(content: BinaryIO, found: Inspection) -> OpenFile:
 
 
 def _job(file: Path | BinaryIO, found: Inspection, limits: DecodingLimits, hold: Hold) -> Job:
+    place: Path | bytes
     if isinstance(file, Path):
-        return Job(file, found.kind, limits, hold)
-    file.seek(0)
-    return Job(file.read(), found.kind, limits, hold)
+        place = file
+    else:
+        file.seek(0)
+        place = file.read()
+    # A decoder of WebP makes its canvas when it is opened.
+    canvas = CANVAS_BYTES["WEBP"] * found.width * found.height if found.kind == "WEBP" else 0
+    return Job(place, found.kind, limits, hold, opening_bytes=canvas)
 
 
 def _memory(limits: DecodingLimits, hold: Hold | None = None) -> Hold:

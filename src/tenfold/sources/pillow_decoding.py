@@ -37,7 +37,7 @@ _QUARTER_TURNS = (5, 6, 7, 8)  # These swap height and width.
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 """Of a pixel in Pillow's memory; 4 in all other modes."""
-_CANVAS_BYTES = {"WEBP": 12, "AVIF": 12, "HEIF": 12}
+CANVAS_BYTES = {"WEBP": 12, "AVIF": 12, "HEIF": 12}
 """Of a pixel, that decoders hold beside Pillow's image."""
 _DEEP_COLOUR_BYTES = 14
 # Of a DNG and of raw photographs in general: a thumbnail, whose large picture is elsewhere.
@@ -174,7 +174,7 @@ def _bytes_beside(image: ImageFile.ImageFile, source: OpenFile) -> int:
     pixels = image.width * image.height
     if source.is_progressive:
         return pixels * 2 * len(image.getbands())
-    return pixels * _CANVAS_BYTES.get(source.kind, 0)
+    return pixels * CANVAS_BYTES.get(source.kind, 0)
 
 
 def _bytes_needed(image: ImageFile.ImageFile, source: OpenFile, mode: str) -> int:
