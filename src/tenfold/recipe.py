@@ -17,6 +17,7 @@ from tenfold.core.settings import Settings, parse_assignment, with_values
 from tenfold.data.augmentation.names import parse_augmentation
 from tenfold.data.rebalancing.choice import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
+from tenfold.mirroring.setting import MirrorSetting
 from tenfold.models.model import MODELS
 from tenfold.sources.source import SourceOptions
 
@@ -55,6 +56,8 @@ class DataSettings(Settings):
         Registered name of the source.
     location
         Path of the files; None for the source's own place.
+    mirror_keeps_class
+        Whether a mirrored image still shows its class; ``auto`` measures it on training images.
     corrections
         Labels that a person corrected; None for the source's own labels.
     """
@@ -64,6 +67,7 @@ class DataSettings(Settings):
     test_fraction: float = Field(0.2, gt=0, lt=1)
     image_size_px: int | None = Field(None, ge=1, le=4096)
     is_strict: bool = False
+    mirror_keeps_class: MirrorSetting = "auto"
     corrections: CorrectionsSettings | None = None
 
 

@@ -44,14 +44,16 @@ def fit_in_time(
     progress: Progress | None = None,
     title: str = "Training",
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    started_at: float | None = None,
     classes: Sequence[str] | None = None,
 ) -> TimedFit:
     """Choose the network's size for the time budget, if there is one, then `fit_network`.
 
     The choice is kept beside the checkpoint, so that a training that goes on after a kill goes on
-    with the same network. A network that starts from given weights keeps its size.
+    with the same network. A network that starts from given weights keeps its size. The budget
+    counts from `started_at`, by `time.monotonic`; None for now.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started_at is None else started_at
     budget = None
     if settings.budget_seconds is not None:
         kept = None if checkpoint is None else checkpoint.path.with_suffix(".budget.json")

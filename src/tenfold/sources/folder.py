@@ -87,7 +87,6 @@ class FolderSource:
             raise DataError(_no_test_images(root, layout))
         classes = tuple(name for name, used in zip(listed.names, is_used, strict=True) if used)
         unused = tuple(name for name, used in zip(listed.names, is_used, strict=True) if not used)
-        is_symbols = all(len(name) == 1 and name.isalnum() for name in classes)
         return ImageDataset(
             source=self.name,
             location=str(root),
@@ -97,10 +96,9 @@ class FolderSource:
             train=train,
             test=test,
             split_note=_split_note(layout, options),
-            mirror_keeps_class=not is_symbols,
             resized=decoded.resized,
             left_out=(*layout.left_out, *decoded.left_out),
-            notes=(*layout.notes, *_notes(classes, unused, test, is_symbols=is_symbols)),
+            notes=(*layout.notes, *_notes(classes, unused, test)),
         )
 
 
@@ -137,17 +135,10 @@ def _no_test_images(root: Path, layout: FolderLayout) -> str:
     )
 
 
-def _notes(
-    classes: tuple[str, ...], unused: tuple[str, ...], test: ImageSplit, *, is_symbols: bool
-) -> Iterator[str]:
+def _notes(classes: tuple[str, ...], unused: tuple[str, ...], test: ImageSplit) -> Iterator[str]:
     if unused:
         yield f"Class folders without a readable image were left out: {joined(unused)}."
     counts = test.counts(len(classes))
     untested = [name for name, count in zip(classes, counts, strict=True) if not count]
     if untested:
         yield f"Classes without a test image, so without a measured score: {joined(untested)}."
-    if is_symbols:
-        yield (
-            "Every class name is a single letter or digit, so images are not mirrored when they "
-            "are augmented."
-        )

@@ -11,7 +11,9 @@ from tenfold.corrections_file import stored_corrections
 from tenfold.data.corrections import SPLITS, apply_corrections, parse_corrections
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.split_files import read_split, write_corrected, write_groups, write_split
+from tenfold.mirroring.decision import decide_mirroring
 from tenfold.recipe import StudySettings
+from tenfold.reporting.interpretation_data import mirror_sentence
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import RECORD, StageContext
 
@@ -21,7 +23,7 @@ class AcquireStage:
 
     name = "acquire"
     position = 1
-    version = 2
+    version = 3
     summary = "read the data set and check it"
     reads_if_complete = ()
 
@@ -49,7 +51,16 @@ class AcquireStage:
         write_split(context.folder, "test", dataset.test)
         corrections = _correct_splits(context, dataset)
         train, test = (read_split(context.folder, name) for name in SPLITS)
-        write_groups(context.folder, pixel_groups(train.images, train.labels, context.progress))
+        groups = pixel_groups(train.images, train.labels, context.progress)
+        write_groups(context.folder, groups)
+        mirroring = decide_mirroring(
+            train,
+            dataset.classes,
+            data.mirror_keeps_class,
+            seed=context.settings.seed,
+            groups=groups,
+        )
+        context.progress.say(mirror_sentence(mirroring.keeps_class, mirroring.record))
         classes = len(dataset.classes)
         height, width, channels = dataset.train.images.shape[1:]
         AcquireRecord(
@@ -63,7 +74,8 @@ class AcquireStage:
             train_counts=train.counts(classes),
             test_counts=test.counts(classes),
             split_note=dataset.split_note,
-            mirror_keeps_class=dataset.mirror_keeps_class,
+            mirror_keeps_class=mirroring.keeps_class,
+            mirroring=mirroring.record,
             resized=dataset.resized,
             left_out=dataset.left_out,
             notes=dataset.notes,
