@@ -22,7 +22,7 @@ _REPEATS = 2
 _RIDGE = 0.01
 """Of a kernel that is 1 for equal images."""
 _DIGITS = 5
-"""Of the scores: what is behind them is rounding, which is the same for all images of no content."""
+"""Of the scores; what is behind them is rounding, and images of no content have nothing else."""
 _WIDTH = 4.0
 """Of the kernel, in mean squared distances."""
 
