@@ -416,6 +416,32 @@ def test_mirror_images_get_one_answer_where_they_keep_their_class(
     assert np.allclose(seen, of_mirrored, atol=1e-5) == mirror_keeps_class
 
 
+@pytest.mark.parametrize("budget", [None, "1s"])
+def test_classes_that_mirror_each_other_are_told_apart(budget: str | None) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 40, (60, 8, 8, 1), dtype=np.uint8)
+    images[:, :, :3] += 150
+    images[::2] = images[::2, :, ::-1]
+    labels = np.where(np.arange(60) % 2, "ant", "bee")
+    settings = {"model_settings": {"widths": [4, 4, 4]}, "random_state": 0}
+    classifier = ImageClassifier(epochs=4, batch_size=10, budget=budget, **settings)
+    classifier.fit(images, labels)
+    assert classifier.mirror_keeps_class_ is False
+    assert classifier.mirroring_ is not None
+    assert classifier.mirroring_.pairs == (("ant", "bee"),)
+    assert not classifier.model_record_.mirror_keeps_class
+    assert classifier.score(images, labels) > 0.9
+
+
+def test_what_is_said_of_mirroring_is_not_measured(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    classifier = tiny(mirror_keeps_class=True).fit(*easy)
+    assert (classifier.mirror_keeps_class_, classifier.mirroring_) == (True, None)
+    with pytest.raises(SettingsError, match="mirror_keeps_class must be True, False or 'auto'"):
+        tiny(mirror_keeps_class="maybe").fit(*easy)
+
+
 def test_wrong_model_settings_suggest_the_near_ones(
     easy: tuple[Images, npt.NDArray[np.str_]],
 ) -> None:

@@ -16,6 +16,7 @@ from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.calibrating import calibrated_probabilities, validation_temperature
 from tenfold.core.durations import parse_duration
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError
+from tenfold.core.records.mirroring import MirrorRecord
 from tenfold.core.records.model import ModelData
 from tenfold.core.text import readable
 from tenfold.data.array_images import as_images
@@ -27,6 +28,7 @@ from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, take
+from tenfold.mirroring.decision import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
 from tenfold.model_folder import PackagedModel
 from tenfold.packaging import describe_model, save_model
 from tenfold.reporting.model_card import CardSources, model_card
@@ -55,8 +57,10 @@ early_stopping_patience, label_smoothing, augmentation, rebalance, low_resolutio
 low_resolution_scale, normalization, validation_fraction, weights, precision
         See `tenfold.engine.training_settings.TrainingSettings`. The defaults are those of recipe
         ``fast``.
-    mirror_keeps_class : bool, default=True
-        Whether a mirrored image still shows its class. Set to False for digits and letters.
+    mirror_keeps_class : bool or "auto", default="auto"
+        Whether a mirrored image still shows its class, so that images may be mirrored; False for
+        letters and arrows. ``"auto"`` measures it on the training images; in a `budget` on fewer,
+        and the time counts.
     device : str, default="auto"
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     random_state : int, RandomState or None, default=None
@@ -72,6 +76,10 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         Their product.
     history_ : tuple of EpochRecord
         One record an epoch; empty for a model that was loaded.
+    mirror_keeps_class_ : bool
+        Whether images were taken to keep their class when they are mirrored.
+    mirroring_ : MirrorRecord or None
+        How that was decided; None where `mirror_keeps_class` says it.
     budget_ : BudgetRecord or None
         What the time budget chose.
     network_ : ImageNetwork
@@ -122,7 +130,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         validation_fraction: float = 0.0,
         weights: str = "last",
         precision: str = "auto",
-        mirror_keeps_class: bool = True,
+        mirror_keeps_class: bool | str = "auto",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -207,12 +215,14 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         )
         device = choose_device(self.device)
         validation = take(split, held_out) if len(held_out) else None
+        training = take(split, train)
+        self.mirror_keeps_class_, self.mirroring_ = self._mirroring(training, seed)
         timed = fit_in_time(
             plan,
-            take(split, train),
+            training,
             settings,
             validation=validation,
-            mirror_keeps_class=self.mirror_keeps_class,
+            mirror_keeps_class=self.mirror_keeps_class_,
             seed=seed,
             device=device,
             started_at=started,
@@ -235,7 +245,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             labels=values,
             temperature=self.temperature_,
             precision=device.precision_name(settings.precision),
-            mirror_keeps_class=self.mirror_keeps_class,
+            mirror_keeps_class=self.mirror_keeps_class_,
             data=ModelData(
                 title="Given arrays",
                 source="arrays",
@@ -280,10 +290,29 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         self.n_features_in_ = int(np.prod(record.image_shape))
         self.history_ = ()
         self.budget_ = None
+        self.mirror_keeps_class_ = record.mirror_keeps_class
+        self.mirroring_ = None
         self.network_ = model.network()
         self.temperature_ = record.temperature
         self.model_record_ = record
         self._loaded = model
+
+    def _mirroring(self, train: ImageSplit, seed: int) -> tuple[bool, MirrorRecord | None]:
+        """Give whether images keep their class when they are mirrored, and how that was found."""
+        wanted = self.mirror_keeps_class
+        if isinstance(wanted, bool | np.bool_):
+            return bool(wanted), None
+        if wanted != "auto":
+            raise SettingsError(
+                f"mirror_keeps_class must be True, False or 'auto', got {wanted!r}."
+            )
+        decided = decide_mirroring(
+            train,
+            _named(self.classes_)[0],
+            seed=seed,
+            most_images=MEASURED_IMAGES if self.budget is None else MEASURED_IN_BUDGET,
+        )
+        return decided.keeps_class, decided.record
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Give the probability of each class.

@@ -9,14 +9,16 @@ from contextlib import suppress
 import numpy as np
 
 from tenfold.core.errors import SettingsError, TrainingError
-from tenfold.core.progress import Progress
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.rate_sweep import RateStep, RateSweepRecord
 from tenfold.data.dataset import ImageDataset
 from tenfold.engine.device import Device
 from tenfold.engine.optimizers import peak_learning_rate
 from tenfold.engine.rate_sweep import RateSweep, SweepOver
 from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.mirroring.decision import decide_mirroring
 from tenfold.recipe import StudySettings
+from tenfold.reporting.interpretation_data import mirror_sentence
 
 _BELOW_DEFAULT, _ABOVE_DEFAULT = 1e-3, 1e2
 _FEWEST_STEPS = 20
@@ -85,6 +87,10 @@ def find_learning_rate(
         image_shape=(height, width, channels),
         class_count=len(data.classes),
     )
+    mirroring = decide_mirroring(
+        data.train, data.classes, settings.data.mirror_keeps_class, seed=settings.seed
+    )
+    (progress or SilentProgress()).say(mirror_sentence(mirroring.keeps_class, mirroring.record))
     sweep = RateSweep(low=low, high=high, steps=steps, peak=default)
     started = time.perf_counter()
     with suppress(SweepOver):
@@ -92,7 +98,7 @@ def find_learning_rate(
             plan,
             data.train,
             swept,
-            mirror_keeps_class=data.mirror_keeps_class,
+            mirror_keeps_class=mirroring.keeps_class,
             seed=settings.seed,
             device=device,
             progress=progress,

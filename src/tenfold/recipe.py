@@ -18,6 +18,7 @@ from tenfold.core.settings import Settings, parse_assignment, with_values
 from tenfold.data.augmentation.names import parse_augmentation
 from tenfold.data.rebalancing.choice import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
+from tenfold.mirroring.setting import MirrorSetting
 from tenfold.models.model import MODELS
 from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SourceOptions
 
@@ -61,6 +62,8 @@ class DataSettings(Settings):
     most_megapixels
         Images with more million pixels are left out; the memory that one takes is limited by half
         of the machine's too.
+    mirror_keeps_class
+        Whether a mirrored image still shows its class; ``auto`` measures it on training images.
     corrections
         Labels that a person corrected; None for the source's own labels.
     """
@@ -71,6 +74,7 @@ class DataSettings(Settings):
     image_size_px: int | None = Field(None, ge=1, le=4096)
     most_megapixels: float = Field(250, gt=0, le=100_000)
     is_strict: bool = False
+    mirror_keeps_class: MirrorSetting = "auto"
     corrections: CorrectionsSettings | None = None
 
 

@@ -4,12 +4,53 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.mirroring import MirrorRecord
 from tenfold.reporting.interpretation_data import (
     balance_sentences,
     brightness_sentences,
     channel_sentences,
+    mirror_sentence,
     spread_sentences,
 )
+
+MIRRORING = MirrorRecord(
+    decided_by="measurement",
+    measured=False,
+    images=400,
+    plain_accuracy=0.9,
+    mirrored_accuracy=0.1,
+    taught_accuracy=0.5,
+    pairs=(("left", "right"),),
+)
+
+
+def test_why_images_are_not_mirrored_and_how_to_have_it_otherwise() -> None:
+    sentence = mirror_sentence(keeps_class=False, record=MIRRORING)
+    assert sentence.startswith("Images are not mirrored when they are augmented, measured: left")
+    assert "left and right look like each other's mirror images" in sentence
+    assert sentence.endswith("--set data.mirror_keeps_class=true.")
+    assert "doubt" not in sentence
+
+
+def test_a_doubt_and_a_contradiction_are_said() -> None:
+    doubtful = MIRRORING.model_copy(update={"measured": None, "pairs": ()})
+    assert "doubt" in mirror_sentence(keeps_class=False, record=doubtful)
+    for decided_by in ("names", "default"):
+        by_other = doubtful.model_copy(update={"decided_by": decided_by})
+        assert "doubt" in mirror_sentence(keeps_class=True, record=by_other)
+    told = MIRRORING.model_copy(update={"decided_by": "setting"})
+    assert "measuring says otherwise" in mirror_sentence(keeps_class=True, record=told)
+    assert "otherwise," not in mirror_sentence(keeps_class=False, record=told)
+
+
+def test_records_of_before_mirroring_was_measured_are_read(builder: SimpleNamespace) -> None:
+    stored = builder.acquire_record(("cat", "dog")).model_dump(mode="json")
+    del stored["mirroring"]
+    record = AcquireRecord.model_validate(stored, strict=False)
+    assert record.mirroring is None
+    sentence = mirror_sentence(record.mirror_keeps_class, record.mirroring)
+    assert sentence.startswith("Images are mirrored left to right when they are augmented.")
 
 
 def test_brightest_and_darkest_classes_of_ten(builder: SimpleNamespace) -> None:

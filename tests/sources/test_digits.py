@@ -26,7 +26,6 @@ def test_brightness_uses_the_whole_range_and_every_image_is_there_once() -> None
         image.tobytes() for image in expected
     )
     assert (images.min(), images.max()) == (0, 255)
-    assert not dataset.mirror_keeps_class
 
 
 def test_a_fifth_of_each_class_is_set_aside() -> None:

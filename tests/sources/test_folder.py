@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,16 +155,10 @@ def test_a_test_split_without_training_is_an_error(image_tree: Tree) -> None:
         _load(image_tree(_class_files("test/", {"cat": 2, "dog": 2})))
 
 
-def test_class_names_sort_naturally_and_single_characters_are_not_mirrored(
-    image_tree: Tree,
-) -> None:
+def test_class_names_sort_naturally(image_tree: Tree) -> None:
     root = image_tree({f"{name}/{n}.png": 1 for name in ("10", "9", "1") for n in range(2)})
-    assert _load(root).classes == ("1", "9", "10")
-    assert _load(root).mirror_keeps_class
-    shutil.rmtree(root / "10")
     dataset = _load(root)
-    assert not dataset.mirror_keeps_class
-    assert any("not mirrored" in note for note in dataset.notes)
+    assert dataset.classes == ("1", "9", "10")
     assert dataset.train.images.shape[-1] == 1
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
-from tenfold.core.errors import DataError
+from tenfold.cli import app
+from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.data.split_files import read_split
 
@@ -45,3 +48,31 @@ def test_lists_what_cannot_be_read_and_strict_stops(
     assert "bad.png" in str(record.left_out[0])
     with pytest.raises(DataError, match=r"bad\.png"):
         run_stage("acquire", {"data.is_strict": True}, out=image_folder.parent / "strict")
+
+
+def test_mirroring_is_measured_said_and_overruled(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for name in ("ant", "bee"):
+        for number in range(25):
+            pixels = generator.integers(0, 40, (12, 12, 3), dtype=np.uint8)
+            pixels[:, :4] += 150
+            path = tmp_path / "data" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels if name == "ant" else pixels[:, ::-1].copy()).save(path)
+    command = ["acquire", "--data", str(tmp_path / "data"), "--update"]
+    command += ["--out", str(tmp_path / "run")]
+    measured = []
+    for assignment in ("auto", "yes"):
+        result = CliRunner().invoke(
+            app, [*command, "--set", f"data.mirror_keeps_class={assignment}"]
+        )
+        assert result.exit_code == 0, result.output
+        record = AcquireRecord.read(tmp_path / "run" / "acquire" / "record.json")
+        measured.append((record.mirror_keeps_class, record.mirroring and record.mirroring.pairs))
+        said = " ".join(result.stderr.split())
+        assert "ant and bee look like each other's mirror images" in said
+        assert "--set data.mirror_keeps_class=" in said
+    assert measured == [(False, (("ant", "bee"),)), (True, (("ant", "bee"),))]
+    result = CliRunner().invoke(app, [*command, "--set", "data.mirror_keeps_class=perhaps"])
+    assert isinstance(result.exception, SettingsError)
+    assert "data.mirror_keeps_class" in str(result.exception)

@@ -55,11 +55,13 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.ablating.ablation import Ablation
     from tenfold.ablating.ingredients import parse_names
     from tenfold.core.files import write_text
+    from tenfold.mirroring.decision import decide_mirroring
     from tenfold.recipe import load_recipe
     from tenfold.reporting.ablation_text import ablation_csv, ablation_text
     from tenfold.reporting.figures.ablation import draw_ablation
     from tenfold.reporting.figures.canvas import svg_text
     from tenfold.reporting.figures.svg import standalone_svg
+    from tenfold.reporting.interpretation_data import mirror_sentence
     from tenfold.sources.finding import find_source
     from tenfold.terminal import TerminalProgress
 
@@ -71,11 +73,15 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{source.name}"
     progress.say(f"Folder: {folder}")
     dataset = source.load(path, settings.source_options(is_offline=is_offline), progress)
+    mirroring = decide_mirroring(
+        dataset.train, dataset.classes, settings.data.mirror_keeps_class, seed=settings.seed
+    )
+    progress.say(mirror_sentence(mirroring.keeps_class, mirroring.record))
     record = Ablation(
         settings=settings,
         train=dataset.train,
         classes=dataset.classes,
-        mirror_keeps_class=dataset.mirror_keeps_class,
+        mirror_keeps_class=mirroring.keeps_class,
         ingredients=ingredients,
         seeds=tuple(range(settings.seed, settings.seed + seeds)),
         out=folder,

@@ -74,8 +74,6 @@ class ImageDataset:
         The two splits, of one image shape.
     split_note
         How the test split came about.
-    mirror_keeps_class
-        Whether a mirrored image still shows its class; augmentation flips only then.
     resized
         How many images had another size.
     left_out
@@ -97,7 +95,6 @@ class ImageDataset:
     train: ImageSplit
     test: ImageSplit
     split_note: str
-    mirror_keeps_class: bool = True
     resized: int = 0
     left_out: tuple[LeftOutImage, ...] = ()
     notes: tuple[str, ...] = field(default=())

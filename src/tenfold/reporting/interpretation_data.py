@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.explore import ClassStatistics, ExploreRecord
+from tenfold.core.records.mirroring import MirrorRecord
 from tenfold.reporting.formats import counted, in_sentence, join, percent, score
 
 IMBALANCE_RATIO = 1.5
@@ -21,6 +22,41 @@ def balance_sentences(acquire: AcquireRecord) -> list[str]:
     if any(acquire.test_counts):
         sentences.append(_balance("test", acquire.classes, acquire.test_counts))
     return sentences
+
+
+def mirror_sentence(keeps_class: bool, record: MirrorRecord | None) -> str:
+    """Say whether images are mirrored in training, why, and how to have it otherwise."""
+    done = "Images are mirrored left to right" if keeps_class else "Images are not mirrored"
+    change = f"To change this: --set data.mirror_keeps_class={str(not keeps_class).lower()}."
+    if record is None:
+        return f"{done} when they are augmented. {change}"
+    reason = {
+        "measurement": "measured"
+        if record.measured is not None
+        else "which is likelier, but measuring leaves a doubt",
+        "names": "as the names of the classes suggest; measuring leaves a doubt",
+        "default": "as is right for most photographs; measuring leaves a doubt",
+        "setting": "as the setting data.mirror_keeps_class says",
+    }[record.decided_by]
+    if record.decided_by == "setting" and record.measured not in (None, keeps_class):
+        reason += ", though measuring says otherwise"
+    return f"{done} when they are augmented, {reason}: {_mirror_evidence(record)} {change}"
+
+
+def _mirror_evidence(record: MirrorRecord) -> str:
+    """Say what a small classifier made of mirror images."""
+    found = (
+        f"a small classifier recognised {percent(record.plain_accuracy, 0)} of "
+        f"{counted(record.images, 'training image')} that it had not seen and "
+        f"{percent(record.mirrored_accuracy, 0)} of their mirror images, and having learned from "
+        f"mirror images too, {percent(record.taught_accuracy, 0)} of the images."
+    )
+    if not record.pairs:
+        return found
+    listed = [f"{in_sentence(one)} and {in_sentence(other)}" for one, other in record.pairs]
+    if len(listed) > _LISTED:
+        listed = [*listed[: _LISTED - 1], f"{len(listed) - _LISTED + 1} pairs more"]
+    return f"{'; '.join(listed)} look like each other's mirror images; {found}"
 
 
 def brightness_sentences(record: ExploreRecord) -> list[str]:

@@ -83,7 +83,6 @@ class DigitsSource:
                 f"Split by tenfold: {options.test_fraction:.0%} of each class, drawn with seed "
                 f"{options.seed}, are the test images."
             ),
-            mirror_keeps_class=False,
             resized=len(images) if resized else 0,
             notes=(
                 "The images of one writer may be in both splits, so accuracy on a new writer's "

@@ -110,13 +110,12 @@ class FolderSource:
         if not len(test):
             raise DataError(_no_test_images(root, layout))
         classes = tuple(name for name, used in zip(listed.names, is_used, strict=True) if used)
-        is_symbols = all(len(name) == 1 and name.isalnum() for name in classes)
         left_out = (*layout.left_out, *decoded.left_out)
         notes = (
             *layout.notes,
             *_unused_classes(layout, listed, is_used),
             *decoded.notes,
-            *_notes(classes, test, decoded.size_note, is_symbols=is_symbols),
+            *_notes(classes, test, decoded.size_note),
         )
         split_note = _split_note(layout, options, len(train), int(is_validation.sum()), len(test))
         for line in (split_note, *notes, *_left_out_lines(left_out)):
@@ -130,7 +129,6 @@ class FolderSource:
             train=train,
             test=test,
             split_note=split_note,
-            mirror_keeps_class=not is_symbols,
             resized=decoded.resized,
             left_out=left_out,
             notes=notes,
@@ -199,18 +197,11 @@ def _unused_classes(
         )
 
 
-def _notes(
-    classes: tuple[str, ...], test: ImageSplit, size_note: str, *, is_symbols: bool
-) -> Iterator[str]:
+def _notes(classes: tuple[str, ...], test: ImageSplit, size_note: str) -> Iterator[str]:
     counts = test.counts(len(classes))
     untested = [name for name, count in zip(classes, counts, strict=True) if not count]
     if untested:
         yield f"Classes without a test image, so without a measured score: {joined(untested)}."
-    if is_symbols:
-        yield (
-            "Every class name is a single letter or digit, so images are not mirrored when they "
-            "are augmented."
-        )
     if size_note:
         yield size_note
 

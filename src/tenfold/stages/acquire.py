@@ -23,7 +23,9 @@ from tenfold.data.split_files import (
     write_split,
     write_validation,
 )
+from tenfold.mirroring.decision import decide_mirroring
 from tenfold.recipe import StudySettings
+from tenfold.reporting.interpretation_data import mirror_sentence
 from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SOURCES
 from tenfold.stages.stage import RECORD, StageContext
 
@@ -75,6 +77,14 @@ class AcquireStage:
         doubts = () if is_validation is None else tuple(_doubts(is_validation, groups, train))
         for doubt in doubts:
             context.progress.say(doubt)
+        mirroring = decide_mirroring(
+            train,
+            dataset.classes,
+            data.mirror_keeps_class,
+            seed=context.settings.seed,
+            groups=groups,
+        )
+        context.progress.say(mirror_sentence(mirroring.keeps_class, mirroring.record))
         classes = len(dataset.classes)
         height, width, channels = dataset.train.images.shape[1:]
         AcquireRecord(
@@ -88,7 +98,8 @@ class AcquireStage:
             train_counts=train.counts(classes),
             test_counts=test.counts(classes),
             split_note=dataset.split_note,
-            mirror_keeps_class=dataset.mirror_keeps_class,
+            mirror_keeps_class=mirroring.keeps_class,
+            mirroring=mirroring.record,
             resized=dataset.resized,
             left_out=dataset.left_out,
             notes=(*dataset.notes, *doubts),

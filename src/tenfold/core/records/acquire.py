@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tenfold.core.records.mirroring import MirrorRecord
 from tenfold.core.records.record import Record
 from tenfold.core.records.value_range import BEFORE_THEY_WERE_FOUND, ValueRanges
 
@@ -68,6 +69,8 @@ class AcquireRecord(Record):
     train_sha256: str
     test_sha256: str
     """SHA-256 of each split's images and labels."""
+    mirroring: MirrorRecord | None = None
+    """How `mirror_keeps_class` was decided; None in records of before it was measured."""
     corrections: CorrectionsRecord | None = None
     """None where the labels are the source's own."""
     validation_count: int = 0

@@ -1,0 +1,1 @@
+"""Whether a mirrored image still shows its class: measured, not guessed from names."""
