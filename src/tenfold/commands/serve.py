@@ -36,6 +36,16 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
             "environment than on the command line, which others may see.",
         ),
     ] = None,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            help="A name by which browsers and programs reach the server, e.g. "
+            "models.example.org; may be given again. Loopback and what --host names are allowed "
+            "already; * allows every name.",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a limit, e.g. body_mib=8."),
@@ -52,23 +62,30 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     for module in ("fastapi", "uvicorn", "httptools", "python_multipart", "onnxruntime"):
         need(module, extra="serve")
     from tenfold.core.settings import parse_assignment
+    from tenfold.reporting.formats import printable
+    from tenfold.serving.allowed_hosts import AllowedHosts
     from tenfold.serving.app import create_app
     from tenfold.serving.served_model import prepare_model
     from tenfold.serving.server import address_of, open_socket, run_server
     from tenfold.serving.serving_settings import ServingSettings
+    from tenfold.serving.token import read_token
 
     changes: dict[str, Any] = dict(parse_assignment(text) for text in assignments or ())
     settings = ServingSettings.parse(changes)
+    own_token = read_token(token)
+    hosts = AllowedHosts(host, allowed_hosts or ())
     listening = open_socket(host, port)
     served = prepare_model(model)
-    app = create_app(served.model, settings, token=token or None, explainer=served.explainer)
-    if host not in _LOOPBACK and not token:
+    app = create_app(
+        served.model, settings, token=own_token, hosts=hosts, explainer=served.explainer
+    )
+    if host not in _LOOPBACK and own_token is None:
         typer.echo(
             "Everyone who can reach this machine can use the model. Set TENFOLD_TOKEN to ask for "
             "a token.",
             err=True,
         )
-    title, address = served.model.description.title, address_of(listening)
+    title, address = printable(served.model.description.title), address_of(listening)
     run_server(
         app,
         listening,

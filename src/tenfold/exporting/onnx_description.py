@@ -14,6 +14,7 @@ from tenfold.core.records.record import Record
 PREFIX = "tenfold."
 FORMAT_VERSION = 1
 """Raised when an older tenfold could not use the file rightly any more."""
+_Side = Annotated[int, Field(ge=1, le=8192)]
 
 
 class OnnxDescription(Record):
@@ -26,14 +27,14 @@ class OnnxDescription(Record):
     """Registered name of the architecture."""
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     """The output i is the class with index i."""
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[_Side, _Side, Annotated[int, Field(ge=1, le=4)]]
     """Height, width and channels of the images that it takes."""
     temperature: float | None
     """Inside the graph already."""
-    accuracy: float | None = None
+    accuracy: float | None = Field(None, ge=0, le=1)
     """On the data set's test split; None where the model was not tested."""
-    test_count: int | None = None
-    """Images in that split."""
+    test_count: int | None = Field(None, ge=0)
+    """Images in that split; there where an accuracy is."""
     quantization: str | None = None
     """``int8``; None for float32."""
     versions: dict[str, str]
@@ -78,9 +79,12 @@ class OnnxDescription(Record):
                     f"{name} has format {version}, which a newer tenfold wrote; this one reads up "
                     f"to {FORMAT_VERSION}. Update tenfold: pip install --upgrade tenfold."
                 )
-            return cls.model_validate(values)
+            description = cls.model_validate(values)
+            if description.accuracy is not None and description.test_count is None:
+                raise ValueError("an accuracy without the number of images that it is of")
+            return description
         except (ValidationError, ValueError, RecursionError) as error:
             raise ModelFolderError(
                 f"{name} is an ONNX file without the description that tenfold writes (class names, "
-                "image size). Make it with: tenfold export MODEL --onnx"
+                "image size), or with one that is wrong. Make it with: tenfold export MODEL --onnx"
             ) from error

@@ -13,9 +13,9 @@ from tenfold.engine.network import ImageNetwork
 from tenfold.exporting.calibrated_network import CalibratedNetwork
 from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_description import OnnxDescription
+from tenfold.exporting.onnx_model import INPUT, OUTPUT
 
-INPUT = "images"
-OUTPUTS = ("probabilities", "logits")
+OUTPUTS = (OUTPUT, "logits")
 OPSET = 17  # The highest that the exporter by tracing writes without conversions; 2022.
 
 

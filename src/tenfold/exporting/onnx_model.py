@@ -16,6 +16,18 @@ from tenfold.exporting.onnx_description import OnnxDescription
 
 BATCH_SIZE = 100
 """Images in one run of the graph where there are many; more gained nothing on CIFAR-10."""
+INPUT, OUTPUT = "images", "probabilities"
+_TRIED_IMAGES = 3
+_SUM_TOLERANCE = 1e-3
+"""Of probabilities; float32 gives 1e-6, in 8 bits it may be more."""
+
+
+def are_probabilities(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Say for each of N rows, shape (N, classes), whether it is finite and sums to 1."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        # NaN and infinity go into the sum.
+        is_sound: npt.NDArray[np.bool_] = np.abs(rows.sum(axis=1) - 1) < _SUM_TOLERANCE
+    return is_sound & (rows.min(axis=1) >= -_SUM_TOLERANCE)
 
 
 class OnnxModel:
@@ -58,6 +70,8 @@ class OnnxModel:
         self.description = OnnxDescription.parse(
             self._session.get_modelmeta().custom_metadata_map, name
         )
+        self._name = name
+        self._check_signature()
 
     @classmethod
     def read(cls, path: Path, *, threads: int | None = None) -> Self:
@@ -66,7 +80,7 @@ class OnnxModel:
         Raises
         ------
         ModelFolderError
-            If it is missing or not a file that tenfold made.
+            If it is missing or not a file that tenfold made, or does not give probabilities.
         """
         try:
             content = path.read_bytes()
@@ -75,7 +89,75 @@ class OnnxModel:
                 f"{path} cannot be read: {error.strerror or error}. Make it with: tenfold export "
                 f"MODEL --onnx --out {path}"
             ) from error
-        return cls(content, name=str(path), threads=threads)
+        model = cls(content, name=str(path), threads=threads)
+        model.try_out()
+        return model
+
+    def try_out(self) -> None:
+        """Compute a few images, one and several at a time.
+
+        Raises
+        ------
+        ModelFolderError
+            If what comes out is no probabilities of the classes.
+        """
+        generator = np.random.default_rng(0)
+        gray = np.full((1, *self.image_shape), 128, np.uint8)
+        noise = generator.integers(0, 256, (_TRIED_IMAGES, *self.image_shape), np.uint8)
+        for images in (gray, noise):
+            try:
+                rows = self.predict(images)
+            except Exception as error:  # its own tree of errors, none of them documented
+                raise self._foreign(
+                    f"computing a batch of {len(images)} fails ({str(error)[:200]})"
+                ) from error
+            if not isinstance(rows, np.ndarray) or rows.shape != (len(images), len(self.classes)):
+                raise self._foreign(
+                    f"for a batch of {len(images)} it gives an array of shape "
+                    f"{np.shape(rows)} instead of ({len(images)}, {len(self.classes)})"
+                )
+            if not are_probabilities(rows).all():
+                raise self._foreign(
+                    "for an image of plain gray or of noise it gives numbers that are no "
+                    "probabilities: not finite, or they do not sum to 1"
+                )
+
+    def _check_signature(self) -> None:
+        """Check names, types and shapes of what the graph takes and gives."""
+        inputs = self._session.get_inputs()
+        names = [one.name for one in inputs]
+        if names != [INPUT]:
+            raise self._foreign(f"its inputs are {names} instead of one called {INPUT!r}")
+        shape, (height, width, channels) = inputs[0].shape, self.image_shape
+        wanted = f"uint8, N × {height} × {width} × {channels}"
+        if (
+            inputs[0].type != "tensor(uint8)"
+            or len(shape) != 4
+            or isinstance(shape[0], int)
+            or any(
+                isinstance(given, int) and given != own
+                for given, own in zip(shape[1:], self.image_shape, strict=True)
+            )
+        ):
+            raise self._foreign(f"it takes {inputs[0].type}, {shape} instead of {wanted} for any N")
+        outputs = {one.name: one for one in self._session.get_outputs()}
+        if OUTPUT not in outputs:
+            raise self._foreign(f"its outputs are {list(outputs)} without {OUTPUT!r}")
+        output = outputs[OUTPUT]
+        count = len(self.classes)
+        is_count = len(output.shape) == 2 and output.shape[1] in (count, None)
+        is_free = len(output.shape) == 2 and isinstance(output.shape[1], str)
+        if output.type != "tensor(float)" or not (is_count or is_free):
+            raise self._foreign(
+                f"its output {OUTPUT!r} is {output.type}, {output.shape} instead of float32, "
+                f"N × {count}, one column a class"
+            )
+
+    def _foreign(self, what: str) -> ModelFolderError:
+        return ModelFolderError(
+            f"{self._name} is no model that can be used here: {what}. Make it with: tenfold export "
+            "MODEL --onnx"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -90,7 +172,7 @@ class OnnxModel:
     def predict(self, images: Images) -> npt.NDArray[np.float32]:
         """Give probabilities, shape (N, classes), of one batch of images (N, H, W, C)."""
         probabilities: npt.NDArray[np.float32]
-        (probabilities,) = self._session.run(["probabilities"], {"images": images})
+        (probabilities,) = self._session.run([OUTPUT], {INPUT: images})
         return probabilities
 
     def predict_many(self, images: Images) -> npt.NDArray[np.float32]:

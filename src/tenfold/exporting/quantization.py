@@ -22,7 +22,8 @@ import numpy as np
 
 from tenfold.data.dataset import Images
 from tenfold.exporting.extra import need
-from tenfold.exporting.onnx_graph import INPUT, with_metadata
+from tenfold.exporting.onnx_graph import with_metadata
+from tenfold.exporting.onnx_model import INPUT
 
 CALIBRATION_IMAGES = 512
 """Training images that the ranges are measured on; the paper uses some hundred."""

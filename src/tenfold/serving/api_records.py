@@ -76,6 +76,6 @@ class ModelAnswer(BaseModel):
 
 
 class HealthAnswer(BaseModel):
-    """Whether the server answers."""
+    """The server is well; otherwise it answers 503 with a `ProblemAnswer`."""
 
     status: str

@@ -14,6 +14,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.reporting.formats import printable
+from tenfold.serving.allowed_hosts import AllowedHosts
 from tenfold.serving.api_records import (
     ExplainAnswer,
     HealthAnswer,
@@ -21,6 +23,7 @@ from tenfold.serving.api_records import (
     PredictAnswer,
     ProblemAnswer,
 )
+from tenfold.serving.arriving import SLOWEST_BYTES_PER_SECOND, ArrivingBodies
 from tenfold.serving.guard import Guard
 from tenfold.serving.held_memory import MemoryBudget
 from tenfold.serving.image_explainer import ImageExplainer
@@ -32,6 +35,8 @@ from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
 
 _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
+HANGING_SHARE = 2
+"""A batch that takes so many times `answer_seconds` is taken for one that never ends."""
 _TOP = 10
 _TOP_PARAMETER = {
     "parameters": [
@@ -69,13 +74,18 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, text in {
         400: "The body is damaged.",
         401: "The token is missing or wrong.",
+        403: "A page of another site asks.",
         408: "The body came too slowly.",
         413: "The body or an image is too large.",
+        421: "The server does not answer by this name.",
         415: "The body is of a kind that holds no image.",
         422: "An image or a parameter cannot be read.",
         501: "The server cannot do this with its model.",
         503: "The server is busy.",
     }.items()
+}
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": ProblemAnswer, "description": "The network does not answer."}
 }
 
 
@@ -84,6 +94,7 @@ def create_app(
     settings: ServingSettings,
     *,
     token: str | None = None,
+    hosts: AllowedHosts | None = None,
     explainer: ImageExplainer | None = None,
 ) -> FastAPI:
     """Give the ASGI application that serves a model.
@@ -96,11 +107,14 @@ def create_app(
         What clients are allowed.
     token
         What clients must show; None for none.
+    hosts
+        The names by which the server answers; None for those of a server on loopback.
     explainer
         None where there are no explanations.
     """
     metrics = Metrics()
-    budget = MemoryBudget(int(settings.memory_mib * 2**20))
+    budget = MemoryBudget(settings.memory_bytes)
+    arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
     predictor = Predictor(model, settings, metrics)
     explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
     waiting_explanations = asyncio.Semaphore(_MOST_EXPLANATIONS)
@@ -112,13 +126,14 @@ def create_app(
         explaining.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
-        title=f"tenfold: {model.description.title}",
+        title=f"tenfold: {printable(model.description.title)}",
         summary="Images in, calibrated probabilities out.",
         version=metadata.version("tenfold"),
         docs_url=None,  # both load their scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
-        responses={status: _PROBLEMS[status] for status in (401, 503)},
+        responses={status: _PROBLEMS[status] for status in (401, 403, 421, 503)},
     )
 
     async def predict(request: Request) -> Response:
@@ -128,7 +143,7 @@ def create_app(
         """
         top = _read_top(request)
         with budget.request() as memory:
-            uploads = await receive_images(request, settings, memory)
+            uploads = await receive_images(request, settings, arriving, memory)
             async with asyncio.timeout(settings.answer_seconds):
                 return _json({"results": await predictor.predict(uploads, top)})
 
@@ -137,7 +152,10 @@ def create_app(
         direct={"/api/predict": predict},
         metrics=metrics,
         token=token,
-        most_seconds=settings.receive_seconds + settings.answer_seconds,
+        hosts=hosts or AllowedHosts(),
+        most_seconds=settings.receive_seconds
+        + settings.body_bytes / SLOWEST_BYTES_PER_SECOND
+        + 2 * settings.answer_seconds,
     )
     app.add_exception_handler(HTTPException, _http_error)
     page = PageFiles(model.description, settings, needs_token=token is not None)
@@ -164,7 +182,7 @@ def create_app(
         if waiting_explanations.locked():
             raise Refusal(503, "busy", "Too many explanations are asked for. Try again later.")
         with budget.request() as memory:
-            uploads = await receive_images(request, settings, memory)
+            uploads = await receive_images(request, settings, arriving, memory)
             if len(uploads) > 1:
                 raise Refusal(413, "too_many_images", "One image at a time is explained.")
             async with waiting_explanations, asyncio.timeout(settings.answer_seconds):
@@ -200,14 +218,20 @@ def create_app(
         return _json({**description, "explains": explainer is not None})
 
     @app.get("/health", response_model=HealthAnswer)
-    async def health() -> Response:
-        """Say that the server answers."""
-        return _json({"status": "ok"})
+    @app.get("/health/ready", response_model=HealthAnswer, responses=_NOT_READY)
+    async def ready() -> Response:
+        """Say that requests are answered: the network does not take too long for its batch."""
+        return _health(predictor.running_seconds <= settings.answer_seconds)
+
+    @app.get("/health/live", response_model=HealthAnswer, responses=_NOT_READY)
+    async def live() -> Response:
+        """Say that the server need not be started again: the network does not hang."""
+        return _health(predictor.running_seconds <= HANGING_SHARE * settings.answer_seconds)
 
     @app.get("/metrics", response_class=Response)
     async def show_metrics() -> Response:
         """Give counters for Prometheus."""
-        text = metrics.text(title=model.description.title, waiting=predictor.waiting)
+        text = metrics.text(title=printable(model.description.title), waiting=predictor.waiting)
         return Response(text, media_type=CONTENT_TYPE)
 
     return app
@@ -215,10 +239,19 @@ def create_app(
 
 def _json(content: Any) -> Response:
     return Response(
-        json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(),
+        # Half a surrogate pair, of a name that is no Unicode, becomes its escape sequence in JSON.
+        json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
+            errors="backslashreplace"
+        ),
         media_type="application/json",
         headers={"cache-control": "no-store"},
     )
+
+
+def _health(is_well: bool) -> Response:
+    if not is_well:
+        raise Refusal(503, "not_ready", "The network does not answer.")
+    return _json({"status": "ok"})
 
 
 def _file(content: bytes, kind: str) -> Any:

@@ -8,9 +8,12 @@ alone never waits, and load makes batches grow by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,8 @@ Row = npt.NDArray[np.float32]
 MakeImage = Callable[[], Pixels]
 _Outcome = npt.NDArray[Any] | Exception
 _Waiting = tuple[MakeImage, "asyncio.Future[Row]"]
+_Futures = Sequence["asyncio.Future[Row]"]
+_Job = tuple[Sequence[MakeImage], _Futures, asyncio.AbstractEventLoop]
 
 
 class Batcher:
@@ -31,36 +36,49 @@ class Batcher:
     Parameters
     ----------
     predict
-        Gives probabilities (N, classes) of images (N, H, W, C); called in a thread of its own, one
-        batch at a time.
+        Gives probabilities (N, classes) of images (N, H, W, C), or an error in place of a row;
+        called in a thread of its own, one batch at a time.
     most_images
         In a batch.
     most_waiting
         Images; `submit` refuses beyond.
+    stuck_seconds
+        A batch that takes longer is taken for one that never ends; `submit` refuses.
     on_batch
         Told the size of each batch.
     """
 
     def __init__(
         self,
-        predict: Callable[[Pixels], npt.NDArray[np.float32]],
+        predict: Callable[[Pixels], Iterable[_Outcome]],
         *,
         most_images: int,
         most_waiting: int,
+        stuck_seconds: float = 60.0,
         on_batch: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._predict = predict
         self._most_images = most_images
         self._most_waiting = most_waiting
         self._on_batch = on_batch
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="network")
+        self._stuck_seconds = stuck_seconds
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        # A daemon: one that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._work, name="network", daemon=True)
         self._waiting: deque[_Waiting] = deque()
-        self._is_running = False
+        self._running_since: float | None = None
 
     @property
     def waiting(self) -> int:
         """Give how many images wait."""
         return len(self._waiting)
+
+    @property
+    def running_seconds(self) -> float:
+        """Give how long the network computes its present batch; 0 if it rests, inf if it died."""
+        if self._thread.ident is not None and not self._thread.is_alive():
+            return float("inf")
+        return 0.0 if self._running_since is None else time.monotonic() - self._running_since
 
     async def submit(self, make_image: MakeImage) -> Row:
         """Give the probabilities, shape (classes,), of one image.
@@ -75,8 +93,10 @@ class Batcher:
         Raises
         ------
         Refusal
-            If too many images wait.
+            If too many images wait, or the network hangs.
         """
+        if self.running_seconds > self._stuck_seconds:
+            raise Refusal(503, "not_ready", "The network does not answer. Try again later.")
         if len(self._waiting) >= self._most_waiting:
             raise Refusal(503, "busy", "Too many requests at the moment. Try again in a second.")
         future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
@@ -86,21 +106,37 @@ class Batcher:
 
     def close(self) -> None:
         """Let a running batch end and start no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._jobs.put(None)
 
     def _start(self) -> None:
         """Compute what waits, unless the network is busy."""
-        while self._waiting and not self._is_running:
+        while self._waiting and self._running_since is None:
             size = min(len(self._waiting), self._most_images)
             batch = [self._waiting.popleft() for _ in range(size)]
             wanted = [one for one in batch if not one[1].done()]  # some clients gave up meanwhile
             if wanted:
                 self._run([make for make, _ in wanted], [future for _, future in wanted])
 
-    def _run(self, makers: Sequence[MakeImage], futures: Sequence[asyncio.Future[Row]]) -> None:
-        self._is_running = True
-        task = asyncio.get_running_loop().run_in_executor(self._pool, self._compute, makers)
-        task.add_done_callback(lambda done: self._finish(futures, done))
+    def _run(self, makers: Sequence[MakeImage], futures: _Futures) -> None:
+        self._running_since = time.monotonic()
+        self._jobs.put((makers, futures, asyncio.get_running_loop()))
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def _work(self) -> None:
+        """Compute batches; runs in the network's thread until `close`."""
+        while (job := self._jobs.get()) is not None:
+            makers, futures, loop = job
+            outcomes: list[_Outcome]
+            try:
+                outcomes = self._compute(makers)
+            except BaseException as error:  # a thread that ended would leave all others waiting
+                failed = RuntimeError(f"the network's thread failed: {error!r}")
+                outcomes = [failed] * len(futures)
+            with contextlib.suppress(RuntimeError):  # the loop ended meanwhile
+                loop.call_soon_threadsafe(self._finish, futures, outcomes)
+            # Or they would be held until the next batch.
+            del job, makers, futures, outcomes
 
     def _compute(self, makers: Sequence[MakeImage]) -> list[_Outcome]:
         """Give each image's row, or why there is none; runs in the network's thread."""
@@ -116,12 +152,8 @@ class Batcher:
                 outcomes[place] = row
         return outcomes
 
-    def _finish(
-        self, futures: Sequence[asyncio.Future[Row]], done: asyncio.Future[list[_Outcome]]
-    ) -> None:
-        self._is_running = False
-        stopped = RuntimeError("the server stops")
-        outcomes = [stopped] * len(futures) if done.cancelled() else done.result()
+    def _finish(self, futures: _Futures, outcomes: Sequence[_Outcome]) -> None:
+        self._running_since = None
         if computed := sum(not isinstance(one, Exception) for one in outcomes):
             self._on_batch(computed)
         for future, outcome in zip(futures, outcomes, strict=True):

@@ -1,4 +1,4 @@
-"""Around every request: the token, the time limit, the headers of safety, and a count.
+"""Around every request: host, site and token, the time limit, the headers of safety, and a count.
 
 Whatever goes wrong inside, the client gets JSON that says no more than it may know; the trace goes
 to the server's log.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tenfold.serving.allowed_hosts import AllowedHosts, split_authority
 from tenfold.serving.metrics import Metrics
 from tenfold.serving.refusal import Refusal
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LOG = logging.getLogger("tenfold.serving")
-PROTECTED = ("/api/", "/metrics")
-"""What needs the token; the page itself, which holds no data, and /health do not."""
+OPEN = frozenset({"/", "/page.css", "/page.js", "/health", "/health/live", "/health/ready"})
+"""What needs no token: the page, which then tells nothing of the model, and the server's state."""
 KNOWN_PATHS = frozenset(
     {
         "/",
@@ -35,6 +36,8 @@ KNOWN_PATHS = frozenset(
         "/api/explain",
         "/api/model",
         "/health",
+        "/health/live",
+        "/health/ready",
         "/metrics",
     }
 )
@@ -42,6 +45,8 @@ KNOWN_PATHS = frozenset(
 _CLOSES = (408, 413)
 """After these the rest of the request may still be on its way: nobody reads it."""
 _GONE = 499  # as nginx counts clients that vanished
+_ONCE = frozenset({b"host", b"origin", b"authorization", b"content-type", b"sec-fetch-site"})
+_WATCHED = _ONCE | {b"sec-fetch-mode", b"sec-fetch-dest"}
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -69,6 +74,8 @@ class Guard:
         Where requests are counted.
     token
         What ``Authorization: Bearer`` must carry; None for none.
+    hosts
+        The names by which the server answers.
     most_seconds
         For a whole request.
     """
@@ -80,12 +87,14 @@ class Guard:
         direct: Mapping[str, Callable[[Request], Awaitable[Response]]],
         metrics: Metrics,
         token: str | None,
+        hosts: AllowedHosts,
         most_seconds: float,
     ) -> None:
         self._app = app
         self._direct = direct
         self._metrics = metrics
-        self._authorization = None if token is None else f"Bearer {token}".encode()
+        self._token = None if token is None else token.encode("ascii")
+        self._hosts = hosts
         self._most_seconds = most_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,11 +114,13 @@ class Guard:
             await send(message)
 
         try:
-            self._check_token(scope)
+            self._check(scope)
             async with asyncio.timeout(self._most_seconds):
                 answer = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
                 if answer is None:
-                    await self._app(scope, receive, send_safely)
+                    # The server leaves the body out of its answer to HEAD.
+                    as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+                    await self._app(as_get, receive, send_safely)
                 else:
                     response = await answer(Request(scope, receive))
                     await response(scope, receive, send_safely)
@@ -124,14 +135,62 @@ class Guard:
             if path == "/api/predict":
                 self._metrics.request_seconds.observe(time.perf_counter() - began)
 
-    def _check_token(self, scope: Scope) -> None:
-        if self._authorization is None or not scope["path"].startswith(PROTECTED):
-            return
-        given = b"".join(value for name, value in scope["headers"] if name == b"authorization")
-        if not hmac.compare_digest(given, self._authorization):
+    def _check(self, scope: Scope) -> None:
+        """Refuse what is meant for another server, comes from another site, or lacks the token."""
+        given: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _WATCHED:
+                if name in given and name in _ONCE:
+                    raise Refusal(400, "bad_request", "A header is given twice.")
+                given[name] = value
+        host = given.get(b"host")
+        if host is not None and not self._hosts.allow(host):
             raise Refusal(
-                401, "unauthorized", "This needs the server's token: Authorization: Bearer TOKEN."
+                421,
+                "wrong_host",
+                "This server does not answer by that name. Whoever runs it can allow the name: "
+                "tenfold serve --allowed-host NAME",
             )
+        if not self._is_of_this_site(scope, given):
+            raise Refusal(
+                403, "cross_site", "Pages of other sites may not use this server from a browser."
+            )
+        if self._token is not None and scope["path"] not in OPEN:
+            kind, _, token = given.get(b"authorization", b"").strip().partition(b" ")
+            if kind.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):
+                raise Refusal(
+                    401,
+                    "unauthorized",
+                    "This needs the server's token: Authorization: Bearer TOKEN.",
+                )
+
+    def _is_of_this_site(self, scope: Scope, given: Mapping[bytes, bytes]) -> bool:
+        """Say whether no page of another site sent this, as far as the browser tells.
+
+        By ``Sec-Fetch-Site`` (https://www.w3.org/TR/fetch-metadata/); browsers leave it out where
+        there is no TLS, except for loopback, and then ``Origin`` tells. Programs send neither.
+        """
+        site = given.get(b"sec-fetch-site")
+        if site is not None:
+            is_link = (
+                scope["method"] in ("GET", "HEAD")
+                and given.get(b"sec-fetch-mode") == b"navigate"
+                and given.get(b"sec-fetch-dest") == b"document"
+            )
+            return site in (b"same-origin", b"none") or is_link
+        origin = given.get(b"origin")
+        if origin is None:
+            return True
+        scheme, _, authority = origin.decode("latin-1").partition("://")
+        default = {"http": 80, "https": 443}.get(scheme)
+        there = split_authority(authority)
+        here = split_authority(given.get(b"host", b"").decode("latin-1"))
+        if default is None or there is None:
+            return False
+        # A proxy may put its own name in Host; then the name that it has outside was given.
+        return there[0] in self._hosts.given or (
+            here is not None and (there[0], there[1] or default) == (here[0], here[1] or default)
+        )
 
 
 def _refusal(error: Exception) -> Refusal:
@@ -146,17 +205,8 @@ def _refusal(error: Exception) -> Refusal:
 
 
 async def _send_refusal(refusal: Refusal, send: Send) -> None:
-    body = refusal.body()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    if refusal.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if refusal.status == 503:
-        headers.append((b"retry-after", b"1"))
+    headers = refusal.headers()
     if refusal.status in _CLOSES:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": refusal.body()})

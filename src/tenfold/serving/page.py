@@ -61,7 +61,7 @@ class PageFiles:
         )
         style = _REPORT_STYLE.read_bytes() + b"\n" + (_TEMPLATES / "page.css").read_bytes()
         return {
-            "/": (html.encode(), "text/html"),
+            "/": (html.encode(errors="replace"), "text/html"),
             "/page.css": (style, "text/css"),
             "/page.js": ((_TEMPLATES / "page.js").read_bytes(), "text/javascript"),
         }

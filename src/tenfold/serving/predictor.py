@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.cores import available_cores
-from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.exporting.onnx_model import OnnxModel, are_probabilities
 from tenfold.serving.batching import Batcher
 from tenfold.serving.decoding import decode_upload
 from tenfold.serving.metrics import Metrics
@@ -23,6 +23,11 @@ from tenfold.serving.serving_settings import ServingSettings
 _LONGEST_NAME = 255
 _SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512
 """Of an image that is decoded in the network's thread: a few milliseconds at most."""
+_UNSOUND = Refusal(
+    500,
+    "no_probabilities",
+    "The model gives no probabilities for this image: they are not finite, or do not sum to 1.",
+)
 _BUSY = "Too many requests at the moment. Try again in a second."
 
 
@@ -45,9 +50,10 @@ class Predictor:
         self._metrics = metrics
         self._decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decode")
         self._batcher = Batcher(
-            model.predict,
+            self._predict,
             most_images=settings.batch_images,
             most_waiting=settings.queue_images,
+            stuck_seconds=settings.answer_seconds,
             on_batch=metrics.batch_images.observe,
         )
         self._decoding = 0
@@ -56,6 +62,11 @@ class Predictor:
     def waiting(self) -> int:
         """Give how many images wait for the network."""
         return self._batcher.waiting
+
+    @property
+    def running_seconds(self) -> float:
+        """Give how long the network computes its present batch; see `Batcher`."""
+        return self._batcher.running_seconds
 
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
         """Give one result an image, as `tenfold.serving.api_records.ImageResult` describes it.
@@ -124,6 +135,13 @@ class Predictor:
         """Take no more images."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._batcher.close()
+
+    def _predict(self, images: npt.NDArray[np.uint8]) -> Sequence[npt.NDArray[Any] | Exception]:
+        rows = self.model.predict(images)
+        sound = are_probabilities(rows)
+        if sound.all():
+            return rows  # type: ignore[return-value] # an array is a sequence of its rows
+        return [row if is_sound else _UNSOUND for row, is_sound in zip(rows, sound, strict=True)]
 
     def _decode(self, content: bytes, most_pixels: int) -> npt.NDArray[np.uint8]:
         return decode_upload(content, self.model.image_shape, most_pixels=most_pixels)

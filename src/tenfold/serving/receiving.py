@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+from tenfold.serving.arriving import ArrivingBodies, too_large
 from tenfold.serving.held_memory import HeldMemory
 from tenfold.serving.multipart import Upload, read_form
 from tenfold.serving.refusal import Refusal
@@ -18,7 +18,7 @@ _NO_IMAGES = ("application/json",)
 
 
 async def receive_images(
-    request: Request, settings: ServingSettings, memory: HeldMemory
+    request: Request, settings: ServingSettings, arriving: ArrivingBodies, memory: HeldMemory
 ) -> list[Upload]:
     """Give the images of a request: the files of a form, or the body itself.
 
@@ -28,8 +28,10 @@ async def receive_images(
         Its body was not read yet.
     settings
         The limits.
+    arriving
+        Where its body is counted while it arrives.
     memory
-        Where this request's bytes are counted.
+        Where it is counted from then on.
 
     Raises
     ------
@@ -45,44 +47,20 @@ async def receive_images(
             f"{kind} was received. Send the image's bytes as the body, or a form "
             f"({_FORM}) with one file an image.",
         )
-    body = await _receive(request, settings, memory)
+    body = await _receive(request, settings, arriving)
+    memory.hold(len(body))
     if kind != _FORM:
         return [Upload("", body)]
-    uploads = read_form(content_type, body)
+    uploads = read_form(content_type, body, most_files=settings.images_per_request)
     if not uploads:
         raise Refusal(422, "empty", "The form holds no file. Send each image as a file.")
-    if len(uploads) > settings.images_per_request:
-        raise Refusal(
-            413,
-            "too_many_images",
-            f"{len(uploads):,} images were received in one request; up to "
-            f"{settings.images_per_request:,} are taken. Send several requests.",
-        )
     return uploads
 
 
-async def _receive(request: Request, settings: ServingSettings, memory: HeldMemory) -> bytes:
+async def _receive(
+    request: Request, settings: ServingSettings, arriving: ArrivingBodies
+) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > settings.body_bytes):
-        raise _too_large(settings)
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(settings.receive_seconds):
-            async for piece in request.stream():
-                size += len(piece)
-                if size > settings.body_bytes:
-                    raise _too_large(settings)
-                memory.hold(len(piece))
-                pieces.append(piece)
-    except TimeoutError:
-        raise Refusal(
-            408, "too_slow", f"The body did not arrive within {settings.receive_seconds:g} s."
-        ) from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _too_large(settings: ServingSettings) -> Refusal:
-    return Refusal(
-        413, "too_large", f"The body is too large; up to {settings.body_mib:g} MiB are taken."
-    )
+        raise too_large(settings.body_bytes)
+    return await arriving.receive(request.stream(), settings.body_bytes)

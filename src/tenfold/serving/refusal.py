@@ -28,6 +28,19 @@ class Refusal(Exception):
         """Give the error as plain data."""
         return {"code": self.code, "message": self.message}
 
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Give the headers of the answer."""
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body())),
+            (b"cache-control", b"no-store"),
+        ]
+        if self.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if self.status == 503:
+            headers.append((b"retry-after", b"1"))
+        return headers
+
     def body(self) -> bytes:
         """Give the body of the answer."""
         return json.dumps({"error": self.plain()}, ensure_ascii=False).encode()

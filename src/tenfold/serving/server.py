@@ -14,12 +14,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from tenfold.core.errors import SettingsError
-from tenfold.serving.impatient_protocol import ImpatientProtocol
+from tenfold.serving.bounded_protocol import BoundedProtocol, ConnectionLimits
 from tenfold.serving.serving_settings import ServingSettings
 from tenfold.sources.image_decoding import quiet_pillow
 
-_KEEP_ALIVE_SECONDS = 15
-_MOST_CONNECTIONS = 1000  # with their requests; beyond that uvicorn answers 503
+_MOST_CONNECTIONS = 1000
+_OTHER_FILES = 200
+"""Open files beside connections: libraries, the model, pipes of processes."""
 _WAITING_CONNECTIONS = 2048
 
 
@@ -85,8 +86,10 @@ def run_server(
         Called when the first client would be answered.
     """
 
-    class Protocol(ImpatientProtocol):
-        header_seconds = settings.receive_seconds
+    class Protocol(BoundedProtocol):
+        limits = ConnectionLimits(
+            connections=_possible_connections(), head_seconds=settings.receive_seconds
+        )
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
@@ -101,12 +104,31 @@ def run_server(
         access_log=False,
         server_header=False,
         date_header=True,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.stop_seconds,
-        limit_concurrency=_MOST_CONNECTIONS,
     )
     with quiet_pillow():
         _Server(config, on_start).run(sockets=[listening])
+
+
+def _possible_connections() -> int:
+    """Give how many connections there may be, after asking the system for as many as needed.
+
+    Beyond the limit of open files no connection could be accepted, and none be ended for it.
+    """
+    wanted = _MOST_CONNECTIONS + _OTHER_FILES
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return _MOST_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return max(10, min(_MOST_CONNECTIONS, soft - _OTHER_FILES))
 
 
 class _Server(uvicorn.Server):

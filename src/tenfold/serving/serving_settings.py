@@ -15,16 +15,20 @@ class ServingSettings(Settings):
     body_mib
         Largest request body, in MiB; a larger one is answered 413.
     memory_mib
-        Largest sum of all bodies that are held at one time, in MiB; beyond that, 503.
+        Largest sum of all bodies that arrive at one time, in MiB; beyond that, the one that came
+        forward least lately is answered 503. And of those that are decoded and computed; beyond
+        that, 503.
     images_per_request
         Most images in one request; more are answered 413.
     megapixels
         Most pixels of an image, in millions: looked at before it is decoded, so that a small file
         that unpacks into gigabytes is answered 413.
     receive_seconds
-        For a client to send its headers, and again for its body; then 408.
+        For a client to send its headers; then the connection is closed. And again for its body,
+        with a second more for each 64 KiB of it; then 408.
     answer_seconds
-        For the answer after that; then 503.
+        For the answer after that; then 503. The network that takes longer for a batch is not
+        ready; that takes twice as long, hangs.
     batch_images
         Most images that the network sees at once.
     queue_images
@@ -47,6 +51,11 @@ class ServingSettings(Settings):
     def body_bytes(self) -> int:
         """Give the largest body in bytes."""
         return int(self.body_mib * 2**20)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Give the largest sum of bodies in bytes."""
+        return int(self.memory_mib * 2**20)
 
     @property
     def pixels(self) -> int:
