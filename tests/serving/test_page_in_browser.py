@@ -361,6 +361,8 @@ def test_a_token_is_asked_for(
     server = start_server(str(onnx_file), environment={"TENFOLD_TOKEN": "open sesame"})
     browser.open(server.address)
     assert browser.evaluate("!document.querySelector('#token-form').hidden")
+    assert browser.evaluate("document.querySelector('#use').hidden")
+    assert "animals" not in browser.evaluate("document.title + document.body.textContent")
     browser.picture("token")
     for token, is_right in (("wrong", False), ("open sesame", True)):
         browser.evaluate(
@@ -374,6 +376,15 @@ def test_a_token_is_asked_for(
             else "document.querySelector('.problem')?.hidden === false"
         )
     assert browser.evaluate("document.querySelector('#token-form').hidden")
+    assert browser.evaluate("document.title") == "Tiny animals: classify images"
+    assert browser.evaluate(ABOUT.format(selector="#verdict")) == (
+        "Tells 3 classes apart; right on 75.0% of 1,200 test images that it had not seen."
+    )
+    classes = "[...document.querySelectorAll('#classes li')].map((item) => item.textContent)"
+    assert browser.evaluate(classes) == ["cat", "dög", "<b>owl</b>"]
+    browser.picture("token-given")
+    browser.open(server.address)  # the tab remembers it
+    browser.wait_for("document.querySelector('#token-form').hidden && document.querySelector('#verdict').textContent")
 
 
 def test_a_server_that_went_away_is_told(

@@ -13,6 +13,7 @@ _LONGEST_BOUNDARY = 200
 """RFC 2046 allows 70."""
 _HEAD_BYTES = 8192
 _MOST_FIELDS = 100
+_STEP_BYTES = 2**18
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -29,7 +30,8 @@ def read_form(content_type: str, body: bytes, *, most_files: int) -> list[Upload
     """Give the files of a ``multipart/form-data`` body; fields that are no files are left out.
 
     The time it takes grows with the body's length alone, whatever is in it: it is split by searches
-    for the boundary, and after so many parts no more (RFC 7578 and RFC 2046, 5.1).
+    for the boundary, and after so many parts no more (RFC 7578 and RFC 2046, 5.1). A damaged form
+    may take some tens of milliseconds, so call it in a thread.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def read_form(content_type: str, body: bytes, *, most_files: int) -> list[Upload
     while not body.startswith(b"--", start):
         if not body.startswith(b"\r\n", start):
             raise _early() if len(body) <= start + 1 else _bad("a boundary goes on")
-        end = body.find(delimiter, start)  # not start + 2: a part without head or content
+        end = _find(body, delimiter, start)  # not start + 2: a part without head or content
         if end < 0:
             raise _early()
         name, content = _file(body, start + 2, end, parsing)
@@ -84,6 +86,15 @@ def read_form(content_type: str, body: bytes, *, most_files: int) -> list[Upload
             )
         start = end + len(delimiter)
     return uploads
+
+
+def _find(body: bytes, wanted: bytes, start: int) -> int:
+    """Give where something is, -1 if nowhere; in steps, between which other threads may run."""
+    for begin in range(start, len(body), _STEP_BYTES):
+        place = body.find(wanted, begin, begin + _STEP_BYTES + len(wanted) - 1)
+        if place >= 0:
+            return place
+    return -1
 
 
 def _file(body: bytes, start: int, end: int, parsing: ModuleType) -> tuple[str | None, bytes]:

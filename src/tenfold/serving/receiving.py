@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from tenfold.serving.arriving import ArrivingBodies, too_large
@@ -51,7 +52,9 @@ async def receive_images(
     memory.hold(len(body))
     if kind != _FORM:
         return [Upload("", body)]
-    uploads = read_form(content_type, body, most_files=settings.images_per_request)
+    uploads = await asyncio.to_thread(
+        read_form, content_type, body, most_files=settings.images_per_request
+    )
     if not uploads:
         raise Refusal(422, "empty", "The form holds no file. Send each image as a file.")
     return uploads

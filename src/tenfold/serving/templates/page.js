@@ -21,11 +21,12 @@ let token = sessionStorage.getItem("token") || "";
 document.querySelectorAll(".origin").forEach((place) => { place.textContent = location.origin; });
 
 async function send(path, file) {
-  const headers = { "Content-Type": "application/octet-stream" };
-  if (token) headers.Authorization = `Bearer ${token}`;
+  const options = { headers: {} };
+  if (file) Object.assign(options, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
   let answer;
   try {
-    answer = await fetch(path, { method: "POST", headers, body: file });
+    if (token) options.headers.Authorization = `Bearer ${token}`;
+    answer = await fetch(path, options);
   } catch {
     throw new Error("The server does not answer. Is it still running?");
   }
@@ -41,20 +42,53 @@ async function send(path, file) {
 function askForToken() {
   sessionStorage.removeItem("token");
   token = "";
+  $("use").hidden = true;
   $("token-form").hidden = false;
   $("token").focus();
+}
+
+// With a token, the page comes without a word about the model; it is asked for with the token.
+async function showModel() {
+  if (!token) { askForToken(); return; }
+  let model;
+  try {
+    model = await send("api/model");
+  } catch (error) {
+    say(error.message);
+    $("token-form").hidden = false;
+    return;
+  }
+  sessionStorage.setItem("token", token);
+  const count = model.classes.length.toLocaleString("en");
+  document.title = `${model.title}: classify images`;
+  $("title").textContent = model.title;
+  $("model").textContent = ` · ${[`model ${model.model}`, model.quantization].filter(Boolean).join(" · ")}`;
+  let verdict = `Tells ${count} classes apart`;
+  if (model.accuracy !== null) {
+    verdict += `; right on ${(100 * model.accuracy).toFixed(1)}% of ${model.test_count.toLocaleString("en")} test images that it had not seen`;
+  }
+  $("verdict").textContent = `${verdict}.`;
+  $("classes").replaceChildren(...model.classes.map((name) => {
+    const item = document.createElement("li");
+    item.textContent = name;
+    return item;
+  }));
+  $("class-count").textContent = `Show all ${count}`;
+  LIMITS.classes = String(model.classes.length);
+  LIMITS.explains = String(model.explains);
+  for (const id of ["use", "about-classes"]) $(id).hidden = false;
+  $("token-form").hidden = true;
+  say("");
+  $("files").focus();
 }
 
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   token = $("token").value.trim();
-  sessionStorage.setItem("token", token);
   $("token").value = "";
-  $("token-form").hidden = true;
-  say("The token is used from now on. Choose the images again.");
-  $("files").focus();
+  showModel();
 });
-if (LIMITS.needsToken === "true" && !token) $("token-form").hidden = false;
+if (LIMITS.needsToken === "true") showModel();
 
 function percent(probability) {
   const value = 100 * probability;
@@ -119,7 +153,7 @@ async function classify({ file, article, explainsAtOnce }) {
     if (file.size > Number(LIMITS.bodyBytes)) {
       throw new Error(`The image is too large (${(file.size / 2 ** 20).toFixed(0)} MiB).`);
     }
-    const answer = await send(`api/predict?top=${Math.min(Number(LIMITS.classes), 1000)}`, file);
+    const answer = await send(`api/predict?top=${Math.min(Number(LIMITS.classes) || 1000, 1000)}`, file);
     showResult(article, answer.results[0]);
     if (LIMITS.explains === "true") offerReasons(article, file, explainsAtOnce);
   } catch (error) {
