@@ -169,7 +169,18 @@ def read_model_folder(path: Path) -> PackagedModel:
             f"{folder} holds files that its own {MODEL_JSON} names but that cannot be read "
             f"({error}). It was not made by tenfold; make it again."
         ) from error
+    _check_finite(weights, folder)
     return PackagedModel(record, weights, card, contents.get(NEIGHBOURS))
+
+
+def _check_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelFolderError(
+                f"The weights in {folder} are not finite ({name} holds NaN or infinity), so that "
+                "the model could predict nothing. Its training went wrong: train it again with a "
+                "lower learning rate."
+            )
 
 
 def parse_model_json(content: bytes, path: Path) -> ModelRecord:

@@ -174,8 +174,10 @@ def _predicted(model: ImageClassifier, batch: list[ReadImage]) -> Iterator[Predi
     for image in batch:
         if image.pixels is None:
             yield Predicted(image.name, None, image.reason)
+        elif np.isfinite(row := next(rows)).all():
+            yield Predicted(image.name, row, pixels=image.pixels)
         else:
-            yield Predicted(image.name, next(rows), pixels=image.pixels)
+            yield Predicted(image.name, None, "the model gives no finite probabilities for it")
 
 
 def _from_input(stream: BinaryIO) -> ImageFile:

@@ -9,7 +9,10 @@ import json
 import os
 import signal
 import subprocess
+import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +180,103 @@ def client(onnx_content: bytes) -> Iterator[Callable[..., AsgiClient]]:
     for one in made:
         one.loop.run_until_complete(one.loop.shutdown_default_executor())
         one.loop.close()
+
+
+class LocalServer:
+    """The server in a thread of this process, spoken to in bytes."""
+
+    def __init__(self, app: Any, settings: Any) -> None:
+        import uvicorn
+
+        from tenfold.serving.server import open_socket, server_config
+
+        self._listening = open_socket("127.0.0.1", 0)
+        self.port = self._listening.getsockname()[1]
+        self._server = uvicorn.Server(server_config(app, settings))
+        self._thread = threading.Thread(
+            target=lambda: self._server.run(sockets=[self._listening]), daemon=True
+        )
+        self._thread.start()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def send(self, *parts: bytes) -> bytes:
+        """Send bytes and give all that comes back until the server closes the connection."""
+        with self.connect() as client:
+            for part in parts:
+                client.sendall(part)
+            return self.read(client)
+
+    @staticmethod
+    def read(client: socket.socket) -> bytes:
+        received = b""
+        try:
+            while part := client.recv(65_536):
+                received += part
+        except ConnectionResetError:
+            pass
+        return received
+
+    def wait_until(self, check: Callable[[Any], bool]) -> None:
+        """Wait until something is true of uvicorn's state: its `connections` and `tasks`."""
+        for _ in range(1000):
+            if check(self._server.server_state):
+                return
+            time.sleep(0.01)
+        raise AssertionError("it never is")
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        self._listening.close()
+
+
+class HangingModel:
+    """The tiny model, which computes nothing until it may."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.description, self.classes = model.description, model.classes
+        self.image_shape = model.image_shape
+        self.is_asked, self.may_run = threading.Event(), threading.Event()
+
+    def predict(self, images: Any) -> Any:
+        self.is_asked.set()
+        self.may_run.wait(60)
+        return self._model.predict(images)
+
+
+@pytest.fixture
+def hanging(onnx_content: bytes) -> Iterator[HangingModel]:
+    """Give a model whose network hangs until the test lets it run."""
+    from tenfold.exporting.onnx_model import OnnxModel
+
+    model = HangingModel(OnnxModel(onnx_content, threads=1))
+    yield model
+    model.may_run.set()
+
+
+@pytest.fixture(scope="module")
+def serve_here(onnx_content: bytes) -> Iterator[Callable[..., LocalServer]]:
+    """Give a function that serves the tiny model, or another, in a thread of this process."""
+    pytest.importorskip("uvicorn")
+    from tenfold.exporting.onnx_model import OnnxModel
+    from tenfold.serving.app import create_app
+    from tenfold.serving.serving_settings import ServingSettings
+
+    tiny = OnnxModel(onnx_content, threads=1)
+    started: list[LocalServer] = []
+
+    def serve(model: Any = tiny, **changes: Any) -> LocalServer:
+        settings = ServingSettings.parse(changes)
+        started.append(LocalServer(create_app(model, settings), settings))
+        return started[-1]
+
+    yield serve
+    for one in started:
+        one.stop()
 
 
 class ServerProcess:

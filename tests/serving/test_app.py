@@ -262,6 +262,8 @@ class TestOthers:
             "/api/explain",
             "/api/model",
             "/health",
+            "/health/live",
+            "/health/ready",
             "/metrics",
         }
         body = described["paths"]["/api/predict"]["post"]["requestBody"]["content"]

@@ -48,7 +48,7 @@ def test_a_request_that_runs_is_answered_before_the_end(
     server = start_server(str(onnx_file))
     content = make_png()
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        head = f"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+        head = f"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
         client.sendall(head.encode() + content[:20])
         time.sleep(0.3)
         server.process.send_signal(signal.SIGTERM)
@@ -90,9 +90,9 @@ def test_slow_clients_are_let_go_and_do_not_stop_others(
     server = start_server(str(onnx_file), "--set", "receive_seconds=1")
     starts = [
         b"",  # says nothing
-        b"POST /api/predict HTTP/1.1\r\nHost: x\r\n",  # headers without end
-        b"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
-        b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HT",  # a second one without end
+        b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\n",  # headers without end
+        b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HT",  # a second one without end
     ]
     clients = []
     for start in starts * 10:
@@ -150,7 +150,7 @@ def test_vanishing_clients_leave_nothing_behind(
 ) -> None:
     server = start_server(str(onnx_file))
     large = make_png(np.random.default_rng(1).integers(0, 256, (600, 600, 3), np.uint8))
-    head = f"POST /api/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(large)}\r\n\r\n"
+    head = f"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(large)}\r\n\r\n"
 
     def vanish(count: int) -> None:
         for number in range(count):

@@ -65,6 +65,28 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def server_config(app: FastAPI, settings: ServingSettings) -> uvicorn.Config:
+    """Give how uvicorn serves an application: our protocol and limits, nothing of its own."""
+
+    class Protocol(BoundedProtocol):
+        limits = ConnectionLimits(
+            connections=_possible_connections(), head_seconds=settings.receive_seconds
+        )
+
+    return uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=settings.stop_seconds,
+    )
+
+
 def run_server(
     app: FastAPI,
     listening: socket.socket,
@@ -85,29 +107,11 @@ def run_server(
     on_start
         Called when the first client would be answered.
     """
-
-    class Protocol(BoundedProtocol):
-        limits = ConnectionLimits(
-            connections=_possible_connections(), head_seconds=settings.receive_seconds
-        )
-
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
     )
-    config = uvicorn.Config(
-        app,
-        http=Protocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        timeout_graceful_shutdown=settings.stop_seconds,
-    )
     with quiet_pillow():
-        _Server(config, on_start).run(sockets=[listening])
+        _Server(server_config(app, settings), on_start).run(sockets=[listening])
 
 
 def _possible_connections() -> int:
@@ -128,7 +132,7 @@ def _possible_connections() -> int:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
-    return max(10, min(_MOST_CONNECTIONS, soft - _OTHER_FILES))
+    return min(_MOST_CONNECTIONS, max(soft - _OTHER_FILES, 10))
 
 
 class _Server(uvicorn.Server):
