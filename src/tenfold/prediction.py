@@ -170,11 +170,14 @@ def _batches(images: Iterator[ReadImage], size: int) -> Iterator[list[ReadImage]
 
 def _predicted(model: ImageClassifier, batch: list[ReadImage]) -> Iterator[Predicted]:
     pixels = [image.pixels for image in batch if image.pixels is not None]
+    rows: Iterator[npt.NDArray[np.float32]]
     rows = iter(model.predict_proba(np.stack(pixels)) if pixels else ())
     for image in batch:
         if image.pixels is None:
             yield Predicted(image.name, None, image.reason)
-        elif np.isfinite(row := next(rows)).all():
+            continue
+        row = next(rows)
+        if np.isfinite(row).all():
             yield Predicted(image.name, row, pixels=image.pixels)
         else:
             yield Predicted(image.name, None, "the model gives no finite probabilities for it")

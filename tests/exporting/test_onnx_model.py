@@ -53,6 +53,90 @@ def test_a_file_of_a_newer_version(build: Any, describe: Any) -> None:
         OnnxModel(newer)
 
 
+def foreign(describe: Any, **changes: Any) -> bytes:
+    """Give a graph that tenfold did not make, with tenfold's description."""
+    from onnx import TensorProto, helper
+
+    values: dict[str, Any] = {
+        "input": ("images", TensorProto.UINT8, ["N", 16, 16, 3]),
+        "output": ("probabilities", TensorProto.FLOAT, ["N", 3]),
+        "weights": [0.0, 0.0, 0.0],
+        "softmax": "Softmax",
+        "description": {},
+    } | changes
+    name, kind, shape = values["input"]
+    out = values["output"]
+    nodes = [
+        helper.make_node("Cast", [name], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "one"], ["column"]),
+        helper.make_node("Mul", ["column", "weights"], ["scores"]),
+        helper.make_node(values["softmax"], ["scores"], ["result"]),
+        helper.make_node("Cast", ["result"], [out[0]], to=out[1]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "foreign",
+        [helper.make_tensor_value_info(name, kind, shape)],
+        [helper.make_tensor_value_info(*out)],
+        [
+            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor(
+                "weights", TensorProto.FLOAT, [1, len(values["weights"])], values["weights"]
+            ),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    content: bytes = model.SerializeToString()
+    description = describe((16, 16, 3)).metadata() | values["description"]
+    return with_metadata(content, description)
+
+
+def test_a_file_of_somebody_else_that_does_the_same(describe: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(foreign(describe))
+    assert OnnxModel.read(path, threads=1).classes
+
+
+FLOAT, DOUBLE, UINT8 = 1, 11, 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input": ("input", UINT8, ["N", 16, 16, 3])},
+        {"input": ("images", FLOAT, ["N", 16, 16, 3])},
+        {"input": ("images", UINT8, ["N", 3, 16, 16])},
+        {"input": ("images", UINT8, ["N", 32, 32, 3])},
+        {"input": ("images", UINT8, [1, 16, 16, 3])},
+        {"output": ("output", FLOAT, ["N", 3])},
+        {"output": ("probabilities", DOUBLE, ["N", 3])},
+        {"output": ("probabilities", FLOAT, ["N", 4]), "weights": [0.0] * 4},
+        {"output": ("probabilities", FLOAT, ["N", "C"]), "weights": [0.0] * 4},
+        {"output": ("probabilities", FLOAT, None), "weights": [0.0] * 2},
+        {"weights": [0.0, float("nan"), 0.0]},
+        {"weights": [0.0, float("inf"), 0.0]},
+        {"softmax": "Identity"},
+        {"softmax": "Sigmoid"},
+        {"description": {"tenfold.accuracy": "NaN"}},
+        {"description": {"tenfold.accuracy": "1.5"}},
+        {"description": {"tenfold.test_count": "null", "tenfold.accuracy": "0.5"}},
+        {"description": {"tenfold.image_shape": "[0, 16, 3]"}},
+        {"description": {"tenfold.image_shape": "[100000, 100000, 3]"}},
+        {"description": {"tenfold.classes": '["one"]'}},
+    ],
+)
+def test_a_file_of_somebody_else_that_gives_no_probabilities(
+    changes: dict[str, Any], describe: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(foreign(describe, **changes))
+    with pytest.raises(ModelFolderError, match=r"tenfold export MODEL --onnx$") as caught:
+        OnnxModel.read(path, threads=1)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
 def test_a_missing_package_is_named_with_its_extra() -> None:
     with pytest.raises(SettingsError, match=r"package nosuchthing.*pip install 'tenfold\[onnx\]'"):
         need("nosuchthing.inner", extra="onnx")

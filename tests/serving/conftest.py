@@ -8,8 +8,8 @@ import io
 import json
 import os
 import signal
-import subprocess
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -170,9 +170,14 @@ def client(onnx_content: bytes) -> Iterator[Callable[..., AsgiClient]]:
     made: list[AsgiClient] = []
 
     def make(
-        token: str | None = None, explainer: Any = None, model: Any = model, **settings: Any
+        token: str | None = None,
+        explainer: Any = None,
+        model: Any = model,
+        hosts: Any = None,
+        **settings: Any,
     ) -> AsgiClient:
-        app = create_app(model, ServingSettings.parse(settings), token=token, explainer=explainer)
+        values = ServingSettings.parse(settings)
+        app = create_app(model, values, token=token, hosts=hosts, explainer=explainer)
         made.append(AsgiClient(app))
         return made[-1]
 

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.serving.allowed_hosts import AllowedHosts
+from tenfold.serving.batching import Batcher
 
 pytest.importorskip("fastapi")
 pytest.importorskip("onnxruntime")
 
 BOUNDARY = {"content-type": "multipart/form-data; boundary=XX"}
+HEALTH = ("/health", "/health/ready", "/health/live")
 BYTES = {"content-type": "application/octet-stream"}
 
 
@@ -194,9 +197,164 @@ class TestToken:
         headers = {"authorization": "Bearer right"} | BYTES
         assert client(token="right")("POST", "/api/predict", make_png(), headers).status == 200
 
-    @pytest.mark.parametrize("path", ["/", "/page.js", "/health"])
+    @pytest.mark.parametrize(
+        "path",
+        ["/openapi.json", "/docs", "/nothing", "/api/../metrics", "//api/model", "/API/model"],
+    )
+    def test_nothing_else_is_told_either(self, path: str, client: Any) -> None:
+        assert client(token="right")("GET", path).status == 401
+
+    @pytest.mark.parametrize(
+        ("given", "status"),
+        [("bearer right", 200), ("BEARER  right ", 200), ("Bearer right\xe9", 401), ("right", 401)],
+    )
+    def test_how_it_may_be_written(self, given: str, status: int, client: Any) -> None:
+        answer = client(token="right")("GET", "/api/model", b"", {"authorization": given})
+        assert answer.status == status
+
+    def test_the_page_tells_nothing_of_the_model(self, client: Any) -> None:
+        one = client(token="right")
+        for path in ("/", "/page.js", "/page.css", "/health", "/health/live", "/health/ready"):
+            text = one("GET", path).body.decode().lower()
+            for secret in ("animals", "dög", "owl", "75.0%", "1,200", "cnn"):
+                assert secret not in text, path
+
+    @pytest.mark.parametrize("path", ["/", "/page.js", "/health", "/health/live", "/health/ready"])
     def test_the_page_is_open(self, path: str, client: Any) -> None:
         assert client(token="right")("GET", path).status == 200
+
+
+class TestOtherSites:
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "x@localhost", "", "ö"],
+    )
+    @pytest.mark.parametrize("path", ["/", "/api/model", "/api/explain", "/health", "/metrics"])
+    def test_another_name_is_refused(self, host: str, path: str, client: Any) -> None:
+        answer = client()("POST" if path == "/api/explain" else "GET", path, b"", {"host": host})
+        assert (answer.status, answer.json["error"]["code"]) == (421, "wrong_host")
+        assert "--allowed-host" in answer.json["error"]["message"]
+
+    def test_a_name_that_was_allowed(self, client: Any) -> None:
+        one = client(hosts=AllowedHosts("127.0.0.1", ["Models.example.org."]))
+        for host in ("models.example.org", "MODELS.example.org:8443", "localhost:1", "[::1]"):
+            assert one("GET", "/health", b"", {"host": host}).status == 200
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"sec-fetch-site": "cross-site"}, 403),
+            ({"sec-fetch-site": "same-site"}, 403),
+            ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 403),
+            ({"sec-fetch-site": "anything"}, 403),
+            ({"sec-fetch-site": "same-origin", "origin": "http://localhost:8000"}, 200),
+            ({"sec-fetch-site": "none"}, 200),
+            ({"origin": "http://evil.example"}, 403),
+            ({"origin": "null"}, 403),
+            ({"origin": "http://localhost:3000"}, 403),
+            ({"origin": "http://localhost:8000"}, 200),
+            ({"origin": "HTTP://LOCALHOST:8000"}, 403),  # as no browser writes it
+            ({}, 200),
+        ],
+    )
+    @pytest.mark.parametrize("method", ["POST", "GET"])
+    def test_a_page_of_another_site_is_refused(
+        self, method: str, headers: dict[str, str], status: int, client: Any, make_png: Any
+    ) -> None:
+        path, body = ("/api/predict", make_png()) if method == "POST" else ("/api/model", b"")
+        answer = client()(method, path, body, {"host": "localhost:8000"} | headers)
+        assert answer.status == status
+        if status != 200:
+            assert answer.json["error"]["code"] == "cross_site"
+
+    def test_a_link_to_the_page_works(self, client: Any) -> None:
+        link = {
+            "host": "localhost",
+            "sec-fetch-site": "cross-site",
+            "sec-fetch-mode": "navigate",
+            "sec-fetch-dest": "document",
+        }
+        one = client()
+        assert one("GET", "/", b"", link).status == 200
+        assert one("GET", "/", b"", link | {"sec-fetch-dest": "iframe"}).status == 403
+        assert one("POST", "/api/predict", b"x", link).status == 403
+
+    def test_behind_a_proxy_with_a_name_of_its_own(self, client: Any, make_png: Any) -> None:
+        one = client(hosts=AllowedHosts("127.0.0.1", ["models.example.org"]))
+        headers = {"host": "127.0.0.1:8000", "origin": "https://models.example.org"}
+        assert one("POST", "/api/predict", make_png(), headers).status == 200
+
+
+class TestState:
+    def test_a_network_that_hangs_is_told(self, client: Any, hanging: Any, make_png: Any) -> None:
+        one = client(model=hanging, answer_seconds=0.1)
+
+        def health() -> list[int]:
+            return [one("GET", path).status for path in HEALTH]
+
+        async def long_enough(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+
+        assert health() == [200, 200, 200]
+        late = one("POST", "/api/predict", make_png(), BYTES)
+        assert (late.status, late.json["error"]["code"]) == (503, "too_slow")
+        one.loop.run_until_complete(long_enough(0.15))
+        assert health() == [503, 503, 503]
+        assert one("GET", "/health/ready").json["error"]["code"] == "not_ready"
+        refused = one("POST", "/api/predict", make_png(), BYTES)
+        assert (refused.status, refused.json["error"]["code"]) == (503, "not_ready")
+        hanging.may_run.set()
+        for _ in range(100):
+            one.loop.run_until_complete(long_enough(0.05))
+            if health() == [200, 200, 200]:
+                break
+        assert one("POST", "/api/predict", make_png(), BYTES).status == 200
+
+    def test_alive_but_not_ready(self, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Batcher, "running_seconds", 15.0)
+        one = client(answer_seconds=10)
+        assert [one("GET", path).status for path in HEALTH] == [503, 503, 200]
+
+    @pytest.mark.parametrize("unsound", [np.nan, np.inf, -np.inf, 0.0, -0.2])
+    def test_numbers_that_are_no_probabilities(
+        self, unsound: float, client: Any, make_png: Any, onnx_content: Any
+    ) -> None:
+        tiny = OnnxModel(onnx_content, threads=1)
+
+        class Unsound:
+            description, image_shape, classes = tiny.description, tiny.image_shape, tiny.classes
+
+            def predict(self, images: Any) -> Any:
+                rows = tiny.predict(images)
+                rows[images.reshape(len(images), -1).max(1) == 0] = unsound
+                return rows
+
+        one = client(model=Unsound())
+        black = make_png(np.zeros((16, 16, 3), np.uint8))
+        answer = one("POST", "/api/predict", black, BYTES)
+        assert (answer.status, answer.json["error"]["code"]) == (500, "no_probabilities")
+        several = one("POST", "/api/predict", form(("a", make_png()), ("b", black)), BOUNDARY)
+        assert several.status == 200
+        first, second = several.json["results"]
+        assert first["class"]
+        assert second["error"]["code"] == "no_probabilities"
+        for body in (answer.body, several.body):
+            assert b"NaN" not in body
+            assert b"Infinity" not in body
+
+    def test_nothing_that_is_no_number_gets_into_an_answer(
+        self, client: Any, make_png: Any
+    ) -> None:
+        class Explainer:
+            def explain(self, pixels: Any, predicted: int) -> dict[str, Any]:
+                return {"seen": "data:a", "heat": None, "neighbours": [{"similarity": np.nan}]}
+
+        answer = client(explainer=Explainer())("POST", "/api/explain", make_png(), BYTES)
+        assert (answer.status, answer.json["error"]["code"]) == (500, "internal")
+
+    @pytest.mark.parametrize("path", ["/", "/health", "/api/model", "/metrics"])
+    def test_head(self, path: str, client: Any) -> None:
+        assert client()("HEAD", path).status == 200
 
 
 class TestExplain:

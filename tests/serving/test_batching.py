@@ -163,3 +163,41 @@ def test_an_error_of_the_network_reaches_all_and_ends_with_them() -> None:
         return await submit(batches, 2)
 
     assert asyncio.run(run()) == 2
+
+
+def test_a_network_that_hangs_is_known_and_asked_no_more() -> None:
+    network = Network()
+    network.may_run.clear()
+
+    async def run() -> float:
+        batches = batcher(network, stuck_seconds=0.05)
+        first = asyncio.create_task(submit(batches, 1))
+        await asyncio.sleep(0.1)
+        assert batches.running_seconds > 0.05
+        with pytest.raises(Refusal) as caught:
+            await submit(batches, 2)
+        assert (caught.value.status, caught.value.code) == (503, "not_ready")
+        network.may_run.set()
+        assert await first == 1
+        assert batches.running_seconds == 0
+        return await submit(batches, 3)
+
+    assert asyncio.run(run()) == 3
+
+
+@pytest.mark.parametrize("error", [SystemExit(), KeyboardInterrupt(), MemoryError()])
+def test_nothing_ends_the_networks_thread(error: BaseException) -> None:
+    errors = [error]
+
+    def network(images: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return images[:, 0, 0, :].astype(np.float32)
+
+    async def run() -> float:
+        batches = batcher(network)
+        with pytest.raises((RuntimeError, MemoryError)):
+            await submit(batches, 1)
+        return await submit(batches, 2)
+
+    assert asyncio.run(run()) == 2

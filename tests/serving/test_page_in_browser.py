@@ -384,7 +384,10 @@ def test_a_token_is_asked_for(
     assert browser.evaluate(classes) == ["cat", "dög", "<b>owl</b>"]
     browser.picture("token-given")
     browser.open(server.address)  # the tab remembers it
-    browser.wait_for("document.querySelector('#token-form').hidden && document.querySelector('#verdict').textContent")
+    browser.wait_for(
+        "document.querySelector('#token-form').hidden "
+        "&& document.querySelector('#verdict').textContent"
+    )
 
 
 def test_a_server_that_went_away_is_told(

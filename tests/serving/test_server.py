@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tenfold.core.errors import SettingsError
 from tenfold.exporting.onnx_model import OnnxModel
@@ -22,6 +27,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow  # each starts a process
 
+POST = "POST /api/predict HTTP/1.1\r\nHost: localhost\r\n"
 BYTES = {"content-type": "application/octet-stream"}
 
 
@@ -48,7 +54,7 @@ def test_a_request_that_runs_is_answered_before_the_end(
     server = start_server(str(onnx_file))
     content = make_png()
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        head = f"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+        head = f"{POST}Content-Length: {len(content)}\r\n\r\n"
         client.sendall(head.encode() + content[:20])
         time.sleep(0.3)
         server.process.send_signal(signal.SIGTERM)
@@ -92,7 +98,7 @@ def test_slow_clients_are_let_go_and_do_not_stop_others(
         b"",  # says nothing
         b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\n",  # headers without end
         b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc",
-        b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HT",  # a second one without end
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea",  # a second one without end
     ]
     clients = []
     for start in starts * 10:
@@ -174,6 +180,52 @@ def test_vanishing_clients_leave_nothing_behind(
     assert "tenfold_waiting_images 0" in text
     assert 'status="500"' not in text
     assert server.stop()[0] == 0
+
+
+def test_names_and_token_of_the_command(start_server: Any, onnx_file: Path) -> None:
+    server = start_server(
+        str(onnx_file),
+        *("--allowed-host", "models.example.org"),
+        environment={"TENFOLD_TOKEN": "open sesame\n"},
+    )
+    told = {"authorization": "Bearer open sesame"}
+    for host, status in (("models.example.org", 200), ("evil.example", 421)):
+        assert server.ask("GET", "/api/model", None, told | {"host": host}).status == status
+    assert server.ask("GET", "/api/model").status == 401
+
+
+def test_a_network_that_hangs_does_not_keep_the_server_from_its_end(onnx_file: Path) -> None:
+    program = """
+import sys, threading
+from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.serving.app import create_app
+from tenfold.serving.server import address_of, open_socket, run_server
+from tenfold.serving.serving_settings import ServingSettings
+
+model = OnnxModel.read(__import__("pathlib").Path(sys.argv[1]))
+model.predict = lambda images: threading.Event().wait()
+settings = ServingSettings(answer_seconds=0.2, stop_seconds=1)
+listening = open_socket("127.0.0.1", 0)
+print(listening.getsockname()[1], flush=True)
+run_server(create_app(model, settings), listening, settings)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(onnx_file)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        address = "127.0.0.1", int(process.stdout.readline())
+        connection = http.client.HTTPConnection(*address, timeout=30)
+        content = io.BytesIO()
+        Image.new("RGB", (16, 16)).save(content, "PNG")
+        connection.request("POST", "/api/predict", content.getvalue())
+        assert connection.getresponse().status == 503
+        connection.close()
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_addresses_that_cannot_be_had() -> None:

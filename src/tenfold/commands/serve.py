@@ -74,22 +74,22 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     settings = ServingSettings.parse(changes)
     own_token = read_token(token)
     hosts = AllowedHosts(host, allowed_hosts or ())
-    listening = open_socket(host, port)
-    served = prepare_model(model)
-    app = create_app(
-        served.model, settings, token=own_token, hosts=hosts, explainer=served.explainer
-    )
-    if host not in _LOOPBACK and own_token is None:
-        typer.echo(
-            "Everyone who can reach this machine can use the model. Set TENFOLD_TOKEN to ask for "
-            "a token.",
-            err=True,
+    with open_socket(host, port) as listening:
+        served = prepare_model(model)
+        app = create_app(
+            served.model, settings, token=own_token, hosts=hosts, explainer=served.explainer
         )
-    title, address = printable(served.model.description.title), address_of(listening)
-    run_server(
-        app,
-        listening,
-        settings,
-        on_start=lambda: typer.echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
-    )
+        if host not in _LOOPBACK and own_token is None:
+            typer.echo(
+                "Everyone who can reach this machine can use the model. Set TENFOLD_TOKEN to ask "
+                "for a token.",
+                err=True,
+            )
+        title, address = printable(served.model.description.title), address_of(listening)
+        run_server(
+            app,
+            listening,
+            settings,
+            on_start=lambda: typer.echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
+        )
     typer.echo("Stopped.")

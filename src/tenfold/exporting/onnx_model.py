@@ -27,7 +27,8 @@ def are_probabilities(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     with np.errstate(invalid="ignore", over="ignore"):
         # NaN and infinity go into the sum.
         is_sound: npt.NDArray[np.bool_] = np.abs(rows.sum(axis=1) - 1) < _SUM_TOLERANCE
-    return is_sound & (rows.min(axis=1) >= -_SUM_TOLERANCE)
+    is_sound &= rows.min(axis=1) >= -_SUM_TOLERANCE
+    return is_sound
 
 
 class OnnxModel:

@@ -346,7 +346,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Read no more; answer what was asked before, or this."""
         self._is_ending = True
-        cycle, is_of_cycle = self.cycle, self._phase == "body"
+        cycle: RequestResponseCycle | None = self.cycle
+        is_of_cycle = self._phase == "body"
         if cycle is not None and not cycle.response_complete:
             if is_of_cycle and self.pipeline:
                 self.pipeline.popleft()  # its body is damaged

@@ -60,9 +60,7 @@ async def receive_images(
     return uploads
 
 
-async def _receive(
-    request: Request, settings: ServingSettings, arriving: ArrivingBodies
-) -> bytes:
+async def _receive(request: Request, settings: ServingSettings, arriving: ArrivingBodies) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > settings.body_bytes):
         raise too_large(settings.body_bytes)

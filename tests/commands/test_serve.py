@@ -1,0 +1,54 @@
+"""What `tenfold serve` refuses before it serves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenfold.model_folder import read_model_folder, write_model_folder
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [(["--token", ""], None), (["--token", "\n"], None), ([], ""), ([], " \n")],
+)
+def test_an_empty_token_is_no_open_door(
+    arguments: list[str],
+    variable: str | None,
+    tenfold: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("TENFOLD_TOKEN", variable)
+    result = tenfold("serve", "model.onnx", "--port", "0", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "The token is empty" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_what_is_no_name(tenfold: Any) -> None:
+    result = tenfold("serve", "model.onnx", "--port", "0", "--allowed-host", "http://a.example/")
+    assert result.code == 2
+    assert "is no name of a host" in result.err
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(value: float, tenfold: Any, make_model_folder: Any) -> None:
+    folder: Path = make_model_folder()
+    model = read_model_folder(folder)
+    name, tensor = next(iter(model.weights.items()))
+    broken = tensor.clone()
+    broken.view(-1)[0] = value
+    write_model_folder(folder, replace(model, weights={**model.weights, name: broken}))
+    for command in (("serve", folder, "--port", "0"), ("predict", folder, "image.png")):
+        result = tenfold(*command)
+        assert (result.code, result.out) == (2, "")
+        assert name in result.err
+        assert "not finite" in result.err
