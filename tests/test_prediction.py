@@ -143,3 +143,19 @@ def test_memory_stays_flat_over_thousands_of_images(
 
     first = peak_kib(300)
     assert peak_kib(3000) - first < 40_000
+
+
+def test_numbers_that_are_not_finite_are_no_prediction(tmp_path: Path) -> None:
+    class Overflowing:
+        image_shape_ = (8, 8, 3)
+
+        def predict_proba(self, images: np.ndarray) -> np.ndarray:
+            rows = np.full((len(images), 2), 0.5, np.float32)
+            rows[0] = np.nan
+            return rows
+
+    files = [str(save_noise(tmp_path / f"{n}.png", seed=n)) for n in range(2)]
+    first, second = predict_files(Overflowing(), find_images(files))  # type: ignore[arg-type]
+    assert first.probabilities is None
+    assert "no finite probabilities" in first.reason
+    assert second.probabilities is not None
