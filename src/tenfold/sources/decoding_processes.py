@@ -208,11 +208,11 @@ class _Process:
         result = b""
         if "needs" in answer:
             answer, result = self._go_on(job, int(answer["needs"]), size)
+        if "error" not in answer and len(result) != size:
+            raise UnreadableImageError(ENDED)
         self.is_ready = True
         if "error" in answer:
             raise _error(answer, limits)
-        if len(result) != size:
-            raise UnreadableImageError(ENDED)
         return answer, result
 
     def _go_on(self, job: Job, needs: int, size: int) -> tuple[dict[str, Any], bytes]:
