@@ -125,6 +125,6 @@ def test_a_study_of_names_that_are_no_text(
     assert tenfold("audit", *arguments).err.endswith("audit: complete already\n")
 
     issues = (out / "audit" / "label_issues.csv").read_text("utf-8")
-    (tmp_path / "mine.csv").write_text(issues.replace(",keep\n", ",relabel\n"), "utf-8")
+    (tmp_path / "mine.csv").write_text(issues.replace(",keep\n", ",relabel\n", 1), "utf-8")
     changed = tenfold("acquire", *arguments, "--update", "--corrections", tmp_path / "mine.csv")
     assert changed.code == 0, changed.err

@@ -97,6 +97,12 @@ function percent(probability) {
   return `${value.toFixed(1)}%`;
 }
 
+// What steers a terminal or turns a line around is shown as an escape, as tenfold.core.text does.
+function shown(name) {
+  const unsafe = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+  return name.replace(unsafe, (letter) => `\\u${letter.codePointAt(0).toString(16).padStart(4, "0")}`).trim() || "(no name)";
+}
+
 function say(text) { $("status").textContent = text; }
 
 function sayProgress() {
@@ -119,7 +125,7 @@ function add(files) {
     const article = $("result-template").content.firstElementChild.cloneNode(true);
     showPicture(article, file);
     article.querySelector("h2").textContent = "…";
-    article.querySelector(".name").textContent = file.name || "Pasted image";
+    article.querySelector(".name").textContent = file.name ? shown(file.name) : "Pasted image";
     fragment.append(article);
     queue.push({ file, article, explainsAtOnce: explains && images.length <= EXPLAINED_UNASKED });
   }
@@ -171,7 +177,7 @@ function showProblem(article, error) {
 
 function showResult(article, result) {
   const title = article.querySelector("h2");
-  title.textContent = result.class;
+  title.textContent = shown(result.class);
   const sure = document.createElement("span");
   sure.className = "sure";
   sure.textContent = percent(result.probability);
@@ -195,7 +201,7 @@ function bar(entry, place) {
   const item = document.createElement("li");
   const [label, track, fill, value] = ["span", "span", "span", "span"].map((name) => document.createElement(name));
   label.className = "label";
-  label.textContent = entry.class;
+  label.textContent = shown(entry.class);
   track.className = "track";
   track.style.display = fill.style.display = "block";
   fill.className = "fill";
@@ -233,8 +239,8 @@ function showReasons(article, answer) {
   heat.hidden = answer.heat === null;
   if (answer.heat !== null) {
     heat.querySelector("img").src = answer.heat;
-    heat.querySelector("img").alt = `Heat map: what speaks for ${answer.class}`;
-    heat.querySelector("figcaption").textContent = `What speaks for ${answer.class}: the brighter, the more`;
+    heat.querySelector("img").alt = `Heat map: what speaks for ${shown(answer.class)}`;
+    heat.querySelector("figcaption").textContent = `What speaks for ${shown(answer.class)}: the brighter, the more`;
   }
   const alike = reasons.querySelector(".alike");
   alike.hidden = answer.neighbours.length === 0;
@@ -242,9 +248,9 @@ function showReasons(article, answer) {
     const place = document.createElement("div");
     const image = document.createElement("img");
     image.src = one.picture;
-    image.alt = `Training image of ${one.class}`;
+    image.alt = `Training image of ${shown(one.class)}`;
     const name = document.createElement("b");
-    name.textContent = one.class;
+    name.textContent = shown(one.class);
     if (one.class !== answer.class) name.className = "other";
     const similarity = document.createElement("span");
     similarity.textContent = one.similarity.toFixed(2);
