@@ -160,6 +160,12 @@ class TestRecipeFile:
             (b"[recipe]\nname = 1\n", r"The setting 'recipe\.name' is not valid"),
             (b"\xff\xfe", r"mine\.toml cannot be read"),
             (b"model = 3\n", "The setting 'model' must be a table, got 3"),
+            (b"a=" + b"[" * 50_000, "nested too deeply"),
+            (b"a=" + b"{a=" * 20_000, "nested too deeply"),
+            (b"a." * 60_000 + b"a=1", "nested too deeply"),
+            (b"[" + b"a." * 60_000 + b"a]", "nested too deeply"),
+            (b"seed=" + b"9" * 100_000, "not valid TOML"),
+            (b"# long\n" * 100_000, r"mine\.toml cannot be read: it has 700,000 bytes"),
         ],
     )
     def test_a_broken_file_is_a_clear_error(

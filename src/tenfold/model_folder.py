@@ -93,7 +93,13 @@ class PackagedModel:
             If the weights are not those of the recorded network.
         """
         try:
-            return self.plan.restore(self.weights).eval()
+            network = self.plan.restore(self.weights).eval()
+            for name, tensor in network.state_dict().items():
+                if self.weights[name].dtype != tensor.dtype:  # torch would convert it unasked
+                    raise ValueError(
+                        f"{name} is {self.weights[name].dtype} instead of {tensor.dtype}."
+                    )
+            return network
         except (TenfoldError, RuntimeError, ValueError, TypeError) as error:
             raise ModelFolderError(
                 f"The weights do not fit the network that {MODEL_JSON} describes: {error} "
