@@ -294,3 +294,17 @@ def test_a_model_for_one_image_size_is_trained_without_low_resolution() -> None:
     assert fast.training.low_resolution_share > 0
     assert fast.with_changes({"model.name": "cnn"}).training.low_resolution_share == 0
     assert fast.with_changes({"model.name": "resnet"}).training == fast.training
+
+
+def test_photographs_are_read_at_the_size_that_the_model_looks_at() -> None:
+    from tenfold.stages.acquire import STAGE
+
+    fast, transfer = load_recipe("fast"), load_recipe("transfer")
+    sizes = [
+        study.source_options(is_offline=True).large_image_size_px
+        for study in (fast, transfer, transfer.with_changes({"model.input_size_px": 224}))
+    ]
+    assert sizes == [96, 160, 224]
+    folders = [study.with_changes({"data.source": "folder"}) for study in (fast, transfer)]
+    used = [STAGE.settings_used(study)["data"] for study in (fast, transfer, *folders)]
+    assert ["large_image_size_px" in data for data in used] == [False, False, False, True]
