@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 import tenfold
+from builders.hostile_images import png_of_16_bits
 from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.value_range import ValueRange, ValueRanges
 from tenfold.data.split_files import read_arrays, read_split
 from tenfold.prediction import Predicted, find_images, predict_files
 
@@ -159,3 +161,15 @@ def test_numbers_that_are_not_finite_are_no_prediction(tmp_path: Path) -> None:
     assert first.probabilities is None
     assert "no finite probabilities" in first.reason
     assert second.probabilities is not None
+
+
+def test_a_models_range_of_numbers_is_used(make_model_folder: FolderMaker, tmp_path: Path) -> None:
+    ranges = ValueRanges(integers=ValueRange(low=1000, high=3000))
+    folder = make_model_folder(image_shape=(4, 4, 1), kept_images=0, value_ranges=ranges)
+    values = np.array([500, 1000, 2000, 60_000]).repeat(4).reshape(4, 4, 1)
+    (tmp_path / "a.png").write_bytes(png_of_16_bits(values))
+    model = tenfold.load(folder)
+    assert model.model_record_.value_ranges == ranges
+    (result,) = predict_files(model, find_images([str(tmp_path / "a.png")]))
+    assert result.pixels is not None
+    assert result.pixels[:, 0, 0].tolist() == [0, 0, 128, 255]

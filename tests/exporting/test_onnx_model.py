@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import ModelFolderError, SettingsError
+from tenfold.core.records.value_range import ValueRange, ValueRanges
 from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_graph import onnx_bytes, with_metadata
 from tenfold.exporting.onnx_model import BATCH_SIZE, OnnxModel
@@ -140,3 +141,9 @@ def test_a_file_of_somebody_else_that_gives_no_probabilities(
 def test_a_missing_package_is_named_with_its_extra() -> None:
     with pytest.raises(SettingsError, match=r"package nosuchthing.*pip install 'tenfold\[onnx\]'"):
         need("nosuchthing.inner", extra="onnx")
+
+
+def test_the_range_of_numbers_is_in_the_metadata(build: Any, describe: Any) -> None:
+    ranges = ValueRanges(integers=ValueRange(low=0, high=4095))
+    model = OnnxModel(onnx_bytes(build(), 1.0, describe(value_ranges=ranges)), threads=1)
+    assert model.description.value_ranges == ranges

@@ -237,3 +237,19 @@ def test_training_and_prediction_see_the_same_pixels_of_every_format(tmp_path: P
     for row, image in enumerate(read):
         assert image.pixels is not None, image.reason
         assert np.array_equal(trained.images[row], image.pixels)
+
+
+def test_what_lies_in_the_present_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    PROCESSES.close()
+    assert decode(as_tiff(Image.new("RGB", (9, 9), "red"))).shape == (8, 8, 3)
+
+
+def test_a_process_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    PROCESSES.close()
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(UnreadableImageError, match="could not be started"):
+        decode(as_tiff(Image.new("RGB", (9, 9), "red")))

@@ -39,6 +39,7 @@ def media(*brands: bytes) -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\n", ".png", "Git LFS", "git lfs pull"),
         (b"%PDF-1.7", ".png", "PDF", "convert it"),
         (b"qoif", ".qoi", "QOI", "convert it"),
+        (b"<!-- --> " * 100, ".svg", "", "not an image"),
         (b"hello", ".png", "", "not an image"),
         (b"", ".png", "", "empty"),
     ],

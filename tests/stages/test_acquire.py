@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from builders.hostile_images import png_of_16_bits
 from tenfold.cli import app
 from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.value_range import (
+    BEFORE_THEY_WERE_FOUND,
+    ValueRange,
+    ValueRanges,
+)
 from tenfold.data.split_files import read_split
 
 RunStage = Callable[..., Path]
@@ -76,3 +83,27 @@ def test_mirroring_is_measured_said_and_overruled(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*command, "--set", "data.mirror_keeps_class=perhaps"])
     assert isinstance(result.exception, SettingsError)
     assert "data.mirror_keeps_class" in str(result.exception)
+
+
+def test_the_range_of_12_bit_images_is_found_recorded_and_said(
+    run_stage: RunStage, image_folder: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    for number, path in enumerate(sorted(image_folder.rglob("*.png"))):
+        values = generator.integers(0, 4096, (8, 8, 1)) // (1 + number // 12)
+        path.write_bytes(png_of_16_bits(values))
+    folder = run_stage("acquire")
+    record = AcquireRecord.read(folder / "record.json")
+    assert record.value_ranges == ValueRanges(integers=ValueRange(low=0, high=4095))
+    assert any("0 to 4,095" in note for note in record.notes)
+    assert len(np.unique(read_split(folder, "train").images)) > 200
+
+
+def test_a_record_of_before_ranges_reads_16_bits_as_it_did(run_stage: RunStage) -> None:
+    path = run_stage("acquire") / "record.json"
+    record = AcquireRecord.read(path)
+    assert record.value_ranges == ValueRanges()
+    values = json.loads(path.read_text())
+    del values["value_ranges"]
+    path.write_text(json.dumps(values))
+    assert AcquireRecord.read(path).value_ranges == BEFORE_THEY_WERE_FOUND

@@ -52,6 +52,11 @@ ENDED = "decoding it took too much time or memory, as of files made to exhaust t
 """Why an image is left out whose process was ended, or ended by itself."""
 
 
+_NOT_STARTED = "it needs a process of its own, which could not be started"
+_PACKAGES = Path(__file__).parents[2]
+"""Where tenfold lies."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One image to decode elsewhere.
@@ -162,27 +167,29 @@ class _Process:
 
     @classmethod
     def start(cls) -> _Process:
+        # -P: what lies in the present folder is not imported.
+        paths = [str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
             process = cls(
                 subprocess.Popen(
-                    [sys.executable, "-m", _MODULE],
+                    [sys.executable, "-P", "-m", _MODULE],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    env=os.environ | _ENVIRONMENT,
+                    env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths)},
                     # Ctrl-C is for the parent alone, which ends it.
                     start_new_session=os.name == "posix",
                 )
             )
         except OSError as error:
-            raise UnreadableImageError(
-                f"it needs a process of its own, which could not be started ({error.strerror})"
-            ) from error
+            raise UnreadableImageError(_NOT_STARTED) from error
         try:
             with process._limited(_LIMITS):
                 process._line()
-        except BaseException:
+        except BaseException as error:
             process.end()
+            if isinstance(error, UnreadableImageError):
+                raise UnreadableImageError(_NOT_STARTED) from error
             raise
         return process
 

@@ -117,17 +117,18 @@ class DeepImage:
             If it holds numbers whose range is not known.
         """
         used = self._range(ranges)
-        layers: list[npt.NDArray[np.uint8]] = []
-        alphas: list[npt.NDArray[np.uint8]] = []
+        pixels: npt.NDArray[np.uint8] | None = None
+        top = 0
         for values, alpha in self.bands():
-            layers.append(_scaled(values, used))
+            rows = _scaled(values, used)
             if alpha is not None:
-                alphas.append(alpha)
-        pixels = np.concatenate(layers)
-        if not alphas:
-            return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-        colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-        return Image.fromarray(np.dstack([colours, np.concatenate(alphas)]))
+                rows = np.dstack([np.broadcast_to(rows, (*alpha.shape, 3)), alpha])
+            if pixels is None:
+                pixels = np.empty((self.height, *rows.shape[1:]), np.uint8)
+            pixels[top : top + len(rows)] = rows
+            top += len(rows)
+        assert pixels is not None
+        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
     def measure(self, quantiles: int) -> npt.NDArray[np.float64]:
         """Give the smallest and the largest value, and so many quantiles; shape (2 + quantiles,).

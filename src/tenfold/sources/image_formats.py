@@ -79,7 +79,9 @@ _AVIF_REMEDY = (
     "AVIF is not read by the Pillow of this machine: pip install --upgrade Pillow, or convert it "
     "to PNG"
 )
-_SVG = re.compile(rb"\A\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg", re.S)
+_SVG = re.compile(
+    rb"\A\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg", re.S
+)
 _PAGE = re.compile(rb"\A\s*<(!doctype html|html|head)", re.I)
 # Sizes of the header of a bitmap without the file's own header (Pillow's DIB).
 _DIB_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
