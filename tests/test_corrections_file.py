@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tenfold.core.errors import DataError
+from tenfold.corrections_file import (
+    CORRECTIONS,
+    adopt_corrections,
+    offer_corrections,
+    stored_corrections,
+)
 from tenfold.study_request import StudyRequest
 
 
@@ -39,6 +46,22 @@ def test_a_run_folder_keeps_its_corrections_until_told(tmp_path: Path, image_fol
         folder.adopt_settings(settings.flat())
     assert request(out, None).resolve().settings.data.corrections is not None
     assert request(out, Path("none")).resolve().settings.data.corrections is None
+
+
+def test_a_pipe_is_read_once(tmp_path: Path, image_folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"id,action\ntrain/0,drop\n")
+    os.close(writing)
+    resolved = request(tmp_path / "run", Path(f"/dev/fd/{reading}"), image_folder).resolve()
+    os.close(reading)
+    assert resolved.corrections == b"id,action\ntrain/0,drop\n"
+    corrections = resolved.settings.data.corrections
+    assert corrections is not None
+    offer_corrections(tmp_path, corrections, resolved.corrections)
+    assert not (tmp_path / CORRECTIONS).exists(), "it takes the former one's place when adopted"
+    assert stored_corrections(tmp_path, corrections) == resolved.corrections
+    adopt_corrections(tmp_path, corrections)
+    assert (tmp_path / CORRECTIONS).read_bytes() == resolved.corrections
 
 
 def test_a_missing_file_is_named(tmp_path: Path, image_folder: Path) -> None:

@@ -20,6 +20,7 @@ from tenfold.core.errors import (
     RunFolderError,
     SettingsError,
     StorageError,
+    TrainingError,
     UnknownNameError,
 )
 from tenfold.core.progress import SilentProgress
@@ -444,6 +445,46 @@ class TestOneAtATime:
         steps.close()  # type: ignore[attr-defined]
         with RunFolder(out):
             pass
+
+
+class TestOddData:
+    @pytest.mark.slow
+    def test_two_images_a_class_give_a_model_and_a_report(
+        self, tiny_settings: Settings, out: Path, image_folder: Path
+    ) -> None:
+        for path in image_folder.glob("*/*"):
+            if int("".join(filter(str.isdigit, path.stem)) or 0) > 1:
+                path.unlink()
+        settings = tiny_settings({"training.early_stopping_patience": 3})
+        assert tuple(run(settings, out, *stage_order())) == stage_order()
+        read_model_folder(out)
+        page = (out / "report" / "report.html").read_text()
+        for sentence in (
+            "Cross-validation was left out",
+            "The search was left out",
+            "none was held",
+        ):
+            assert sentence in page
+
+    @pytest.mark.slow
+    def test_a_stage_that_fails_takes_no_other_with_it(
+        self, tiny_settings: Settings, out: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(context: StageContext) -> None:
+            raise TrainingError("The training diverged.")
+
+        settings = tiny_settings({"tune.is_enabled": False})
+        with monkeypatch.context() as patch:
+            patch.setattr(STAGES["cross-validate"], "run", fail)
+            outcomes = []
+            with pytest.raises(TrainingError):
+                outcomes.extend(Study(settings, out).run())
+        page = (out / "report" / "report.html").read_text()
+        assert "cross-validate could not be completed: The training diverged." in page
+        assert (out / "audit" / "record.json").is_file()
+        assert (out / "model" / "model.json").is_file()
+        again = [outcome.name for outcome in Study(settings, out).run() if outcome.was_run]
+        assert again == ["cross-validate", "audit", "model", "report"]
 
 
 @pytest.fixture

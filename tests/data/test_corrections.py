@@ -35,7 +35,10 @@ def test_every_action_is_read() -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_what_spreadsheets_make_of_it_is_read(delimiter: str) -> None:
     text = "\ufeff" + HEADER + 'train/1,dog,"fire truck",0.5,relabel\r\n,,,,\r\n'
-    assert parse(text.replace(",", delimiter)) == (Correction("train", 1, "relabel", 2),)
+    expected = (Correction("train", 1, "relabel", 2),)
+    assert parse(text.replace(",", delimiter)) == expected
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert parse(text.replace(",", delimiter).encode(encoding)) == expected
 
 
 def test_two_columns_are_enough_to_drop() -> None:
