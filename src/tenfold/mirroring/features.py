@@ -25,6 +25,8 @@ _GRIDS = (1, 2, 4)
 """Responses are averaged over the whole image, over its quarters, and over a 4 × 4 grid."""
 _THRESHOLD = 1.5
 """Responses below it do not count; docs/experiments.md has what 0 to 2 give."""
+_COLOURS = 0.2
+"""Weight of colours, which would drown shapes: arrows have any colour."""
 _LEAST_VARIANCE = 0.01
 """Added to a patch's variance (pixels from 0 to 1), so that plain patches stay plain."""
 _LEAST_EIGENVALUE = 0.1
@@ -66,7 +68,7 @@ def mirror_features(images: Images, generator: np.random.Generator) -> MirrorFea
             pooled = functional.adaptive_avg_pool2d(finest, grid).sqrt() / grid
             of_block.append(pooled.flatten(1))
             of_mirrored.append(pooled[:, partners].flip(3).flatten(1))
-        colours = functional.adaptive_avg_pool2d(block, max(_GRIDS))
+        colours = _COLOURS * functional.adaptive_avg_pool2d(block, max(_GRIDS))
         of_block.append(colours.flatten(1))
         of_mirrored.append(colours.flip(3).flatten(1))
         plain.append(torch.cat(of_block, 1))

@@ -178,8 +178,10 @@ class _PairScores:
         """
         if any(self.mirrored[self.is_second == side].mean() >= 0 for side in (0, 1)):
             return 1.0
+        if self.taught.mean() > self.plain.mean() / 2:
+            return 1.0
         return max(
-            _p_value(self.plain), _p_value(-self.mirrored), _p_value(self.plain / 2 - self.taught)
+            _p_value(self.plain), _p_value(-self.mirrored), _p_value(self.plain - self.taught)
         )
 
     @property
