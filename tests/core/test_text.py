@@ -15,6 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tenfold.core import text
+from tenfold.core.errors import RunFolderError
+from tenfold.core.files import write_json
 from tenfold.core.records.acquire import LeftOutImage
 
 NAMES = st.one_of(
@@ -98,7 +100,13 @@ def test_a_stream_of_another_kind_is_left_alone() -> None:
     text.make_tolerant(io.StringIO())
 
 
-def test_a_record_of_names_that_are_no_text_is_written(tmp_path: Path) -> None:
+def test_a_path_that_is_no_text_is_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    LeftOutImage(path=os.fsdecode(b"caf\xe9"), reason="x").write(path)
-    assert LeftOutImage.read(path).path == r"caf\xe9"
+    record = LeftOutImage(path=os.fsdecode(b"caf\xe9"), reason="é")
+    record.write(path)
+    assert LeftOutImage.read(path) == record
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(RunFolderError, match="is not a LeftOutImage"):
+        LeftOutImage.read(path)
+    write_json(path, {"place": os.fsdecode(b"caf\xe9")})
+    assert json.loads(path.read_text("utf-8")) == {"place": os.fsdecode(b"caf\xe9")}

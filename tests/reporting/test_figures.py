@@ -11,9 +11,17 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib import get_data_path
+from matplotlib.figure import Figure
 from PIL import Image, ImageFont
 
-from tenfold.reporting.figures.canvas import CSS_VARIABLES, PLACEHOLDERS, png_bytes, svg_text
+from tenfold.reporting.figures.canvas import (
+    CSS_VARIABLES,
+    PLACEHOLDERS,
+    Palette,
+    new_figure,
+    png_bytes,
+    svg_text,
+)
 from tenfold.reporting.figures.confusion_matrix import draw_confusion_matrix
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
 from tenfold.reporting.report_figures import report_figures
@@ -150,3 +158,12 @@ def test_a_formula_in_a_class_name_is_only_text(builder: SimpleNamespace) -> Non
     scores = builder.scores_of(np.array([[5, 1], [0, 4]]), ("$\\frac{", "x_1^2 $a$"))
     text = svg_text(lambda palette: draw_confusion_matrix(scores, palette))
     assert "$\\frac{" in text
+
+
+def test_no_text_makes_a_picture_that_is_no_xml() -> None:
+    def draw(palette: Palette) -> Figure:
+        figure = new_figure(60)
+        figure.text(0, 0, "\x1b[2J\x00\ufffe", color=palette.ink)
+        return figure
+
+    assert r"\x1b[2J\x00\ufffe" in standalone_svg(svg_text(draw), name="a", description="b")

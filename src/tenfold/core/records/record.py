@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -9,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import write_text
+from tenfold.core.files import write_json, write_text
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
-from tenfold.core.text import readable_values
 
 
 class Record(BaseModel):
@@ -20,13 +21,13 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
     def write(self, path: Path) -> None:
-        """Write the record as JSON, atomically; of names that are no UTF-8, see `core.text`."""
+        """Write the record as JSON, atomically; a path that is no UTF-8 as `write_json` does."""
         try:
             text = self.model_dump_json(indent=2)
         except PydanticSerializationError:
-            plain = type(self).model_validate(readable_values(self.model_dump()))
-            text = plain.model_dump_json(indent=2)
-        write_text(path, text + "\n")
+            write_json(path, self.model_dump(mode="json"))
+        else:
+            write_text(path, text + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -38,7 +39,7 @@ class Record(BaseModel):
             If the file is missing or is not such a record.
         """
         try:
-            return cls.model_validate_json(read_regular_file(path, MOST_TEXT_BYTES))
+            return cls._parsed(read_regular_file(path, MOST_TEXT_BYTES))
         except FileNotFoundError:
             raise RunFolderError(
                 f"{path} is missing. Run the same command again to make it."
@@ -51,3 +52,11 @@ class Record(BaseModel):
                 f"({error.error_count()} errors, the first: {error.errors()[0]['msg']}). "
                 "It was changed by hand or written by another version; use another --out."
             ) from None
+
+    @classmethod
+    def _parsed(cls, content: bytes) -> Self:
+        if rb"\ud" in content:
+            # A path that is no UTF-8; pydantic reads no lone surrogates.
+            with suppress(ValueError):
+                return cls.model_validate(json.loads(content))
+        return cls.model_validate_json(content)

@@ -15,6 +15,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tenfold.core.text import escaped
+
 WIDTH_PX = 720
 """Width of every figure; the page's text column is as wide."""
 
@@ -83,7 +85,8 @@ def svg_text(draw: Draw) -> str:
         FigureCanvasSVG(figure)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-        return text.getvalue()
+        # What XML does not allow may stand in a name that a figure shows.
+        return escaped(text.getvalue())
 
 
 def png_bytes(draw: Draw) -> bytes:

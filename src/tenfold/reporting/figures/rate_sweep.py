@@ -7,6 +7,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from tenfold.core.records.rate_sweep import RateSweepRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure
+from tenfold.reporting.formats import shorten
 
 
 def draw_rate_sweep(record: RateSweepRecord, palette: Palette) -> Figure:
@@ -15,7 +16,7 @@ def draw_rate_sweep(record: RateSweepRecord, palette: Palette) -> Figure:
     smoothed = [step.smoothed_loss for step in record.steps]
     figure = new_figure(340)
     axes = figure.subplots()
-    axes.set_title(f"{record.model} on {record.data}, {record.optimizer}")
+    axes.set_title(f"{record.model} on {shorten(record.data, 40)}, {record.optimizer}")
     axes.grid(visible=True, axis="y")
     axes.set_xscale("log")
     # matplotlib's own labels are formulas, which figures here are drawn without.
