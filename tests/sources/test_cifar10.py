@@ -103,13 +103,23 @@ def test_an_enormous_file_is_refused_without_reading_it(
         _load(source, python_folder)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
+def test_a_file_that_says_it_is_empty_is_not_read_for_ever(
+    source: Cifar10Source, python_folder: Path
+) -> None:
+    (python_folder / "data_batch_1").unlink()
+    (python_folder / "data_batch_1").symlink_to("/proc/self/maps")
+    with pytest.raises(DataError, match=r"data_batch_1 cannot be read: .*at most 0 are read"):
+        _load(source, python_folder)
+
+
 def test_an_unreadable_file_is_named(
     source: Cifar10Source, binary_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, *_: object) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(DataError, match=r"data_batch_1\.bin cannot be read: Permission denied"):
         _load(source, binary_folder)
 

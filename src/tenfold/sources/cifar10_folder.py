@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
+from tenfold.core.regular_files import read_regular_file
 from tenfold.sources.cifar10_batches import Cifar10Arrays, Cifar10Format
 from tenfold.sources.cifar10_binary import BINARY
 from tenfold.sources.cifar10_python import PYTHON
@@ -59,8 +60,10 @@ def read_folder(
     with progress.task("Reading CIFAR-10", total=len(form.batch_files), unit="files") as task:
         for slot, name in enumerate(form.batch_files):
             file = folder / name
-            form.check_size(file.stat().st_size, str(file), arrays.records_per_batch)
-            arrays.fill(slot, form.parse_batch(_read(file), str(file), arrays.records_per_batch))
+            size_bytes = file.stat().st_size
+            form.check_size(size_bytes, str(file), arrays.records_per_batch)
+            content = _read(file, size_bytes)
+            arrays.fill(slot, form.parse_batch(content, str(file), arrays.records_per_batch))
             task.advance(detail=name)
     meta = folder / form.meta_file
     if not meta.is_file():
@@ -69,10 +72,9 @@ def read_folder(
     return ()
 
 
-def _read(file: Path, most_bytes: int = -1) -> bytes:
+def _read(file: Path, most_bytes: int) -> bytes:
     try:
-        with file.open("rb") as stream:
-            return stream.read(most_bytes)
+        return read_regular_file(file, most_bytes)
     except OSError as error:
         raise DataError(
             f"{file} cannot be read: {error.strerror}. Check its permissions and the disk."

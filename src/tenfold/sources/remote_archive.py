@@ -42,9 +42,10 @@ def verify_archive(path: Path, archive: RemoteArchive) -> None:
     ChecksumError
         If its SHA-256 is another one.
     """
-    received = sha256_of_file(path)
+    size_bytes = path.stat().st_size
+    received = sha256_of_file(path) if size_bytes <= archive.size_bytes else "not computed"
     if received != archive.sha256:
-        problem = checksum_problem(archive, received, path.stat().st_size)
+        problem = checksum_problem(archive, received, size_bytes)
         raise ChecksumError(
             f"{path} is not the published {archive.name}: {problem}. Delete it and run the same "
             "command again, or give a local copy: --data PATH."
@@ -56,6 +57,8 @@ def checksum_problem(archive: RemoteArchive, received_sha256: str, received_byte
     cause = (
         f"it has {received_bytes:,} of {archive.size_bytes:,} bytes, so the transfer was cut off"
         if received_bytes < archive.size_bytes
+        else f"it has {received_bytes:,} bytes instead of {archive.size_bytes:,}"
+        if received_bytes > archive.size_bytes
         else "another page or version stands in its place, or disk or network damaged it"
     )
     return f"expected SHA-256 {archive.sha256}, received {received_sha256}; likely cause: {cause}"
