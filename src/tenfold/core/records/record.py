@@ -57,6 +57,6 @@ class Record(BaseModel):
     def _parsed(cls, content: bytes) -> Self:
         if rb"\ud" in content:
             # A path that is no UTF-8; pydantic reads no lone surrogates.
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 return cls.model_validate(json.loads(content))
         return cls.model_validate_json(content)
