@@ -53,6 +53,8 @@ class Model(Protocol):
         nn.Module
             Takes normalised float images (B, C, H, W), gives logits (B, class_count). If it has a
             method ``fit(images)``, that is given some normalised training images before training.
+            It is exported by tracing: what depends on an image's height and width is chosen by
+            ``if``, not computed, for there the sizes are tensors.
 
         Raises
         ------
