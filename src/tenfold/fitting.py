@@ -194,7 +194,8 @@ def fit_network(
     rebalancing = choose_rebalancing(settings.rebalance, train.counts(plan.class_count), classes)
     if initial_weights is None:
         mean, deviation = fit_normalization(train.images, settings.normalization)
-        network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
+        with enough_memory(plan.image_shape, settings.batch_size):
+            network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
     else:
         network = plan.restore(initial_weights)
     if not isinstance(network.body, FrozenFeatures):  # which computes in small blocks

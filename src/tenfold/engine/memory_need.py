@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,7 +56,8 @@ def check_memory(
     if memory is not None and needed > memory:
         raise TrainingError(
             f"A step with {batch_size:,} images of {width} × {height} px needs at least "
-            f"{in_gib(needed)} of memory, but {in_gib(memory)} are free. {_remedy(image_shape)}"
+            f"{in_gib(needed)} of memory, but {in_gib(memory)} are free. "
+            f"{_remedy(image_shape, memory / needed)}"
         )
 
 
@@ -77,12 +79,15 @@ def enough_memory(image_shape: tuple[int, int, int], batch_size: int) -> Iterato
         height, width, _ = image_shape
         raise TrainingError(
             f"The memory is used up by batches of {batch_size:,} images of {width} × {height} px. "
-            f"{_remedy(image_shape)}"
+            f"{_remedy(image_shape, 1.0)}"
         ) from error
 
 
-def _remedy(image_shape: tuple[int, int, int]) -> str:
-    smaller = max(32, min(image_shape[:2]) // 2 // 32 * 32)
+def _remedy(image_shape: tuple[int, int, int], share: float) -> str:
+    """Give advice; `share` of the memory that is needed is free."""
+    # Half of it at most, as the estimate is low; memory grows with the square of the side.
+    side = min(image_shape[:2]) * math.sqrt(share / 2)
+    smaller = max(32, int(side) // 32 * 32)
     return (
         f"Make the images smaller (--set data.image_size_px={smaller}) or the batches "
         "(--set training.batch_size=N); what else runs on the machine takes memory, too."
