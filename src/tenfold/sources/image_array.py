@@ -236,5 +236,5 @@ def _raise_none_read(files: Sequence[Path], failures: dict[int, str]) -> None:
     shown = "".join(f"\n  {files[row]}: {failures[row]}" for row in sorted(failures)[:5])
     raise DataError(
         f"None of {len(files):,} image files could be read. The first reasons:{shown}\n"
-        "Check that the files are whole."
+        "Do as the reasons say, or check that the files are whole."
     )
