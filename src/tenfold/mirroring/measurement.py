@@ -35,6 +35,8 @@ class MirrorMeasurement:
         Of the images.
     pairs
         Classes that look like each other's mirror images.
+    likely_pairs
+        Classes that may do so: of so many pairs one may look so by chance.
     unsettled
         Of the pairs that were suspected, those of which it was not seen that they do not.
     """
@@ -42,6 +44,7 @@ class MirrorMeasurement:
     labels: Labels
     scores: MirrorScores
     pairs: tuple[ClassPair, ...]
+    likely_pairs: tuple[ClassPair, ...]
     unsettled: tuple[ClassPair, ...]
 
     @property
@@ -71,11 +74,14 @@ class MirrorMeasurement:
         is_helpful = better > worse and chance < _LIKELY
         if _p_value(plain / 2 - mirrored) < _SURE and not is_helpful:
             return False
-        return True if _p_value(mirrored - plain / 2) < _SURE else None
+        is_kept = _p_value(mirrored - plain / 2) < _SURE and not self.likely_pairs
+        return True if is_kept else None
 
     @property
     def seems_lost(self) -> bool:
         """Say whether mirror images rather are not recognised, sure or not."""
+        if self.likely_pairs:
+            return True
         plain, mirrored = self._own_scores
         return _p_value(plain) < _LIKELY and mirrored.mean() < plain.mean() / 2
 
@@ -131,6 +137,7 @@ def measure_mirroring(
             for pair, chance in zip(candidates, adjusted, strict=True)
             if chance < _SURE_OF_PAIR
         ),
+        tuple(pair for pair, each in zip(candidates, found, strict=True) if each.p_value < _LIKELY),
         tuple(
             pair
             for pair, each in zip(candidates, found, strict=True)
