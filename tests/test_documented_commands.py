@@ -83,7 +83,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
         export = ["export", str(folder / RUN), "--onnx"]
         assert CliRunner().invoke(app, export, catch_exceptions=False).exit_code == 0
-    for name in ("small", "large"):
+    for name in ("small", "large", "photos", "transfer"):
         shutil.copytree(folder / RUN, folder / "runs" / name)
     labels = (folder / RUN / "audit" / "label_issues.csv").read_text("utf-8")
     dropped, count = re.subn("keep$", "drop", labels, count=1, flags=re.MULTILINE)
@@ -163,7 +163,10 @@ def short(words: list[str]) -> list[str]:
         return [name, *rest, "--port", "0"]
     if name == "find-learning-rate":
         rest += ["--steps", SHORT_OPTIONS["--steps"]]
-    exists = "--out" in rest and Path(rest[rest.index("--out") + 1], "settings.json").is_file()
+    out = rest.index("--out") + 1 if "--out" in rest else 0
+    exists = out > 0 and Path(rest[out], "settings.json").is_file()
+    if exists and "--data" in rest:  # the finished study stands for what this command makes
+        rest[out], exists = f"{rest[out]}-anew", False
     if {"--data", "--set"} <= options and not exists:
         rest += [] if "--data" in rest else ["--data", "photos/"]
         rest += [f"--set={one}" for one in SHORT_SETTINGS]
@@ -223,6 +226,12 @@ def curl(shell: Shell, arguments: list[str]) -> bytes:
     return shell.ask("POST", path, b"".join(parts) + b"--XX--\r\n", MULTIPART)
 
 
+def cp(_shell: Shell, arguments: list[str]) -> bytes:
+    source, target = arguments
+    shutil.copy(source, target)
+    return b""
+
+
 MULTIPART = "multipart/form-data; boundary=XX"
 
 
@@ -264,6 +273,7 @@ class Parser(argparse.ArgumentParser):
 
 
 OTHERS: dict[str, Callable[[Shell, list[str]], bytes]] = {
+    "cp": cp,
     "make": make,
     "pip": pip,
     "curl": curl,
