@@ -27,7 +27,7 @@ WAYS: dict[str, dict[str, str]] = {
     "passive": {"OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
-_IMAGES, _STEPS, _BATCH = 5_000, 120, 125
+_IMAGES, _STEPS, _BATCH = 5_000, 40, 125
 
 
 def train_once() -> None:

@@ -385,13 +385,21 @@ def test_a_named_option_is_one(line: str) -> None:
 
 
 def is_taken(recipe: str, assignment: str) -> bool:
+    """Say whether a study of a recipe, or the server, has such a setting."""
     from tenfold.core.errors import SettingsError
+    from tenfold.core.settings import parse_assignment
+    from tenfold.serving.serving_settings import ServingSettings
 
-    try:
-        load_recipe(recipe, [assignment])
-    except SettingsError:
-        return False
-    return True
+    for take in (
+        lambda: load_recipe(recipe, [assignment]),
+        lambda: ServingSettings.parse(dict([parse_assignment(assignment)])),
+    ):
+        try:
+            take()
+        except SettingsError:
+            continue
+        return True
+    return False
 
 
 def test_unknown_options_and_commands_fail(shell_words: Callable[[list[str]], Any]) -> None:

@@ -6,6 +6,7 @@ import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +151,7 @@ def test_memory_stays_flat_over_thousands_of_images(
 def test_numbers_that_are_not_finite_are_no_prediction(tmp_path: Path) -> None:
     class Overflowing:
         image_shape_ = (8, 8, 3)
+        model_record_ = SimpleNamespace(value_ranges=ValueRanges())
 
         def predict_proba(self, images: np.ndarray) -> np.ndarray:
             rows = np.full((len(images), 2), 0.5, np.float32)

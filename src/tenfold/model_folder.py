@@ -52,6 +52,8 @@ _ALWAYS_THERE = frozenset({WEIGHTS, CARD})
 _KNOWN_FILES = _ALWAYS_THERE | {NEIGHBOURS}
 _NO_DIGEST = "0" * 64
 
+_NETWORK_TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
 
 @dataclass(frozen=True, eq=False)
 class PackagedModel:
@@ -203,7 +205,8 @@ def read_model_folder(path: Path) -> PackagedModel:
 
 def _check_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
     for name, tensor in weights.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        # Rarer types, which torch cannot ask, are no network's of ours: `network` refuses them.
+        if tensor.dtype in _NETWORK_TYPES and not bool(torch.isfinite(tensor).all()):
             raise ModelFolderError(
                 f"The weights in {folder} are not finite ({name} holds NaN or infinity), so that "
                 "the model could predict nothing. Its training went wrong: train it again with a "

@@ -175,18 +175,18 @@ def test_what_cannot_be_decided_is_an_error(
 
 def test_other_files_are_counted_by_kind_with_a_remedy(layout: Layout) -> None:
     found = layout(
-        *_each("."), more=["cat/a.PSD", "cat/b.psd", "dog/c.txt", "eel/1.raw", "top.png"]
+        *_each("."), more=["cat/a.ICO", "cat/b.ico", "dog/c.txt", "eel/1.raw", "top.png"]
     )
     assert found.empty == {"eel": "1 file, no image by its name: .raw 1"}
     text = " ".join(found.notes)
     assert "outside any class folder were not used: 1" in text
-    assert ".psd 2, .raw 1, .txt 1" in text
-    assert "Convert .psd, .raw files" in text
+    assert ".ico 2, .raw 1, .txt 1" in text
+    assert "Convert .ico, .raw files" in text
 
 
 def test_a_folder_of_unknown_kinds_says_which_and_how_many(layout: Layout) -> None:
-    with pytest.raises(DataError, match=r"no images in them, only 3 .*\(\.dcm 2, \.mp4 1"):
-        layout("cat", "dog", file="1.dcm", more=["dog/a.mp4"])
+    with pytest.raises(DataError, match=r"no images in them, only 3 .*\(\.ico 2, \.mp4 1"):
+        layout("cat", "dog", file="1.ico", more=["dog/a.mp4"])
 
 
 def test_folders_below_the_classes_are_named(layout: Layout) -> None:

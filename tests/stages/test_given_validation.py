@@ -97,7 +97,7 @@ def test_the_terminal_says_what_is_which_and_what_was_not_used(
     (three_splits / "valid" / "cat" / "copy.png").write_bytes(copy.read_bytes())
     (three_splits / "train" / "cat" / "broken.png").write_bytes(b"no image")
     (three_splits / "train" / "eel").mkdir()
-    (three_splits / "train" / "eel" / "1.psd").touch()
+    (three_splits / "train" / "eel" / "1.ico").touch()
     (three_splits / "more").mkdir()
     (three_splits / "more" / "1.png").touch()
     (three_splits / "list.txt").touch()
@@ -106,8 +106,8 @@ def test_the_terminal_says_what_is_which_and_what_was_not_used(
     for fact in (
         "train/ for training (20 images), valid/ for validation (7 images), test/ for testing (8",
         "more/ (1 image)",
-        ".psd 1, .txt 1",
-        "eel (1 file, no image by its name: .psd 1)",
+        ".ico 1, .txt 1",
+        "eel (1 file, no image by its name: .ico 1)",
         "1 image could not be read, left out: 1 × ",
         "broken.png",
         "1 of the 7 validation images have a near-copy",

@@ -77,7 +77,7 @@ def _choice(
     seconds: float,
     gain: float,
 ) -> SizeChoice:
-    images = gain * seconds / _estimate(size, sizes, measured)
+    images = gain * max(seconds, 0.0) / _estimate(size, sizes, measured)
     return SizeChoice(size, images, 1 - size.expected_error(images))
 
 

@@ -7,12 +7,9 @@ from collections.abc import Iterable
 
 # fmt: off
 _PICTURES = frozenset({
-    ".apng", ".arw", ".avif", ".cr2", ".cr3", ".czi", ".dcm", ".dds", ".dicom", ".dng", ".eps",
-    ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".hif", ".icns", ".ico", ".j2k",
-    ".jp2", ".jpf", ".jps", ".jpx", ".jxl", ".jxr", ".lif", ".mat", ".mha", ".mhd", ".mpo", ".nd2",
-    ".nef", ".nii", ".npy", ".npz", ".nrrd", ".orf", ".pcx", ".pdf", ".pef", ".pfm", ".psd", ".raf",
-    ".raw", ".rw2", ".sgi", ".srw", ".svg", ".svs", ".tfrecord", ".tfrecords", ".tga", ".xbm",
-    ".xcf", ".xpm",
+    ".czi", ".fits", ".h5", ".hdf5", ".icns", ".ico", ".jps", ".jxr", ".lif", ".mat", ".mha", ".mhd",
+    ".nd2", ".npy", ".npz", ".nrrd", ".pcx", ".pdf", ".raw", ".sgi", ".svs", ".tfrecord",
+    ".tfrecords", ".xbm", ".xpm",
 })
 _VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
 # fmt: on
