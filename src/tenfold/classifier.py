@@ -55,8 +55,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 plateau_factor, plateau_patience, averaging, ema_decay, swa_share, gradient_clip_norm, \
 early_stopping_patience, label_smoothing, augmentation, rebalance, low_resolution_share, \
 low_resolution_scale, normalization, validation_fraction, weights, precision
-        See `tenfold.engine.training_settings.TrainingSettings`. The defaults are those of recipe
-        ``fast``.
+        See `tenfold.engine.training_settings.TrainingSettings`. The defaults are made for
+        arrays of any size, also small ones; those of recipe ``fast`` are others.
     mirror_keeps_class : bool or "auto", default="auto"
         Whether a mirrored image still shows its class, so that images may be mirrored; False for
         letters and arrows. ``"auto"`` measures it on the training images; in a `budget` on fewer,
