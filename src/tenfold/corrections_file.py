@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import storage_errors, write_bytes
-from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
+from tenfold.core.regular_files import MOST_TEXT_BYTES, read_pipe, read_regular_file
 from tenfold.recipe import CorrectionsSettings
 
 CORRECTIONS = "corrections.csv"
@@ -18,7 +18,7 @@ _OFFERED = ".corrections.offered.csv"
 
 
 def read_corrections(path: Path) -> bytes:
-    """Give the content of a corrections file.
+    """Give the content of a corrections file, or of what a shell pipes in its place.
 
     Raises
     ------
@@ -26,6 +26,8 @@ def read_corrections(path: Path) -> bytes:
         If it cannot be read.
     """
     try:
+        if path.is_fifo():
+            return read_pipe(path, MOST_TEXT_BYTES)
         return read_regular_file(path, MOST_TEXT_BYTES)
     except OSError as error:
         raise DataError(

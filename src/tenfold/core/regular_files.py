@@ -65,6 +65,21 @@ def read_regular_file(path: Path, most_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+def read_pipe(path: Path, most_bytes: int) -> bytes:
+    """Give what comes out of a pipe until it is closed; whoever named it has something to say.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or more comes.
+    """
+    with path.open("rb") as pipe:
+        content = pipe.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise _too_long(path, len(content), most_bytes)
+    return content
+
+
 def _check(status: os.stat_result, path: Path, most_bytes: int | None) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
