@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 MODEL ?= $(firstword $(shell ls -td runs/*/ 2>/dev/null))
 # Options for `tenfold run` and `tenfold serve`, for example: make run ARGS="--recipe report --data ~/cifar10"
 ARGS ?=
+# A process a core, each with whole files, so that what a file's tests share is made once.
+PARALLEL ?= -n auto --dist loadfile
 # Which tests `make test` runs, as pytest's arguments; none for all.
 TESTS ?=
 
@@ -30,14 +32,14 @@ serve: $(READY)  ## Serve the newest model at http://127.0.0.1:8000
 	$(BIN)/tenfold serve $(MODEL) $(ARGS)
 
 test: $(READY)  ## Run all tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 check: $(READY)  ## Lint, types, layers and the fast tests: what CI runs first
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow and not browser" --quiet
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser" --quiet
 
 format: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix .
