@@ -39,7 +39,7 @@ def _said(clock: _Clock, *, total: int, seconds_each: float, done: float = 0.0) 
 
 
 def test_a_long_task_says_once_how_long_it_will_take(clock: _Clock) -> None:
-    assert _said(clock, total=100, seconds_each=2.0) == ["Training: about 3.33 min"]
+    assert _said(clock, total=100, seconds_each=2.0) == ["Training: about 3.3 min"]
 
 
 def test_what_was_done_before_is_not_counted_as_fast(clock: _Clock) -> None:

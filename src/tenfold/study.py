@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tenfold.core.durations import format_duration
+from tenfold.core.durations import format_estimate
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.run_folder import RunFolder
@@ -178,8 +178,8 @@ class Study:
         seconds = settings.budget_seconds or train.seconds * (settings.folds - 1)
         if seconds >= _WORTH_A_WORD_SECONDS:
             self._progress.say(
-                f"{name}: {settings.folds} folds, about {format_duration(seconds)} in all, as the "
-                f"training took {format_duration(train.seconds)}"
+                f"{name}: {settings.folds} folds, about {format_estimate(seconds)} in all, as the "
+                f"training took {format_estimate(train.seconds)}"
             )
 
     def _adopt(self) -> None:

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-from tenfold.core.durations import format_duration
+from tenfold.core.durations import format_estimate
 from tenfold.core.progress import TaskContext
 from tenfold.core.text import escaped, printable
 
@@ -140,4 +140,4 @@ class _Bar:
         self._has_said_time = True
         left = seconds * (total - done - self._advanced) / self._advanced
         if seconds + left >= _LEAST_SECONDS_FOR_A_WORD:
-            self._owner.say(f"{description}: about {format_duration(seconds + left)}")
+            self._owner.say(f"{description}: about {format_estimate(seconds + left)}")

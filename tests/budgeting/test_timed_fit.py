@@ -10,11 +10,11 @@ import pytest
 
 from tenfold.budgeting import timed_fit
 from tenfold.budgeting.accuracy_table import NetworkSize
-from tenfold.budgeting.timed_fit import fit_in_time
+from tenfold.budgeting.timed_fit import TimedFit, fit_in_time
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.device import choose_device
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, NetworkPlan
+from tenfold.fitting import NetworkPlan
 
 SIZE = NetworkSize(
     "only",
@@ -37,7 +37,7 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
         class_count=2,
     )
 
-    def fitted(*, started_at: float | None = None, **own: object) -> FittedNetwork:
+    def fitted(*, started_at: float | None = None, **own: object) -> TimedFit:
         settings = {"budget_seconds": 0.2, "batch_size": 8, **own}
         return fit_in_time(
             plan,
@@ -46,13 +46,13 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
             seed=0,
             device=choose_device("cpu"),
             started_at=started_at,
-        ).fitted
+        )
 
     return fitted
 
 
 def test_a_size_brings_its_settings(fit: Any) -> None:
-    fitted = fit()
+    fitted = fit().fitted
     assert fitted.plan.settings.widths == (4, 6, 8)
     assert fitted.plan.settings.is_mirror_equivariant
     assert fitted.settings.batch_size == 4
@@ -60,11 +60,18 @@ def test_a_size_brings_its_settings(fit: Any) -> None:
 
 
 def test_a_study_keeps_its_own_learning_rate(fit: Any) -> None:
-    fitted = fit(learning_rate=0.2)
+    fitted = fit(learning_rate=0.2).fitted
     assert fitted.settings.batch_size == 4
     assert fitted.settings.learning_rate == 0.2
 
 
 def test_what_was_spent_before_counts(fit: Any) -> None:
-    fitted = fit(budget_seconds=1000, started_at=time.monotonic() - 2000)
-    assert fitted.result.epochs == 4 / 16  # one step is always done
+    timed = fit(budget_seconds=1000, started_at=time.monotonic() - 2000)
+    assert timed.fitted.result.epochs == 4 / 16  # one step is always done
+    assert "0 images" not in timed.budget.sentence
+    assert "is over before the training begins" in timed.budget.sentence
+
+
+def test_what_is_left_of_a_budget_is_what_is_promised(fit: Any) -> None:
+    timed = fit(budget_seconds=4, started_at=time.monotonic() - 3.7)
+    assert " left of 4 s this machine can show about " in timed.budget.sentence

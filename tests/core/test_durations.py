@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.core.durations import format_duration, parse_duration
+from tenfold.core.durations import format_duration, format_estimate, parse_duration
 from tenfold.core.errors import SettingsError
 
 
@@ -52,3 +52,11 @@ def test_any_text_is_a_span_above_zero_or_refused(text: str) -> None:
 )
 def test_written_as_people_do(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(30.7, "31 s"), (114, "110 s"), (185, "3.1 min"), (7190, "120 min"), (8000, "2.2 h")],
+)
+def test_an_estimate_is_not_more_exact_than_it_is_sure(seconds: float, text: str) -> None:
+    assert format_estimate(seconds) == text

@@ -120,6 +120,15 @@ class TestSettings:
             assert "--update" in str(caught.value)
             assert folder.settings() == {"seed": 1, "training": {"epochs": 2, "batch_size": 8}}
 
+    def test_settings_that_came_later_are_no_ones_choice(self, folder: RunFolder) -> None:
+        with folder:
+            folder.adopt_settings({"seed": 0})
+        with pytest.raises(RunFolderError, match="made by an earlier version") as caught:
+            folder.check_settings({"seed": 0, "limit": 250})
+        assert "limit: not set -> 250" in str(caught.value)
+        with pytest.raises(RunFolderError, match="made by other settings"):
+            folder.check_settings({"seed": 1, "limit": 250})
+
     def test_at_most_eight_differences_are_shown(self, folder: RunFolder) -> None:
         with folder:
             folder.adopt_settings({f"name{number}": 0 for number in range(11)})

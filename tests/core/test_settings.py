@@ -228,7 +228,7 @@ class TestDifferences:
             "a: 'u' -> 'v'",
             "b.x: 1 -> 2",
             "b.y: [1, 2] -> [1, 3]",
-            "gone: True -> None",
+            "gone: True -> not set",
         ]
 
     @settings(max_examples=50)

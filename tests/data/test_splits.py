@@ -181,6 +181,9 @@ def test_folds_are_as_many_as_the_classes_allow(
     plan = plan_folds(labels, asked)
     assert (plan.folds, len(plan.alone)) == (folds, alone)
     assert bool(plan.notes) == (folds < asked or alone > 0)
+    if folds and alone:
+        assert ("image of each of" in plan.notes[-1]) == (alone > 1)
+        assert ("this class has" in plan.notes[-1]) == (alone == 1)
     if not folds:
         return
     cut = planned_folds(labels, plan, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -100,3 +103,13 @@ def test_the_network_is_left_as_it_was() -> None:
         assert all(layer.training == is_training for layer in network.modules())
         assert not any(layer._forward_hooks for layer in network.modules())
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_no_compiler_is_imported_to_count() -> None:
+    """It takes seconds, after a training whose time is up."""
+    code = (
+        "import sys; from torch import nn; from tenfold.models.summary import summarize_layers; "
+        "summarize_layers(nn.Sequential(nn.Conv2d(3, 4, 3)), (8, 8, 3)); "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -55,6 +55,30 @@ def test_the_headline_leads_with_balanced_accuracy(study: StudyRecords) -> None:
     assert "finds 48 on average over the classes, but only 0 of cat" in verdict(study)
 
 
+def test_equal_classes_have_no_worst_and_an_untested_one_is_said_to_count(
+    study: StudyRecords, builder: SimpleNamespace
+) -> None:
+    classes = study.acquire.classes
+    confusion = np.diag([3, 1, 1, 0])
+    perfect = dataclasses.replace(study, evaluate=builder.evaluate_record(confusion, classes))
+    assert "but only" not in verdict(perfect)
+    shown = {tile.label: tile.detail for tile in tiles(perfect)}
+    assert "1 class without a test image counted as 0" in shown["Macro F1"]
+    assert shown["Weakest class"] == "every tested class has F1 1"
+
+
+def test_scores_far_apart_do_not_agree_because_images_are_few(
+    study: StudyRecords, builder: SimpleNamespace
+) -> None:
+    evaluate = builder.evaluate_record(np.diag([2, 1, 1, 1]), study.acquire.classes)
+    folds = CrossValidateRecord(folds=2, protocols=(builder.protocol_record("fresh", (0.2, 0.95)),))
+    train = study.train and study.train.model_copy(update={"epochs": folds.protocols[0].epochs})
+    few = dataclasses.replace(study, train=train, evaluate=evaluate, cross_validate=folds)
+    said = verdict(few)
+    assert "agrees" not in said
+    assert said.endswith("which so few images leave to chance.")
+
+
 def test_the_page_says_how_imbalanced_and_what_was_done(study: StudyRecords) -> None:
     text = re.sub(r"<[^>]+>", " ", render_page(study))
     text = " ".join(text.split())

@@ -149,6 +149,11 @@ def test_splits_without_labels_are_not_used_and_counted(layout: Layout) -> None:
     assert any("extra/ (1 image)" in note for note in found.notes)
 
 
+def test_a_test_split_of_one_unknown_class_is_not_said_to_have_no_class(layout: Layout) -> None:
+    found = layout(*_each("train", "validation"), "test/zebra")
+    assert any("lies in zebra/, which is no class of the training" in note for note in found.notes)
+
+
 def test_two_folders_of_one_split_are_joined(layout: Layout) -> None:
     found = layout(*_each("train_1", "Train", "test"))
     assert [len(files) for files in found.train.values()] == [2, 2]

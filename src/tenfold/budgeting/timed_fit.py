@@ -23,6 +23,8 @@ from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network
 
 _LEAST_SECONDS = 0.1
 """Where a budget is spent before the training begins, the size is chosen for so much."""
+_NOTABLE_SHARE = 0.95
+"""Where less of a budget is left when the training begins, that is said."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,10 @@ def _choose(
         chosen_plan, chosen_settings = _sized(size, plan, settings)
         return seconds_per_image(chosen_plan, train, chosen_settings, device=device)
 
+    left = settings.budget_seconds - spent
     choice = choose_size(
         sizes,
-        seconds=max(settings.budget_seconds - spent, _LEAST_SECONDS),
+        seconds=max(left, _LEAST_SECONDS),
         gain=images_gained(
             min(plan.image_shape[:2]),
             share=settings.low_resolution_share,
@@ -131,7 +134,7 @@ def _choose(
         batch_size=lambda size: _sized(size, plan, settings)[1].batch_size,
         measure=measure,
     )
-    return _record(choice, len(train), settings)
+    return _record(choice, len(train), settings, left)
 
 
 def _training_changes(size: NetworkSize, settings: TrainingSettings) -> dict[str, object]:
@@ -142,7 +145,9 @@ def _training_changes(size: NetworkSize, settings: TrainingSettings) -> dict[str
     return changes
 
 
-def _record(choice: SizeChoice, train_count: int, settings: TrainingSettings) -> BudgetRecord:
+def _record(
+    choice: SizeChoice, train_count: int, settings: TrainingSettings, left: float
+) -> BudgetRecord:
     assert settings.budget_seconds is not None
     size = choice.size
     training_settings = _training_changes(size, settings)
@@ -150,17 +155,27 @@ def _record(choice: SizeChoice, train_count: int, settings: TrainingSettings) ->
     written = ", ".join(
         f"{name} {value}" for name, value in (size.model_settings | training_settings).items()
     )
+    whole = format_duration(settings.budget_seconds)
+    network = f"size {size.name} of the network ({written})"
+    is_spent = left < _NOTABLE_SHARE * settings.budget_seconds
+    if left <= _LEAST_SECONDS or choice.images_shown < 1:
+        sentence = (
+            f"The budget of {whole} counts from the command's start and is over before the "
+            f"training begins: {network} is trained for one step alone. Give a longer --budget."
+        )
+    else:
+        span = f"the {format_duration(left)} left of {whole}" if is_spent else whole
+        sentence = (
+            f"In {span} this machine can show about {choice.images_shown:,.0f} images "
+            f"({epochs:.3g} epochs) to {network}, which should serve best."
+        )
     return BudgetRecord(
         seconds=settings.budget_seconds,
         size=size.name,
         model_settings=size.model_settings,
         training_settings=training_settings,
         expected_epochs=epochs,
-        sentence=(
-            f"In {format_duration(settings.budget_seconds)} this machine can show about "
-            f"{choice.images_shown:,.0f} images ({epochs:.3g} epochs) to size {size.name} of the "
-            f"network ({written}), which should serve best."
-        ),
+        sentence=sentence,
     )
 
 

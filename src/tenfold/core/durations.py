@@ -45,3 +45,10 @@ def format_duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.3g} min"
     return f"{seconds / 3600:.3g} h"
+
+
+def format_estimate(seconds: float) -> str:
+    """Write an estimated span of time, in two figures at most: ``31 s``, ``3.1 min``."""
+    units = ((3600, "h"), (60, "min"), (1, "s"))
+    unit, letter = next((it for it in units if seconds >= 2 * it[0]), units[-1])
+    return f"{float(f'{seconds / unit:.2g}'):.3g} {letter}"

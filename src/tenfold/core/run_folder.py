@@ -23,7 +23,7 @@ from tenfold.core.files import (
 )
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
-from tenfold.core.settings import differences
+from tenfold.core.settings import NOT_SET, differences
 
 MANIFEST = "manifest.json"
 SETTINGS = "settings.json"
@@ -140,8 +140,10 @@ class RunFolder:
             lines = differences(stored, settings)
             shown = "\n".join(f"  {line}" for line in lines[:8])
             more = f"\n  and {len(lines) - 8} more" if len(lines) > 8 else ""
+            is_older = all(f": {NOT_SET} -> " in line for line in lines)
+            maker = "an earlier version of tenfold, without these" if is_older else "other settings"
             raise RunFolderError(
-                f"The run folder {self.path} was made by other settings:\n{shown}{more}\n"
+                f"The run folder {self.path} was made by {maker}:\n{shown}{more}\n"
                 "Choose another folder with --out, or give --update to run again the stages that "
                 "these settings touch."
             )

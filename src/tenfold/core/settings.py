@@ -175,6 +175,10 @@ def _place(current: list[Any], part: str, name: str) -> int:
     return int(part)
 
 
+NOT_SET = "not set"
+"""What `differences` writes for a setting that is not there."""
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """List what differs between two nested settings, one line a setting: ``name: old -> new``."""
     lines: list[str] = []
@@ -184,5 +188,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             lines += differences(before, after, f"{name}.")
         elif before != after:
-            lines.append(f"{name}: {before!r} -> {after!r}")
+            told = [repr(side[key]) if key in side else NOT_SET for side in (old, new)]
+            lines.append(f"{name}: {told[0]} -> {told[1]}")
     return lines

@@ -199,9 +199,11 @@ def plan_folds(labels: Labels, asked: int, *, classes: Sequence[str] = ()) -> Fo
             f"and there are fewer than {asked} of {_named(small, classes)}."
         )
     if len(lone):
+        is_one = len(lone) == 1
         notes.append(
-            f"The one training image of {_named(lone, classes)} is trained on in every fold and "
-            "validates in none: these classes have no cross-validated score."
+            f"The only training image of {'' if is_one else 'each of '}{_named(lone, classes)} is "
+            "trained on in every fold and validates in none: "
+            f"{'this class has' if is_one else 'these classes have'} no cross-validated score."
         )
     return FoldPlan(folds, np.flatnonzero(np.isin(labels, lone)), tuple(notes))
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from tenfold.core.records.model_summary import ModelSummary
 from tenfold.core.records.train import LayerRecord
@@ -31,6 +32,35 @@ class LayerTable:
     multiply_adds: int
 
 
+class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the multiply-adds of what is computed while it is entered.
+
+    As `torch.utils.flop_counter.FlopCounterMode` does, which however imports torch's compiler: that
+    takes seconds, after a training whose time budget is up.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        count = flop_registry.get(func.overloadpacket)
+        if count is None:
+            with self:  # what it is made of may count
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        output = func(*args, **kwargs)
+        if count is not None:  # torch counts a multiplication and an addition as two
+            self.total += count(*args, **kwargs, out_val=output) // 2
+        return output
+
+
 @torch.no_grad()
 def summarize_layers(network: nn.Module, image_shape: tuple[int, int, int]) -> LayerTable:
     """Watch one image go through the network.
@@ -47,14 +77,14 @@ def summarize_layers(network: nn.Module, image_shape: tuple[int, int, int]) -> L
         Height, width and channels of an image.
     """
     records: list[LayerRecord] = []
-    counter = FlopCounterMode(display=False)
+    counter = _MultiplyAdds()
     before: list[int] = []
 
     def enter(_layer: nn.Module, _inputs: Any) -> None:
-        before.append(counter.get_total_flops())
+        before.append(counter.total)
 
     def leave(name: str, layer: nn.Module, output: Any) -> None:
-        spent = counter.get_total_flops() - before.pop()
+        spent = counter.total - before.pop()
         if isinstance(output, Tensor) and not isinstance(layer, nn.Identity):
             records.append(
                 LayerRecord(
@@ -62,8 +92,7 @@ def summarize_layers(network: nn.Module, image_shape: tuple[int, int, int]) -> L
                     kind=type(layer).__name__,
                     output_shape=tuple(output.shape[1:]),
                     parameters=sum(parameter.numel() for parameter in layer.parameters()),
-                    multiply_adds=spent
-                    // 2,  # torch counts a multiplication and an addition as two
+                    multiply_adds=spent,
                 )
             )
 
@@ -86,7 +115,7 @@ def summarize_layers(network: nn.Module, image_shape: tuple[int, int, int]) -> L
         network.train(was_training)
         for hook in hooks:
             hook.remove()
-    return LayerTable(tuple(records), counter.get_total_flops() // 2)
+    return LayerTable(tuple(records), counter.total)
 
 
 def summarize_model(

@@ -9,6 +9,7 @@ from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.reporting.formats import (
     MISSING,
     count,
+    counted,
     duration,
     in_sentence,
     interval,
@@ -23,6 +24,9 @@ from tenfold.reporting.interpretation_evaluation import guessing_accuracy
 from tenfold.reporting.interpretation_repeats import mean_text
 from tenfold.reporting.measures import weakest_first
 from tenfold.reporting.study_records import StudyRecords
+
+_WIDELY_APART = 0.1
+"""Scores that differ by more do not agree, even where few images leave that to chance."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def tiles(records: StudyRecords) -> list[Tile]:
             Tile(
                 "Macro F1",
                 score(evaluate.scores.macro_f1),
-                f"95% interval {interval(evaluate.intervals.macro_f1)}",
+                f"95% interval {interval(evaluate.intervals.macro_f1)}{_untested(evaluate)}",
             ),
         ]
     found += [_cross_validation_tile(records), _weakest_tile(records), _time_tile(records)]
@@ -90,7 +94,10 @@ def _cross_validated_parts(records: StudyRecords, evaluate: EvaluateRecord) -> l
     if records.train is not None and _differ(protocol.epochs, records.train.epochs):
         instead = f"{protocol.epochs} epochs a fold instead of {records.train.epochs}"
         return [f"and {given} with {instead}"]
-    if abs(evaluate.scores.accuracy - mean) <= test_margin(protocol, evaluate):
+    apart = abs(evaluate.scores.accuracy - mean)
+    if apart <= test_margin(protocol, evaluate):
+        if apart > _WIDELY_APART:
+            return [f"and {given}, which so few images leave to chance"]
         return ["and cross-validation agrees"]
     return [f"and {given}, which differs by more than chance"]
 
@@ -109,6 +116,14 @@ def total_seconds(records: StudyRecords) -> float:
     return sum(manifest.seconds for manifest in records.manifests.values())
 
 
+def _untested(evaluate: EvaluateRecord) -> str:
+    """Say why macro scores are low where each class that was tested is recognised."""
+    without = sum(not one.total_cases for one in evaluate.scores.classes)
+    return f"; {counted(without, 'class', 'classes')} without a test image counted as 0" * bool(
+        without
+    )
+
+
 def _of_hundred(accuracy: float) -> str:
     rounded = round(100 * accuracy)
     # 99.6% is not "100 of 100", nor 0.4% "0 of 100".
@@ -121,11 +136,13 @@ def _imbalanced_part(evaluate: EvaluateRecord) -> str:
     """Begin with what all classes have in common where accuracy is that of the large ones."""
     present = [one for one in evaluate.scores.classes if one.total_cases]
     worst = min(present, key=lambda one: one.recall)
-    return (
+    found = (
         f"Of 100 images of a class, which it has never seen, the model finds "
-        f"{_of_hundred(evaluate.scores.balanced_accuracy)} on average over the classes, but only "
-        f"{_of_hundred(worst.recall)} of {in_sentence(worst.name)}"
+        f"{_of_hundred(evaluate.scores.balanced_accuracy)} on average over the classes"
     )
+    if worst.recall >= evaluate.scores.balanced_accuracy:
+        return found
+    return f"{found}, but only {_of_hundred(worst.recall)} of {in_sentence(worst.name)}"
 
 
 def _accuracy_tile(records: StudyRecords, evaluate: EvaluateRecord) -> Tile:
@@ -183,7 +200,8 @@ def _weakest_tile(records: StudyRecords) -> Tile:
         return Tile("Weakest class", MISSING, "evaluate was not run")
     weakest = weakest_first(records.evaluate)
     if not weakest or weakest[0].f1 >= 1:
-        return Tile("Weakest class", "none", "every class has F1 1")
+        tested = "tested class" if _untested(records.evaluate) else "class"
+        return Tile("Weakest class", "none", f"every {tested} has F1 1")
     worst = weakest[0]
     place = records.evaluate.scores.classes.index(worst)
     ends = records.evaluate.intervals.classes[place]

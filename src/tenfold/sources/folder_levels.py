@@ -123,8 +123,13 @@ def _splits_in(folder: ScannedFolder) -> FolderLevel | None:
         elif role_of(one.name) or not one.filled:
             unlabelled.append(one)
             notes.append(
-                f"{one.name}/ was not used: its {counted(one.image_count, 'image')} lie in no "
-                "class folders, so they have no labels."
+                f"{one.name}/ was not used: its {counted(one.image_count, 'image')} "
+                f"{'lies' if one.image_count == 1 else 'lie'} in "
+                + (
+                    f"{_shown(one.filled)}, which is no class of the training images."
+                    if one.filled
+                    else "no class folders, so they have no labels."
+                )
             )
         else:
             others.append(one)

@@ -39,6 +39,7 @@ from tenfold.data.duplicate_groups import exact_groups
 from tenfold.data.split_files import SplitName, write_arrays
 from tenfold.metrics.classification import classification_scores
 from tenfold.recipe import StudySettings
+from tenfold.reporting.formats import counted
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
 
@@ -178,10 +179,12 @@ def _scores(
 
 
 def _sentence(labels: tuple[LabelAudit, ...], pairs: ImagePairs, images: AuditedImages) -> str:
-    flagged = ", ".join(f"{audit.flagged} {audit.split} labels" for audit in labels)
+    flagged = ", ".join(counted(audit.flagged, f"{audit.split} label") for audit in labels)
+    leaks = int(images.is_leak(pairs).sum())
     return (
-        f"Worth a look: {flagged}. {len(pairs)} pairs of near-duplicates; "
-        f"{int(images.is_leak(pairs).sum())} test images have one in training."
+        f"Worth a look: {flagged}. "
+        f"{counted(len(pairs), 'pair')} of near-duplicates; "
+        f"{counted(leaks, 'test image')} {'has' if leaks == 1 else 'have'} one in training."
     )
 
 

@@ -13,7 +13,7 @@ class ReportStage:
 
     name = "report"
     position = 9
-    version = 5
+    version = 6
     summary = "write the report page"
     reads_if_complete = ("explore", "tune", "train", "evaluate", "cross-validate", "audit", "model")
 
