@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 # fmt: off
 _PICTURES = frozenset({
-    ".czi", ".fits", ".h5", ".hdf5", ".icns", ".ico", ".jps", ".jxr", ".lif", ".mat", ".mha", ".mhd",
-    ".nd2", ".npy", ".npz", ".nrrd", ".pcx", ".pdf", ".raw", ".sgi", ".svs", ".tfrecord",
+    ".czi", ".fits", ".h5", ".hdf5", ".icns", ".ico", ".jps", ".jxr", ".lif", ".mat", ".mha",
+    ".mhd", ".nd2", ".npy", ".npz", ".nrrd", ".pcx", ".pdf", ".raw", ".sgi", ".svs", ".tfrecord",
     ".tfrecords", ".xbm", ".xpm",
 })
 _VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
