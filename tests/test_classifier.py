@@ -453,3 +453,10 @@ def test_wrong_model_settings_suggest_the_near_ones(
 def test_too_small_images_are_refused() -> None:
     with pytest.raises(ImageShapeError, match="Images of 3×3 pixels are too small"):
         tiny().fit(np.zeros((6, 3, 3, 1), np.uint8), np.arange(6) % 2)
+
+
+@pytest.mark.parametrize("wrong", [{"model": None}, {"model": 3}, {"model_settings": [1]}])
+def test_a_model_that_is_no_name_is_a_sentence(wrong: dict[str, Any]) -> None:
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    with pytest.raises(SettingsError, match="must be"):
+        ImageClassifier(**wrong).fit(images, [0, 1, 0, 1])

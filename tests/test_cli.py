@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.cli import STAGE_HELP
+from tenfold.cli import STAGE_HELP, main
 from tenfold.recipe import recipe_names, recipe_text
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, StageContext
@@ -402,3 +402,15 @@ class TestStorage:
         assert "The file system is read-only. Choose another folder with --out." in result.err
         self.remount(small_disk, "rw")
         assert tenfold(*command).code == 0
+
+
+def test_a_closed_stream_takes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    monkeypatch.setattr(sys, "argv", ["tenfold", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert sys.stdin.read() == ""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()

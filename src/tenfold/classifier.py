@@ -198,6 +198,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             }
             | {"budget_seconds": None if self.budget is None else parse_duration(self.budget)}
         )
+        self._check_model()
         plan = NetworkPlan.parse(
             self.model,
             {**_MODEL_SETTINGS.get(self.model, {}), **(self.model_settings or {})},
@@ -296,6 +297,15 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         self.temperature_ = record.temperature
         self.model_record_ = record
         self._loaded = model
+
+    def _check_model(self) -> None:
+        if not isinstance(self.model, str):
+            raise SettingsError(f"model must be the name of a model, got {self.model!r}.")
+        if not isinstance(self.model_settings, dict | None):
+            raise SettingsError(
+                "model_settings must be a dictionary of names and values, or None; got "
+                f"{self.model_settings!r}."
+            )
 
     def _mirroring(self, train: ImageSplit, seed: int) -> tuple[bool, MirrorRecord | None]:
         """Give whether images keep their class when they are mirrored, and how that was found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import traceback
@@ -225,8 +226,19 @@ def _say_stopped() -> None:
     echo(f"\nStopped. What is complete is kept; to go on, run again: {_asked()}", err=True)
 
 
+def _open_closed_streams() -> None:
+    """Give a stream that the caller closed (``<&-``, some services) an end that takes anything.
+
+    Python has None in its place, and the next file that is opened would take its number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+
+
 def main() -> None:
     """Run the command line; errors made on purpose are one message and exit code 2."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         make_tolerant(stream)
     try:

@@ -442,3 +442,8 @@ class TestOthers:
         )
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
+
+
+def test_more_classes_than_there_are_may_be_asked_for(client: Any, make_png: Any) -> None:
+    answer = client()("POST", "/api/predict", make_png(), BYTES, query=f"top={10**50}")
+    assert (answer.status, len(answer.json["results"][0]["top"])) == (200, 3)

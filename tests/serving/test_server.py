@@ -259,3 +259,18 @@ def test_hostile_images_are_ended_while_others_are_answered(
     assert resident_bytes(server) - before < 300 * 2**20
     assert server.ask("POST", "/api/predict", make_png(), BYTES).status == 200
     assert server.stop()[0] == 0
+
+
+def test_an_image_that_is_decoded_does_not_keep_the_server_from_its_end(
+    start_server: Any, onnx_file: Path
+) -> None:
+    limits = ("--set", "decoding_seconds=600", "--set", "stop_seconds=1")
+    server = start_server(str(onnx_file), *limits)
+    hostile = png_of_data_chunks(1_500_000)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(server.ask, "POST", "/api/predict", hostile, BYTES)
+        time.sleep(1)
+        code, _, errors = server.stop()
+        answer = asked.result(timeout=60)
+    assert (code, answer.status, answer.json["error"]["code"]) == (0, 503, "stopping")
+    assert "Traceback" not in errors

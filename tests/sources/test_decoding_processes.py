@@ -24,6 +24,7 @@ from builders.hostile_images import (
 )
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.value_range import ValueRanges
+from tenfold.sources import decoding_worker
 from tenfold.sources.decoding_errors import (
     NoMemoryNowError,
     TooManyPixelsError,
@@ -253,3 +254,29 @@ def test_a_process_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with pytest.raises(UnreadableImageError, match="could not be started"):
         decode(as_tiff(Image.new("RGB", (9, 9), "red")))
+
+
+def test_what_is_decoded_is_ended_when_nobody_waits_any_more() -> None:
+    reasons: list[str] = []
+
+    def ask() -> None:
+        try:
+            decode(png_of_data_chunks(1_500_000), DecodingLimits(processor_seconds=600))
+        except UnreadableImageError as error:
+            reasons.append(str(error))
+
+    thread = Thread(target=ask)
+    thread.start()
+    while not PROCESSES._busy and thread.is_alive():
+        thread.join(0.01)
+    PROCESSES.close()
+    thread.join(60)
+    assert reasons == [ENDED]
+
+
+def test_without_proc_images_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(path: Path) -> str:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    decoding_worker._limit_memory(2**40)

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from tenfold.core.progress import SilentProgress
+from tenfold.sources import image_stream
 from tenfold.sources.image_array import decode_files
-from tenfold.sources.image_stream import ImageFile, read_images
+from tenfold.sources.image_stream import ImageFile, ReadImage, read_images
 
 
 def files_of(paths: list[Path]) -> list[ImageFile]:
@@ -127,3 +128,25 @@ def test_no_more_than_asked_is_decoded_ahead(paths: list[Path]) -> None:
     assert len(asked) <= 40 + 64 + 16 * 9
     stream.close()  # type: ignore[attr-defined]
     assert set(threading.enumerate()) <= before
+
+
+def test_what_was_not_begun_never_begins_after_an_end(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    goes_on = threading.Event()
+
+    def read(file: ImageFile, *_: object) -> ReadImage:
+        begun.append(file.name)
+        if file.name != "first":
+            goes_on.wait(30)
+        return ReadImage(file.name, None)
+
+    monkeypatch.setattr(image_stream, "_read", read)
+    monkeypatch.setattr(image_stream, "available_cores", lambda: 1)
+    files = [ImageFile("first" if n < 16 else str(n), paths[0]) for n in range(48)]
+    reading = read_images(files, (8, 8, 3))
+    next(reading)
+    threading.Timer(0.3, goes_on.set).start()
+    reading.close()
+    assert len(begun) <= 17

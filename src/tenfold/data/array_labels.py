@@ -41,7 +41,9 @@ def encode_labels(given: Any, count: int) -> tuple[Labels, npt.NDArray[Any]]:
     column = label_column(given, count)
     classes, labels = np.unique(column, return_inverse=True)
     if len(classes) < 2:
-        raise DataError(f"The labels show one class only ({classes[0]!r}). A classifier needs two.")
+        raise DataError(
+            f"The labels show one class only ({classes.tolist()[0]!r}). A classifier needs two."
+        )
     return labels.astype(np.int64), classes
 
 

@@ -67,6 +67,18 @@ class _Cycle(RequestResponseCycle):
             self.lingers = self.keep_alive = True  # `on_response_complete` closes
         return super().send(message)
 
+    async def run_asgi(self, app: Any) -> None:
+        """Answer; an end by the server's stop is no error of the application."""
+
+        async def stoppable(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                if not self.response_started:
+                    await self.send_500_response()
+
+        await super().run_asgi(stoppable)
+
     async def send_500_response(self) -> None:
         """Answer a request that was ended by the server's stop."""
         refusal = Refusal(503, "stopping", "The server stops.")

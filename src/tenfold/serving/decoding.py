@@ -129,7 +129,7 @@ def _refusals(formats: frozenset[str]) -> Iterator[None]:
             413,
             "too_much_memory",
             "Decoding the image takes more memory than is allowed here. Send a smaller one, or a "
-            "JPEG, of which only a part need be decoded.",
+            "JPEG that is not progressive, of which only a part need be decoded.",
         ) from error
     except UnreadableImageError as error:
         raise Refusal(

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from tenfold.core.errors import SettingsError
 from tenfold.serving.bounded_protocol import BoundedProtocol, ConnectionLimits
 from tenfold.serving.serving_settings import ServingSettings
+from tenfold.sources.decoding_processes import PROCESSES
 from tenfold.sources.image_decoding import quiet_pillow
 
 _MOST_CONNECTIONS = 1000
@@ -110,8 +111,11 @@ def run_server(
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
     )
-    with quiet_pillow():
-        _Server(server_config(app, settings), on_start).run(sockets=[listening])
+    try:
+        with quiet_pillow():
+            _Server(server_config(app, settings), on_start).run(sockets=[listening])
+    finally:
+        PROCESSES.close()  # nobody waits any more for what they decode
 
 
 def _possible_connections() -> int:

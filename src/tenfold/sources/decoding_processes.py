@@ -87,6 +87,7 @@ class DecodingProcesses:
     """As many processes as there are cores, started when they are needed."""
 
     _idle: list[_Process] = field(default_factory=list)
+    _busy: set[_Process] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _places: threading.Semaphore | None = None
 
@@ -120,15 +121,18 @@ class DecodingProcesses:
         return np.frombuffer(content, np.float64)
 
     def close(self) -> None:
-        """End all processes that do nothing."""
+        """End all processes; what is decoded at the moment fails as if it had taken too long."""
         with self._lock:
             idle, self._idle = self._idle, []
+            for process in self._busy:
+                process.process.kill()  # whoever waits for it does the rest
         for process in idle:
             process.end()
 
     def forget(self) -> None:
         """Leave the processes to the one that this process was copied from."""
-        self._idle, self._lock, self._places = [], threading.Lock(), None
+        self._idle, self._busy = [], set()
+        self._lock, self._places = threading.Lock(), None
 
     def _ask(self, job: Job, task: dict[str, Any], size: int) -> tuple[dict[str, Any], bytes]:
         with self._process() as process:
@@ -148,13 +152,16 @@ class DecodingProcesses:
                 process = None
             if process is None:
                 process = _Process.start()
+            with self._lock:
+                self._busy.add(process)
             try:
                 yield process
             finally:
-                if process.is_ready:
-                    with self._lock:
+                with self._lock:
+                    self._busy.discard(process)
+                    if process.is_ready:
                         self._idle.append(process)
-                else:
+                if not process.is_ready:
                     process.end()
 
 

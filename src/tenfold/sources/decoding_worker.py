@@ -1,8 +1,8 @@
 """``python -m tenfold.sources.decoding_worker``: decodes one image after the other, within limits.
 
 The other side of `decoding_processes`. Memory and processor time are limited by the operating
-system before a byte of a file is looked at; where it cannot (Windows, and memory on macOS), the
-header's own claim and the parent's clock remain.
+system before a byte of a file is looked at; where it cannot (Windows, and memory on macOS and where
+there is no /proc), the header's own claim and the parent's clock remain.
 """
 
 from __future__ import annotations
@@ -183,7 +183,10 @@ def _limit_memory(more: int | None) -> None:
     if more is None:
         limit = most
     else:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        try:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+        except OSError:  # a container without /proc
+            return
         limit = pages * resource.getpagesize() + more
         limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
     resource.setrlimit(resource.RLIMIT_AS, (limit, most))

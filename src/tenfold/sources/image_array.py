@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tenfold.core.records.value_range import ValueRanges
 from tenfold.data.dataset import Images
 from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
 from tenfold.sources.decoding_limits import DecodingLimits
+from tenfold.sources.decoding_processes import PROCESSES
 from tenfold.sources.image_decoding import (
     decode_image,
     measure_image,
@@ -211,9 +213,13 @@ def _parallel(
 ) -> Iterator[tuple[int, T | UnreadableImageError]]:
     """Give (row, result or reason) in the order of `rows`, worked on by several threads."""
 
+    is_over = threading.Event()
+
     def work(chunk: Sequence[int]) -> list[T | UnreadableImageError]:
         results: list[T | UnreadableImageError] = []
         for row in chunk:
+            if is_over.is_set():
+                break
             try:
                 results.append(function(row))
             except UnreadableImageError as error:
@@ -227,8 +233,13 @@ def _parallel(
             for chunk, results in zip(chunks, pool.map(work, chunks), strict=True):
                 yield from zip(chunk, results, strict=True)
                 task.advance(len(chunk))
+    except (KeyboardInterrupt, GeneratorExit):
+        is_over.set()
+        PROCESSES.close()  # an image may take them half a minute
+        raise
     finally:
         # After Ctrl-C or an error, what has not begun never begins.
+        is_over.set()
         pool.shutdown(cancel_futures=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from tenfold.core.cores import available_cores
 from tenfold.core.records.value_range import ValueRanges
 from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
 from tenfold.sources.decoding_limits import DecodingLimits
+from tenfold.sources.decoding_processes import PROCESSES
 from tenfold.sources.image_decoding import decode_image, quiet_pillow
 
 # Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
@@ -86,8 +88,10 @@ def read_images(
         Images that are decoded before they are asked for, about: what bounds the memory.
     """
 
+    is_over = threading.Event()
+
     def work(chunk: list[ImageFile]) -> list[ReadImage]:
-        return [_read(file, shape, ranges, limits) for file in chunk]
+        return [_read(file, shape, ranges, limits) for file in chunk if not is_over.is_set()]
 
     threads = min(_MOST_THREADS, available_cores())
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -104,8 +108,13 @@ def read_images(
                 if not waiting:
                     return
                 yield from waiting.popleft().result()
+    except (KeyboardInterrupt, GeneratorExit):
+        is_over.set()
+        PROCESSES.close()  # an image may take them half a minute
+        raise
     finally:
         # After Ctrl-C or an error, what has not begun never begins.
+        is_over.set()
         pool.shutdown(cancel_futures=True)
 
 
