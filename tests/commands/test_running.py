@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tenfold.commands.running import run_study
 from tenfold.core.records.train import TrainRecord
 from tenfold.recipe import StudySettings
 from tenfold.study import Study
+from tenfold.study_request import StudyRequest
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
@@ -36,3 +38,17 @@ def test_a_budget_counts_from_the_commands_start(
     list(study.run("train"))
     record = TrainRecord.read(tmp_path / "run/train/record.json")
     assert sum(epoch.share for epoch in record.history) < 1
+
+
+@pytest.mark.parametrize(("budget", "is_said"), [("5s", True), (None, False)])
+def test_a_budget_says_that_folds_are_left_out(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    budget: str | None,
+    is_said: bool,
+) -> None:
+    monkeypatch.setattr(Study, "run", lambda _study, *_stages, **_options: iter(()))
+    request = StudyRequest(data="digits", budget=budget, out=tmp_path / "run")
+    run_study(request, device="cpu", is_update=False, is_offline=True, is_quiet=False)
+    assert ("tenfold cross-validate --out" in capsys.readouterr().err) == is_said

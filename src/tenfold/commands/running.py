@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,11 @@ def run_study(
     resolved = request.resolve()
     progress.say(resolved.sentence)
     progress.say(f"Run folder: {resolved.out}")
+    if request.budget and not request.stages and not resolved.settings.cross_validate.is_enabled:
+        progress.say(
+            "Cross-validation is left out, as every fold would take the budget again. For it: "
+            f"tenfold cross-validate --out {shlex.quote(str(resolved.out))}"
+        )
     study = Study(
         resolved.settings,
         resolved.out,
