@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 _SPINS = "1000"
-"""Looks at the flag before a waiting thread goes to sleep: about 10 microseconds, less than most
-gaps between two parallel regions of a training step, far less than a core's time slice."""
+"""Looks at the flag before a waiting thread goes to sleep: about 10 microseconds by the library's
+own estimate, far less than a core's time slice; docs/experiments.md has what others cost."""
 _WAITING_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
@@ -18,10 +18,10 @@ def let_waiting_threads_sleep() -> bool:
 
     By default GNU's OpenMP, which torch and scikit-learn bring, spins for milliseconds where a
     thread waits for its partners. Where another process holds a core, the partner does not come
-    and the spinning thread keeps it from coming: a training took 18 times as long with one busy
-    process beside it (`benchmarks/busy_machine.py`). The library reads this when it is loaded, so
-    this is called before torch is imported. Whoever set one of the variables keeps it; processes
-    that are started from here inherit it.
+    and the spinning thread keeps it from coming: a training took three times as long with one
+    busy process beside it on two cores (`benchmarks/busy_machine.py`). The library reads this when
+    it is loaded, so this is called before torch is imported. Whoever set one of the variables keeps
+    it; processes that are started from here inherit it.
 
     Returns
     -------
