@@ -30,7 +30,7 @@ import torch
 
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
-from tenfold.data.rebalancing.choice import choose_rebalancing
+from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings

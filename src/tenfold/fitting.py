@@ -13,9 +13,9 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
 from tenfold.core.records.train import EpochRecord, ProbeRecord
 from tenfold.core.settings import Settings
-from tenfold.data.augmentation.augmentation import augmentation_named
+from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.rebalancing.choice import ChosenRebalancing, choose_rebalancing
+from tenfold.data.rebalancing import ChosenRebalancing, choose_rebalancing
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.averaging import copied_weights
 from tenfold.engine.batches import TrainingBatches, as_pixels
