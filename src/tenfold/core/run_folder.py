@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
 
 from tenfold.core.errors import RunFolderBusyError, RunFolderError
 from tenfold.core.files import (
@@ -49,21 +50,18 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: IO[str] | None = None
+        self._lock = FileLock(path / LOCK)
 
     def __enter__(self) -> Self:
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / LOCK).open("a+")
-        try:
-            _lock(self._lock)
-        except OSError:
-            self._lock.close()
-            self._lock = None
-            raise RunFolderBusyError(
-                f"Another process is working in {self.path}. Wait for it, stop it, or choose "
-                "another folder with --out."
-            ) from None
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise RunFolderBusyError(
+                    f"Another process is working in {self.path}. Wait for it, stop it, or choose "
+                    "another folder with --out."
+                ) from None
         self._recover()
         return self
 
@@ -82,9 +80,7 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
     def settings(self) -> dict[str, Any] | None:
         """Give the settings that the folder was made by; None for a new folder.
@@ -322,15 +318,3 @@ def _free_place(path: Path, digest: str) -> Path:
         number += 1
         place = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return place
-
-
-def _lock(file: IO[str]) -> None:
-    """Take the operating system's lock on an open file, or raise OSError at once."""
-    if os.name == "posix":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
