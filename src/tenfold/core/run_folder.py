@@ -90,19 +90,9 @@ class RunFolder:
         RunFolderError
             If the file is not readable JSON, or the folder holds something else than a study.
         """
-        path = self.path / SETTINGS
-        try:
-            stored = json.loads(read_regular_file(path, MOST_TEXT_BYTES))
-        except FileNotFoundError:
+        stored = read_settings(self.path)
+        if stored is None:
             self._refuse_strangers()
-            return None
-        except (OSError, ValueError, RecursionError):
-            stored = None
-        if not isinstance(stored, dict):
-            raise RunFolderError(
-                f"{path} is not readable JSON. It was changed by hand or damaged; choose another "
-                "folder with --out."
-            )
         return stored
 
     def _refuse_strangers(self) -> None:
@@ -301,6 +291,29 @@ class Attempt:
     fingerprint: str
     count: int
     seconds: float
+
+
+def read_settings(run_folder: Path) -> dict[str, Any] | None:
+    """Give the settings that a run folder was made by; None if it has none.
+
+    Raises
+    ------
+    RunFolderError
+        If the file is not readable JSON.
+    """
+    path = run_folder / SETTINGS
+    try:
+        stored = json.loads(read_regular_file(path, MOST_TEXT_BYTES))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        stored = None
+    if not isinstance(stored, dict):
+        raise RunFolderError(
+            f"{path} is not readable JSON. It was changed by hand or damaged; choose another "
+            "folder with --out."
+        )
+    return stored
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError, nearest_names
 from tenfold.data.dataset import Images, ImageSplit, Labels
 from tenfold.data.duplicate_groups import exact_groups, regrouped
+from tenfold.data.splits import stratified_split
 from tenfold.sources.folder_layout import LAYOUTS, FolderLayout
 from tenfold.sources.folder_scan import natural_key
 from tenfold.sources.row_order import reorder_rows
 from tenfold.sources.source import SourceOptions
 from tenfold.sources.split_names import Role
-from tenfold.sources.stratified_split import stratified_split
 
 _MOST_NAMES = 10  # More in one sentence are not read by anyone.
 
