@@ -114,7 +114,7 @@ def train(folder: Path, ratio: float, method: str, seed: int) -> Row:
     data = SOURCES["cifar10"].load(folder, SourceOptions(), SilentProgress())
     split = imbalanced(data.train, ratio)
     counts = split.counts(CLASS_COUNT)
-    plan = choose_rebalancing(method, counts, data.classes).plan
+    plan = choose_rebalancing(method, counts, data.classes)
     epoch_length = sum(plan.images_per_epoch or counts)
     settings = TrainingSettings.parse(
         {

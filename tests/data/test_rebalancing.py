@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, UnknownNameError
+from tenfold.core.records.train import RebalancingPlan
 from tenfold.data.rebalancing import (
     AUTO_METHOD,
     REBALANCINGS,
     UNEVEN_RATIO,
     Rebalancing,
-    RebalancingPlan,
     check_rebalancing,
     choose_rebalancing,
     epoch_samples,
@@ -92,7 +92,7 @@ def test_auto_goes_by_the_measured_ratio_and_says_so() -> None:
     uneven = choose_rebalancing("auto", (5000, 50))
     assert uneven.method == AUTO_METHOD
     assert "chosen by auto: the largest class has 100.0 times" in uneven.sentence
-    assert uneven.plan == REBALANCINGS[AUTO_METHOD].plan((5000, 50))
+    assert uneven.logit_offsets == REBALANCINGS[AUTO_METHOD].plan((5000, 50)).logit_offsets
     assert choose_rebalancing("auto", (150, 100)).method == AUTO_METHOD
     assert UNEVEN_RATIO == IMBALANCE_RATIO, "the report speaks of what auto acts on"
 

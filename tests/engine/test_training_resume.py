@@ -155,7 +155,7 @@ class Session:
         )
         torch.seed()  # the global state is another in every process: it must not matter
         augmentation = augmentation_named(parsed.augmentation)
-        plan = choose_rebalancing(parsed.rebalance, self.train.counts(3)).plan
+        plan = choose_rebalancing(parsed.rebalance, self.train.counts(3))
         batches = TrainingBatches(
             self.train,
             8,

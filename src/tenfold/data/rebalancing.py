@@ -11,28 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, UnknownNameError
+from tenfold.core.records.train import RebalancingPlan, RebalancingRecord
 from tenfold.core.registry import Registry
 from tenfold.data.dataset import Labels
 from tenfold.data.sample_randomness import derive_seed
-
-
-@dataclass(frozen=True)
-class RebalancingPlan:
-    """What is changed for the classes of one training split; None where nothing is.
-
-    Parameters
-    ----------
-    class_weights
-        Factor of each class's loss; their mean over the training images is 1.
-    logit_offsets
-        Added to each class's logit in the training loss, and there alone.
-    images_per_epoch
-        How many images of each class an epoch shows.
-    """
-
-    class_weights: tuple[float, ...] | None = None
-    logit_offsets: tuple[float, ...] | None = None
-    images_per_epoch: tuple[int, ...] | None = None
 
 
 class Rebalancing(Protocol):
@@ -207,31 +189,6 @@ AUTO_METHOD = "logit-adjust"
 """What ``auto`` takes on uneven classes: consistent for the balanced error (arXiv 2007.07314)."""
 
 
-@dataclass(frozen=True)
-class ChosenRebalancing:
-    """What was asked for, what is done, and why.
-
-    Parameters
-    ----------
-    asked
-        The setting.
-    method
-        Registered name.
-    ratio
-        Largest over smallest class of the training images; None where a class has none.
-    plan
-        What the training does.
-    sentence
-        For people.
-    """
-
-    asked: str
-    method: str
-    ratio: float | None
-    plan: RebalancingPlan
-    sentence: str
-
-
 def rebalancing_names() -> tuple[str, ...]:
     """Give what ``training.rebalance`` may be, sorted."""
     return tuple(sorted((*REBALANCINGS, AUTO)))
@@ -251,7 +208,7 @@ def check_rebalancing(name: str) -> None:
 
 def choose_rebalancing(
     name: str, counts: Sequence[int], classes: Sequence[str] | None = None
-) -> ChosenRebalancing:
+) -> RebalancingRecord:
     """Plan the rebalancing of a training.
 
     Parameters
@@ -281,11 +238,11 @@ def choose_rebalancing(
         if method == "none"
         else f"The training was rebalanced by {method}: {rebalancing.describe()}"
     )
-    return ChosenRebalancing(
+    return RebalancingRecord(
+        **dict(rebalancing.plan(counts)),
         asked=name,
         method=method,
         ratio=ratio,
-        plan=rebalancing.plan(counts),
         sentence=f"{done} ({why}).",
     )
 
