@@ -64,6 +64,11 @@ def printable(text: str) -> str:
     return " ".join(escaped(text, keep="").split()) or "(no name)"
 
 
+def counted(value: int, singular: str, plural: str | None = None) -> str:
+    """Write a number with its noun, for example ``1 image`` or ``50,000 images``."""
+    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
+
+
 def json_line(values: Any) -> str:
     r"""Give plain data as JSON on one line, with ``\u001b`` for what `escaped` escapes."""
     text = json.dumps(readable_values(values), ensure_ascii=False)

@@ -13,6 +13,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.text import counted
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.sources.fingerprint import fingerprint_of_files
 from tenfold.sources.folder_layout import LAYOUTS, FolderLayout, read_layout
@@ -25,7 +26,6 @@ from tenfold.sources.folder_split import (
     usable_classes,
     without_unused_labels,
 )
-from tenfold.sources.left_out_files import counted
 from tenfold.sources.source import Source, SourceOptions
 
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.

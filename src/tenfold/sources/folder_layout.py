@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tenfold.core.errors import DataError
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.text import counted
 from tenfold.sources.folder_levels import ClassFolders, FolderLevel, find_level
 from tenfold.sources.folder_scan import FolderScan, ScannedFolder, natural_key
 from tenfold.sources.image_formats import IMAGE_SUFFIXES
-from tenfold.sources.left_out_files import counted, endings, remedy
+from tenfold.sources.left_out_files import endings, remedy
 from tenfold.sources.split_names import Role
 
 LAYOUTS = (

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.text import counted
 from tenfold.sources.folder_scan import ScannedFolder
-from tenfold.sources.left_out_files import counted
 from tenfold.sources.split_names import Role, possible_role, role_of, without_role
 
 ClassFolders = dict[str, list[ScannedFolder]]
