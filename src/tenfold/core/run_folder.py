@@ -24,6 +24,7 @@ from tenfold.core.files import (
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.core.settings import NOT_SET, differences
+from tenfold.core.text import shortlist
 
 MANIFEST = "manifest.json"
 SETTINGS = "settings.json"
@@ -94,10 +95,9 @@ class RunFolder:
             entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")
         )
         if strangers:
-            shown = ", ".join(strangers[:3]) + (", ..." if len(strangers) > 3 else "")
             raise RunFolderError(
-                f"{self.path} is not a run folder and not empty (it holds {shown}). "
-                "Choose another folder with --out."
+                f"{self.path} is not a run folder and not empty (it holds "
+                f"{shortlist(strangers, 3)}). Choose another folder with --out."
             )
 
     def check_settings(self, settings: dict[str, Any], *, update: bool = False) -> None:

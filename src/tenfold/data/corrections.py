@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, nearest_names
-from tenfold.core.text import counted, csv_cell_text
+from tenfold.core.text import counted, csv_cell_text, shortlist
 from tenfold.data.dataset import Labels
 from tenfold.data.split_files import SplitName
 
@@ -235,5 +235,4 @@ def _place(text: str, labels: dict[str, Labels]) -> tuple[SplitName, int] | str:
 def _unknown(kind: str, name: str, known: Sequence[str], where: str = "") -> str:
     near = nearest_names(name, known)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-    return f"There is no {kind} {name!r}{where}.{hint} Allowed: {shown}."
+    return f"There is no {kind} {name!r}{where}.{hint} Allowed: {shortlist(known, 20)}."

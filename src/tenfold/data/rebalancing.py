@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError, UnknownNameError
 from tenfold.core.records.train import RebalancingPlan, RebalancingRecord
 from tenfold.core.registry import Registry
+from tenfold.core.text import shortlist
 from tenfold.data.dataset import Labels
 from tenfold.data.sample_randomness import derive_seed
 
@@ -267,7 +268,7 @@ def _absent_message(method: str, counts: Sequence[int], classes: Sequence[str] |
         for label, count in enumerate(counts)
         if not count
     ]
-    listed = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+    listed = shortlist(absent, 5)
     who = f"class {listed} has" if len(absent) == 1 else f"classes {listed} have"
     return (
         f"Rebalancing {method!r} needs training images of every class, but {who} none (of "

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
+from tenfold.core.text import shortlist
 from tenfold.data.dataset import Labels
 from tenfold.data.duplicate_groups import Groups, divisible_groups, regrouped, representatives
 
@@ -394,6 +395,5 @@ def _stratified_draw(
 
 def _named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
     """Name up to five classes."""
-    names = [repr(classes[label]) if classes else f"label {label}" for label in labels[:5].tolist()]
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return ", ".join(names) + more
+    names = [repr(classes[label]) if classes else f"label {label}" for label in labels.tolist()]
+    return shortlist(names, 5)
