@@ -27,7 +27,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from tenfold.core.progress import SilentProgress
-from tenfold.data.augmentation.augmentation import augmentation_named
+from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.device import Device, choose_device

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from tenfold.core.progress import SilentProgress
-from tenfold.data.augmentation.names import augmentation_names
+from tenfold.data.augmentation import augmentation_names
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits

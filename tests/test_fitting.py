@@ -13,7 +13,7 @@ import torch
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError, UnknownNameError
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.dataset import ImageSplit
-from tenfold.data.rebalancing.choice import rebalancing_names
+from tenfold.data.rebalancing import rebalancing_names
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits

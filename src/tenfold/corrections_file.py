@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from tenfold.core.errors import DataError, RunFolderError
-from tenfold.core.files import storage_errors, write_bytes
+from tenfold.core.files import sha256_of_bytes, storage_errors, write_bytes
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_pipe, read_regular_file
 from tenfold.recipe import CorrectionsSettings
 
@@ -38,7 +37,7 @@ def read_corrections(path: Path) -> bytes:
 
 def corrections_settings(path: Path, content: bytes) -> CorrectionsSettings:
     """Give the settings that name a corrections file by its content."""
-    return CorrectionsSettings(file=path.name, sha256=_sha256(content))
+    return CorrectionsSettings(file=path.name, sha256=sha256_of_bytes(content))
 
 
 def offer_corrections(
@@ -92,8 +91,4 @@ def stored_corrections(run_folder: Path, settings: CorrectionsSettings) -> bytes
 def _content(path: Path, settings: CorrectionsSettings) -> bytes | None:
     """Give a file's content if it is the one that the settings name."""
     content = read_regular_file(path, MOST_TEXT_BYTES) if path.is_file() else None
-    return content if content is not None and _sha256(content) == settings.sha256 else None
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return content if content is not None and sha256_of_bytes(content) == settings.sha256 else None

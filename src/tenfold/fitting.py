@@ -11,11 +11,11 @@ from torch import Tensor
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
-from tenfold.core.records.train import EpochRecord, ProbeRecord
+from tenfold.core.records.train import EpochRecord, ProbeRecord, RebalancingRecord
 from tenfold.core.settings import Settings
-from tenfold.data.augmentation.augmentation import augmentation_named
+from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.rebalancing.choice import ChosenRebalancing, choose_rebalancing
+from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.averaging import copied_weights
 from tenfold.engine.batches import TrainingBatches, as_pixels
@@ -128,7 +128,7 @@ class FittedNetwork:
     network: ImageNetwork
     result: TrainingResult
     last_weights: dict[str, Tensor]
-    rebalancing: ChosenRebalancing
+    rebalancing: RebalancingRecord
     probe: ProbeRecord | None = None
 
 
@@ -231,7 +231,7 @@ def fit_network(
                 seed,
                 device.torch_device,
                 augmentation.mixing,
-                rebalancing.plan.images_per_epoch,
+                rebalancing.images_per_epoch,
             ),
             validation=validation,
             settings=settings if head is None else head.settings_after(settings),
@@ -242,7 +242,7 @@ def fit_network(
             title=title,
             on_epoch=on_epoch,
             started_at=started_at,
-            rebalancing=rebalancing.plan,
+            rebalancing=rebalancing,
             sweep=sweep,
         )
         with enough_memory(plan.image_shape, settings.batch_size):

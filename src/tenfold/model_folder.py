@@ -20,7 +20,6 @@ its own. Nothing is pickled. Other files in the folder are not looked at.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -34,7 +33,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tenfold.core.errors import ModelFolderError, RunFolderError, TenfoldError
-from tenfold.core.files import write_bytes
+from tenfold.core.files import sha256_of_bytes, write_bytes
 from tenfold.core.records.model import FORMAT_VERSION, ModelRecord
 from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.core.run_folder import RunFolder
@@ -123,10 +122,10 @@ def write_model_folder(folder: Path, model: PackagedModel) -> None:
         contents[NEIGHBOURS] = model.neighbours
     for name, content in contents.items():
         write_bytes(folder / name, content)
-    hashes = {name: _sha256(content) for name, content in sorted(contents.items())}
+    hashes = {name: sha256_of_bytes(content) for name, content in sorted(contents.items())}
     record = model.record.model_copy(update={"files": hashes, "digest": _NO_DIGEST})
     text = record.model_dump_json(indent=2) + "\n"
-    digest = _sha256(text.encode())
+    digest = sha256_of_bytes(text.encode())
     write_bytes(folder / MODEL_JSON, text.replace(_NO_DIGEST, digest, 1).encode())
 
 
@@ -189,7 +188,7 @@ def read_model_folder(path: Path) -> PackagedModel:
     record = parse_model_json(_read(folder / MODEL_JSON), folder / MODEL_JSON)
     contents = {name: _read(folder / name) for name in record.files}
     for name, content in contents.items():
-        if _sha256(content) != record.files[name]:
+        if sha256_of_bytes(content) != record.files[name]:
             raise _changed(folder / name)
     try:
         weights = load(contents[WEIGHTS])
@@ -251,7 +250,10 @@ def parse_model_json(content: bytes, path: Path) -> ModelRecord:
             f"{path} does not describe a model ({error.error_count()} errors, the first at "
             f"{where}: {first['msg']}). It was changed or damaged; {_MAKE_AGAIN}."
         ) from None
-    if _sha256(content.replace(record.digest.encode(), _NO_DIGEST.encode(), 1)) != record.digest:
+    if (
+        sha256_of_bytes(content.replace(record.digest.encode(), _NO_DIGEST.encode(), 1))
+        != record.digest
+    ):
         raise _changed(path)
     if not _ALWAYS_THERE <= set(record.files) <= _KNOWN_FILES or record.format_version < 1:
         raise ModelFolderError(
@@ -279,10 +281,6 @@ def _read(path: Path) -> bytes:
         raise ModelFolderError(f"{path} is missing; {_MAKE_AGAIN}.") from None
     except OSError as error:
         raise ModelFolderError(f"{path} cannot be read: {error.strerror or error}.") from None
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def normalization_of(weights: Mapping[str, Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:

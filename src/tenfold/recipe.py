@@ -15,8 +15,8 @@ from tenfold.core.records.reference import Reference
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.regular_files import read_regular_file
 from tenfold.core.settings import Settings, parse_assignment, with_values
-from tenfold.data.augmentation.names import parse_augmentation
-from tenfold.data.rebalancing.choice import check_rebalancing
+from tenfold.data.augmentation import parse_augmentation
+from tenfold.data.rebalancing import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.mirroring.setting import MirrorSetting
 from tenfold.models.model import MODELS

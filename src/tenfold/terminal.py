@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -112,13 +111,7 @@ class _Bar:
         self._bar = self._owner.open_bar(*self._opening)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._owner.close_bar(self._bar)
 
     def advance(self, units: float = 1.0, *, detail: str = "") -> None:

@@ -48,7 +48,16 @@ def test_any_text_is_a_span_above_zero_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(4.31, "4.31 s"), (90, "90 s"), (600, "10 min"), (8000, "2.22 h")]
+    ("seconds", "text"),
+    [
+        (4.31, "4.3 s"),
+        (4, "4 s"),
+        (23, "23 s"),
+        (90, "1 min 30 s"),
+        (600, "10 min"),
+        (3599.6, "1 h"),
+        (8000, "2 h 13 min"),
+    ],
 )
 def test_written_as_people_do(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

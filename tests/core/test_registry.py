@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def test_only_the_member_asked_for_is_imported(package: str, tmp_path: Path) -> 
 
 def test_tenfold_lists_policies_without_importing_torch() -> None:
     script = (
-        "import sys; from tenfold.data.augmentation.policy import POLICIES; POLICIES.names(); "
+        "import sys; from tenfold.data.augmentation import POLICIES; POLICIES.names(); "
         "print('torch' in sys.modules)"
     )
     result = subprocess.run(
@@ -121,3 +122,75 @@ def test_tenfold_lists_policies_without_importing_torch() -> None:
         check=True,
     )
     assert result.stdout == "False\n"
+
+
+SHARED = """
+from tenfold.core.registry import Registry
+
+OTHERS = Registry(__name__, "OTHERS", kind="other")
+THINGS = Registry(__name__, "THINGS", kind="thing")
+text = '@THINGS.member("quoted")'
+
+
+@THINGS.member("a-plain-one")
+class Plain:
+    pass
+
+
+@OTHERS.member("an-other")
+class Other:
+    pass
+
+
+@THINGS.member("two-words")
+@OTHERS.member("both")
+class Both:
+    pass
+"""
+
+
+@pytest.fixture
+def shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> tuple[str, Path]:
+    """Make a module of several members on the import path; give its name and file."""
+    name = f"shared_{abs(hash(request.node.name))}"
+    path = tmp_path / f"{name}.py"
+    path.write_text(SHARED, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    return name, path
+
+
+def test_members_that_share_a_module_are_listed_without_importing_it(
+    shared: tuple[str, Path],
+) -> None:
+    name, _ = shared
+    things: Registry[object] = Registry(name, "THINGS", kind="thing")
+    assert things.names() == ("a-plain-one", "two-words")
+    assert "an-other" not in things
+    assert name not in sys.modules
+
+
+def test_a_member_of_a_shared_module_is_what_its_class_makes(shared: tuple[str, Path]) -> None:
+    module = importlib.import_module(shared[0])
+    assert type(module.THINGS["a-plain-one"]) is module.Plain
+    assert type(module.THINGS["two-words"]) is type(module.OTHERS["both"]) is module.Both
+    assert module.THINGS["two-words"] is module.THINGS["two-words"]
+    with pytest.raises(UnknownNameError, match=r"no other named 'bath'. Did you mean 'both'"):
+        module.OTHERS["bath"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("THINGS.member('single')(Plain)", "a line of its own"),
+        ('@THINGS.member("a-plain-one")\nclass Again:\n    pass', "two members have one name"),
+    ],
+)
+def test_a_member_that_could_not_be_found_is_refused(
+    shared: tuple[str, Path], line: str, message: str
+) -> None:
+    name, path = shared
+    path.write_text(f"{SHARED}\n\n{line}\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match=message):
+        importlib.import_module(name)

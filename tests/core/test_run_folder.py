@@ -154,7 +154,7 @@ class TestSettings:
             (folder.path / name).write_text("mine")
         with (
             folder,
-            pytest.raises(RunFolderError, match=r"not empty \(it holds a, b, c, \.\.\.\)"),
+            pytest.raises(RunFolderError, match=r"not empty \(it holds a, b, c and 1 more\)"),
         ):
             folder.adopt_settings({})
         assert not (folder.path / "settings.json").exists()

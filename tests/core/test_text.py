@@ -110,3 +110,15 @@ def test_a_path_that_is_no_text_is_written_and_read(tmp_path: Path) -> None:
         LeftOutImage.read(path)
     write_json(path, {"place": os.fsdecode(b"caf\xe9")})
     assert json.loads(path.read_text("utf-8")) == {"place": os.fsdecode(b"caf\xe9")}
+
+
+def test_a_number_stands_with_its_noun() -> None:
+    assert text.counted(1, "image") == "1 image"
+    assert text.counted(50_000, "image") == "50,000 images"
+    assert text.counted(0, "class", "classes") == "0 classes"
+
+
+def test_a_long_list_says_how_much_was_left_out() -> None:
+    assert text.shortlist(["a", "b"], 2) == "a, b"
+    assert text.shortlist(["a", "b", "c", "d"], 2) == "a, b and 2 more"
+    assert text.shortlist([]) == ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -12,16 +13,17 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import TrainingError
-from tenfold.core.worker_pool import MOST_DEATHS, WorkerPool
+from tenfold.core.worker_pool import MOST_DEATHS, WorkerFunction, WorkerPool
 
 # A task's number says what becomes of it: 0 to 9 are done, 10 kills its process the first time, 20
 # every time, 30 stops everything, 40 takes for ever. The pool's request is a folder's name.
 WORKER = """
 import json, os, sys, time
 from pathlib import Path
-from tenfold.core.worker_pool import serve_tasks
-folder = Path(json.loads(Path(sys.argv[1]).read_text()))
-def do(task):
+def worker(request):
+    folder = Path(json.loads(request.read_text()))
+    return lambda task: do(folder, task)
+def do(folder, task):
     with (folder / "log").open("a") as log:
         log.write(f"{task} {os.getpid()} {os.environ['OMP_NUM_THREADS']}\\n")
     print("not an answer")
@@ -35,7 +37,6 @@ def do(task):
         return "the loss is nan"
     if task == 40:
         time.sleep(1000)
-serve_tasks(do)
 """
 
 
@@ -45,9 +46,10 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkerPool:
     (tmp_path / "request.json").write_text(json.dumps(str(tmp_path)))
     here = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), here])))
-    return WorkerPool(
-        "pool_test_worker", tmp_path / "request.json", 2, 3, tmp_path / "messages.log"
-    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pool_test_worker", raising=False)
+    worker: WorkerFunction = importlib.import_module("pool_test_worker").worker
+    return WorkerPool(worker, tmp_path / "request.json", 2, 3, tmp_path / "messages.log")
 
 
 def run(pool: WorkerPool, *tasks: int, **rest: Any) -> tuple[list[int], dict[int, str]]:
@@ -121,9 +123,10 @@ class TestNobodyIsLeftBehind:
 
     def test_when_the_parent_is_killed(self, pool: WorkerPool, tmp_path: Path) -> None:
         code = (
-            "from pathlib import Path\nfrom tenfold.core.worker_pool import WorkerPool\n"
+            "from pathlib import Path\nfrom pool_test_worker import worker\n"
+            "from tenfold.core.worker_pool import WorkerPool\n"
             f"folder = Path({str(tmp_path)!r})\n"
-            "pool = WorkerPool('pool_test_worker', folder / 'request.json', 2, 1, folder / 'm')\n"
+            "pool = WorkerPool(worker, folder / 'request.json', 2, 1, folder / 'm')\n"
             "tasks = iter([40, 40])\n"
             "pool.run(lambda: next(tasks, None), on_done=print, on_lost=print)\n"
         )

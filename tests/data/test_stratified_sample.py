@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenfold.data.stratified_sample import stratified_sample
+from tenfold.data.splits import stratified_sample
 
 LABELS = np.repeat([0, 1, 2], [600, 300, 2])
 

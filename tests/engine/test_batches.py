@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tenfold.data.augmentation.policy import POLICIES, AugmentationPolicy
+from tenfold.data.augmentation import POLICIES, AugmentationPolicy
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import batches as batches_module
 from tenfold.engine.batches import TrainingBatches, as_pixels, epoch_order

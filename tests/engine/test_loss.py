@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tenfold.data.rebalancing.plan import REBALANCINGS, RebalancingPlan
+from tenfold.core.records.train import RebalancingPlan
+from tenfold.data.rebalancing import REBALANCINGS
 from tenfold.engine.loss import MixedLabels, TrainingLoss, right_answers
 
 CPU = torch.device("cpu")

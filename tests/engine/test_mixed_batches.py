@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tenfold.data.augmentation.augmentation import augmentation_named
-from tenfold.data.augmentation.names import augmentation_names
+from tenfold.data.augmentation import augmentation_named, augmentation_names
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.loss import MixedLabels, Targets

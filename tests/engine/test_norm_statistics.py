@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation import POLICIES
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import norm_statistics
 from tenfold.engine.batches import TrainingBatches

@@ -14,7 +14,7 @@ from torch.nn import functional
 from tenfold.core.errors import TrainingError
 from tenfold.core.progress import SilentProgress, TaskContext
 from tenfold.core.records.train import EpochRecord
-from tenfold.data.augmentation.policy import POLICIES
+from tenfold.data.augmentation import POLICIES
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import training as training_module
 from tenfold.engine.batches import TrainingBatches, as_pixels

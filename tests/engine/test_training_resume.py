@@ -13,10 +13,9 @@ import torch
 
 from tenfold.core.progress import SilentProgress, TaskContext
 from tenfold.core.records.train import EpochRecord
-from tenfold.data.augmentation.augmentation import augmentation_named
-from tenfold.data.augmentation.names import augmentation_names
+from tenfold.data.augmentation import augmentation_named, augmentation_names
 from tenfold.data.dataset import ImageSplit
-from tenfold.data.rebalancing.choice import choose_rebalancing, rebalancing_names
+from tenfold.data.rebalancing import choose_rebalancing, rebalancing_names
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors
 from tenfold.engine.device import Device
@@ -156,7 +155,7 @@ class Session:
         )
         torch.seed()  # the global state is another in every process: it must not matter
         augmentation = augmentation_named(parsed.augmentation)
-        plan = choose_rebalancing(parsed.rebalance, self.train.counts(3)).plan
+        plan = choose_rebalancing(parsed.rebalance, self.train.counts(3))
         batches = TrainingBatches(
             self.train,
             8,

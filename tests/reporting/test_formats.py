@@ -12,13 +12,13 @@ from tenfold.reporting import formats
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.0, "0.0 s"),
+        (0.0, "0 s"),
         (0.01, "under 0.1 s"),
         (0.25, "0.2 s"),
         (59.4, "59 s"),
-        (59.6, "1 min 0 s"),
+        (59.6, "1 min"),
         (384, "6 min 24 s"),
-        (3600, "1 h 0 min"),
+        (3600, "1 h"),
         (7259, "2 h 1 min"),
         (float("nan"), "–"),
     ],

@@ -104,7 +104,7 @@ def test_a_time_budget_is_told_and_a_part_of_an_epoch_counts_as_one(
     )
     timed = whole.model_copy(update={"history": (whole.history[0], last), "budget": budget})
     assert length_text(timed) == "1.4 epochs"
-    assert "a time budget of 90 s" in budget_sentences(timed)[0]
+    assert "a time budget of 1 min 30 s" in budget_sentences(timed)[0]
     assert budget_sentences(timed)[1] == "Size M should serve best."
 
 

@@ -268,7 +268,7 @@ class TestSearch:
 
     def test_it_says_what_kind_of_search_it_was(self, pages: dict[str, str]) -> None:
         text = " ".join(_read(pages["searched"]).text)
-        assert "No trial was begun after 10 min 0 s." in text
+        assert "No trial was begun after 10 min." in text
         assert "2 trials ran at a time" in text
         assert "units (cnn)" in text
 

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from tenfold.core.records.tune import TuneRecord
+from tenfold.core.worker_pool import worker_name
 from tenfold.recipe import StudySettings
+from tenfold.searching.trials import trial_worker
 
 pytestmark = [
     pytest.mark.slow,
@@ -60,7 +62,7 @@ def workers(parent: int) -> list[int]:
             status = (process / "stat").read_text().rpartition(")")[2].split()
         except (OSError, ValueError):
             continue
-        if b"tenfold.searching.worker" in command and status[1] == str(parent) != "Z":
+        if worker_name(trial_worker).encode() in command and status[1] == str(parent) != "Z":
             found.append(int(process.name))
     return found
 

@@ -11,8 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.ablating.training import AblationTrainer, AblationTraining, TrainingScores
-from tenfold.ablating.worker import AblationRequest
+from tenfold.ablating.training import (
+    AblationRequest,
+    AblationTrainer,
+    AblationTraining,
+    TrainingScores,
+    ablation_worker,
+)
 from tenfold.auditing.pixel_groups import pixel_groups
 from tenfold.core.errors import SettingsError, TrainingError
 from tenfold.core.files import sha256_of_json
@@ -183,7 +188,7 @@ class Ablation:
             raise TrainingError(f"A training failed ({trainings[place].title}): {reason}")
 
         try:
-            WorkerPool("tenfold.ablating.worker", request, jobs, threads, work / "workers.log").run(
+            WorkerPool(ablation_worker, request, jobs, threads, work / "workers.log").run(
                 lambda: next(places, None),
                 on_done=lambda place: bar.advance(detail=trainings[place].title),
                 on_lost=lost,

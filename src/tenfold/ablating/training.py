@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+
+from tenfold.core.errors import TenfoldError
 from tenfold.core.files import write_text
 from tenfold.core.records.record import Record
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import Groups
+from tenfold.data.split_files import read_groups, read_split
 from tenfold.data.splits import holdout_split
-from tenfold.engine.device import Device
+from tenfold.engine.device import Device, choose_device
 from tenfold.engine.inference import predict_logits
 from tenfold.fitting import NetworkPlan, fit_network, take
 from tenfold.recipe import StudySettings
@@ -123,3 +128,41 @@ class AblationTrainer:
         right = (logits.argmax(1) == self.held_out.labels).astype(int).tolist()
         scores = TrainingScores(right=tuple(right), seconds=fitted.result.seconds)
         write_text(training.path, scores.model_dump_json() + "\n")
+
+
+class AblationRequest(Record):
+    """What all trainings have in common that other processes do, and which there are."""
+
+    images: Path
+    """Folder with the training split and its groups."""
+    classes: tuple[str, ...]
+    mirror_keeps_class: bool
+    seed: int
+    """Of what is held out."""
+    device: str
+    threads: int
+    trainings: tuple[AblationTraining, ...]
+
+
+def ablation_worker(request: Path) -> Callable[[int], str | None]:
+    """Get ready for trainings by their places; a `WorkerFunction`."""
+    ablation = AblationRequest.read(request)
+    device = choose_device(ablation.device)
+    torch.set_num_threads(ablation.threads)
+    trainer = AblationTrainer.of(
+        read_split(ablation.images, "train"),
+        read_groups(ablation.images),
+        classes=ablation.classes,
+        mirror_keeps_class=ablation.mirror_keeps_class,
+        seed=ablation.seed,
+        device=replace(device, threads=ablation.threads),
+    )
+
+    def run(place: int) -> str | None:
+        try:
+            trainer.run(ablation.trainings[place])
+        except TenfoldError as error:
+            return str(error)
+        return None
+
+    return run

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,8 @@ def load_array(path: Path) -> npt.NDArray[Any]:
         If it is damaged.
     """
     check_regular_file(path)
-    try:
+    with _damage():
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # NumPy's reader parses the header as Python: anything may come.
-        raise ValueError(f"{type(error).__name__}: {error}") from error
     if not isinstance(array, np.ndarray):
         raise ValueError("it holds several arrays")
     return array
@@ -49,14 +47,23 @@ def load_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
         If it is damaged, lacks one of the names, or unpacks to far more than it should.
     """
     check_regular_file(path)
+    with _damage(), path.open("rb") as file:
+        _check_expansion(file, path.stat().st_size)
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in names or stored.files}
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turn what a damaged file raises into a ValueError.
+
+    NumPy's reader parses the header as Python, and the ZIP reader has errors of its own.
+    """
     try:
-        with path.open("rb") as file:
-            _check_expansion(file, path.stat().st_size)
-            with np.load(file, allow_pickle=False) as stored:
-                return {name: stored[name] for name in names or stored.files}
+        yield
     except OSError:
         raise
-    except Exception as error:  # As above, and the ZIP reader's own.
+    except Exception as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 

@@ -39,12 +39,18 @@ def parse_duration(text: str | float) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a span of time as people do, in three figures at most: ``4.3 s``, ``12 min``."""
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.3g} min"
-    return f"{seconds / 3600:.3g} h"
+    """Write a span of time with its two largest units: ``4.3 s``, ``6 min 24 s``, ``2 h``."""
+    if 0 < seconds < 0.05:
+        return "under 0.1 s"
+    if seconds < 10:
+        return f"{f'{seconds:.1f}'.removesuffix('.0')} s"
+    whole, large, small = round(seconds), "min", "s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole >= 3600:
+        whole, large, small = round(seconds / 60), "h", "min"
+    rest = f" {whole % 60} {small}" if whole % 60 else ""
+    return f"{whole // 60} {large}{rest}"
 
 
 def format_estimate(seconds: float) -> str:

@@ -181,7 +181,12 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_bytes(content: bytes) -> str:
+    """Give the hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def sha256_of_json(content: Any) -> str:
     """Give the SHA-256 of plain data, the same for the same content whatever its key order."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+    return sha256_of_bytes(text.encode("utf-8", "backslashreplace"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
@@ -13,6 +11,10 @@ class Task(Protocol):
 
     def advance(self, units: float = 1.0, *, detail: str = "") -> None:
         """Count `units` more as done; `detail` is a short text such as ``"loss 1.02"``."""
+
+
+TaskContext = AbstractContextManager[Task]
+"""A task whose bar is shown within the block."""
 
 
 class Progress(Protocol):
@@ -25,22 +27,6 @@ class Progress(Protocol):
         self, description: str, total: float, *, done: float = 0.0, unit: str = "it"
     ) -> TaskContext:
         """Open a progress bar for `total` units, of which `done` were done before."""
-
-
-class TaskContext(Protocol):
-    """A task as a context manager, closed at the end of the block."""
-
-    def __enter__(self) -> Task:
-        """Show the bar."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> bool | None:
-        """Close the bar."""
 
 
 class _SilentTask:
@@ -59,9 +45,4 @@ class SilentProgress:
     ) -> TaskContext:
         """Give a task that shows nothing."""
         del description, total, done, unit
-        return _silent_task()
-
-
-@contextmanager
-def _silent_task() -> Iterator[_SilentTask]:
-    yield _SilentTask()
+        return nullcontext(_SilentTask())

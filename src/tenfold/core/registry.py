@@ -1,4 +1,4 @@
-"""Find a thing by its name: one file a thing, nothing imported before it is asked for."""
+"""Find a thing by its name: nothing is imported before it is asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,43 +14,67 @@ from typing import Any, Generic, TypeVar
 from tenfold.core.errors import UnknownNameError
 
 T = TypeVar("T")
+Member = TypeVar("Member", bound=Callable[[], object])
 
 
 class Registry(Generic[T]):
-    """The members of a package, by name.
+    """The members of a package or of a module, by name.
 
-    A module of `package` that assigns `attribute` at its top level is a member; its name is the
-    module's, with ``-`` for ``_``. Adding a member is adding a file: there is no list to extend.
-    Modules are found by reading their text, so listing names imports nothing heavy.
+    Adding a member is writing it: there is no list to extend. Members are found by reading text, so
+    listing names imports nothing heavy.
+
+    - In a package, a module that assigns `attribute` at its top level is a member; its name is the
+      module's, with ``-`` for ``_``.
+    - In a module, a class that is decorated with ``@ATTRIBUTE.member("its-name")`` is one, where
+      ``ATTRIBUTE`` is this registry; the member is made by calling the class.
 
     Parameters
     ----------
-    package
-        Dotted name of the package, for example ``"tenfold.models"``.
+    place
+        Dotted name of the package or module, for example ``"tenfold.models"``.
     attribute
-        The name that a member module assigns, for example ``"MODEL"``.
+        The name that a member module assigns, for example ``"MODEL"``; for a module, the name that
+        the registry has in it.
     kind
         What a member is called in messages, for example ``"model"``.
     """
 
-    def __init__(self, package: str, attribute: str, *, kind: str) -> None:
-        self.package = package
+    def __init__(self, place: str, attribute: str, *, kind: str) -> None:
+        self.place = place
         self.attribute = attribute
         self.kind = kind
+        self._members: dict[str, Any] = {}
 
     @cached_property
     def _modules(self) -> dict[str, str]:
-        spec = importlib.util.find_spec(self.package)
+        """The module of each name."""
+        spec = importlib.util.find_spec(self.place)
         assert spec is not None
-        assert spec.submodule_search_locations is not None
-        assigns = re.compile(rf"^{re.escape(self.attribute)}\s*(:[^=]+)?=", re.MULTILINE)
+        attribute = re.escape(self.attribute)
+        if spec.submodule_search_locations is None:
+            assert spec.origin is not None
+            text = Path(spec.origin).read_text(encoding="utf-8")
+            names = re.findall(rf'^@{attribute}\.member\("([^"]+)"\)$', text, re.MULTILINE)
+            assert len(names) == len(set(names)), f"two members have one name: {names}"
+            return dict.fromkeys(names, self.place)
+        assigns = re.compile(rf"^{attribute}\s*(:[^=]+)?=", re.MULTILINE)
         modules: dict[str, str] = {}
         for location in spec.submodule_search_locations:
             for module in pkgutil.iter_modules([location]):
                 path = Path(location, f"{module.name}.py")
                 if path.is_file() and assigns.search(path.read_text(encoding="utf-8")):
-                    modules[module.name.replace("_", "-")] = f"{self.package}.{module.name}"
+                    modules[module.name.replace("_", "-")] = f"{self.place}.{module.name}"
         return modules
+
+    def member(self, name: str) -> Callable[[Member], Member]:
+        """Decorate a class in the registry's module: what it makes is found under `name`."""
+        assert self._modules.get(name) == self.place, f"a line of its own in {self.place}: {name}"
+
+        def register(make: Member) -> Member:
+            self._members[name] = make()
+            return make
+
+        return register
 
     def names(self) -> tuple[str, ...]:
         """Give all registered names, sorted."""
@@ -63,7 +87,7 @@ class Registry(Generic[T]):
         return iter(self.names())
 
     def __getitem__(self, name: str) -> T:
-        """Import the member's module and give its object.
+        """Give a member, importing its module.
 
         Raises
         ------
@@ -73,5 +97,7 @@ class Registry(Generic[T]):
         if name not in self._modules:
             raise UnknownNameError(self.kind, name, self._modules)
         module: Any = importlib.import_module(self._modules[name])
-        member: T = getattr(module, self.attribute)
+        member: T = (
+            self._members[name] if name in self._members else getattr(module, self.attribute)
+        )
         return member

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
 
 from tenfold.core.errors import RunFolderBusyError, RunFolderError
 from tenfold.core.files import (
@@ -24,6 +24,7 @@ from tenfold.core.files import (
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.core.settings import NOT_SET, differences
+from tenfold.core.text import shortlist
 
 MANIFEST = "manifest.json"
 SETTINGS = "settings.json"
@@ -49,21 +50,18 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: IO[str] | None = None
+        self._lock = FileLock(path / LOCK)
 
     def __enter__(self) -> Self:
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / LOCK).open("a+")
-        try:
-            _lock(self._lock)
-        except OSError:
-            self._lock.close()
-            self._lock = None
-            raise RunFolderBusyError(
-                f"Another process is working in {self.path}. Wait for it, stop it, or choose "
-                "another folder with --out."
-            ) from None
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise RunFolderBusyError(
+                    f"Another process is working in {self.path}. Wait for it, stop it, or choose "
+                    "another folder with --out."
+                ) from None
         self._recover()
         return self
 
@@ -76,15 +74,8 @@ class RunFolder:
                         aside.with_name(aside.name.removeprefix(".").removesuffix(".old"))
                     )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
     def settings(self) -> dict[str, Any] | None:
         """Give the settings that the folder was made by; None for a new folder.
@@ -94,19 +85,9 @@ class RunFolder:
         RunFolderError
             If the file is not readable JSON, or the folder holds something else than a study.
         """
-        path = self.path / SETTINGS
-        try:
-            stored = json.loads(read_regular_file(path, MOST_TEXT_BYTES))
-        except FileNotFoundError:
+        stored = read_settings(self.path)
+        if stored is None:
             self._refuse_strangers()
-            return None
-        except (OSError, ValueError, RecursionError):
-            stored = None
-        if not isinstance(stored, dict):
-            raise RunFolderError(
-                f"{path} is not readable JSON. It was changed by hand or damaged; choose another "
-                "folder with --out."
-            )
         return stored
 
     def _refuse_strangers(self) -> None:
@@ -114,10 +95,9 @@ class RunFolder:
             entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")
         )
         if strangers:
-            shown = ", ".join(strangers[:3]) + (", ..." if len(strangers) > 3 else "")
             raise RunFolderError(
-                f"{self.path} is not a run folder and not empty (it holds {shown}). "
-                "Choose another folder with --out."
+                f"{self.path} is not a run folder and not empty (it holds "
+                f"{shortlist(strangers, 3)}). Choose another folder with --out."
             )
 
     def check_settings(self, settings: dict[str, Any], *, update: bool = False) -> None:
@@ -307,6 +287,29 @@ class Attempt:
     seconds: float
 
 
+def read_settings(run_folder: Path) -> dict[str, Any] | None:
+    """Give the settings that a run folder was made by; None if it has none.
+
+    Raises
+    ------
+    RunFolderError
+        If the file is not readable JSON.
+    """
+    path = run_folder / SETTINGS
+    try:
+        stored = json.loads(read_regular_file(path, MOST_TEXT_BYTES))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        stored = None
+    if not isinstance(stored, dict):
+        raise RunFolderError(
+            f"{path} is not readable JSON. It was changed by hand or damaged; choose another "
+            "folder with --out."
+        )
+    return stored
+
+
 def _hashes(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): sha256_of_file(path)
@@ -322,15 +325,3 @@ def _free_place(path: Path, digest: str) -> Path:
         number += 1
         place = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return place
-
-
-def _lock(file: IO[str]) -> None:
-    """Take the operating system's lock on an open file, or raise OSError at once."""
-    if os.name == "posix":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]

@@ -11,6 +11,7 @@ import codecs
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 _JOINERS = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
@@ -62,6 +63,17 @@ def escaped(text: str, keep: str = "\n") -> str:
 def printable(text: str) -> str:
     """Give a name for people: `escaped`, on one line, and never empty."""
     return " ".join(escaped(text, keep="").split()) or "(no name)"
+
+
+def counted(value: int, singular: str, plural: str | None = None) -> str:
+    """Write a number with its noun, for example ``1 image`` or ``50,000 images``."""
+    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
+
+
+def shortlist(names: Sequence[str], most: int = 10) -> str:
+    """Give names as a text, the first `most` and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def json_line(values: Any) -> str:

@@ -1,8 +1,13 @@
-"""Processes that do numbered tasks; a task whose process died is done again by a new one."""
+"""Processes that do numbered tasks; a task whose process died is done again by a new one.
+
+``python -m`` this module is the one entry of all such processes: it gets the function to serve by
+its name, so that a worker's code may stand in any module and exists once in its process.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import queue
@@ -18,6 +23,11 @@ from tenfold.core.errors import TrainingError
 
 MOST_DEATHS = 3
 """Of processes over one task, after which the task is given up."""
+WorkerFunction = Callable[[Path], Callable[[int], str | None]]
+"""Gets ready for the tasks of a request file, then does one task a call, by its number.
+
+A task gives a message for people if the whole work cannot go on, else None.
+"""
 _SECONDS_BETWEEN_LOOKS = 0.5
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -43,17 +53,17 @@ class _Worker:
 
 @dataclass
 class WorkerPool:
-    """Runs ``python -m MODULE REQUEST`` in several processes and hands tasks to them.
+    """Runs a worker in several processes and hands tasks to them.
 
     A worker ends by itself when this process is gone, however that happened: its standard input
     ends then. When `run` is left, by an error or Ctrl-C too, all workers are ended.
 
     Parameters
     ----------
-    module
-        Dotted name of the module that each process runs; it calls `serve_tasks`.
+    function
+        What each process serves: a function at the top level of a module.
     request
-        File that tells the module what all tasks have in common.
+        File that tells the worker what all tasks have in common.
     jobs
         Number of processes.
     threads
@@ -62,7 +72,7 @@ class WorkerPool:
         File that the processes write their messages to.
     """
 
-    module: str
+    function: WorkerFunction
     request: Path
     jobs: int
     threads: int
@@ -168,7 +178,7 @@ class WorkerPool:
         threads = dict.fromkeys(_THREAD_VARIABLES, str(self.threads))
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", self.module, str(self.request)],
+                [sys.executable, "-m", __name__, worker_name(self.function), str(self.request)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -190,16 +200,19 @@ class WorkerPool:
         self._messages.put((worker, None))
 
 
-def serve_tasks(do: Callable[[int], str | None]) -> NoReturn:
-    """Do the tasks that the parent process names, until it says no more or is gone.
+def worker_name(function: WorkerFunction) -> str:
+    """Give the name that a worker's process finds it by."""
+    return f"{function.__module__}:{function.__qualname__}"
 
-    Parameters
-    ----------
-    do
-        Does one task; gives a message for people if the whole work cannot go on, else None.
-    """
+
+def main() -> NoReturn:
+    """Do the tasks that the parent process names, until it says no more or is gone."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is no answer
+    name, request = sys.argv[1:]
+    module, _, attribute = name.partition(":")
+    function: WorkerFunction = getattr(importlib.import_module(module), attribute)
+    do = function(Path(request))
     for task in _tasks():
         answers.write(json.dumps({"error": do(task)}) + "\n")
         answers.flush()
@@ -218,3 +231,7 @@ def _tasks() -> Iterator[int]:
     threading.Thread(target=listen, daemon=True).start()
     while True:
         yield tasks.get()
+
+
+if __name__ == "__main__":
+    main()

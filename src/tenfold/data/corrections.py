@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, nearest_names
-from tenfold.core.text import csv_cell_text
+from tenfold.core.text import counted, csv_cell_text, shortlist
 from tenfold.data.dataset import Labels
 from tenfold.data.split_files import SplitName
 
@@ -110,7 +110,7 @@ def parse_corrections(
         shown = "\n".join(f"  {problem}" for problem in problems[:_MOST_PROBLEMS])
         more = len(problems) - _MOST_PROBLEMS
         raise DataError(
-            f"The corrections file {name} has {_counted(len(problems), 'line')} that cannot be "
+            f"The corrections file {name} has {counted(len(problems), 'line')} that cannot be "
             f"used:\n{shown}" + (f"\n  and {more} more" if more > 0 else "")
         )
     return tuple(correction for _, correction in found.values())
@@ -235,9 +235,4 @@ def _place(text: str, labels: dict[str, Labels]) -> tuple[SplitName, int] | str:
 def _unknown(kind: str, name: str, known: Sequence[str], where: str = "") -> str:
     near = nearest_names(name, known)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-    return f"There is no {kind} {name!r}{where}.{hint} Allowed: {shown}."
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"There is no {kind} {name!r}{where}.{hint} Allowed: {shortlist(known, 20)}."

@@ -7,8 +7,6 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tenfold.data.dataset import Images, Labels
 
@@ -44,6 +42,9 @@ def groups_of_pairs(count: int, first: Indices, second: Indices) -> Groups:
     first, second
         int64, shape (P,): the images of each pair.
     """
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
     links = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
     _, component = connected_components(links, directed=False)
     _, first_place = np.unique(component, return_index=True)

@@ -1,8 +1,8 @@
-"""Which images train and which validate."""
+"""Which images train, which validate and which test."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
+from tenfold.core.text import shortlist
 from tenfold.data.dataset import Labels
 from tenfold.data.duplicate_groups import Groups, divisible_groups, regrouped, representatives
 
@@ -73,7 +74,10 @@ def holdout_split(
     elif fraction > 0 and method == "last":
         is_held_out[int(len(labels) * (1 - fraction)) :] = True
     elif fraction > 0 and method == "stratified":
-        is_held_out = _stratified_draw(labels, fraction, seed, groups)
+        rng = np.random.default_rng(seed)
+        is_held_out = _stratified_draw(
+            labels, fraction, groups, lambda of: rng.permutation(np.flatnonzero(of))
+        )
     elif method not in ("last", "stratified"):
         raise UnknownNameError("validation method", method, ("last", "stratified"))
     if fraction > 0 and not is_held_out.any():
@@ -304,16 +308,85 @@ def stratified_folds(
     ]
 
 
-def _stratified_draw(
-    labels: Labels, fraction: float, seed: int, groups: Groups | None
-) -> npt.NDArray[np.bool_]:
-    """Draw the share of each class that is held out, group by group."""
-    groups = divisible_groups(labels, groups, 2)
-    rng = np.random.default_rng(seed)
-    is_drawn = np.zeros(len(labels), bool)
-    is_first = representatives(groups)
+def stratified_split(
+    labels: Labels,
+    test_fraction: float,
+    rng: np.random.Generator,
+    groups: Groups | None = None,
+) -> tuple[Indices, Indices]:
+    """Give the indices of a training and a test split, each in a random order.
+
+    Of every class the share `test_fraction`, rounded, goes to the test split: at least one image
+    and never all of them. A class with a single image stays in training.
+
+    Parameters
+    ----------
+    labels
+        int64, shape (N,).
+    test_fraction
+        Between 0 and 1, both excluded.
+    rng
+        Where the order comes from.
+    groups
+        Images that must be in one split, see `tenfold.data.duplicate_groups`: a copy of a training
+        image in the test split would make the scores too good.
+
+    Raises
+    ------
+    SettingsError
+        If `test_fraction` is out of range.
+    """
+    if not 0.0 < test_fraction < 1.0:
+        raise SettingsError(
+            f"test_fraction is {test_fraction}; it must lie between 0 and 1, for example 0.2."
+        )
+    order = rng.permutation(len(labels))
+    is_test = _stratified_draw(labels, test_fraction, groups, lambda of: order[of[order]])
+    return order[~is_test[order]], order[is_test[order]]
+
+
+def stratified_sample(labels: Labels, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Draw about `count` images, of each class its share, and at least one where it has any.
+
+    Parameters
+    ----------
+    labels
+        int64, shape (N,).
+    count
+        Images wanted; all are given where there are no more.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    ndarray
+        int64, indices in ascending order.
+    """
+    if len(labels) <= count:
+        return np.arange(len(labels))
+    generator = np.random.default_rng(seed)
+    chosen = []
     for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero((labels == label) & is_first))
+        members = generator.permutation(np.flatnonzero(labels == label))
+        chosen.append(members[: max(round(len(members) * count / len(labels)), 1)])
+    return np.sort(np.concatenate(chosen))
+
+
+def _stratified_draw(
+    labels: Labels,
+    fraction: float,
+    groups: Groups | None,
+    shuffled: Callable[[npt.NDArray[np.bool_]], Indices],
+) -> npt.NDArray[np.bool_]:
+    """Draw a share of each class, rounded, group by group: one image at least and never all.
+
+    `shuffled` gives the places of a mask in the order that they are drawn in.
+    """
+    groups = divisible_groups(labels, groups, 2)
+    is_first = representatives(groups)
+    is_drawn = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = shuffled((labels == label) & is_first)
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         is_drawn[members[:count]] = True
     result: npt.NDArray[np.bool_] = is_drawn[groups]
@@ -322,6 +395,5 @@ def _stratified_draw(
 
 def _named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
     """Name up to five classes."""
-    names = [repr(classes[label]) if classes else f"label {label}" for label in labels[:5].tolist()]
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return ", ".join(names) + more
+    names = [repr(classes[label]) if classes else f"label {label}" for label in labels.tolist()]
+    return shortlist(names, 5)

@@ -11,10 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tenfold.data.augmentation.mixing import Mixing
-from tenfold.data.augmentation.policy import AugmentationPolicy
+from tenfold.data.augmentation import AugmentationPolicy, Mixing
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.rebalancing.epoch_samples import epoch_samples
+from tenfold.data.rebalancing import epoch_samples
 from tenfold.data.sample_randomness import derive_seed, sample_uniforms
 from tenfold.engine.loss import MixedLabels, Targets
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tenfold.data.rebalancing.plan import RebalancingPlan
+from tenfold.core.records.train import RebalancingPlan
 
 
 @dataclass(frozen=True)

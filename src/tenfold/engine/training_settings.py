@@ -66,7 +66,7 @@ class TrainingSettings(Settings):
         Share of the target spread over all classes (arXiv 1512.00567).
     augmentation
         Name of the augmentation: parts joined by ``+``, for example ``crop-flip+cutout+mixup``
-        (see `tenfold.data.augmentation.names`).
+        (see `tenfold.data.augmentation`).
     rebalance
         What is done about classes of different size: ``none``, ``inverse``, ``effective-number``,
         ``over-sample``, ``under-sample``, ``logit-adjust``, or ``auto``, which chooses by how

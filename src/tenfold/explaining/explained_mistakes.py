@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from tenfold.core.progress import Progress
+from tenfold.core.records.evaluate import ExplainedMistakes
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.stratified_sample import stratified_sample
+from tenfold.data.splits import stratified_sample
 from tenfold.engine.device import Device
 from tenfold.engine.features import features_and_logits
 from tenfold.engine.network import ImageNetwork
@@ -33,8 +32,8 @@ def explain_mistakes(
     device: Device,
     precision: torch.dtype,
     progress: Progress,
-) -> dict[str, npt.NDArray[Any]]:
-    """Give arrays for the page.
+) -> ExplainedMistakes:
+    """Say of each mistake what the page shows.
 
     Parameters
     ----------
@@ -50,15 +49,6 @@ def explain_mistakes(
         As in `tenfold.engine.inference.predict_logits`.
     progress
         Who is told.
-
-    Returns
-    -------
-    heats
-        uint8, shape (N, H, W), 255 for the most heat; (0, H, W) if the network has no maps.
-    neighbour_labels
-        int64, shape (N, M): classes of the training images that the network finds most alike.
-    neighbour_images
-        uint8, shape (N, M, h, w, C).
     """
     layer = find_spatial_layer(network, (*images.shape[1:3], images.shape[3]))
     heats = np.zeros((0, *images.shape[1:3]), np.float32)
@@ -73,8 +63,8 @@ def explain_mistakes(
     index = NeighbourIndex.build(features, compared, train.labels[chosen], chosen)
     own, _ = features_and_logits(network, images, device=device, precision=precision)
     rows, _ = index.nearest(own, _NEIGHBOURS)
-    return {
-        "heats": np.round(255 * heats).astype(np.uint8),
-        "neighbour_labels": index.labels[rows],
-        "neighbour_images": index.thumbnails[rows],
-    }
+    return ExplainedMistakes(
+        heats=np.round(255 * heats).astype(np.uint8),
+        neighbour_labels=index.labels[rows],
+        neighbour_images=index.thumbnails[rows],
+    )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.records.evaluate import ClassIntervals
+from tenfold.metrics.classification import ratio
 from tenfold.metrics.shares import f1_interval, wilson_interval
 
 Counts = npt.NDArray[np.int64]
@@ -62,15 +61,15 @@ def _design_effects(confusion: Counts) -> tuple[Floats, Floats]:
     """
     correct, cases = confusion.diagonal().astype(np.float64), confusion.sum(axis=1)
     predictions = confusion.sum(axis=0).astype(np.float64)
-    rates = _ratio(confusion, np.broadcast_to(cases[:, None], confusion.shape))
+    rates = ratio(confusion, np.broadcast_to(cases[:, None], confusion.shape))
     spread = cases[:, None] * rates * (1 - rates)  # variance of each count, (K, K)
     own = spread.diagonal()  # of the right ones of a class
     others = spread.sum(axis=0) - own  # of those wrongly named so
-    precision = _ratio(correct, predictions)
-    precision_variance = _ratio(own * (1 - precision) ** 2 + others * precision**2, predictions**2)
+    precision = ratio(correct, predictions)
+    precision_variance = ratio(own * (1 - precision) ** 2 + others * precision**2, predictions**2)
     union = cases + predictions - correct
-    share = _ratio(correct, union)
-    share_variance = _ratio(own + others * share**2, union**2)
+    share = ratio(correct, union)
+    share_variance = ratio(own + others * share**2, union**2)
     return (
         _effect(precision_variance, precision, predictions),
         _effect(share_variance, share, union),
@@ -78,11 +77,6 @@ def _design_effects(confusion: Counts) -> tuple[Floats, Floats]:
 
 
 def _effect(variance: Floats, share: Floats, count: Floats) -> Floats:
-    plain = _ratio(share * (1 - share), count)
+    plain = ratio(share * (1 - share), count)
     effect = np.divide(variance, plain, out=np.ones(len(share)), where=plain > 0)
     return np.where(effect > 0, np.minimum(effect, 1.0), 1.0)
-
-
-def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Floats:
-    ratio: Floats = np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
-    return ratio

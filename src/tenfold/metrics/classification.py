@@ -46,10 +46,10 @@ def classification_scores(
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
     correct = confusion.diagonal()
     cases, predictions = confusion.sum(axis=1), confusion.sum(axis=0)
-    precision = _ratio(correct, predictions)
-    recall = _ratio(correct, cases)
+    precision = ratio(correct, predictions)
+    recall = ratio(correct, cases)
     # 2PR / (P + R), written so that it has one denominator.
-    f1 = _ratio(2 * correct, cases + predictions)
+    f1 = ratio(2 * correct, cases + predictions)
     return ClassificationScores(
         count=len(labels),
         accuracy=float(correct.sum() / len(labels)),
@@ -82,8 +82,11 @@ def confusion_matrix(
     return np.bincount(pairs, minlength=class_count**2).reshape(class_count, class_count)
 
 
-def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Divide numbers of one shape; what is of nothing is 0."""
+    result: npt.NDArray[np.float64] = np.zeros(part.shape)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
 
 
 def mean_log_loss(

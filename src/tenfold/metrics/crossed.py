@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student_t
 
 from tenfold.core.records.interval import Interval
 
@@ -23,6 +22,8 @@ def crossed_interval(differences: npt.NDArray[np.floating]) -> Interval:
         Shape (seeds, images), for example 1 where only the first classifier is right, -1 where
         only the second is, 0 elsewhere; at least two images.
     """
+    from scipy.stats import t as student_t  # slow to import
+
     seeds, images = differences.shape
     assert images >= 2
     parts = [(differences.mean(0).var(ddof=1) / images, images - 1)]

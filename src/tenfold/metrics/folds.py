@@ -6,8 +6,6 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy.stats import t as student_t
-
 from tenfold.core.records.cross_validate import FoldScores
 from tenfold.core.records.interval import Interval
 from tenfold.metrics.shares import LEVEL
@@ -44,6 +42,8 @@ def nadeau_bengio_intervals(folds: Sequence[FoldScores]) -> dict[str, Interval]:
     folds
         At least 2, none of them trained on images that it was scored on.
     """
+    from scipy.stats import t as student_t  # slow to import
+
     count = len(folds)
     assert count >= 2, "one fold has no spread"
     tested = statistics.fmean(fold.validation_count for fold in folds)

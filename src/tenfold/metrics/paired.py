@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from tenfold.core.records.interval import Interval
 
@@ -28,6 +27,8 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
     only_first, only_second
         Images that only the first, or only the second, classifier gets right.
     """
+    from scipy.stats import binomtest  # slow to import
+
     discordant = only_first + only_second
     return 1.0 if discordant == 0 else float(binomtest(only_first, discordant).pvalue)
 

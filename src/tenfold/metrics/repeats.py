@@ -7,9 +7,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import chi2
-from scipy.stats import t as student_t
-
 from tenfold.core.records.interval import Interval
 from tenfold.metrics.shares import LEVEL
 
@@ -43,6 +40,9 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
         """Measure it from one score of each run, 0 to 1; at least two runs."""
+        from scipy.stats import chi2  # slow to import
+        from scipy.stats import t as student_t  # slow to import
+
         count = len(values)
         assert count >= 2, "one run has no spread"
         mean, deviation = statistics.fmean(values), statistics.stdev(values)

@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from tenfold.core.records.interval import Interval
 from tenfold.metrics.class_intervals import class_intervals
+from tenfold.metrics.classification import ratio
 from tenfold.metrics.shares import NORMAL_QUANTILE
 
 Counts = npt.NDArray[np.int64]
@@ -35,9 +36,9 @@ class _Scores:
         """Compute from counts of shape (..., K); all classes count in the macro averages."""
         of_classes = np.stack(
             [
-                _ratio(correct, predictions),
-                _ratio(correct, np.broadcast_to(cases, correct.shape)),
-                _ratio(2 * correct, cases + predictions),
+                ratio(correct, predictions),
+                ratio(correct, np.broadcast_to(cases, correct.shape)),
+                ratio(2 * correct, cases + predictions),
             ],
             axis=-2,
         )
@@ -112,10 +113,10 @@ def _accelerations(confusion: Counts, estimate: _Scores) -> Floats:
     """
     size = len(confusion)
     cases, predictions = confusion.sum(axis=1), confusion.sum(axis=0)
-    shares = _ratio(confusion, np.broadcast_to(cases[:, None], confusion.shape))
+    shares = ratio(confusion, np.broadcast_to(cases[:, None], confusion.shape))
     right = np.eye(size) - shares.diagonal()[:, None]  # change of the correct ones of class i
-    inverse_predictions = _ratio(np.ones(size), predictions)
-    inverse_both = _ratio(np.ones(size), cases + predictions)
+    inverse_predictions = ratio(np.ones(size), predictions)
+    inverse_both = ratio(np.ones(size), cases + predictions)
     precision, _, f1 = estimate.of_classes
     fall_of_precision = precision * inverse_predictions  # if one image more is named so
     fall_of_f1 = f1 * inverse_both
@@ -123,7 +124,7 @@ def _accelerations(confusion: Counts, estimate: _Scores) -> Floats:
         right * inverse_predictions[:, None]
         - fall_of_precision[None, :]
         + (shares @ fall_of_precision)[:, None],
-        right * _ratio(np.ones(size), cases)[:, None],
+        right * ratio(np.ones(size), cases)[:, None],
         2 * right * inverse_both[:, None] - fall_of_f1[None, :] + (shares @ fall_of_f1)[:, None],
     )
     found = []
@@ -158,9 +159,3 @@ def _joined(confusion: Counts, of_classes: Floats, estimate: float, name: str) -
     down = math.sqrt(sum((v - i.low) ** 2 for v, i in zip(of_classes, intervals, strict=True)))
     up = math.sqrt(sum((i.high - v) ** 2 for v, i in zip(of_classes, intervals, strict=True)))
     return Interval(low=max(estimate - down / size, 0.0), high=min(estimate + up / size, 1.0))
-
-
-def _ratio(
-    part: npt.NDArray[np.floating] | Counts, whole: npt.NDArray[np.floating] | Counts
-) -> Floats:
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from tenfold.data.dataset import Images, Labels
 from tenfold.data.duplicate_groups import Groups
@@ -201,4 +200,6 @@ def _p_value(values: Floats) -> float:
     """Give how likely so high a mean is if the true one is 0, by Student's t."""
     if len(values) < 2 or np.ptp(values) == 0:
         return 1.0
-    return float(stats.ttest_1samp(values, 0.0, alternative="greater").pvalue)
+    from scipy.stats import ttest_1samp  # slow to import
+
+    return float(ttest_1samp(values, 0.0, alternative="greater").pvalue)

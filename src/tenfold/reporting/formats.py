@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tenfold.core.durations import format_duration
 from tenfold.core.records.interval import Interval
 from tenfold.core.text import escaped, printable
 
@@ -76,19 +77,7 @@ def number(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Write a duration with its two largest units, for example ``6 min 24 s``."""
-    if not math.isfinite(seconds):
-        return MISSING
-    if 0 < seconds < 0.05:
-        return "under 0.1 s"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min"
+    return format_duration(seconds) if math.isfinite(seconds) else MISSING
 
 
 def visible(value: Any) -> Any:

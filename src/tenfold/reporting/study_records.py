@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,7 +17,7 @@ from tenfold.core.files import sha256_of_json
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.audit import AuditRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import ClassificationScores, EvaluateRecord
+from tenfold.core.records.evaluate import ClassificationScores, EvaluateRecord, ExplainedMistakes
 from tenfold.core.records.explore import ExploreRecord
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.records.record import Record
@@ -26,11 +25,9 @@ from tenfold.core.records.reference import Reference
 from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
-from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
-from tenfold.core.run_folder import MANIFEST, REPEATS_RECORD, RunFolder
+from tenfold.core.run_folder import MANIFEST, REPEATS_RECORD, RunFolder, read_settings
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
-from tenfold.reporting.explained_mistakes import ExplainedMistakes
 
 STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit", "model")
 """The stages that the report shows, in order; also their folder and command names."""
@@ -235,20 +232,11 @@ class _ShownStages:
 
 
 def _read_settings(run_folder: Path) -> dict[str, object]:
-    path = run_folder / "settings.json"
-    try:
-        stored = json.loads(read_regular_file(path, MOST_TEXT_BYTES))
-    except FileNotFoundError:
+    stored = read_settings(run_folder)
+    if stored is None:
         raise RunFolderError(
             f"{run_folder} is not a run folder: it has no settings.json. Give the folder of a "
             "study with --out, or start one with: tenfold run"
-        ) from None
-    except (OSError, ValueError, RecursionError):
-        stored = None
-    if not isinstance(stored, dict):
-        raise RunFolderError(
-            f"{path} is not readable JSON. It was changed by hand or damaged; choose another "
-            "folder with --out."
         )
     return stored
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tenfold.core.files import write_bytes
@@ -22,11 +24,28 @@ from tenfold.core.records.train import EpochRecord
 from tenfold.core.records.tune import ParameterValue, SearchDimension
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.recipe import TuneSettings
-from tenfold.searching.journal_lock import JournalLock
 from tenfold.searching.pruners import make_pruner
 
 _MOST_STARTUP_TRIALS = 10  # Optuna's own default
 _FEWEST_TRIALS_FOR_IMPORTANCES = 3  # with two trials every setting explains all of the difference
+
+
+class _JournalLock(BaseJournalFileLock):
+    """Lets one process at a time append to the journal.
+
+    Optuna's own locks are files that are there or not: one whose process was killed is broken only
+    after half a minute, in which all others wait. The operating system's go with their process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(path)
+
+    def acquire(self) -> bool:
+        self._lock.acquire(poll_interval=0.005)
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
 
 
 def mend_journal(journal: Path) -> None:
@@ -42,7 +61,7 @@ def mend_journal(journal: Path) -> None:
 
 def open_study(journal: Path, tune: TuneSettings) -> optuna.Study:
     """Open the search's journal, which several processes may write to at a time."""
-    backend = JournalFileBackend(str(journal), JournalLock(Path(f"{journal}.lock")))
+    backend = JournalFileBackend(str(journal), _JournalLock(Path(f"{journal}.lock")))
     return optuna.create_study(
         storage=JournalStorage(backend),
         study_name="tune",

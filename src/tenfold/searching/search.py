@@ -21,8 +21,7 @@ from tenfold.searching.optuna_study import (
 )
 from tenfold.searching.search_record import search_record
 from tenfold.searching.time_limit import TimeLimit
-from tenfold.searching.trials import REASON, TrialRunner
-from tenfold.searching.worker import SearchRequest
+from tenfold.searching.trials import REASON, SearchRequest, TrialRunner, trial_worker
 
 
 class _Bar:
@@ -159,9 +158,7 @@ class Search:
                 study.tell(number, state=TrialState.FAIL)
             end_trial(number)
 
-        WorkerPool(
-            "tenfold.searching.worker", request, self.jobs, threads, work / "workers.log"
-        ).run(
+        WorkerPool(trial_worker, request, self.jobs, threads, work / "workers.log").run(
             next_number,
             on_done=end_trial,
             on_lost=give_up,

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
+import torch
 from optuna.trial import Trial, TrialState
 
 from tenfold.core.errors import ImageShapeError, SettingsError, TrainingError
-from tenfold.core.progress import Progress
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.record import Record
 from tenfold.core.records.train import EpochRecord
 from tenfold.core.records.tune import ParameterValue, SearchDimension
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.checkpoint import Checkpoint
-from tenfold.engine.device import Device
+from tenfold.engine.device import Device, choose_device
 from tenfold.fitting import NetworkPlan, fit_network
 from tenfold.recipe import StudySettings
-from tenfold.searching.optuna_study import EpochPruner, suggest
+from tenfold.searching.optuna_study import (
+    EpochPruner,
+    find_trial,
+    open_study,
+    quiet_optuna,
+    suggest,
+)
 from tenfold.searching.searched_images import SearchedImages
-from tenfold.searching.space import is_active
+from tenfold.searching.space import is_active, search_space
 from tenfold.searching.time_limit import TimeLimit
 
 REASON = "reason"
@@ -177,3 +186,45 @@ def trial_epochs(settings: StudySettings, image_count: int) -> int:
     tune = settings.tune
     training = settings.training.model_copy(update={"epochs": tune.epochs})
     return training.epochs_for(-(-image_count // tune.batch_size))
+
+
+class SearchRequest(Record):
+    """What all trials have in common that other processes run."""
+
+    settings: dict[str, Any]
+    acquire: Path
+    work: Path
+    device: str
+    threads: int
+
+
+def trial_worker(request: Path) -> Callable[[int], None]:
+    """Get ready to run trials by their numbers; a `WorkerFunction`."""
+    search = SearchRequest.read(request)
+    settings = StudySettings.resolve(search.settings)
+    device = choose_device(search.device)
+    torch.set_num_threads(search.threads)
+    tune = settings.tune
+    runner = TrialRunner(
+        settings=settings,
+        space=search_space(settings),
+        images=SearchedImages.read(
+            search.acquire,
+            fraction=tune.validation_fraction,
+            method=tune.validation_method,
+            seed=settings.seed,
+        ),
+        device=replace(device, threads=search.threads),
+        work=search.work,
+        progress=SilentProgress(),
+    )
+    with quiet_optuna():
+        study = open_study(search.work / "journal.log", tune)
+
+    def run(number: int) -> None:
+        with quiet_optuna():
+            trial = find_trial(study, number)
+            if trial is not None:
+                runner.run(study, trial)
+
+    return run

@@ -57,8 +57,8 @@ class DigitsSource:
             )
         from sklearn.datasets import load_digits
 
+        from tenfold.data.splits import stratified_split
         from tenfold.sources.resizing import resize_images
-        from tenfold.sources.stratified_split import stratified_split
 
         bunch = load_digits()
         images = np.rint(bunch.images * (255 / _BRIGHTEST)).astype(np.uint8)[..., np.newaxis]

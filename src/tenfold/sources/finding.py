@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.text import shortlist
 from tenfold.sources.other_files import advice_for, what_file
 from tenfold.sources.own_folders import MODEL_FOLDER, RUN_FOLDER, own_kind
 from tenfold.sources.source import SOURCES, Source
@@ -16,7 +17,6 @@ _LAYOUTS = (
     "a folder with train/ and test/ (and validation/, if there is one), each with one sub-folder "
     "for each class",
 )
-_MOST_ENTRIES = 8
 
 
 def find_source(data: str | None) -> tuple[Source, Path | None, str]:
@@ -141,11 +141,8 @@ def _what_is_there(path: Path) -> str:
         return f"it cannot be read ({error.strerror})"
     if not names:
         return "it is an empty folder"
-    more = f" and {len(names) - _MOST_ENTRIES} more" if len(names) > _MOST_ENTRIES else ""
     advice = advice_for(path / name.rstrip("/") for name in names)
-    return (
-        f"it holds {', '.join(names[:_MOST_ENTRIES])}{more}, and no sub-folders with images{advice}"
-    )
+    return f"it holds {shortlist(names, 8)}, and no sub-folders with images{advice}"
 
 
 def _listed(items: tuple[str, ...]) -> str:

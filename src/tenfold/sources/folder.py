@@ -13,19 +13,18 @@ from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.sources.fingerprint import fingerprint_of_files
 from tenfold.sources.folder_layout import LAYOUTS, FolderLayout, read_layout
 from tenfold.sources.folder_scan import sub_folders
 from tenfold.sources.folder_split import (
     LabelledFiles,
-    joined,
     label_files,
     split_images,
     usable_classes,
     without_unused_labels,
 )
-from tenfold.sources.left_out_files import counted
 from tenfold.sources.source import Source, SourceOptions
 
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
@@ -193,7 +192,7 @@ def _unused_classes(
         were = "was" if len(unused) == 1 else "were"
         yield (
             f"{counted(len(unused), 'class folder')} without a readable image {were} left out: "
-            f"{joined(unused)}."
+            f"{shortlist(unused)}."
         )
 
 
@@ -201,7 +200,7 @@ def _notes(classes: tuple[str, ...], test: ImageSplit, size_note: str) -> Iterat
     counts = test.counts(len(classes))
     untested = [name for name, count in zip(classes, counts, strict=True) if not count]
     if untested:
-        yield f"Classes without a test image, so without a measured score: {joined(untested)}."
+        yield f"Classes without a test image, so without a measured score: {shortlist(untested)}."
     if size_note:
         yield size_note
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tenfold.core.errors import DataError
 from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.text import counted, shortlist
 from tenfold.sources.folder_levels import ClassFolders, FolderLevel, find_level
 from tenfold.sources.folder_scan import FolderScan, ScannedFolder, natural_key
 from tenfold.sources.image_formats import IMAGE_SUFFIXES
-from tenfold.sources.left_out_files import counted, endings, remedy
+from tenfold.sources.left_out_files import endings, remedy
 from tenfold.sources.split_names import Role
 
 LAYOUTS = (
@@ -159,9 +160,8 @@ def _notes(tree: ScannedFolder, level: FolderLevel, used: int) -> Iterator[str]:
             f"({endings(others)}). {remedy(others)}".rstrip()
         )
     if own := tree.all_own():
-        shown = ", ".join(str(path.relative_to(tree.path)) for path in own[:_MOST_NAMES])
-        more = f" and {len(own) - _MOST_NAMES} more" if len(own) > _MOST_NAMES else ""
-        yield f"What tenfold itself wrote was not read: {shown}{more}."
+        shown = shortlist([str(path.relative_to(tree.path)) for path in own], _MOST_NAMES)
+        yield f"What tenfold itself wrote was not read: {shown}."
 
 
 def _with_space(text: str) -> str:

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.text import counted, shortlist
 from tenfold.sources.folder_scan import ScannedFolder
-from tenfold.sources.left_out_files import counted
 from tenfold.sources.split_names import Role, possible_role, role_of, without_role
 
 ClassFolders = dict[str, list[ScannedFolder]]
@@ -32,7 +32,6 @@ _GENERIC_NAMES = frozenset(
     {"images", "imgs", "image", "img", "data", "dataset", "datasets", "archive", "photos"}
     | {"pictures", "classes", "raw", "input"}
 )
-_MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -299,7 +298,8 @@ def _one_tree(folder: ScannedFolder) -> FolderLevel:
         within = sorted({name for one in there for name in _names(one)})
         notes.append(
             f"The classes are the folders in {folder.path}, not those below them "
-            f"({_listed(within)}). If these are the classes, put them side by side in one folder."
+            f"({shortlist(within, 8)}). If these are the classes, put them side by side in one "
+            "folder."
         )
     return FolderLevel(folder, {"train": _by_class([folder])}, notes=tuple(notes))
 
@@ -358,8 +358,3 @@ def _names(folder: ScannedFolder) -> set[str]:
 
 def _shown(folders: Sequence[ScannedFolder]) -> str:
     return " and ".join(f"{folder.name}/" for folder in folders)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more

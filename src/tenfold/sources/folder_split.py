@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.text import shortlist
 from tenfold.data.dataset import Images, ImageSplit, Labels
 from tenfold.data.duplicate_groups import exact_groups, regrouped
+from tenfold.data.splits import stratified_split
 from tenfold.sources.folder_layout import LAYOUTS, FolderLayout
 from tenfold.sources.folder_scan import natural_key
 from tenfold.sources.row_order import reorder_rows
 from tenfold.sources.source import SourceOptions
 from tenfold.sources.split_names import Role
-from tenfold.sources.stratified_split import stratified_split
-
-_MOST_NAMES = 10  # More in one sentence are not read by anyone.
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,12 @@ def usable_classes(
     for role, is_in in held_out.items():
         if orphans := _chosen_names(listed.names, (listed.counts(chosen & is_in) > 0) & ~train):
             near = [match for name in orphans for match in nearest_names(name, known)]
-            hint = f" Did you mean {joined(sorted(set(near)))}?" if near else ""
+            hint = f" Did you mean {shortlist(sorted(set(near)))}?" if near else ""
             raise DataError(
                 f"{layout.named(role)} in {layout.folder} has classes without a training image: "
-                f"{joined(orphans)}. Training has {joined(known)}.{hint} A class of the {role} "
-                "split must be in training too, under the same name: rename its folder, add "
-                "images, or remove it."
+                f"{shortlist(orphans)}. Training has {shortlist(known)}.{hint} A class of the "
+                f"{role} split must be in training too, under the same name: rename its folder, "
+                "add images, or remove it."
             )
     if len(known) == 1:
         empty = "".join(f" {name}: {content}." for name, content in layout.empty.items())
@@ -146,12 +144,6 @@ def split_images(
 def without_unused_labels(split: ImageSplit, is_used: npt.NDArray[np.bool_]) -> ImageSplit:
     """Count a split's labels among the used classes alone."""
     return ImageSplit(split.images, (np.cumsum(is_used) - 1)[split.labels].astype(np.int64))
-
-
-def joined(names: Sequence[str]) -> str:
-    """Give names as a text, the first ten and how many more."""
-    text = ", ".join(names[:_MOST_NAMES])
-    return text if len(names) <= _MOST_NAMES else f"{text} and {len(names) - _MOST_NAMES} more"
 
 
 def _chosen_names(names: tuple[str, ...], chosen: npt.NDArray[np.bool_]) -> tuple[str, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +10,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.cores import available_cores
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.records.acquire import LeftOutImage
@@ -20,11 +17,10 @@ from tenfold.core.records.value_range import ValueRanges
 from tenfold.data.dataset import Images
 from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
 from tenfold.sources.decoding_limits import DecodingLimits
-from tenfold.sources.decoding_processes import PROCESSES
 from tenfold.sources.image_decoding import (
     decode_image,
+    decoding_threads,
     measure_image,
-    quiet_pillow,
     read_header,
 )
 from tenfold.sources.image_size import common_size, new_images, size_note
@@ -33,8 +29,6 @@ from tenfold.sources.resizing import check_image_size
 from tenfold.sources.source import LARGE_IMAGE_SIZE_PX
 from tenfold.sources.value_ranges import Measured, find_ranges, quantiles_for, range_note
 
-# Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
-_MOST_THREADS = 8
 _CHUNK = 32  # Files a thread takes at once: few enough to stop soon, enough to be cheap.
 
 T = TypeVar("T")
@@ -130,43 +124,42 @@ def decode_files(
             failures[row] = reason
 
     headers: dict[int, ImageHeader] = {}
-    with quiet_pillow():
-        for row, header in _parallel(
-            lambda row: read_header(files[row], limits),
-            range(len(files)),
-            "Looking at images",
+    for row, header in _parallel(
+        lambda row: read_header(files[row], limits),
+        range(len(files)),
+        "Looking at images",
+        progress,
+    ):
+        take(row, header)
+        if isinstance(header, ImageHeader):
+            headers[row] = header
+    if not headers:
+        _raise_none_read(files, failures)
+    notes: tuple[str, ...] = ()
+    if ranges is None:
+        deep = [row for row, header in headers.items() if header.depth]
+        ranges, notes = _find_ranges(
+            files,
+            [row for row in deep if is_training is None or is_training[row]],
+            {row: headers[row].depth for row in deep},
+            len(headers),
+            limits,
             progress,
-        ):
-            take(row, header)
-            if isinstance(header, ImageHeader):
-                headers[row] = header
-        if not headers:
-            _raise_none_read(files, failures)
-        notes: tuple[str, ...] = ()
-        if ranges is None:
-            deep = [row for row, header in headers.items() if header.depth]
-            ranges, notes = _find_ranges(
-                files,
-                [row for row in deep if is_training is None or is_training[row]],
-                {row: headers[row].depth for row in deep},
-                len(headers),
-                limits,
-                progress,
-            )
-        sizes = [(header.height, header.width) for header in headers.values()]
-        size = common_size(sizes, image_size_px, large_image_size_px)
-        shape = (*size, 1 if all(header.is_gray for header in headers.values()) else 3)
-        is_resized = {row: (h.height, h.width) != shape[:2] for row, h in headers.items()}
-        images = new_images(len(files), shape)
+        )
+    sizes = [(header.height, header.width) for header in headers.values()]
+    size = common_size(sizes, image_size_px, large_image_size_px)
+    shape = (*size, 1 if all(header.is_gray for header in headers.values()) else 3)
+    is_resized = {row: (h.height, h.width) != shape[:2] for row, h in headers.items()}
+    images = new_images(len(files), shape)
 
-        def decode(row: int) -> None:
-            images[row] = decode_image(
-                files[row], shape, is_resized=is_resized[row], ranges=ranges, limits=limits
-            )
+    def decode(row: int) -> None:
+        images[row] = decode_image(
+            files[row], shape, is_resized=is_resized[row], ranges=ranges, limits=limits
+        )
 
-        for row, failure in _parallel(decode, sorted(headers), "Decoding images", progress):
-            take(row, failure)
-            is_read[row] = failure is None
+    for row, failure in _parallel(decode, sorted(headers), "Decoding images", progress):
+        take(row, failure)
+        is_read[row] = failure is None
     if not is_read.any():
         _raise_none_read(files, failures)
     return DecodedImages(
@@ -212,35 +205,26 @@ def _parallel(
     function: Callable[[int], T], rows: Sequence[int], description: str, progress: Progress
 ) -> Iterator[tuple[int, T | UnreadableImageError]]:
     """Give (row, result or reason) in the order of `rows`, worked on by several threads."""
-
-    is_over = threading.Event()
-
-    def work(chunk: Sequence[int]) -> list[T | UnreadableImageError]:
-        results: list[T | UnreadableImageError] = []
-        for row in chunk:
-            if is_over.is_set():
-                break
-            try:
-                results.append(function(row))
-            except UnreadableImageError as error:
-                results.append(error)
-        return results
-
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, available_cores()))
-    try:
-        with progress.task(description, total=len(rows), unit="images") as task:
-            for chunk, results in zip(chunks, pool.map(work, chunks), strict=True):
-                yield from zip(chunk, results, strict=True)
-                task.advance(len(chunk))
-    except (KeyboardInterrupt, GeneratorExit):
-        is_over.set()
-        PROCESSES.close()  # an image may take them half a minute
-        raise
-    finally:
-        # After Ctrl-C or an error, what has not begun never begins.
-        is_over.set()
-        pool.shutdown(cancel_futures=True)
+    with (
+        decoding_threads() as (pool, _, is_over),
+        progress.task(description, total=len(rows), unit="images") as task,
+    ):
+
+        def work(chunk: Sequence[int]) -> list[T | UnreadableImageError]:
+            results: list[T | UnreadableImageError] = []
+            for row in chunk:
+                if is_over.is_set():
+                    break
+                try:
+                    results.append(function(row))
+                except UnreadableImageError as error:
+                    results.append(error)
+            return results
+
+        for chunk, results in zip(chunks, pool.map(work, chunks), strict=True):
+            yield from zip(chunk, results, strict=True)
+            task.advance(len(chunk))
 
 
 def _raise_none_read(files: Sequence[Path], failures: dict[int, str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tenfold.core.cores import available_cores
 from tenfold.core.records.value_range import ValueRanges
 from tenfold.sources.decoding_errors import (
     NotPlainError,
@@ -33,6 +36,8 @@ from tenfold.sources.pillow_decoding import (
     values_of,
 )
 
+# Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
+_MOST_THREADS = 8
 _NO_RANGES = ValueRanges()
 _LIMITS = DecodingLimits()
 
@@ -133,6 +138,27 @@ def measure_image(
                 most_pixels=limits.pixels,
             )
         return PROCESSES.values(_job(file, found, limits, memory), quantiles)
+
+
+@contextmanager
+def decoding_threads() -> Iterator[tuple[ThreadPoolExecutor, int, threading.Event]]:
+    """Give a pool of threads to decode in, how many they are, and what is set when it is over.
+
+    After Ctrl-C or an error, what has not begun never begins.
+    """
+    is_over = threading.Event()
+    threads = min(_MOST_THREADS, available_cores())
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    with quiet_pillow():
+        try:
+            yield pool, threads, is_over
+        except (KeyboardInterrupt, GeneratorExit):
+            is_over.set()
+            PROCESSES.close()  # an image may take them half a minute
+            raise
+        finally:
+            is_over.set()
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

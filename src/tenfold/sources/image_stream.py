@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,15 +13,11 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.cores import available_cores
 from tenfold.core.records.value_range import ValueRanges
 from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
 from tenfold.sources.decoding_limits import DecodingLimits
-from tenfold.sources.decoding_processes import PROCESSES
-from tenfold.sources.image_decoding import decode_image, quiet_pillow
+from tenfold.sources.image_decoding import decode_image, decoding_threads
 
-# Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
-_MOST_THREADS = 8
 _NO_RANGES = ValueRanges()
 _LIMITS = DecodingLimits()
 _CHUNK = 16  # Files a thread takes at once: handing over a single small file costs as much as it.
@@ -87,35 +82,22 @@ def read_images(
     ahead
         Images that are decoded before they are asked for, about: what bounds the memory.
     """
-
-    is_over = threading.Event()
-
-    def work(chunk: list[ImageFile]) -> list[ReadImage]:
-        return [_read(file, shape, ranges, limits) for file in chunk if not is_over.is_set()]
-
-    threads = min(_MOST_THREADS, available_cores())
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     waiting: deque[Future[list[ReadImage]]] = deque()
     remaining = iter(files)
-    try:
-        with quiet_pillow():
-            while True:
-                while len(waiting) < max(ahead // _CHUNK, threads):
-                    chunk = list(islice(remaining, _CHUNK))
-                    if not chunk:
-                        break
-                    waiting.append(pool.submit(work, chunk))
-                if not waiting:
-                    return
-                yield from waiting.popleft().result()
-    except (KeyboardInterrupt, GeneratorExit):
-        is_over.set()
-        PROCESSES.close()  # an image may take them half a minute
-        raise
-    finally:
-        # After Ctrl-C or an error, what has not begun never begins.
-        is_over.set()
-        pool.shutdown(cancel_futures=True)
+    with decoding_threads() as (pool, threads, is_over):
+
+        def work(chunk: list[ImageFile]) -> list[ReadImage]:
+            return [_read(file, shape, ranges, limits) for file in chunk if not is_over.is_set()]
+
+        while True:
+            while len(waiting) < max(ahead // _CHUNK, threads):
+                chunk = list(islice(remaining, _CHUNK))
+                if not chunk:
+                    break
+                waiting.append(pool.submit(work, chunk))
+            if not waiting:
+                return
+            yield from waiting.popleft().result()
 
 
 def _read(

@@ -18,11 +18,6 @@ ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar
 _MOST_ENDINGS = 4  # More kinds of files in one sentence are not read by anyone.
 
 
-def counted(count: int, noun: str) -> str:
-    """Give a number and a noun: "1 image", "2,000 images"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def endings(others: Counter[str]) -> str:
     """Give how many files have which ending, most of them first: ``.heic 38, .txt 2``."""
     ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))

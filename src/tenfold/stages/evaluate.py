@@ -14,7 +14,7 @@ from tenfold.core.records.robustness import RobustnessRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_split, write_arrays
-from tenfold.data.stratified_sample import stratified_sample
+from tenfold.data.splits import stratified_sample
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.network import ImageNetwork
 from tenfold.engine.test_time_augmentation import predict_logits_of_views, views
@@ -135,7 +135,7 @@ def _write_gallery(
             precision=context.device.precision(context.settings.training.precision),
             progress=context.progress,
         )
-        write_arrays(context.folder / "explained_mistakes.npz", **explained)
+        write_arrays(context.folder / "explained_mistakes.npz", **vars(explained))
 
 
 def _with_views(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tenfold.core.records.explore import ClassStatistics, ExploreRecord
-from tenfold.data.augmentation.augmentation import augmentation_named
+from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sample_randomness import derive_seed, sample_uniforms
 from tenfold.data.split_files import read_split, write_arrays

@@ -12,7 +12,7 @@ from tenfold.core.records.model import ModelData, ModelRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_split
-from tenfold.data.stratified_sample import stratified_sample
+from tenfold.data.splits import stratified_sample
 from tenfold.engine.features import features_and_logits
 from tenfold.explaining.neighbour_index import NeighbourIndex, images_that_fit
 from tenfold.model_folder import PackagedModel, write_model_folder

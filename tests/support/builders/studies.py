@@ -17,10 +17,10 @@ from builders.searches import search_over_models, tune_record
 from builders.training import OUR_VALIDATION_ACCURACY, train_record
 from tenfold.core.records.acquire import LeftOutImage
 from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.core.records.evaluate import ExplainedMistakes
 from tenfold.metrics.gallery import choose_gallery
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
-from tenfold.reporting.explained_mistakes import ExplainedMistakes
 from tenfold.reporting.study_records import StudyRecords
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from tenfold.core.records.calibration import CalibrationRecord
 from tenfold.core.records.interval import Interval
@@ -86,8 +90,8 @@ class EvaluateRecord(Record):
     Beside this record: ``predictions.npz`` with ``probabilities`` (float32, N × classes;
     calibrated, if the train stage fitted a temperature) and ``labels`` (int64, N), in the order of
     the test split; and ``gallery.npz`` with the test images that the page shows, see
-    `tenfold.metrics.gallery`; and ``explained_mistakes.npz``, see
-    `tenfold.explaining.explained_mistakes`, if there are mistakes.
+    `tenfold.metrics.gallery`; and ``explained_mistakes.npz``, the arrays of `ExplainedMistakes`, if
+    there are mistakes.
     """
 
     weights: str
@@ -102,3 +106,22 @@ class EvaluateRecord(Record):
     """None where the settings ask for none."""
     images_per_second: float
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedMistakes:
+    """For each of the gallery's mistakes, where the network looked and what it was reminded of.
+
+    Parameters
+    ----------
+    heats
+        uint8, shape (N, H, W), 255 for the most heat; no rows if the network has no maps.
+    neighbour_labels
+        int64, shape (N, M): classes of the training images that the network finds most alike.
+    neighbour_images
+        uint8, shape (N, M, h, w, C).
+    """
+
+    heats: npt.NDArray[np.uint8]
+    neighbour_labels: npt.NDArray[np.int64]
+    neighbour_images: npt.NDArray[np.uint8]

@@ -61,7 +61,18 @@ class ProbeRecord(Record):
     fit_seconds: float
 
 
-class RebalancingRecord(Record):
+class RebalancingPlan(Record):
+    """What is changed for the classes of one training split; None where nothing is."""
+
+    class_weights: tuple[float, ...] | None = None
+    """Factors of the classes' losses; their mean over the training images is 1."""
+    logit_offsets: tuple[float, ...] | None = None
+    """Added to the classes' logits in the training loss, and there alone."""
+    images_per_epoch: tuple[int, ...] | None = None
+    """Images of each class that an epoch shows, where that is not each image once."""
+
+
+class RebalancingRecord(RebalancingPlan):
     """What was done about classes of different size."""
 
     asked: str
@@ -69,12 +80,6 @@ class RebalancingRecord(Record):
     method: str
     ratio: float | None
     """Largest over smallest class of the images trained on; None where a class has none."""
-    class_weights: tuple[float, ...] | None = None
-    """Factors of the classes' losses."""
-    logit_offsets: tuple[float, ...] | None = None
-    """Added to the classes' logits in the training loss."""
-    images_per_epoch: tuple[int, ...] | None = None
-    """Images of each class that an epoch shows, where that is not each image once."""
     sentence: str
     """What was done and why, for people."""
 

@@ -1,19 +1,24 @@
-"""What every registered rebalancing has to keep."""
+"""What every registered rebalancing has to keep, how one is chosen, and the epochs it makes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, UnknownNameError
-from tenfold.data.rebalancing.choice import (
+from tenfold.core.records.train import RebalancingPlan
+from tenfold.data.rebalancing import (
     AUTO_METHOD,
+    REBALANCINGS,
     UNEVEN_RATIO,
+    Rebalancing,
     check_rebalancing,
     choose_rebalancing,
+    epoch_samples,
     rebalancing_names,
 )
-from tenfold.data.rebalancing.plan import REBALANCINGS, Rebalancing, RebalancingPlan
 from tenfold.reporting.interpretation_data import IMBALANCE_RATIO
 
 COUNTS = (500, 120, 60, 5)
@@ -32,8 +37,7 @@ def influence(plan: RebalancingPlan, counts: tuple[int, ...]) -> np.ndarray:
     return weighed * np.exp(-np.array(plan.logit_offsets or np.zeros(len(counts))))
 
 
-def test_it_knows_its_name_and_what_it_does(rebalancing: Rebalancing) -> None:
-    assert REBALANCINGS[rebalancing.name] is rebalancing
+def test_it_says_what_it_does(rebalancing: Rebalancing) -> None:
     assert not rebalancing.describe().endswith(".")
 
 
@@ -47,7 +51,7 @@ def test_even_classes_stay_as_they_are(rebalancing: Rebalancing) -> None:
 def test_small_classes_gain_and_none_is_turned_over(rebalancing: Rebalancing) -> None:
     shares = influence(rebalancing.plan(COUNTS), COUNTS)
     ratio = shares.max() / shares.min()
-    if rebalancing.name == "none":
+    if rebalancing is REBALANCINGS["none"]:
         assert ratio == 100
     else:
         assert ratio < 1.1
@@ -88,7 +92,7 @@ def test_auto_goes_by_the_measured_ratio_and_says_so() -> None:
     uneven = choose_rebalancing("auto", (5000, 50))
     assert uneven.method == AUTO_METHOD
     assert "chosen by auto: the largest class has 100.0 times" in uneven.sentence
-    assert uneven.plan == REBALANCINGS[AUTO_METHOD].plan((5000, 50))
+    assert uneven.logit_offsets == REBALANCINGS[AUTO_METHOD].plan((5000, 50)).logit_offsets
     assert choose_rebalancing("auto", (150, 100)).method == AUTO_METHOD
     assert UNEVEN_RATIO == IMBALANCE_RATIO, "the report speaks of what auto acts on"
 
@@ -104,3 +108,42 @@ def test_figures_by_hand() -> None:
     # Effective numbers for beta 0.9999: 3934.7 of 5,000 and 49.88 of 50 (Cui et al., equation 2).
     large, small = REBALANCINGS["effective-number"].plan((5000, 50)).class_weights or (0, 1)
     assert small / large == pytest.approx(3934.8 / 49.878, rel=1e-3)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    wanted=st.integers(0, 30),
+    seed=st.integers(0, 2**63 - 1),
+    epoch=st.integers(0, 1000),
+)
+def test_every_class_is_shown_as_often_as_wanted_and_its_images_evenly(
+    sizes: list[int], wanted: int, seed: int, epoch: int
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    samples = epoch_samples(labels, [wanted] * len(sizes), seed=seed, epoch=epoch)
+    assert samples.dtype == np.int64
+    assert len(set(samples.tolist())) == len(samples), "each showing has numbers of its own"
+    images = samples % len(labels)
+    assert np.bincount(labels[images], minlength=len(sizes)).tolist() == [wanted] * len(sizes)
+    for label, size in enumerate(sizes):
+        shown = np.bincount(images, minlength=len(labels))[labels == label]
+        assert shown.max() - shown.min() <= 1
+        assert shown.max() == -(-wanted // size)
+    again = epoch_samples(labels, [wanted] * len(sizes), seed=seed, epoch=epoch)
+    assert np.array_equal(samples, again)
+
+
+def test_epochs_and_seeds_draw_other_samples() -> None:
+    labels = np.repeat([0, 1], [100, 5])
+    draws = {
+        tuple(np.sort(epoch_samples(labels, [5, 5], seed=seed, epoch=epoch)))
+        for seed in (0, 1)
+        for epoch in range(5)
+    }
+    assert len(draws) == 10
+
+
+def test_an_epoch_s_order_is_mixed() -> None:
+    labels = np.repeat([0, 1], [50, 50])
+    samples = epoch_samples(labels, [50, 50], seed=0, epoch=0)
+    assert 10 < labels[samples[:50]].sum() < 40

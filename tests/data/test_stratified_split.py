@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.sources.stratified_split import stratified_split
+from tenfold.data.splits import stratified_split
 
 
 @given(

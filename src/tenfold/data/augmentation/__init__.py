@@ -1,1 +1,0 @@
-"""Augmentation policies: one file a policy, found by its name."""

@@ -1,1 +1,0 @@
-"""Rebalancing of classes of different size: one file a method, found by its name."""
