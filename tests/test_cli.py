@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tenfold.cli import STAGE_HELP, main
-from tenfold.recipe import recipe_names, recipe_text
+from tenfold.core.settings import recipe_names, recipe_text
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, StageContext
 

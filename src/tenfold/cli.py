@@ -145,7 +145,8 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Show this recipe's text.")] = None,
 ) -> None:
     """List the recipes, or show one."""
-    from tenfold.recipe import load_recipe, recipe_names, recipe_text
+    from tenfold.core.settings import recipe_names, recipe_text
+    from tenfold.recipe import load_recipe
 
     if name is not None:
         echo(recipe_text(name), nl=False)

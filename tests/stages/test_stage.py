@@ -8,7 +8,8 @@ import pytest
 
 from tenfold.cli import STAGE_HELP
 from tenfold.core.errors import UnknownNameError
-from tenfold.recipe import StudySettings, load_recipe, recipe_names
+from tenfold.core.settings import recipe_names
+from tenfold.recipe import StudySettings, load_recipe
 from tenfold.reporting import study_records
 from tenfold.stages.stage import STAGES, Stage, stage_order
 

@@ -53,8 +53,9 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
 
     from tenfold import learning_rate_finding
     from tenfold.core.files import write_text
+    from tenfold.core.settings import DEFAULT_RECIPE
     from tenfold.engine.device import choose_device
-    from tenfold.recipe import DEFAULT_RECIPE, load_recipe
+    from tenfold.recipe import load_recipe
     from tenfold.reporting.figures.canvas import svg_text
     from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
     from tenfold.reporting.figures.svg import standalone_svg
