@@ -12,6 +12,7 @@ from tenfold.core.durations import parse_duration
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
+from tenfold.core.stages import training_stages
 from tenfold.corrections_file import corrections_settings, read_corrections
 from tenfold.recipe import (
     DataSettings,
@@ -24,7 +25,6 @@ from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
 
 NO_CORRECTIONS = "none"
-REBALANCED_STAGES = ("tune", "train", "cross-validate")
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,9 @@ class StudyRequest:
     def _rebalance_changes(self) -> dict[str, Any]:
         if self.rebalance is None:
             return {}
-        if self.stages and not set(self.stages) <= set(REBALANCED_STAGES):
+        if self.stages and not set(self.stages) <= set(training_stages()):
             raise SettingsError(
-                f"--rebalance is for what trains: run, {', '.join(REBALANCED_STAGES)}, not "
+                f"--rebalance is for what trains: run, {', '.join(training_stages())}, not "
                 f"{self.stages[0]}."
             )
         return {"training.rebalance": self.rebalance}

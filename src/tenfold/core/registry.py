@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
@@ -39,18 +40,36 @@ class Registry(Generic[T]):
         self.kind = kind
 
     @cached_property
-    def _modules(self) -> dict[str, str]:
+    def _texts(self) -> dict[str, str]:
+        """Give the text of every member's module, by the module's dotted name."""
         spec = importlib.util.find_spec(self.package)
         assert spec is not None
         assert spec.submodule_search_locations is not None
         assigns = re.compile(rf"^{re.escape(self.attribute)}\s*(:[^=]+)?=", re.MULTILINE)
-        modules: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for location in spec.submodule_search_locations:
             for module in pkgutil.iter_modules([location]):
                 path = Path(location, f"{module.name}.py")
-                if path.is_file() and assigns.search(path.read_text(encoding="utf-8")):
-                    modules[module.name.replace("_", "-")] = f"{self.package}.{module.name}"
-        return modules
+                text = path.read_text(encoding="utf-8") if path.is_file() else ""
+                if assigns.search(text):
+                    texts[f"{self.package}.{module.name}"] = text
+        return texts
+
+    @cached_property
+    def _modules(self) -> dict[str, str]:
+        return {module.rpartition(".")[2].replace("_", "-"): module for module in self._texts}
+
+    def declared(self, attribute: str) -> dict[str, Any]:
+        """Give a plain value that members' classes assign in one line, by the members' names.
+
+        Read from the modules' text, so that nothing heavy is imported for it. Members that do not
+        assign it are left out.
+        """
+        assigns = re.compile(rf"^    {re.escape(attribute)} = (.+)$", re.MULTILINE)
+        found = {
+            name: assigns.search(self._texts[module]) for name, module in self._modules.items()
+        }
+        return {name: ast.literal_eval(match[1]) for name, match in found.items() if match}
 
     def names(self) -> tuple[str, ...]:
         """Give all registered names, sorted."""

@@ -31,7 +31,7 @@ from tenfold.metrics.folds import (
     nadeau_bengio_intervals,
 )
 from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
 
 _DESCRIPTIONS = {
@@ -43,14 +43,19 @@ _DESCRIPTIONS = {
 }
 
 
-class CrossValidateStage:
+class CrossValidateStage(Stage):
     """Trains and scores every fold; complete folds are kept when the process is killed."""
 
     name = "cross-validate"
     position = 6
     version = 5
     summary = "k-fold cross-validation"
-    reads_if_complete = ()
+    is_training = True
+    is_dispensable = True
+
+    def is_enabled(self, settings: StudySettings) -> bool:
+        """Say whether the settings ask for it."""
+        return settings.cross_validate.is_enabled
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
