@@ -1,4 +1,4 @@
-"""Evaluate: score the trained model on the test split, which this stage alone opens."""
+"""Evaluate: score the trained model on the test split, which no stage before it opens."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _write_gallery(
     probabilities: np.ndarray[Any, np.dtype[np.float32]],
     test: ImageSplit,
 ) -> None:
-    """Put the images that the page shows beside the record: nobody else opens the test split."""
+    """Put the images that the page shows beside the record: the report reads no split."""
     gallery = choose_gallery(probabilities, test.labels)
     shown = gallery.shown()
     write_arrays(
