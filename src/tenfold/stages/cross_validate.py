@@ -17,7 +17,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import Groups, regrouped
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_arrays, read_groups, read_split, write_arrays
-from tenfold.data.splits import plan_folds, planned_folds, possible_holdout
+from tenfold.data.splits import plan_folds, possible_holdout, stratified_folds
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training import TrainingResult
@@ -86,10 +86,11 @@ class CrossValidateStage(Stage):
                 context.folder / RECORD
             )
             return
-        folds = planned_folds(
+        folds = stratified_folds(
             split.labels,
-            plan,
+            plan.folds,
             derive_seed(settings.seed, "folds"),
+            alone=plan.alone,
             classes=acquired.classes,
             groups=groups,
         )
