@@ -50,8 +50,6 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     del debug  # read by `main`, which shows the trace
     from functools import partial
 
-    from rich.console import Console
-
     from tenfold.ablating.ablation import Ablation
     from tenfold.ablating.ingredients import parse_names
     from tenfold.core.files import write_text
@@ -67,7 +65,7 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
 
     settings = load_recipe(recipe, tuple(assignments or ()))
     ingredients = parse_names(settings, only or ())
-    progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
+    progress = TerminalProgress(is_quiet=is_quiet)
     source, path, sentence = find_source(data)
     progress.say(sentence)
     folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{source.name}"

@@ -49,8 +49,6 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     del debug  # read by `main`, which shows the trace
     from functools import partial
 
-    from rich.console import Console
-
     from tenfold import learning_rate_finding
     from tenfold.core.files import write_text
     from tenfold.core.settings import DEFAULT_RECIPE
@@ -64,7 +62,7 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.terminal import TerminalProgress
 
     settings = load_recipe(recipe or DEFAULT_RECIPE, tuple(assignments or ()), seed=seed)
-    progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
+    progress = TerminalProgress(is_quiet=is_quiet)
     source, path, sentence = find_source(data)
     progress.say(sentence)
     dataset = source.load(path, settings.source_options(is_offline=is_offline), progress)

@@ -43,12 +43,10 @@ def run_study(
     TenfoldError
         Whatever goes wrong, with a message for people.
     """
-    from rich.console import Console
-
     from tenfold.study import Study
     from tenfold.terminal import TerminalProgress
 
-    progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
+    progress = TerminalProgress(is_quiet=is_quiet)
     started_at = _process_start()
     resolved = request.resolve()
     progress.say(resolved.sentence)
