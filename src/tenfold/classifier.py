@@ -36,7 +36,7 @@ from tenfold.reporting.model_card import CardSources, model_card
 
 _RECIPE = recipe_values(DEFAULT_RECIPE)
 _MODEL: str = _RECIPE["model"]["name"]
-_TRAINING = TrainingSettings.parse(_RECIPE["training"], where="training")
+_DEFAULTS = TrainingSettings.parse(_RECIPE["training"], where="training")
 """The defaults of the estimator are the default recipe's."""
 
 
@@ -112,30 +112,30 @@ normalization, validation_fraction, weights, precision
         *,
         model_settings: dict[str, Any] | None = None,
         budget: str | float | None = None,
-        epochs: int = _TRAINING.epochs,
-        least_steps: int = _TRAINING.least_steps,
-        batch_size: int = _TRAINING.batch_size,
-        optimizer: str = _TRAINING.optimizer,
-        learning_rate: float | None = _TRAINING.learning_rate,
-        momentum: float = _TRAINING.momentum,
-        weight_decay: float = _TRAINING.weight_decay,
-        schedule: str = _TRAINING.schedule,
-        plateau_factor: float = _TRAINING.plateau_factor,
-        plateau_patience: int = _TRAINING.plateau_patience,
-        averaging: str = _TRAINING.averaging,
-        ema_decay: float = _TRAINING.ema_decay,
-        swa_share: float = _TRAINING.swa_share,
-        gradient_clip_norm: float | None = _TRAINING.gradient_clip_norm,
-        early_stopping_patience: int | None = _TRAINING.early_stopping_patience,
-        label_smoothing: float = _TRAINING.label_smoothing,
-        augmentation: str = _TRAINING.augmentation,
-        rebalance: str = _TRAINING.rebalance,
+        epochs: int = _DEFAULTS.epochs,
+        least_steps: int = _DEFAULTS.least_steps,
+        batch_size: int = _DEFAULTS.batch_size,
+        optimizer: str = _DEFAULTS.optimizer,
+        learning_rate: float | None = _DEFAULTS.learning_rate,
+        momentum: float = _DEFAULTS.momentum,
+        weight_decay: float = _DEFAULTS.weight_decay,
+        schedule: str = _DEFAULTS.schedule,
+        plateau_factor: float = _DEFAULTS.plateau_factor,
+        plateau_patience: int = _DEFAULTS.plateau_patience,
+        averaging: str = _DEFAULTS.averaging,
+        ema_decay: float = _DEFAULTS.ema_decay,
+        swa_share: float = _DEFAULTS.swa_share,
+        gradient_clip_norm: float | None = _DEFAULTS.gradient_clip_norm,
+        early_stopping_patience: int | None = _DEFAULTS.early_stopping_patience,
+        label_smoothing: float = _DEFAULTS.label_smoothing,
+        augmentation: str = _DEFAULTS.augmentation,
+        rebalance: str = _DEFAULTS.rebalance,
         low_resolution_share: float | None = None,
-        low_resolution_scale: float = _TRAINING.low_resolution_scale,
-        normalization: str = _TRAINING.normalization,
-        validation_fraction: float = _TRAINING.validation_fraction,
-        weights: str = _TRAINING.weights,
-        precision: str = _TRAINING.precision,
+        low_resolution_scale: float = _DEFAULTS.low_resolution_scale,
+        normalization: str = _DEFAULTS.normalization,
+        validation_fraction: float = _DEFAULTS.validation_fraction,
+        weights: str = _DEFAULTS.weights,
+        precision: str = _DEFAULTS.precision,
         mirror_keeps_class: bool | str = "auto",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -309,7 +309,7 @@ normalization, validation_fraction, weights, precision
         values["budget_seconds"] = None if self.budget is None else parse_duration(self.budget)
         if self.low_resolution_share is None:
             takes_any_size = MODELS[self.model].takes_any_size
-            values["low_resolution_share"] = _TRAINING.low_resolution_share * takes_any_size
+            values["low_resolution_share"] = _DEFAULTS.low_resolution_share * takes_any_size
         return TrainingSettings.parse(values)
 
     def _mirroring(self, train: ImageSplit, seed: int) -> tuple[bool, MirrorRecord | None]:
