@@ -17,8 +17,6 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from tenfold.core.durations import format_duration, parse_duration
 from tenfold.core.errors import TenfoldError
 from tenfold.core.records.evaluate import EvaluateRecord
@@ -143,7 +141,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/models"))
     arguments = parser.parse_args()
-    progress = TerminalProgress(Console(stderr=True))
+    progress = TerminalProgress()
     rows: list[str] = []
     for entry in entries(arguments.entries):
         try:

@@ -21,8 +21,10 @@ from sklearn.pipeline import make_pipeline
 
 from tenfold.classifier import ImageClassifier
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError, UnknownNameError
+from tenfold.core.settings import DEFAULT_RECIPE
 from tenfold.data.dataset import Images
 from tenfold.engine import device
+from tenfold.recipe import load_recipe
 
 TINY: dict[str, Any] = {
     "model": "cnn",
@@ -35,6 +37,7 @@ TINY: dict[str, Any] = {
     "least_steps": 0,
     "batch_size": 16,
     "learning_rate": 0.01,
+    "validation_fraction": 0.0,
     "device": "cpu",
     "random_state": 0,
 }
@@ -84,6 +87,46 @@ def test_the_default_network_learns_digits(digits: tuple[Images, npt.NDArray[np.
     images, labels = digits
     classifier = ImageClassifier(batch_size=50, mirror_keeps_class=False, random_state=0)
     assert classifier.fit(images[:200], labels[:200]).score(images[200:], labels[200:]) > 0.75
+
+
+def test_the_defaults_are_the_default_recipe_s() -> None:
+    recipe = load_recipe(DEFAULT_RECIPE)
+    parameters = ImageClassifier().get_params()
+    trained = recipe.training.plain()
+    of_training = (parameters.keys() & trained.keys()) - {"low_resolution_share"}
+    assert len(of_training) > 20
+    assert {n: parameters[n] for n in of_training} == {n: trained[n] for n in of_training}
+    assert parameters["model"] == recipe.model.name
+
+
+def test_its_default_network_and_training_are_the_default_recipe_s(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    recipe = load_recipe(DEFAULT_RECIPE)
+    short: dict[str, Any] = {"epochs": 1, "least_steps": 0, "random_state": 0}
+    record = ImageClassifier(**short, mirror_keeps_class=True).fit(*easy).model_record_
+    asked = recipe.with_changes({"training.epochs": 1, "training.least_steps": 0})
+    assert record.model_settings == asked.model.settings
+    assert record.training == asked.training.result_settings()
+
+
+def test_a_model_for_one_image_size_is_trained_at_that_size(
+    easy: tuple[Images, npt.NDArray[np.str_]],
+) -> None:
+    record = tiny().fit(*easy).model_record_
+    assert record.training["low_resolution_share"] == 0
+    with pytest.raises(SettingsError, match="takes images of one size only"):
+        tiny(low_resolution_share=0.5).fit(*easy)
+
+
+def test_one_image_a_class_is_trained_on_without_validation() -> None:
+    images = np.zeros((2, 6, 6, 1), np.uint8)
+    images[1] = 250
+    classifier = tiny(validation_fraction=0.1, early_stopping_patience=3)
+    with pytest.warns(UserWarning, match="one training image, so none was held out"):
+        classifier.fit(images, ["dark", "bright"])
+    assert classifier.temperature_ is None
+    assert classifier.score(images, ["dark", "bright"]) >= 0.5
 
 
 def test_a_time_budget_is_kept(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:

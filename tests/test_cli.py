@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from tenfold.cli import STAGE_HELP, main
-from tenfold.recipe import recipe_names, recipe_text
+from tenfold.cli import main
+from tenfold.core.settings import recipe_names, recipe_text
+from tenfold.core.stages import stage_help
 from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, StageContext
 
+STAGE_HELP = stage_help()
 COMMANDS = ("run", *STAGE_HELP, "recipes", "models", "data", "export", "serve", "ablate")
 ON_LINUX = sys.platform.startswith("linux")
 

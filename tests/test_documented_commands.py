@@ -30,7 +30,8 @@ from typer.testing import CliRunner
 from documentation import REPOSITORY, Block, blocks, spans
 from photographs import write_photographs
 from tenfold.cli import app
-from tenfold.recipe import load_recipe, recipe_names
+from tenfold.core.settings import recipe_names
+from tenfold.recipe import load_recipe
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("fastapi")
@@ -353,7 +354,7 @@ def test_the_python_within_the_text_runs(shell: Shell) -> None:
 
 def recipe_headers() -> list[str]:
     """Give the commands that the recipes' own texts name."""
-    from tenfold.recipe import recipe_text
+    from tenfold.core.settings import recipe_text
 
     lines = [line for name in recipe_names() for line in recipe_text(name).splitlines()]
     return [

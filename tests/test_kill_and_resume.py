@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.stages.stage import stage_order
+from tenfold.core.stages import stage_order
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,7 +87,7 @@ _CHANGES_FROM_RUN_TO_RUN = {"seconds", "images_per_second", "digest", "README.md
 _FORKING = """
 import os, sys
 from tenfold import cli, study, study_request, terminal
-from tenfold.stages.stage import stage_order
+from tenfold.core.stages import stage_order
 stage_order()
 import sklearn.datasets, sklearn.ensemble, sklearn.metrics, sklearn.model_selection, torch._dynamo
 sys.argv[0] = "tenfold"

@@ -61,7 +61,7 @@ def test_it_predicts_the_same(labels: list[Any], kind: str, tmp_path: Path) -> N
 
 
 def test_a_temperature_is_fitted_on_validation_images_and_used(tmp_path: Path) -> None:
-    assert fitted([0, 1] * 20).temperature_ is None
+    assert fitted([0, 1] * 20, validation_fraction=0.0).temperature_ is None
     classifier = fitted([0, 1] * 20, validation_fraction=0.5)
     assert classifier.temperature_ is not None
     classifier.save(tmp_path / "model")

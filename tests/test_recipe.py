@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.tune import SearchDimension
-from tenfold.core.settings import Settings
+from tenfold.core.settings import Settings, recipe_names, recipe_text
 from tenfold.models.model import MODELS
-from tenfold.recipe import StudySettings, load_recipe, recipe_names, recipe_text
+from tenfold.recipe import StudySettings, load_recipe
 from tenfold.searching.space import search_space
 
 

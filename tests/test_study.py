@@ -27,12 +27,13 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.run_folder import RunFolder
+from tenfold.core.stages import stage_order
 from tenfold.corrections_file import corrections_settings
 from tenfold.model_folder import outdated_notice, read_model_folder
 from tenfold.recipe import StudySettings
 from tenfold.reporting.study_records import read_study_records
 from tenfold.stage_running import StageRunner
-from tenfold.stages.stage import STAGES, StageContext, stage_order
+from tenfold.stages.stage import STAGES, StageContext
 from tenfold.study import Study
 
 ALL_BUT_REPORT = ("explore", "evaluate", "cross-validate")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import DataError, RunFolderError, SettingsError, UnknownNameError
+from tenfold.core.settings import recipe_text
 from tenfold.recipe import StudySettings, load_recipe
 from tenfold.study_request import StudyRequest
 
@@ -233,3 +234,79 @@ class TestRebalance:
             StudyRequest(rebalance="inverze").resolve()
         with pytest.raises(SettingsError, match=r"run, tune, train, cross-validate, not report"):
             StudyRequest(rebalance="auto", stages=("report",)).resolve()
+
+
+class TestResolvedOnce:
+    """Whatever was asked for is put together first, and checked as one."""
+
+    @pytest.fixture
+    def resolved(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """Give a list that holds the values of each check of a whole study's settings."""
+        resolved = []
+        check = StudySettings.model_validate
+
+        def counting(values: Any) -> StudySettings:
+            resolved.append(values)
+            return check(values)
+
+        monkeypatch.setattr(StudySettings, "model_validate", counting)
+        return resolved
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {},
+            {"assignments": ("training.epochs=3",)},
+            {"model": "pretrained"},
+            {"model": "resnet", "recipe": "cnn", "assignments": ("model.depth=8", "seed=1")},
+            {
+                "model": "cnn",
+                "seed": 4,
+                "assignments": ("model.filters.0=8", "training.epochs=3"),
+                "is_strict": True,
+                "budget": "10m",
+                "rebalance": "inverse",
+            },
+            {"stages": ("tune",), "models": ("cnn", "fast"), "trials": 3, "budget": "5m"},
+        ],
+        ids=["nothing", "set", "model", "model and recipe", "options", "tune"],
+    )
+    def test_a_new_study(self, asked: dict[str, Any], resolved: list[Any]) -> None:
+        StudyRequest(data="digits", **asked).resolve()
+        assert len(resolved) == 1
+
+    def test_a_stored_study(self, run_folder: Path, resolved: list[Any]) -> None:
+        StudyRequest(
+            out=run_folder, seed=6, model="resnet", assignments=("training.epochs=7",)
+        ).resolve()
+        assert len(resolved) == 1
+
+    def test_options_count_more_than_settings(self) -> None:
+        settings = (
+            StudyRequest(
+                data="digits",
+                seed=2,
+                rebalance="inverse",
+                assignments=("seed=1", "training.rebalance=none", "data.source=cifar10"),
+            )
+            .resolve()
+            .settings
+        )
+        assert (settings.seed, settings.training.rebalance) == (2, "inverse")
+        assert settings.data.source == "digits"
+
+    def test_what_is_wrong_in_the_recipe_itself_is_said_first(self, tmp_path: Path) -> None:
+        path = tmp_path / "mine.toml"
+        path.write_text(recipe_text("cnn").replace("epochs = 10", "epochs = 0"))
+        request = StudyRequest(data="digits", recipe=str(path), assignments=("training.epoch=1",))
+        with pytest.raises(SettingsError, match=r"'training\.epochs' is not valid.*got 0"):
+            request.resolve()
+
+    def test_what_is_wrong_in_a_stored_study_is_said_first(self, run_folder: Path) -> None:
+        path = run_folder / "settings.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"of_the_future": 1}))
+        with pytest.raises(RunFolderError, match="'of_the_future'"):
+            StudyRequest(out=run_folder, assignments=("training.epoch=1",)).resolve()
+        path.write_text(json.dumps({"data": {"source": 5}}))
+        with pytest.raises(RunFolderError, match=r"'data\.source' is not valid"):
+            StudyRequest(out=run_folder).resolve()

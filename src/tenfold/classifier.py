@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -13,50 +14,55 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from tenfold.budgeting.timed_fit import fit_in_time
-from tenfold.calibrating import calibrated_probabilities, validation_temperature
+from tenfold.calibrating import predict_probabilities, validation_temperature
 from tenfold.core.durations import parse_duration
-from tenfold.core.errors import DataError, ImageShapeError, SettingsError
+from tenfold.core.errors import ImageShapeError, SettingsError
 from tenfold.core.records.mirroring import MirrorRecord
-from tenfold.core.records.model import ModelData
-from tenfold.core.text import readable
+from tenfold.core.settings import DEFAULT_RECIPE, recipe_values
 from tenfold.data.array_images import as_images
-from tenfold.data.array_labels import encode_labels, label_column
-from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.array_labels import encode_labels, labels_like, named_classes
+from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import exact_groups
-from tenfold.data.splits import holdout_split
+from tenfold.data.sample_randomness import seed_from
+from tenfold.data.splits import possible_holdout
 from tenfold.engine.device import choose_device
-from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan, take
 from tenfold.mirroring.decision import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
 from tenfold.model_folder import PackagedModel
-from tenfold.packaging import describe_model, save_model
+from tenfold.models.model import MODELS
+from tenfold.packaging import describe_arrays, describe_model, save_model
 from tenfold.reporting.model_card import CardSources, model_card
 
-_MODEL_SETTINGS: dict[str, dict[str, object]] = {"fast": {"is_mirror_equivariant": True}}
-"""What is set where `model_settings` leaves it out, as recipe `fast` sets it. The setting itself is
-off by default, for models that were saved before there was one."""
+_RECIPE = recipe_values(DEFAULT_RECIPE)
+_MODEL: str = _RECIPE["model"]["name"]
+_DEFAULTS = TrainingSettings.parse(_RECIPE["training"], where="training")
+"""The defaults of the estimator are the default recipe's."""
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Convolutional network for images, with scikit-learn's interface.
+
+    The defaults are those of recipe ``fast`` (see ``tenfold recipes fast``).
 
     Parameters
     ----------
     model : str, default="fast"
         Name of the architecture.
     model_settings : dict, default=None
-        The architecture's own settings; None takes its defaults.
+        The architecture's own settings. What is left out is the recipe's for its model, and another
+        model's own default.
     budget : str or float, default=None
         Time for the training, for example ``"40s"``, ``"10m"`` or a number of seconds. The
         network's size, the batch size and the number of epochs are then chosen for it; None trains
         `epochs`.
     epochs, least_steps, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, \
 plateau_factor, plateau_patience, averaging, ema_decay, swa_share, gradient_clip_norm, \
-early_stopping_patience, label_smoothing, augmentation, rebalance, low_resolution_share, \
-low_resolution_scale, normalization, validation_fraction, weights, precision
-        See `tenfold.engine.training_settings.TrainingSettings`. The defaults are made for
-        arrays of any size, also small ones; those of recipe ``fast`` are others.
+early_stopping_patience, label_smoothing, augmentation, rebalance, low_resolution_scale, \
+normalization, validation_fraction, weights, precision
+        See `tenfold.engine.training_settings.TrainingSettings`.
+    low_resolution_share : float, default=None
+        The same; None takes the recipe's, and 0 for a model that takes images of one size only.
     mirror_keeps_class : bool or "auto", default="auto"
         Whether a mirrored image still shows its class, so that images may be mirrored; False for
         letters and arrows. ``"auto"`` measures it on the training images; in a `budget` on fewer,
@@ -102,34 +108,34 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
 
     def __init__(
         self,
-        model: str = "fast",
+        model: str = _MODEL,
         *,
         model_settings: dict[str, Any] | None = None,
         budget: str | float | None = None,
-        epochs: int = 8,
-        least_steps: int = 200,
-        batch_size: int = 250,
-        optimizer: str = "muon",
-        learning_rate: float | None = None,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        schedule: str = "linear",
-        plateau_factor: float = 0.5,
-        plateau_patience: int = 2,
-        averaging: str = "none",
-        ema_decay: float = 0.999,
-        swa_share: float = 0.25,
-        gradient_clip_norm: float | None = None,
-        early_stopping_patience: int | None = None,
-        label_smoothing: float = 0.2,
-        augmentation: str = "crop-flip",
-        rebalance: str = "none",
-        low_resolution_share: float = 0.0,
-        low_resolution_scale: float = 0.45,
-        normalization: str = "standardize",
-        validation_fraction: float = 0.0,
-        weights: str = "last",
-        precision: str = "auto",
+        epochs: int = _DEFAULTS.epochs,
+        least_steps: int = _DEFAULTS.least_steps,
+        batch_size: int = _DEFAULTS.batch_size,
+        optimizer: str = _DEFAULTS.optimizer,
+        learning_rate: float | None = _DEFAULTS.learning_rate,
+        momentum: float = _DEFAULTS.momentum,
+        weight_decay: float = _DEFAULTS.weight_decay,
+        schedule: str = _DEFAULTS.schedule,
+        plateau_factor: float = _DEFAULTS.plateau_factor,
+        plateau_patience: int = _DEFAULTS.plateau_patience,
+        averaging: str = _DEFAULTS.averaging,
+        ema_decay: float = _DEFAULTS.ema_decay,
+        swa_share: float = _DEFAULTS.swa_share,
+        gradient_clip_norm: float | None = _DEFAULTS.gradient_clip_norm,
+        early_stopping_patience: int | None = _DEFAULTS.early_stopping_patience,
+        label_smoothing: float = _DEFAULTS.label_smoothing,
+        augmentation: str = _DEFAULTS.augmentation,
+        rebalance: str = _DEFAULTS.rebalance,
+        low_resolution_share: float | None = None,
+        low_resolution_scale: float = _DEFAULTS.low_resolution_scale,
+        normalization: str = _DEFAULTS.normalization,
+        validation_fraction: float = _DEFAULTS.validation_fraction,
+        weights: str = _DEFAULTS.weights,
+        precision: str = _DEFAULTS.precision,
         mirror_keeps_class: bool | str = "auto",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -190,30 +196,26 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         started = time.monotonic()  # a budget counts from here
         images = as_images(X)
         labels, self.classes_ = encode_labels(y, len(images))
-        settings = TrainingSettings.parse(
-            {
-                name: getattr(self, name)
-                for name in TrainingSettings.model_fields
-                if hasattr(self, name)
-            }
-            | {"budget_seconds": None if self.budget is None else parse_duration(self.budget)}
-        )
-        self._check_model()
+        split = ImageSplit(images, labels)
+        model_settings = self._model_settings()
+        settings = self._training_settings()
         plan = NetworkPlan.parse(
             self.model,
-            {**_MODEL_SETTINGS.get(self.model, {}), **(self.model_settings or {})},
-            image_shape=_image_shape(images),
+            model_settings,
+            image_shape=split.image_shape,
             class_count=len(self.classes_),
         )
-        seed = _seed(self.random_state)
-        split = ImageSplit(images, labels)
-        train, held_out = holdout_split(
+        seed = seed_from(self.random_state)
+        train, held_out, note = possible_holdout(
             labels,
             fraction=self.validation_fraction,
             method="stratified",
             seed=seed,
             groups=exact_groups(images),
         )
+        if note is not None:
+            settings = settings.without_validation()
+            warnings.warn(note, stacklevel=2)
         device = choose_device(self.device)
         validation = take(split, held_out) if len(held_out) else None
         training = take(split, train)
@@ -236,7 +238,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         self.temperature_ = validation_temperature(
             self.network_, validation, device=device, precision=device.precision(settings.precision)
         )
-        names, values = _named(self.classes_)
+        names, values = named_classes(self.classes_)
         self.model_record_ = describe_model(
             title="A model of given arrays",
             plan=timed.fitted.plan,
@@ -247,15 +249,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             temperature=self.temperature_,
             precision=device.precision_name(settings.precision),
             mirror_keeps_class=self.mirror_keeps_class_,
-            data=ModelData(
-                title="Given arrays",
-                source="arrays",
-                description="",
-                train_counts=split.counts(len(names)),
-                test_counts=(),
-                train_sha256=split.sha256(),
-                test_sha256=None,
-            ),
+            data=describe_arrays(split, len(names)),
         )
         self._loaded: PackagedModel | None = None
         return self
@@ -276,12 +270,11 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             If the disk is full, read-only or not permitted.
         """
         check_is_fitted(self)
-        if self._loaded is not None:
-            save_model(Path(path), self._loaded)
-            return
-        card = model_card(self.model_record_, CardSources())
-        weights = self.network_.state_dict()
-        save_model(Path(path), PackagedModel(self.model_record_, weights, card))
+        packaged = self._loaded
+        if packaged is None:
+            card = model_card(self.model_record_, CardSources())
+            packaged = PackagedModel(self.model_record_, self.network_.state_dict(), card)
+        save_model(Path(path), packaged)
 
     def adopt(self, model: PackagedModel) -> None:
         """Become fitted with a model that was read from its folder; see `tenfold.load`."""
@@ -298,7 +291,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         self.model_record_ = record
         self._loaded = model
 
-    def _check_model(self) -> None:
+    def _model_settings(self) -> dict[str, Any]:
         if not isinstance(self.model, str):
             raise SettingsError(f"model must be the name of a model, got {self.model!r}.")
         if not isinstance(self.model_settings, dict | None):
@@ -306,6 +299,18 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
                 "model_settings must be a dictionary of names and values, or None; got "
                 f"{self.model_settings!r}."
             )
+        recipe = _RECIPE["model"] if self.model == _MODEL else {}
+        settings = {**recipe, **(self.model_settings or {})}
+        return {name: value for name, value in settings.items() if name != "name"}
+
+    def _training_settings(self) -> TrainingSettings:
+        names = TrainingSettings.model_fields.keys() & self.get_params().keys()
+        values = {name: getattr(self, name) for name in names}
+        values["budget_seconds"] = None if self.budget is None else parse_duration(self.budget)
+        if self.low_resolution_share is None:
+            takes_any_size = MODELS[self.model].takes_any_size
+            values["low_resolution_share"] = _DEFAULTS.low_resolution_share * takes_any_size
+        return TrainingSettings.parse(values)
 
     def _mirroring(self, train: ImageSplit, seed: int) -> tuple[bool, MirrorRecord | None]:
         """Give whether images keep their class when they are mirrored, and how that was found."""
@@ -316,12 +321,9 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             raise SettingsError(
                 f"mirror_keeps_class must be True, False or 'auto', got {wanted!r}."
             )
-        decided = decide_mirroring(
-            train,
-            _named(self.classes_)[0],
-            seed=seed,
-            most_images=MEASURED_IMAGES if self.budget is None else MEASURED_IN_BUDGET,
-        )
+        names, _ = named_classes(self.classes_)
+        most = MEASURED_IMAGES if self.budget is None else MEASURED_IN_BUDGET
+        decided = decide_mirroring(train, names, seed=seed, most_images=most)
         return decided.keeps_class, decided.record
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -339,20 +341,20 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         """
         check_is_fitted(self)
         images = as_images(X, self.image_shape_)
-        if _image_shape(images) != self.image_shape_:
+        if images.shape[1:] != self.image_shape_:
             raise ImageShapeError(
-                f"X has images of shape {_image_shape(images)}, but ImageClassifier was fitted to "
+                f"X has images of shape {images.shape[1:]}, but ImageClassifier was fitted to "
                 f"images of shape {self.image_shape_} (height, width, channels)."
             )
         device = choose_device(self.device)
         precision = TrainingSettings.parse({"precision": self.precision}).precision
-        logits = predict_logits(
+        return predict_probabilities(
             self.network_.to(device.torch_device),
             images,
+            self.temperature_,
             device=device,
             precision=device.precision(precision),
         )
-        return calibrated_probabilities(logits, self.temperature_)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Give the most probable class of each image, shape (N,)."""
@@ -380,12 +382,7 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             If the labels are not of the type that `fit` saw.
         """
         predicted = self.predict(X)
-        labels = label_column(y, len(predicted))
-        if (labels.dtype.kind in "OU") != (self.classes_.dtype.kind in "OU"):
-            raise DataError(
-                f"y has labels such as {labels.tolist()[0]!r}, but ImageClassifier was fitted to "
-                f"labels such as {self.classes_.tolist()[0]!r}."
-            )
+        labels = labels_like(self.classes_, y, len(predicted))
         return float(super().score(X, labels, sample_weight))
 
     def __sklearn_tags__(self) -> Any:
@@ -395,32 +392,3 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
         tags.input_tags.three_d_array = True
         tags.non_deterministic = self.random_state is None
         return tags
-
-
-def _image_shape(images: Images) -> tuple[int, int, int]:
-    height, width, channels = images.shape[1:]
-    return height, width, channels
-
-
-def _named(
-    classes: npt.NDArray[Any],
-) -> tuple[tuple[str, ...], tuple[bool | int | float | str, ...] | None]:
-    """Give the classes' names, and their values where these are numbers; JSON knows no others."""
-    values = [getattr(value, "item", lambda value=value: value)() for value in classes.tolist()]
-    names = tuple(readable(str(value)) for value in values)
-    is_text = any(not isinstance(value, int | float) for value in values)  # a bool is an int
-    return names, None if is_text else tuple(values)
-
-
-def _seed(random_state: object) -> int:
-    """Give a seed from scikit-learn's idea of a random state."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, int | np.integer) and random_state >= 0:
-        return int(random_state)
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    raise SettingsError(
-        "random_state must be a whole number of at least 0, a numpy.random.RandomState or None; "
-        f"received {random_state!r}."
-    )

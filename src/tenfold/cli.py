@@ -41,20 +41,8 @@ from tenfold.commands.serve import serve
 from tenfold.commands.tune import tune
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
+from tenfold.core.stages import stage_help
 from tenfold.core.text import make_tolerant
-
-STAGE_HELP = {
-    "acquire": "Read the data set and check it.",
-    "explore": "Class distribution, sample images, pixel statistics.",
-    "tune": "Search the settings.",
-    "train": "Train the network.",
-    "evaluate": "Score the model on the test split.",
-    "cross-validate": "K-fold cross-validation.",
-    "audit": "Look for wrong labels, duplicates, and leaks between the splits.",
-    "model": "Put the trained model into one folder, ready to use.",
-    "report": "Write the report page.",
-}
-"""Every stage is a command; a stage that needs earlier ones runs them first."""
 
 _EXIT_ERROR = 2
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells do
@@ -136,7 +124,8 @@ def _study_command(*stages: str) -> Any:
 
 
 app.command("run", help="Run a whole study: every stage, ending in the report.")(_study_command())
-for _stage, _help in STAGE_HELP.items():
+# A stage that needs earlier ones runs them first.
+for _stage, _help in stage_help().items():
     app.command(_stage, help=_help)(tune if _stage == "tune" else _study_command(_stage))
 
 
@@ -145,7 +134,8 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Show this recipe's text.")] = None,
 ) -> None:
     """List the recipes, or show one."""
-    from tenfold.recipe import load_recipe, recipe_names, recipe_text
+    from tenfold.core.settings import recipe_names, recipe_text
+    from tenfold.recipe import load_recipe
 
     if name is not None:
         echo(recipe_text(name), nl=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import sha256_of_bytes, storage_errors, write_bytes
 from tenfold.core.regular_files import MOST_TEXT_BYTES, read_pipe, read_regular_file
-from tenfold.recipe import CorrectionsSettings
+from tenfold.data.corrections import CorrectionsSettings
 
 CORRECTIONS = "corrections.csv"
 """Beside settings.json: an edited ``audit/label_issues.csv`` is replaced by the next audit."""

@@ -22,6 +22,7 @@ from tenfold.core.records.model import (
 )
 from tenfold.core.records.value_range import ValueRanges
 from tenfold.core.versions import recorded_versions
+from tenfold.data.dataset import ImageSplit
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import NetworkPlan
 from tenfold.model_folder import (
@@ -73,6 +74,19 @@ def describe_model(
         "versions": recorded_versions(),
     }
     return ModelRecord(**values)
+
+
+def describe_arrays(split: ImageSplit, class_count: int) -> ModelData:
+    """Give what is known about a training split that no source gave."""
+    return ModelData(
+        title="Given arrays",
+        source="arrays",
+        description="",
+        train_counts=split.counts(class_count),
+        test_counts=(),
+        train_sha256=split.sha256(),
+        test_sha256=None,
+    )
 
 
 def scores_of(evaluate: EvaluateRecord) -> ModelScores:

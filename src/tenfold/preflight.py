@@ -7,14 +7,12 @@ from pathlib import Path
 
 from tenfold.auditing.label_issues import cleanlab_filter
 from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.stages import training_stages
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.data.split_files import read_groups, read_labels, read_validation
 from tenfold.data.splits import plan_folds, possible_holdout
 from tenfold.fitting import NetworkPlan, check_fit
 from tenfold.recipe import StudySettings
-
-TRAINED_STAGES = ("tune", "train", "cross-validate")
-"""Stages that a check is worth the while of."""
 
 
 def check_study(settings: StudySettings, acquired: Path, stages: Collection[str]) -> list[str]:
@@ -44,7 +42,7 @@ def check_study(settings: StudySettings, acquired: Path, stages: Collection[str]
     notes: list[str] = []
     if "audit" in stages and settings.audit.label_method == "cleanlab":
         cleanlab_filter()
-    if not set(stages) & set(TRAINED_STAGES):
+    if not set(stages) & set(training_stages()):
         return notes
     labels, training = read_labels(acquired, "train"), settings.training
     _, held_out, note = possible_holdout(

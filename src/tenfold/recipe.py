@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,18 +10,23 @@ from pydantic import Field, model_validator
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.reference import Reference
 from tenfold.core.records.tune import SearchDimension
-from tenfold.core.regular_files import read_regular_file
-from tenfold.core.settings import Settings, parse_assignment, with_values
+from tenfold.core.settings import (
+    DEFAULT_RECIPE,
+    Settings,
+    nested_too_deeply,
+    parse_assignment,
+    recipe_names,
+    recipe_values,
+    with_defaults,
+    with_values,
+)
 from tenfold.data.augmentation import parse_augmentation
+from tenfold.data.corrections import CorrectionsSettings
 from tenfold.data.rebalancing import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.mirroring.setting import MirrorSetting
 from tenfold.models.model import MODELS
 from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SourceOptions
-
-DEFAULT_RECIPE = "fast"
-_MOST_RECIPE_BYTES = 2**17  # Many times what tenfold's own have.
-_MOST_DOTS = 200  # On a line.
 
 
 class RecipeTitle(Settings):
@@ -33,21 +35,6 @@ class RecipeTitle(Settings):
     name: str
     title: str
     description: str
-
-
-class CorrectionsSettings(Settings):
-    """A corrections file, as the command line's ``--corrections`` found it.
-
-    Attributes
-    ----------
-    file
-        Its name, for the report; the content lies in the run folder.
-    sha256
-        Of its content.
-    """
-
-    file: str
-    sha256: str
 
 
 class DataSettings(Settings):
@@ -255,10 +242,16 @@ class StudySettings(Settings):
     references: tuple[Reference, ...] = ()
 
     @classmethod
-    def resolve(cls, values: Mapping[str, Any]) -> StudySettings:
+    def resolve(
+        cls, values: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+    ) -> StudySettings:
         """Check plain values, the model's own settings and all names in them included.
 
-        ``model`` may be written flat, as recipes do: ``{"name": "cnn", "units": 128}``.
+        ``model`` is written flat, as recipes do: ``{"name": "cnn", "units": 128}``.
+
+        `changes` are new values by dotted name, see `with_values`. Another model (``model.name``)
+        begins from its own defaults: the settings of the one before are left behind, and where
+        ranges of them were searched, the new model's are instead.
 
         Raises
         ------
@@ -267,13 +260,9 @@ class StudySettings(Settings):
         UnknownNameError
             If a model, a part of an augmentation or a rebalancing does not exist.
         """
-        nested = {**values}
-        model = nested.get("model", {})
-        if not isinstance(model, Mapping):
-            raise SettingsError(f"The setting 'model' must be a table, got {model!r}.")
-        name = model.get("name", ModelSettings().name)
-        own = {key: value for key, value in model.items() if key != "name"}
-        own_settings = MODELS[str(name)].settings_type.parse(own, where="model").plain()
+        nested = _changed(values, changes) if changes else {**values}
+        name, own = _split_model(nested)
+        own_settings = MODELS[name].settings_type.parse(own, where="model").plain()
         nested["model"] = {"name": name, "settings": own_settings}
         study = cls.parse(nested)
         for policy in (study.training.augmentation, study.cross_validate.warm_start.augmentation):
@@ -306,26 +295,8 @@ class StudySettings(Settings):
         return int(self.model.settings.get("input_size_px") or own)
 
     def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:
-        """Give the settings with some replaced, by dotted name; see `with_values`.
-
-        Another model (``model.name``) begins from its own defaults: the settings of the one before
-        are left behind, and where ranges of them were searched, the new model's are instead.
-        """
-        values = self.flat()
-        name = str(changes.get("model.name", self.model.name))
-        if name != self.model.name:
-            values |= {"model": {"name": name}, "tune": self._tune_with_model(name)}
-            values = StudySettings.resolve(values).flat()
-            if not MODELS[name].takes_any_size:  # nor low resolution first
-                values["training"]["low_resolution_share"] = 0.0
-        return StudySettings.resolve(with_values(values, changes))
-
-    def _tune_with_model(self, name: str) -> dict[str, Any]:
-        """Give the search's settings with another model's ranges in the place of this one's."""
-        kept = [entry for entry in self.tune.space if not _is_model_range(entry)]
-        if len(kept) < len(self.tune.space):
-            kept += [dimension.name for dimension in MODELS[name].search_space]
-        return self.tune.model_copy(update={"space": tuple(kept)}).plain()
+        """Give the settings with some replaced, by dotted name; see `resolve`."""
+        return StudySettings.resolve(self.flat(), changes)
 
     def flat(self) -> dict[str, Any]:
         """Give plain data in the form that recipes are written in and `resolve` reads."""
@@ -334,58 +305,18 @@ class StudySettings(Settings):
         return plain
 
 
-def _is_model_range(entry: str | SearchDimension) -> bool:
-    """Say whether an entry of the search space is a setting of one model."""
-    name = entry if isinstance(entry, str) else entry.name
-    return name.startswith("model.") and name != "model.name"
-
-
-def recipe_names() -> tuple[str, ...]:
-    """Give the names of the recipes that come with tenfold."""
-    folder = resources.files("tenfold") / "recipes"
-    return tuple(
-        sorted(
-            entry.name.removesuffix(".toml")
-            for entry in folder.iterdir()
-            if entry.name.endswith(".toml")
-        )
-    )
-
-
 def recipe_for_model(model: str | None) -> str:
-    """Give the recipe whose training suits a model.
-
-    That of the model's name, else the first that has the model, else the default recipe.
-    """
+    """Give the recipe of a model's name, else the first that has the model, else the default."""
     names = recipe_names()
     if model is None or model in names:
         return model or DEFAULT_RECIPE
-    own = (name for name in names if load_recipe(name).model.name == model)
+    own = (name for name in names if recipe_model(name) == model)
     return next(own, DEFAULT_RECIPE)
 
 
-def recipe_text(name_or_path: str) -> str:
-    """Give a recipe's text: one of tenfold's own by name, or a TOML file by path.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is neither.
-    """
-    if name_or_path in recipe_names():
-        return (resources.files("tenfold") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
-    path = Path(name_or_path)
-    if path.suffix == ".toml" and path.is_file():
-        try:
-            return read_regular_file(path, _MOST_RECIPE_BYTES).decode("utf-8")
-        except OSError as error:
-            reason = error.strerror or error
-            raise SettingsError(f"The recipe {path} cannot be read: {reason}.") from None
-        except UnicodeDecodeError as error:
-            raise SettingsError(f"The recipe {path} cannot be read: {error}.") from None
-    if path.suffix == ".toml":
-        raise SettingsError(f"There is no recipe file {name_or_path}.")
-    raise UnknownNameError("recipe", name_or_path, recipe_names())
+def recipe_model(name_or_path: str) -> str:
+    """Give the name of a recipe's model."""
+    return _split_model(recipe_values(name_or_path))[0]
 
 
 def load_recipe(
@@ -396,7 +327,7 @@ def load_recipe(
     Parameters
     ----------
     name_or_path
-        See `recipe_text`.
+        See `tenfold.core.settings.recipe_text`.
     assignments
         For example ``["training.epochs=3", "model.units=64"]``.
     seed
@@ -407,22 +338,62 @@ def load_recipe(
     SettingsError
         If the TOML, an assignment or a setting is not valid.
     """
-    text = recipe_text(name_or_path)
     changes = dict(parse_assignment(assignment) for assignment in assignments)
-    if seed is not None:
-        changes["seed"] = seed
+    return resolve_recipe(name_or_path, changes | ({} if seed is None else {"seed": seed}))
+
+
+def resolve_recipe(name_or_path: str, changes: Mapping[str, Any]) -> StudySettings:
+    """Read a recipe, change it by dotted names, and check the whole; see `load_recipe`."""
+    values = recipe_values(name_or_path)
     try:
-        # Each dot is a table in a table, and all of them are gone through for each.
-        if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
-            raise RecursionError
-        # Assignments may name any setting, so they change the recipe with all defaults filled in.
-        return StudySettings.resolve(tomllib.loads(text)).with_changes(changes)
+        return StudySettings.resolve(values, changes)
     except SettingsError:
+        StudySettings.resolve(values)  # What is wrong in the recipe itself is said first.
         raise
     except RecursionError:
-        raise SettingsError(
-            f"The recipe {name_or_path} is nested too deeply to be read. Compare it with one of "
-            f"tenfold's own: {', '.join(recipe_names())}."
-        ) from None
-    except ValueError as error:  # TOMLDecodeError is one, and so is a number that is too long.
-        raise SettingsError(f"The recipe {name_or_path} is not valid TOML: {error}.") from None
+        raise nested_too_deeply(name_or_path) from None
+
+
+def _split_model(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Give the name of a study's model, and what is said of its own settings."""
+    model = values.get("model", {})
+    if not isinstance(model, Mapping):
+        raise SettingsError(f"The setting 'model' must be a table, got {model!r}.")
+    own = dict(model)
+    return str(own.pop("name", ModelSettings().name)), own
+
+
+def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a study's plain values, all defaults filled in, with some replaced.
+
+    A change may name any setting, a place in a default list too (``model.filters.0``).
+    """
+    old, own = _split_model(values)
+    new = str(changes.get("model.name", old))
+    untitled = RecipeTitle(name="", title="", description="")
+    defaults = StudySettings.model_construct(recipe=untitled).model_dump(mode="json")
+    del defaults["recipe"]
+    filled = with_defaults(values, defaults)
+    filled["model"] = {"name": new, **MODELS[new].settings_type().plain()}
+    if new == old:
+        filled["model"] |= own
+    else:
+        _fit_other_model(filled, new)
+    return with_values(filled, changes)
+
+
+def _fit_other_model(values: dict[str, Any], model: str) -> None:
+    """Give training and search what suits another model than the one before."""
+    tune, training = values["tune"], values["training"]
+    if isinstance(tune, dict) and isinstance(tune["space"], list | tuple):
+        kept = [entry for entry in tune["space"] if not _is_model_range(entry)]
+        if len(kept) < len(tune["space"]):
+            tune["space"] = kept + [dimension.name for dimension in MODELS[model].search_space]
+    if isinstance(training, dict) and not MODELS[model].takes_any_size:
+        training["low_resolution_share"] = 0.0
+
+
+def _is_model_range(entry: Any) -> bool:
+    """Say whether an entry of the search space is a setting of one model."""
+    name = entry.get("name") if isinstance(entry, Mapping) else entry
+    return str(name).startswith("model.") and name != "model.name"

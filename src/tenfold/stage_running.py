@@ -16,11 +16,12 @@ from tenfold.core.progress import Progress
 from tenfold.core.records.manifest import Manifest
 from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.run_folder import REPEATS_RECORD, Attempt, RunFolder, StageFolder
+from tenfold.core.stages import stage_order
 from tenfold.core.versions import recorded_versions
 from tenfold.engine.device import Device
 from tenfold.recipe import StudySettings
 from tenfold.sources.source import SOURCES
-from tenfold.stages.stage import STAGES, Stage, StageContext, stage_order
+from tenfold.stages.stage import STAGES, Stage, StageContext
 
 
 def _nothing(*_: object) -> None:

@@ -12,16 +12,15 @@ from tenfold.core.durations import format_estimate
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.run_folder import RunFolder
+from tenfold.core.stages import stage_order, training_stages
 from tenfold.corrections_file import adopt_corrections, offer_corrections
 from tenfold.engine.device import Device, choose_device
-from tenfold.preflight import TRAINED_STAGES, check_study
+from tenfold.preflight import check_study
 from tenfold.recipe import StudySettings
 from tenfold.repeating import REPEATED_STAGES, Repeats
 from tenfold.stage_running import StageOutcome, StageRunner
-from tenfold.stages.stage import STAGES, stage_order
+from tenfold.stages.stage import STAGES
 
-DISPENSABLE = ("explore", "cross-validate", "audit")
-"""Stages without which a whole study still has a model and a report."""
 _WORTH_A_WORD_SECONDS = 30.0
 
 
@@ -157,7 +156,11 @@ class Study:
             try:
                 outcome = runner.run(STAGES[name], device)
             except TenfoldError as error:
-                if not is_whole or name not in DISPENSABLE or isinstance(error, StorageError):
+                if (
+                    not is_whole
+                    or not STAGES[name].is_dispensable
+                    or isinstance(error, StorageError)
+                ):
                     raise
                 failed[name] = error
                 self._progress.say(_said(name, error))
@@ -198,7 +201,7 @@ class Study:
 
     def _lacks_training(self, wanted: tuple[str, ...]) -> bool:
         current = self._runner.current_stages()
-        return any(name in wanted and name not in current for name in TRAINED_STAGES)
+        return any(name in wanted and name not in current for name in training_stages())
 
     def _notices(self) -> tuple[str, ...]:
         """Say what in the run folder is not of the present data and settings, and what to run."""
@@ -231,14 +234,11 @@ class Study:
                 wanted.add(name)
                 queue += STAGES[name].needs(self.settings)
         asked = names if is_asked else ()
-        for name, is_enabled in (
-            ("tune", self.settings.tune.is_enabled),
-            ("cross-validate", self.settings.cross_validate.is_enabled),
-            ("audit", self.settings.audit.is_enabled),
-        ):
-            if not is_enabled and name not in asked:
-                wanted.discard(name)
-        return tuple(name for name in stage_order() if name in wanted)
+        return tuple(
+            name
+            for name in stage_order()
+            if name in wanted and (name in asked or STAGES[name].is_enabled(self.settings))
+        )
 
 
 def _said(name: str, error: TenfoldError) -> str:

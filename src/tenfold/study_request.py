@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,19 @@ from tenfold.core.durations import parse_duration
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
+from tenfold.core.stages import training_stages
 from tenfold.corrections_file import corrections_settings, read_corrections
-from tenfold.recipe import StudySettings, load_recipe, recipe_for_model
+from tenfold.recipe import (
+    DataSettings,
+    StudySettings,
+    recipe_for_model,
+    recipe_model,
+    resolve_recipe,
+)
 from tenfold.repeating import REPEATED_STAGES
 from tenfold.sources.finding import find_source
 
 NO_CORRECTIONS = "none"
-REBALANCED_STAGES = ("tune", "train", "cross-validate")
 
 
 @dataclass(frozen=True)
@@ -79,33 +87,44 @@ class StudyRequest:
         """
         self._check_runs()
         corrections = self._corrections_content()
-        stored = None if self.out is None else _stored_settings(self.out)
-        if stored is not None and self.recipe is None:
-            settings = stored.with_changes(self._changes())
-        else:
-            settings = load_recipe(self._recipe).with_changes(self._changes())
-        if self.is_strict:
-            settings = settings.with_changes({"data.is_strict": True})
-        settings = settings.with_changes(
-            self._budget_changes()
+        stored = _stored_values(self.out)
+        asked = self._asked()
+        data, sentence = self._data(stored)
+        options = (
+            ({"data.is_strict": True} if self.is_strict else {})
+            | self._budget_changes(asked)
             | self._search_changes(is_new=stored is None)
             | self._corrections_changes(corrections)
             | self._rebalance_changes()
+            | data
         )
-        if stored is not None and self.data is None:
-            settings = settings.with_changes(
-                {"data.source": stored.data.source, "data.location": stored.data.location}
-            )
-            place = stored.data.location or stored.data.source
-            sentence = f"Data: {place}, as the run folder was made with."
-        else:
-            source, path, sentence = find_source(self.data)
-            location = None if path is None else str(path.resolve())
-            settings = settings.with_changes(
-                {"data.source": source.name, "data.location": location}
-            )
+        # What is changed later counts, and options are more than settings.
+        changes = {name: asked[name] for name in asked if name not in options} | options
+        settings = self._settings(stored, changes)
         out = self.out or self._default_out(settings)
         return ResolvedRequest(settings, out, sentence, corrections)
+
+    def _settings(self, stored: dict[str, Any] | None, changes: dict[str, Any]) -> StudySettings:
+        if stored is None or self.recipe is not None:
+            return resolve_recipe(self._recipe, changes)
+        try:
+            return StudySettings.resolve(stored, changes)
+        except SettingsError:
+            with _stored_in(self.out):  # What is wrong there already is said first.
+                StudySettings.resolve(stored)
+            raise
+
+    def _data(self, stored: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+        """Give the changes that name the data set, and a sentence about it."""
+        if stored is not None and self.data is None:
+            with _stored_in(self.out):
+                data = DataSettings.parse(stored.get("data", {}), where="data")
+            place = data.location or data.source
+            sentence = f"Data: {place}, as the run folder was made with."
+            return {"data.source": data.source, "data.location": data.location}, sentence
+        source, path, sentence = find_source(self.data)
+        location = None if path is None else str(path.resolve())
+        return {"data.source": source.name, "data.location": location}, sentence
 
     @property
     def _recipe(self) -> str:
@@ -114,7 +133,7 @@ class StudyRequest:
     def _default_out(self, settings: StudySettings) -> Path:
         """Give runs/RECIPE-SOURCE; where another model than the recipe's was asked for, with it."""
         parts = [settings.recipe.name, settings.data.source]
-        if self.model is not None and load_recipe(self._recipe).model.name != self.model:
+        if self.model is not None and recipe_model(self._recipe) != self.model:
             parts.insert(1, self.model)
         return Path("runs") / "-".join(parts)
 
@@ -125,7 +144,7 @@ class StudyRequest:
                 f"{self.stages[0]}."
             )
 
-    def _budget_changes(self) -> dict[str, Any]:
+    def _budget_changes(self, asked: dict[str, Any]) -> dict[str, Any]:
         if self.budget is None:
             return {}
         seconds = parse_duration(self.budget)
@@ -138,15 +157,13 @@ class StudyRequest:
             case ("cross-validate",):
                 return {"cross_validate.budget_seconds": seconds, "tune.is_enabled": False}
             case ("tune",):
-                return {"tune.budget_seconds": seconds, "tune.trials": self._asked_trials()}
+                # As many trials as there is time for, unless they were said too.
+                trials = asked.get("tune.trials", self.trials)
+                return {"tune.budget_seconds": seconds, "tune.trials": trials}
         raise SettingsError(
             f"--budget is for what trains: run, tune, train and cross-validate, not "
             f"{self.stages[0]}."
         )
-
-    def _asked_trials(self) -> int | None:
-        """Give the trials that were asked for; None for as many as there is time for."""
-        return self._changes().get("tune.trials", self.trials)
 
     def _search_changes(self, *, is_new: bool) -> dict[str, Any]:
         if self.stages != ("tune",):
@@ -178,14 +195,15 @@ class StudyRequest:
     def _rebalance_changes(self) -> dict[str, Any]:
         if self.rebalance is None:
             return {}
-        if self.stages and not set(self.stages) <= set(REBALANCED_STAGES):
+        if self.stages and not set(self.stages) <= set(training_stages()):
             raise SettingsError(
-                f"--rebalance is for what trains: run, {', '.join(REBALANCED_STAGES)}, not "
+                f"--rebalance is for what trains: run, {', '.join(training_stages())}, not "
                 f"{self.stages[0]}."
             )
         return {"training.rebalance": self.rebalance}
 
-    def _changes(self) -> dict[str, Any]:
+    def _asked(self) -> dict[str, Any]:
+        """Give the settings that were named."""
         changes = dict(parse_assignment(text) for text in self.assignments)
         if self.model is not None and changes.setdefault("model.name", self.model) != self.model:
             raise SettingsError(
@@ -197,12 +215,15 @@ class StudyRequest:
         return changes
 
 
-def _stored_settings(out: Path) -> StudySettings | None:
-    if not out.is_dir():
-        return None
-    values = RunFolder(out).settings()
+def _stored_values(out: Path | None) -> dict[str, Any] | None:
+    """Give the settings of the study in a run folder, as they lie there; None for a new one."""
+    return RunFolder(out).settings() if out is not None and out.is_dir() else None
+
+
+@contextmanager
+def _stored_in(out: Path | None) -> Iterator[None]:
     try:
-        return None if values is None else StudySettings.resolve(values)
+        yield
     except SettingsError as error:
         raise RunFolderError(
             f"The settings in {out} are not those of this version of tenfold: {error}\n"

@@ -37,10 +37,13 @@ class _RateColumn(ProgressColumn):
 
 
 class TerminalProgress:
-    """Show progress on a terminal; where the output is no terminal, only the lines that stay."""
+    """Show progress on a terminal; where the output is no terminal, only the lines that stay.
 
-    def __init__(self, console: Console, *, is_quiet: bool = False) -> None:
-        self.console = console
+    Without a `console` on standard error.
+    """
+
+    def __init__(self, console: Console | None = None, *, is_quiet: bool = False) -> None:
+        self.console = console or Console(stderr=True)
         self.is_quiet = is_quiet
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -50,9 +53,9 @@ class TerminalProgress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
-            console=console,
+            console=self.console,
             transient=True,
-            disable=is_quiet or not console.is_terminal,
+            disable=is_quiet or not self.console.is_terminal,
             speed_estimate_period=60,
         )
         self._open = 0

@@ -19,7 +19,8 @@ MEMBERS = {
     "plain.py": "THING = 'a plain one'",
     "two_words.py": "from __future__ import annotations\n\nTHING: str = 'two'",
     "annotated.py": "THING: dict[str, int] = {'a': 1}",
-    "broken.py": "raise RuntimeError('imported')\nTHING = 1",
+    "broken.py": "raise RuntimeError('imported')\nTHING = 1\nclass A:\n    size = 3\n",
+    "sized.py": "class A:\n    size = (1, 'a')\nsize = 4\nTHING = A()\n",
     "contract.py": "THINGS = 1\nOTHER_THING = 2\n",
     "inner.py": "def make():\n    THING = 1\n    return THING\n",
     "quoted.py": "text = 'THING = 1'\n",
@@ -47,7 +48,7 @@ def things(package: str) -> Registry[object]:
 
 
 def test_names_are_the_files_that_assign_at_top_level(things: Registry[object]) -> None:
-    assert things.names() == ("annotated", "broken", "plain", "two-words")
+    assert things.names() == ("annotated", "broken", "plain", "sized", "two-words")
     assert list(things) == list(things.names())
 
 
@@ -69,9 +70,14 @@ def test_an_unknown_name_suggests_the_near_one(things: Registry[object]) -> None
     with pytest.raises(
         UnknownNameError,
         match=r"^There is no thing named 'plane'\. Did you mean 'plain'\? "
-        r"Known: annotated, broken, plain, two-words\.$",
+        r"Known: annotated, broken, plain, sized, two-words\.$",
     ):
         things["plane"]
+
+
+def test_declared_values_are_read_from_the_text(things: Registry[object]) -> None:
+    assert things.declared("size") == {"broken": 3, "sized": (1, "a")}
+    assert things.declared("weight") == {}
 
 
 def test_names_are_listed_without_importing_any_member(things: Registry[object]) -> None:

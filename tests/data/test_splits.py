@@ -15,7 +15,6 @@ from tenfold.data.splits import (
     HoldoutMethod,
     holdout_split,
     plan_folds,
-    planned_folds,
     possible_holdout,
     stratified_folds,
 )
@@ -186,7 +185,7 @@ def test_folds_are_as_many_as_the_classes_allow(
         assert ("this class has" in plan.notes[-1]) == (alone == 1)
     if not folds:
         return
-    cut = planned_folds(labels, plan, 0)
+    cut = stratified_folds(labels, plan.folds, 0, alone=plan.alone)
     validating = np.sort(np.concatenate([validation for _, validation in cut]))
     assert (validating == np.setdiff1d(np.arange(len(labels)), plan.alone)).all()
     for train, validation in cut:

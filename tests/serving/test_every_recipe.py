@@ -18,6 +18,7 @@ import torch
 from photographs import write_photographs
 from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.model import ModelData
+from tenfold.core.settings import recipe_names
 from tenfold.engine.device import Device
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
@@ -26,7 +27,7 @@ from tenfold.fitting import NetworkPlan
 from tenfold.model_folder import PackagedModel
 from tenfold.models.model import MODELS
 from tenfold.packaging import describe_model
-from tenfold.recipe import load_recipe, recipe_names
+from tenfold.recipe import load_recipe
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -6,11 +6,17 @@ import json
 
 import pytest
 
-from tenfold.cli import STAGE_HELP
 from tenfold.core.errors import UnknownNameError
-from tenfold.recipe import StudySettings, load_recipe, recipe_names
-from tenfold.reporting import study_records
-from tenfold.stages.stage import STAGES, Stage, stage_order
+from tenfold.core.settings import recipe_names
+from tenfold.core.stages import (
+    STAGE_FILES,
+    shown_stages,
+    stage_help,
+    stage_order,
+    training_stages,
+)
+from tenfold.recipe import StudySettings, load_recipe
+from tenfold.stages.stage import STAGES, Stage
 
 
 @pytest.fixture(params=STAGES.names())
@@ -77,9 +83,18 @@ def test_the_order_is_the_study_s() -> None:
     )
 
 
+def test_what_its_file_s_text_declares_is_what_it_is(stage: Stage) -> None:
+    assert STAGE_FILES.declared("position")[stage.name] == stage.position
+    assert STAGE_FILES.declared("summary")[stage.name] == stage.summary
+    assert STAGE_FILES.declared("is_training").get(stage.name, False) == stage.is_training
+    assert stage_help()[stage.name].lower() == f"{stage.summary}.".lower()
+
+
 def test_every_stage_is_a_command_and_all_but_the_report_are_shown_in_it() -> None:
-    assert tuple(STAGE_HELP) == stage_order()
-    assert (*study_records.STAGES, "report") == stage_order()
+    assert tuple(stage_help()) == stage_order()
+    assert (*shown_stages(), "report") == stage_order()
+    assert {*STAGES["report"].reads_if_complete, "report"} == set(STAGES)
+    assert training_stages() == ("tune", "train", "cross-validate")
 
 
 def test_the_search_is_needed_only_where_there_is_one() -> None:

@@ -16,6 +16,7 @@ from tenfold.commands.options import (
     SetOption,
 )
 from tenfold.commands.output import echo
+from tenfold.commands.running import read_data, write_picture
 
 
 def ablate(  # noqa: PLR0917 -- typer passes them all by name
@@ -50,8 +51,6 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     del debug  # read by `main`, which shows the trace
     from functools import partial
 
-    from rich.console import Console
-
     from tenfold.ablating.ablation import Ablation
     from tenfold.ablating.ingredients import parse_names
     from tenfold.core.files import write_text
@@ -59,20 +58,15 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.recipe import load_recipe
     from tenfold.reporting.ablation_text import ablation_csv, ablation_text
     from tenfold.reporting.figures.ablation import draw_ablation
-    from tenfold.reporting.figures.canvas import svg_text
-    from tenfold.reporting.figures.svg import standalone_svg
     from tenfold.reporting.interpretation_data import mirror_sentence
-    from tenfold.sources.finding import find_source
     from tenfold.terminal import TerminalProgress
 
     settings = load_recipe(recipe, tuple(assignments or ()))
     ingredients = parse_names(settings, only or ())
-    progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
-    source, path, sentence = find_source(data)
-    progress.say(sentence)
-    folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{source.name}"
+    progress = TerminalProgress(is_quiet=is_quiet)
+    dataset = read_data(data, settings, is_offline=is_offline, progress=progress)
+    folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{dataset.source}"
     progress.say(f"Folder: {folder}")
-    dataset = source.load(path, settings.source_options(is_offline=is_offline), progress)
     mirroring = decide_mirroring(
         dataset.train, dataset.classes, settings.data.mirror_keeps_class, seed=settings.seed
     )
@@ -89,11 +83,11 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     text = ablation_text(record)
     write_text(folder / "ablation.md", text + "\n")
     write_text(folder / "ablation.csv", ablation_csv(record))
-    picture = svg_text(partial(draw_ablation, record))
-    description = "Dots: accuracy lost without each ingredient, with 95% intervals."
-    write_text(
+    write_picture(
         folder / "ablation.svg",
-        standalone_svg(picture, name="ablation", description=description),
+        partial(draw_ablation, record),
+        name="ablation",
+        description="Dots: accuracy lost without each ingredient, with 95% intervals.",
     )
     echo(text)
     echo(f"\nTable, picture and numbers: {folder.resolve()}")

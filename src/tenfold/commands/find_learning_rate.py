@@ -18,6 +18,7 @@ from tenfold.commands.options import (
     SetOption,
 )
 from tenfold.commands.output import echo
+from tenfold.commands.running import read_data, write_picture
 
 
 def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
@@ -49,25 +50,19 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     del debug  # read by `main`, which shows the trace
     from functools import partial
 
-    from rich.console import Console
-
-    from tenfold import learning_rate_finding
     from tenfold.core.files import write_text
+    from tenfold.core.settings import DEFAULT_RECIPE
     from tenfold.engine.device import choose_device
-    from tenfold.recipe import DEFAULT_RECIPE, load_recipe
-    from tenfold.reporting.figures.canvas import svg_text
+    from tenfold.learning_rate_finding import find_learning_rate as find_rate
+    from tenfold.recipe import load_recipe
     from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
-    from tenfold.reporting.figures.svg import standalone_svg
     from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
-    from tenfold.sources.finding import find_source
     from tenfold.terminal import TerminalProgress
 
     settings = load_recipe(recipe or DEFAULT_RECIPE, tuple(assignments or ()), seed=seed)
-    progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
-    source, path, sentence = find_source(data)
-    progress.say(sentence)
-    dataset = source.load(path, settings.source_options(is_offline=is_offline), progress)
-    record = learning_rate_finding.find_learning_rate(
+    progress = TerminalProgress(is_quiet=is_quiet)
+    dataset = read_data(data, settings, is_offline=is_offline, progress=progress)
+    record = find_rate(
         settings,
         dataset,
         low=low,
@@ -76,16 +71,14 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
         device=choose_device(device),
         progress=progress,
     )
-    folder = out or Path("runs") / f"learning-rate-{settings.recipe.name}-{source.name}"
-    picture = svg_text(partial(draw_rate_sweep, record))
-    description = (
-        f"Loss over a rising learning rate: lowest at {record.lowest_rate:.2g}, falling fastest at "
-        f"{record.steepest_rate:.2g}."
-    )
+    folder = out or Path("runs") / f"learning-rate-{settings.recipe.name}-{dataset.source}"
     write_text(folder / "learning_rate.csv", rate_sweep_csv(record))
-    write_text(
+    write_picture(
         folder / "learning_rate.svg",
-        standalone_svg(picture, name="learning-rate", description=description),
+        partial(draw_rate_sweep, record),
+        name="learning-rate",
+        description=f"Loss over a rising learning rate: lowest at {record.lowest_rate:.2g}, "
+        f"falling fastest at {record.steepest_rate:.2g}.",
     )
     echo(rate_sweep_text(record))
     echo(f"\nPicture and numbers: {folder.resolve()}")

@@ -84,8 +84,6 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
         raise SettingsError("--json and --csv were both given. Choose one.")
     from contextlib import ExitStack
 
-    from rich.console import Console
-
     from tenfold.loading import classifier_of
     from tenfold.model_folder import outdated_notice, read_model_folder
     from tenfold.prediction import find_images, predict_files
@@ -103,7 +101,7 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
     classes = packaged.record.classes
     # Rows on a terminal show the progress themselves, and a bar between them would be torn.
     shows_bar = csv is not None or not sys.stdout.isatty()
-    progress = TerminalProgress(Console(stderr=True), is_quiet=quiet)
+    progress = TerminalProgress(is_quiet=quiet)
     if notice := outdated_notice(model):
         progress.say(notice)
     unreadable = 0

@@ -1,4 +1,4 @@
-"""Run a study for a command, and say what comes of it."""
+"""What several commands do: run a study, read a data set, write a picture."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tenfold.core.progress import Progress
+    from tenfold.data.dataset import ImageDataset
+    from tenfold.recipe import StudySettings
+    from tenfold.reporting.figures.canvas import Draw
     from tenfold.study_request import ResolvedRequest, StudyRequest
 
 
@@ -43,12 +47,10 @@ def run_study(
     TenfoldError
         Whatever goes wrong, with a message for people.
     """
-    from rich.console import Console
-
     from tenfold.study import Study
     from tenfold.terminal import TerminalProgress
 
-    progress = TerminalProgress(Console(stderr=True), is_quiet=is_quiet)
+    progress = TerminalProgress(is_quiet=is_quiet)
     started_at = _process_start()
     resolved = request.resolve()
     progress.say(resolved.sentence)
@@ -72,6 +74,26 @@ def run_study(
     for outcome in study.run(*request.stages, runs=request.runs):
         progress.say(outcome.sentence())
     return resolved
+
+
+def read_data(
+    data: str | None, settings: StudySettings, *, is_offline: bool, progress: Progress
+) -> ImageDataset:
+    """Find a data set as ``--data`` names it, say which it is, and read it as the settings ask."""
+    from tenfold.sources.finding import find_source
+
+    source, path, sentence = find_source(data)
+    progress.say(sentence)
+    return source.load(path, settings.source_options(is_offline=is_offline), progress)
+
+
+def write_picture(path: Path, draw: Draw, *, name: str, description: str) -> None:
+    """Write a figure as an SVG file of its own."""
+    from tenfold.core.files import write_text
+    from tenfold.reporting.figures.canvas import svg_text
+    from tenfold.reporting.figures.svg import standalone_svg
+
+    write_text(path, standalone_svg(svg_text(draw), name=name, description=description))
 
 
 def _process_start() -> float:

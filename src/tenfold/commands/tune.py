@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -83,12 +83,9 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.reporting.settings_text import command_options
     from tenfold.study_request import StudyRequest
 
-    named: tuple[tuple[Literal["sampler", "pruner"], str | None], ...] = (
-        ("sampler", sampler),
-        ("pruner", pruner),
-    )
     models = tuple(dict.fromkeys(model or ()))
-    chosen = [f"tune.{name}={value}" for name, value in named if value is not None]
+    named = {"tune.sampler": sampler, "tune.pruner": pruner}
+    chosen = [f"{name}={value}" for name, value in named.items() if value is not None]
     request = StudyRequest(
         data=data,
         recipe=recipe,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
@@ -46,25 +47,44 @@ class Registry(Generic[T]):
         self._members: dict[str, Any] = {}
 
     @cached_property
-    def _modules(self) -> dict[str, str]:
-        """The module of each name."""
+    def _texts(self) -> dict[str, str]:
+        """Give the text of every module that may hold members, by the dotted name."""
         spec = importlib.util.find_spec(self.place)
         assert spec is not None
-        attribute = re.escape(self.attribute)
         if spec.submodule_search_locations is None:
             assert spec.origin is not None
-            text = Path(spec.origin).read_text(encoding="utf-8")
-            names = re.findall(rf'^@{attribute}\.member\("([^"]+)"\)$', text, re.MULTILINE)
-            assert len(names) == len(set(names)), f"two members have one name: {names}"
-            return dict.fromkeys(names, self.place)
-        assigns = re.compile(rf"^{attribute}\s*(:[^=]+)?=", re.MULTILINE)
-        modules: dict[str, str] = {}
+            return {self.place: Path(spec.origin).read_text(encoding="utf-8")}
+        assigns = re.compile(rf"^{re.escape(self.attribute)}\s*(:[^=]+)?=", re.MULTILINE)
+        texts: dict[str, str] = {}
         for location in spec.submodule_search_locations:
             for module in pkgutil.iter_modules([location]):
                 path = Path(location, f"{module.name}.py")
-                if path.is_file() and assigns.search(path.read_text(encoding="utf-8")):
-                    modules[module.name.replace("_", "-")] = f"{self.place}.{module.name}"
-        return modules
+                text = path.read_text(encoding="utf-8") if path.is_file() else ""
+                if assigns.search(text):
+                    texts[f"{self.place}.{module.name}"] = text
+        return texts
+
+    @cached_property
+    def _modules(self) -> dict[str, str]:
+        """The module of each name."""
+        if set(self._texts) == {self.place}:
+            pattern = rf'^@{re.escape(self.attribute)}\.member\("([^"]+)"\)$'
+            names = re.findall(pattern, self._texts[self.place], re.MULTILINE)
+            assert len(names) == len(set(names)), f"two members have one name: {names}"
+            return dict.fromkeys(names, self.place)
+        return {module.rpartition(".")[2].replace("_", "-"): module for module in self._texts}
+
+    def declared(self, attribute: str) -> dict[str, Any]:
+        """Give a plain value that members' classes assign in one line, by the members' names.
+
+        For members with a module each. Read from the modules' text, so that nothing heavy is
+        imported for it. Members that do not assign it are left out.
+        """
+        assigns = re.compile(rf"^    {re.escape(attribute)} = (.+)$", re.MULTILINE)
+        found = {
+            name: assigns.search(self._texts[module]) for name, module in self._modules.items()
+        }
+        return {name: ast.literal_eval(match[1]) for name, match in found.items() if match}
 
     def member(self, name: str) -> Callable[[Member], Member]:
         """Decorate a class in the registry's module: what it makes is found under `name`."""

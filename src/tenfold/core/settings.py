@@ -1,4 +1,4 @@
-"""Settings: typed, frozen, strict, and helpful when a name or a value is wrong."""
+"""Settings: typed, frozen, strict, and helpful when a name or a value is wrong; recipes' text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import copy
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
 from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tenfold.core.errors import SettingsError, nearest_names
+from tenfold.core.errors import SettingsError, UnknownNameError, nearest_names
+from tenfold.core.regular_files import read_regular_file
+
+DEFAULT_RECIPE = "fast"
+_MOST_RECIPE_BYTES = 2**17  # Many times what tenfold's own have.
+_MOST_DOTS = 200  # On a line.
 
 
 class Settings(BaseModel):
@@ -117,6 +124,15 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return name, read["value"] if len(read) == 1 else value.strip()
 
 
+def with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Give nested tables with what they leave out."""
+    filled = {**defaults, **values}
+    for name, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(filled[name], Mapping):
+            filled[name] = with_defaults(filled[name], default)
+    return filled
+
+
 def with_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Give a deep copy of nested plain data with some values replaced.
 
@@ -191,3 +207,67 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
             told = [repr(side[key]) if key in side else NOT_SET for side in (old, new)]
             lines.append(f"{name}: {told[0]} -> {told[1]}")
     return lines
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Give the names of the recipes that come with tenfold."""
+    folder = resources.files("tenfold") / "recipes"
+    return tuple(
+        sorted(
+            entry.name.removesuffix(".toml")
+            for entry in folder.iterdir()
+            if entry.name.endswith(".toml")
+        )
+    )
+
+
+def recipe_text(name_or_path: str) -> str:
+    """Give a recipe's text: one of tenfold's own by name, or a TOML file by path.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is neither.
+    """
+    if name_or_path in recipe_names():
+        return (resources.files("tenfold") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
+    path = Path(name_or_path)
+    if path.suffix == ".toml" and path.is_file():
+        try:
+            return read_regular_file(path, _MOST_RECIPE_BYTES).decode("utf-8")
+        except OSError as error:
+            reason = error.strerror or error
+            raise SettingsError(f"The recipe {path} cannot be read: {reason}.") from None
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"The recipe {path} cannot be read: {error}.") from None
+    if path.suffix == ".toml":
+        raise SettingsError(f"There is no recipe file {name_or_path}.")
+    raise UnknownNameError("recipe", name_or_path, recipe_names())
+
+
+def recipe_values(name_or_path: str) -> dict[str, Any]:
+    """Give a recipe as nested plain data, whose settings nobody has checked.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such recipe, or it is not valid TOML.
+    """
+    text = recipe_text(name_or_path)
+    try:
+        # Each dot is a table in a table, and all of them are gone through for each.
+        if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
+            raise RecursionError
+        return tomllib.loads(text)
+    except RecursionError:
+        raise nested_too_deeply(name_or_path) from None
+    except ValueError as error:  # TOMLDecodeError is one, and so is a number that is too long.
+        raise SettingsError(f"The recipe {name_or_path} is not valid TOML: {error}.") from None
+
+
+def nested_too_deeply(name_or_path: str) -> SettingsError:
+    """Give the error of a recipe that Python cannot go through."""
+    return SettingsError(
+        f"The recipe {name_or_path} is nested too deeply to be read. Compare it with one of "
+        f"tenfold's own: {', '.join(recipe_names())}."
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError
+from tenfold.core.text import readable
 from tenfold.data.dataset import Labels
 
 _KINDS = "biufU"
@@ -63,6 +64,33 @@ def label_column(given: Any, count: int) -> npt.NDArray[Any]:
     if len(column) != count:
         raise DataError(f"Expected one label an image: {count} images, {len(column)} labels.")
     return column
+
+
+def labels_like(classes: npt.NDArray[Any], given: Any, count: int) -> npt.NDArray[Any]:
+    """Give labels as `label_column` does, which must be of the type of the classes.
+
+    Raises
+    ------
+    DataError
+        If they are not, or are no labels.
+    """
+    column = label_column(given, count)
+    if (column.dtype.kind in "OU") != (classes.dtype.kind in "OU"):
+        raise DataError(
+            f"y has labels such as {column.tolist()[0]!r}, but ImageClassifier was fitted to "
+            f"labels such as {classes.tolist()[0]!r}."
+        )
+    return column
+
+
+def named_classes(
+    classes: npt.NDArray[Any],
+) -> tuple[tuple[str, ...], tuple[bool | int | float | str, ...] | None]:
+    """Give the classes' names, and their values where these are numbers; JSON knows no others."""
+    values = [getattr(value, "item", lambda value=value: value)() for value in classes.tolist()]
+    names = tuple(readable(str(value)) for value in values)
+    is_text = any(not isinstance(value, int | float) for value in values)  # a bool is an int
+    return names, None if is_text else tuple(values)
 
 
 def _as_array(given: Any) -> npt.NDArray[Any]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.settings import Settings
 from tenfold.core.text import counted, csv_cell_text, shortlist
 from tenfold.data.dataset import Labels
 from tenfold.data.split_files import SplitName
@@ -27,6 +28,21 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 _MOST_PROBLEMS = 8  # More at once are not read by anyone.
+
+
+class CorrectionsSettings(Settings):
+    """A corrections file, as the command line's ``--corrections`` found it.
+
+    Attributes
+    ----------
+    file
+        Its name, for the report; the content lies in the run folder.
+    sha256
+        Of its content.
+    """
+
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,12 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Give height, width and channels."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
     def counts(self, class_count: int) -> tuple[int, ...]:
         """Give the number of images of each class."""
         return tuple(np.bincount(self.labels, minlength=class_count).tolist())

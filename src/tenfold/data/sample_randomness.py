@@ -14,6 +14,8 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.errors import SettingsError
+
 # SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 # The increment is 2**64 divided by the golden ratio; the multipliers are Stafford's variant 13.
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
@@ -85,3 +87,17 @@ def _mixed(states: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     states *= _MULTIPLIER_2
     states ^= states >> np.uint64(31)
     return states
+
+
+def seed_from(random_state: object) -> int:
+    """Give a seed from scikit-learn's idea of a random state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, int | np.integer) and random_state >= 0:
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    raise SettingsError(
+        "random_state must be a whole number of at least 0, a numpy.random.RandomState or None; "
+        f"received {random_state!r}."
+    )

@@ -212,42 +212,12 @@ def plan_folds(labels: Labels, asked: int, *, classes: Sequence[str] = ()) -> Fo
     return FoldPlan(folds, np.flatnonzero(np.isin(labels, lone)), tuple(notes))
 
 
-def planned_folds(
-    labels: Labels,
-    plan: FoldPlan,
-    seed: int,
-    *,
-    classes: Sequence[str] = (),
-    groups: Groups | None = None,
-) -> list[tuple[Indices, Indices]]:
-    """Cut the images as `stratified_folds` does, those that are alone in their class left out.
-
-    Returns
-    -------
-    list of (train, validation)
-        Indices in ascending order; images alone in their class train in all folds.
-    """
-    if not len(plan.alone):
-        return stratified_folds(labels, plan.folds, seed, classes=classes, groups=groups)
-    rest = np.setdiff1d(np.arange(len(labels)), plan.alone)
-    cut = stratified_folds(
-        labels[rest],
-        plan.folds,
-        seed,
-        classes=classes,
-        groups=None if groups is None else regrouped(groups, rest),
-    )
-    return [
-        (np.sort(np.concatenate([rest[train], plan.alone])), rest[validation])
-        for train, validation in cut
-    ]
-
-
 def stratified_folds(
     labels: Labels,
     folds: int,
     seed: int,
     *,
+    alone: Indices | None = None,
     classes: Sequence[str] = (),
     groups: Groups | None = None,
 ) -> list[tuple[Indices, Indices]]:
@@ -261,6 +231,8 @@ def stratified_folds(
         At least 2.
     seed
         Of the draw, at least 0.
+    alone
+        Images that train in every fold and validate in none, see `FoldPlan`.
     classes
         Names of the classes, for messages; without them the labels are named.
     groups
@@ -270,7 +242,7 @@ def stratified_folds(
     Returns
     -------
     list of (train, validation)
-        Indices in ascending order; every image validates in exactly one fold.
+        Indices in ascending order; every other image validates in exactly one fold.
 
     Raises
     ------
@@ -281,7 +253,10 @@ def stratified_folds(
     """
     if folds < 2:
         raise SettingsError(f"Cross-validation needs at least 2 folds, got {folds}.")
-    present, counts = np.unique(labels, return_counts=True)
+    is_cut = np.ones(len(labels), bool)
+    is_cut[[] if alone is None else alone] = False
+    rest = np.flatnonzero(is_cut)
+    present, counts = np.unique(labels[rest], return_counts=True)
     if len(present) == 0:
         raise DataError("There are no images to cut into folds.")
     if (counts < folds).any():
@@ -297,12 +272,15 @@ def stratified_folds(
     # An integer `random_state` would be cut to 32 bits; our seeds have 63.
     random_state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=random_state)
-    groups = divisible_groups(labels, groups, folds)
+    groups = None if groups is None else regrouped(groups, rest)
+    groups = divisible_groups(labels[rest], groups, folds)
     drawn = np.flatnonzero(representatives(groups))
-    fold_of = np.zeros(len(labels), np.int64)
-    for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(drawn)), labels[drawn])):
-        fold_of[drawn[validation]] = fold
-    fold_of = fold_of[groups]
+    drawn_fold = np.zeros(len(rest), np.int64)
+    pairs = splitter.split(np.zeros(len(drawn)), labels[rest[drawn]])
+    for fold, (_, validation) in enumerate(pairs):
+        drawn_fold[drawn[validation]] = fold
+    fold_of = np.full(len(labels), -1)
+    fold_of[rest] = drawn_fold[groups]
     return [
         (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds)
     ]

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tenfold.core.files import write_bytes, write_text
+from tenfold.core.stages import shown_stages
 from tenfold.core.text import printable
 from tenfold.reporting import (
     conclusions,
@@ -39,7 +40,7 @@ from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.report_figures import report_figures
-from tenfold.reporting.study_records import STAGES, StudyRecords
+from tenfold.reporting.study_records import StudyRecords
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -178,7 +179,7 @@ def _context(records: StudyRecords) -> dict[str, Any]:
     ]
     return {
         "records": records,
-        "stages": STAGES,
+        "stages": shown_stages(),
         "sections": sections,
         "section_number": {name: place for place, (name, _) in enumerate(sections, 1)},
         "section_title": dict(sections),

@@ -26,11 +26,9 @@ from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.records.tune import TuneRecord
 from tenfold.core.run_folder import MANIFEST, REPEATS_RECORD, RunFolder, read_settings
+from tenfold.core.stages import shown_stages
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages
-
-STAGES = ("acquire", "explore", "tune", "train", "evaluate", "cross-validate", "audit", "model")
-"""The stages that the report shows, in order; also their folder and command names."""
 
 Pixels = npt.NDArray[np.uint8]
 R = TypeVar("R", bound=Record)
@@ -131,7 +129,7 @@ def read_study_records(
     """
     settings = _read_settings(run_folder)
     if shown is None:
-        shown = set(STAGES) - RunFolder(run_folder).outdated()
+        shown = set(shown_stages()) - RunFolder(run_folder).outdated()
     folder = _ShownStages(run_folder, frozenset(shown))
     acquire = folder.record("acquire", AcquireRecord)
     if acquire is None:
@@ -170,7 +168,9 @@ def read_study_records(
         evaluate=folder.record("evaluate", EvaluateRecord),
         cross_validate=folds,
         repeats=folder.repeats(),
-        manifests={stage: folder.manifest(stage) for stage in STAGES if folder.is_complete(stage)},
+        manifests={
+            stage: folder.manifest(stage) for stage in shown_stages() if folder.is_complete(stage)
+        },
         samples=samples.get("images"),
         sample_counts=samples.get("counts"),
         augmented_original=augmented.get("original"),

@@ -27,19 +27,18 @@ from tenfold.mirroring.decision import decide_mirroring
 from tenfold.recipe import StudySettings
 from tenfold.reporting.interpretation_data import mirror_sentence
 from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SOURCES
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 
 _FEW_PER_CLASS = 10  # With fewer validation images, one image is a jump of the accuracy.
 
 
-class AcquireStage:
+class AcquireStage(Stage):
     """Reads the source once; every later stage reads the run folder."""
 
     name = "acquire"
     position = 1
     version = 3
     summary = "read the data set and check it"
-    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give nothing: this is the first stage."""

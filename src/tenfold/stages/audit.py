@@ -40,18 +40,23 @@ from tenfold.data.split_files import SplitName, write_arrays
 from tenfold.metrics.classification import classification_scores
 from tenfold.recipe import StudySettings
 from tenfold.reporting.formats import counted
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
 
 
-class AuditStage:
+class AuditStage(Stage):
     """Looks at every image of both splits once, through the trained network."""
 
     name = "audit"
     position = 7
     version = 1
-    summary = "look for wrong labels, duplicates and leaks"
+    summary = "look for wrong labels, duplicates, and leaks between the splits"
+    is_dispensable = True
     reads_if_complete = ("cross-validate",)
+
+    def is_enabled(self, settings: StudySettings) -> bool:
+        """Say whether the settings ask for it."""
+        return settings.audit.is_enabled
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first.

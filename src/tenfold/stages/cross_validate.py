@@ -17,7 +17,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import Groups, regrouped
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_arrays, read_groups, read_split, write_arrays
-from tenfold.data.splits import plan_folds, planned_folds, possible_holdout
+from tenfold.data.splits import plan_folds, possible_holdout, stratified_folds
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training import TrainingResult
@@ -31,7 +31,7 @@ from tenfold.metrics.folds import (
     nadeau_bengio_intervals,
 )
 from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
 
 _DESCRIPTIONS = {
@@ -43,14 +43,19 @@ _DESCRIPTIONS = {
 }
 
 
-class CrossValidateStage:
+class CrossValidateStage(Stage):
     """Trains and scores every fold; complete folds are kept when the process is killed."""
 
     name = "cross-validate"
     position = 6
     version = 5
     summary = "k-fold cross-validation"
-    reads_if_complete = ()
+    is_training = True
+    is_dispensable = True
+
+    def is_enabled(self, settings: StudySettings) -> bool:
+        """Say whether the settings ask for it."""
+        return settings.cross_validate.is_enabled
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
@@ -81,10 +86,11 @@ class CrossValidateStage:
                 context.folder / RECORD
             )
             return
-        folds = planned_folds(
+        folds = stratified_folds(
             split.labels,
-            plan,
+            plan.folds,
             derive_seed(settings.seed, "folds"),
+            alone=plan.alone,
             classes=acquired.classes,
             groups=groups,
         )

@@ -1,4 +1,4 @@
-"""Evaluate: score the trained model on the test split, which this stage alone opens."""
+"""Evaluate: score the trained model on the test split, which no stage before it opens."""
 
 from __future__ import annotations
 
@@ -28,18 +28,17 @@ from tenfold.metrics.intervals import score_intervals
 from tenfold.metrics.robustness import measure_robustness, passes
 from tenfold.metrics.shares import wilson_interval
 from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
 
 
-class EvaluateStage:
+class EvaluateStage(Stage):
     """Opens the test split once, at the end."""
 
     name = "evaluate"
     position = 5
     version = 5
     summary = "score the model on the test split"
-    reads_if_complete = ()
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
@@ -112,7 +111,7 @@ def _write_gallery(
     probabilities: np.ndarray[Any, np.dtype[np.float32]],
     test: ImageSplit,
 ) -> None:
-    """Put the images that the page shows beside the record: nobody else opens the test split."""
+    """Put the images that the page shows beside the record: the report reads no split."""
     gallery = choose_gallery(probabilities, test.labels)
     shown = gallery.shown()
     write_arrays(

@@ -16,24 +16,19 @@ from tenfold.data.split_files import read_split, write_arrays
 from tenfold.data.statistics import pixel_statistics
 from tenfold.engine.batches import as_pixels
 from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 
 _CHANNEL_NAMES = {1: ("gray",), 3: ("red", "green", "blue")}
 
 
-class ExploreStage:
+class ExploreStage(Stage):
     """Looks at the training split alone."""
 
     name = "explore"
     position = 2
     version = 1
     summary = "class distribution, sample images, pixel statistics"
-    reads_if_complete = ()
-
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        del settings
-        return ("acquire",)
+    is_dispensable = True
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give the settings that the result depends on."""

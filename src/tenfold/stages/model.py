@@ -19,11 +19,11 @@ from tenfold.model_folder import PackagedModel, write_model_folder
 from tenfold.packaging import describe_model, scores_of
 from tenfold.recipe import StudySettings
 from tenfold.reporting.model_card import CardSources, model_card
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
 
 
-class ModelStage:
+class ModelStage(Stage):
     """Makes the model folder, which needs nothing else of the run folder to be used."""
 
     name = "model"

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenfold.core.stages import shown_stages
 from tenfold.recipe import StudySettings
-from tenfold.stages.stage import StageContext
+from tenfold.stages.stage import Stage, StageContext
 
 
-class ReportStage:
+class ReportStage(Stage):
     """Shows whatever stages are complete."""
 
     name = "report"
     position = 9
     version = 6
     summary = "write the report page"
-    reads_if_complete = ("explore", "tune", "train", "evaluate", "cross-validate", "audit", "model")
 
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the one stage without which there is nothing to show."""
-        del settings
-        return ("acquire",)
+    @property
+    def reads_if_complete(self) -> tuple[str, ...]:
+        """Give all stages but those that it needs: it shows what there is."""
+        return shown_stages()
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give all settings: the page shows them."""

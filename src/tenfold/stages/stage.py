@@ -1,17 +1,19 @@
-"""What a stage is, what it gets, and the registry of all stages."""
+"""What a stage is, and what it gets."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tenfold.core.progress import Progress
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.tune import TuneRecord
 from tenfold.core.registry import Registry
 from tenfold.core.run_folder import WORK
+from tenfold.core.stages import STAGE_FILES
 from tenfold.engine.device import Device
 from tenfold.recipe import StudySettings
 
@@ -77,8 +79,12 @@ class StageContext:
         return self.settings.with_changes(best)
 
 
-class Stage(Protocol):
-    """One stage of a study."""
+class Stage(ABC):
+    """One stage of a study.
+
+    `position` and `summary` are written as plain values in one line, and so is `is_training`: they
+    are read from the file's text (see `tenfold.core.stages`).
+    """
 
     name: str
     position: int
@@ -86,16 +92,32 @@ class Stage(Protocol):
     version: int
     """Raised when the same settings and inputs give another result than before."""
     summary: str
-    """One line for the command line's help."""
-    reads_if_complete: tuple[str, ...]
-    """Stages that it does not need, but whose results it uses when they are there."""
+    """What its command does, for the command line's help."""
+    is_training = False
+    """Whether it trains networks: then the data are looked at before hours are spent."""
+    is_dispensable = False
+    """Whether a whole study still has a model and a report without it."""
+
+    @property
+    def reads_if_complete(self) -> tuple[str, ...]:
+        """Give the stages that it does not need, but whose results it uses if they are there."""
+        return ()
+
+    def is_enabled(self, settings: StudySettings) -> bool:
+        """Say whether a study with these settings has it, even if nobody asks for it by name."""
+        del settings
+        return True
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""
+        del settings
+        return ("acquire",)
 
+    @abstractmethod
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give the settings that the result depends on: others may change without a new run."""
 
+    @abstractmethod
     def run(self, context: StageContext) -> None:
         """Do the work and write the record and files into the context's folder.
 
@@ -104,10 +126,5 @@ class Stage(Protocol):
         """
 
 
-STAGES: Registry[Stage] = Registry("tenfold.stages", "STAGE", kind="stage")
+STAGES: Registry[Stage] = STAGE_FILES
 """All stages by name."""
-
-
-def stage_order() -> tuple[str, ...]:
-    """Give all stage names in the order of a whole study."""
-    return tuple(sorted(STAGES, key=lambda name: STAGES[name].position))

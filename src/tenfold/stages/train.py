@@ -16,18 +16,18 @@ from tenfold.engine.optimizers import peak_learning_rate
 from tenfold.fitting import NetworkPlan, take
 from tenfold.models.summary import summarize_layers
 from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS, TEMPERATURE
 
 
-class TrainStage:
+class TrainStage(Stage):
     """Trains one network on the training split, a part of it held out to watch by."""
 
     name = "train"
     position = 4
     version = 3
     summary = "train the network"
-    reads_if_complete = ()
+    is_training = True
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
         """Give the stages that have to be complete first."""

@@ -8,22 +8,21 @@ from tenfold.core.records.tune import TuneRecord
 from tenfold.recipe import StudySettings
 from tenfold.searching.searched_images import SearchedImages
 from tenfold.searching.space import search_space
-from tenfold.stages.stage import RECORD, StageContext
+from tenfold.stages.stage import RECORD, Stage, StageContext
 
 
-class TuneStage:
+class TuneStage(Stage):
     """Searches on the training split alone."""
 
     name = "tune"
     position = 3
     version = 2
     summary = "search the settings"
-    reads_if_complete = ()
+    is_training = True
 
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        del settings
-        return ("acquire",)
+    def is_enabled(self, settings: StudySettings) -> bool:
+        """Say whether the settings ask for it."""
+        return settings.tune.is_enabled
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give the settings that the result depends on."""

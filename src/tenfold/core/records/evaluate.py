@@ -85,7 +85,7 @@ class ViewsScores(Record):
 
 
 class EvaluateRecord(Record):
-    """Scores on the test split, which only the evaluate stage opens.
+    """Scores on the test split, which the evaluate stage is the first to open.
 
     Beside this record: ``predictions.npz`` with ``probabilities`` (float32, N × classes;
     calibrated, if the train stage fitted a temperature) and ``labels`` (int64, N), in the order of
