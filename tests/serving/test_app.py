@@ -13,6 +13,7 @@ import pytest
 from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.serving.allowed_hosts import AllowedHosts
 from tenfold.serving.batching import Batcher
+from tenfold.sources.image_decoding import decode_image
 
 pytest.importorskip("fastapi")
 pytest.importorskip("onnxruntime")
@@ -369,6 +370,21 @@ class TestExplain:
             "heat": None,
             "neighbours": [],
         }
+
+    def test_the_image_is_decoded_once(
+        self, client: Any, make_png: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes: list[int] = []
+
+        def decode(file: Any, *arguments: Any, **options: Any) -> Any:
+            sizes.append(len(file.getvalue()))
+            return decode_image(file, *arguments, **options)
+
+        monkeypatch.setattr("tenfold.serving.decoding.decode_image", decode)
+        content = make_png()
+        one = client(explainer=self.Explainer())
+        assert one("POST", "/api/explain", content, BYTES).status == 200
+        assert sizes == [len(content)]
 
     def test_of_one_image_only(self, client: Any, make_png: Any) -> None:
         body = form(("a", make_png()), ("b", make_png()))

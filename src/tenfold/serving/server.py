@@ -111,6 +111,8 @@ def run_server(
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
     )
+    # It warns of each damaged form, which any client can send as often as it likes.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         with quiet_pillow():
             _Server(server_config(app, settings), on_start).run(sockets=[listening])
