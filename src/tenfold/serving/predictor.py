@@ -26,11 +26,6 @@ from tenfold.sources.decoding_limits import DecodingLimits
 _LONGEST_NAME = 255
 _SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512
 """Of an image that is decoded in the network's thread: a few milliseconds at most."""
-_UNSOUND = Refusal(
-    500,
-    "no_probabilities",
-    "The model gives no probabilities for this image: they are not finite, or do not sum to 1.",
-)
 _BUSY = "Too many requests at the moment. Try again in a second."
 
 
@@ -172,7 +167,7 @@ class Predictor:
         sound = are_probabilities(rows)
         if sound.all():
             return rows  # type: ignore[return-value] # an array is a sequence of its rows
-        return [row if is_sound else _UNSOUND for row, is_sound in zip(rows, sound, strict=True)]
+        return [row if is_sound else _unsound() for row, is_sound in zip(rows, sound, strict=True)]
 
     def _result(self, upload: Upload, row: Row, top: int) -> dict[str, Any]:
         best = np.argsort(-row, kind="stable")[:top].tolist()
@@ -182,3 +177,11 @@ class Predictor:
             for index in best
         ]
         return {"image": upload.name[:_LONGEST_NAME], **entries[0], "top": entries}
+
+
+def _unsound() -> Refusal:
+    return Refusal(
+        500,
+        "no_probabilities",
+        "The model gives no probabilities for this image: they are not finite, or do not sum to 1.",
+    )
