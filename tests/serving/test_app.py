@@ -342,11 +342,10 @@ class TestState:
     def test_nothing_that_is_no_number_gets_into_an_answer(
         self, client: Any, make_png: Any
     ) -> None:
-        class Explainer:
-            def explain(self, pixels: Any, predicted: int) -> dict[str, Any]:
-                return {"seen": "data:a", "heat": None, "neighbours": [{"similarity": np.nan}]}
+        def explain(pixels: Any, predicted: int) -> dict[str, Any]:
+            return {"seen": "data:a", "heat": None, "neighbours": [{"similarity": np.nan}]}
 
-        answer = client(explainer=Explainer())("POST", "/api/explain", make_png(), BYTES)
+        answer = client(explainer=explain)("POST", "/api/explain", make_png(), BYTES)
         assert (answer.status, answer.json["error"]["code"]) == (500, "internal")
 
     @pytest.mark.parametrize("path", ["/", "/health", "/api/model", "/metrics"])
@@ -354,13 +353,13 @@ class TestState:
         assert client()("HEAD", path).status == 200
 
 
-class TestExplain:
-    class Explainer:
-        def explain(self, pixels: Any, predicted: int) -> dict[str, Any]:
-            return {"seen": "data:a", "heat": None, "neighbours": []}
+def explain(pixels: Any, predicted: int) -> dict[str, Any]:
+    return {"seen": "data:a", "heat": None, "neighbours": []}
 
+
+class TestExplain:
     def test_is_about_the_predicted_class(self, client: Any, make_png: Any) -> None:
-        one = client(explainer=self.Explainer())
+        one = client(explainer=explain)
         predicted = one("POST", "/api/predict", make_png(), BYTES).json["results"][0]
         answer = one("POST", "/api/explain", make_png(), BYTES)
         assert answer.json == {
@@ -382,13 +381,13 @@ class TestExplain:
 
         monkeypatch.setattr("tenfold.serving.decoding.decode_image", decode)
         content = make_png()
-        one = client(explainer=self.Explainer())
+        one = client(explainer=explain)
         assert one("POST", "/api/explain", content, BYTES).status == 200
         assert sizes == [len(content)]
 
     def test_of_one_image_only(self, client: Any, make_png: Any) -> None:
         body = form(("a", make_png()), ("b", make_png()))
-        answer = client(explainer=self.Explainer())("POST", "/api/explain", body, BOUNDARY)
+        answer = client(explainer=explain)("POST", "/api/explain", body, BOUNDARY)
         assert answer.status == 413
 
     def test_without_any(self, client: Any, make_png: Any) -> None:

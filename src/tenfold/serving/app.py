@@ -28,12 +28,12 @@ from tenfold.serving.api_records import (
 from tenfold.serving.arriving import SLOWEST_BYTES_PER_SECOND, ArrivingBodies
 from tenfold.serving.guard import Guard
 from tenfold.serving.held_memory import MemoryBudget
-from tenfold.serving.image_explainer import ImageExplainer
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
-from tenfold.serving.page import PageFiles
+from tenfold.serving.page import page_files
 from tenfold.serving.predictor import Predictor
 from tenfold.serving.receiving import receive_images
 from tenfold.serving.refusal import Refusal
+from tenfold.serving.served_model import ImageExplainer
 from tenfold.serving.serving_settings import ServingSettings
 
 _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
@@ -130,8 +130,13 @@ def create_app(
 
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
-    page = PageFiles(model.description, settings, needs_token=token is not None)
-    for path, (content, kind) in page.files(explains=explainer is not None).items():
+    files = page_files(
+        model.description,
+        settings,
+        needs_token=token is not None,
+        explains=explainer is not None,
+    )
+    for path, (content, kind) in files.items():
         app.add_api_route(path, _file(content, kind), include_in_schema=False)
 
     @app.post(
@@ -145,8 +150,8 @@ def create_app(
 
         With several images, one that cannot be read has an `error` and the others are answered.
         """
-        with budget.request() as memory:
-            uploads = await receive_images(request, settings, arriving, memory)
+        with budget.request() as hold:
+            uploads = await receive_images(request, settings, arriving, hold)
             async with asyncio.timeout(settings.answer_seconds):
                 return _json({"results": await predictor.predict(uploads, top)})
 
@@ -162,15 +167,15 @@ def create_app(
             raise Refusal(501, "no_explanations", "This server's model has no explanations.")
         if waiting_explanations.locked():
             raise Refusal(503, "busy", "Too many explanations are asked for. Try again later.")
-        with budget.request() as memory:
-            uploads = await receive_images(request, settings, arriving, memory)
+        with budget.request() as hold:
+            uploads = await receive_images(request, settings, arriving, hold)
             if len(uploads) > 1:
                 raise Refusal(413, "too_many_images", "One image at a time is explained.")
             async with waiting_explanations, asyncio.timeout(settings.answer_seconds):
                 pixels, row = await predictor.examine(uploads[0])
                 predicted = int(row.argmax())
                 parts = await asyncio.get_running_loop().run_in_executor(
-                    explaining, explainer.explain, pixels, predicted
+                    explaining, explainer, pixels, predicted
                 )
         return _json(
             {

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -30,29 +29,15 @@ the answer away (RFC 9112, 9.6)."""
 _BUSY = Refusal(503, "busy", "Too many connections at the moment. Try again in a second.")
 
 
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """How many connections there may be, and how long each may make the server wait.
-
-    Parameters
-    ----------
-    connections
-        Beyond that, the one that has been waited for longest gives way.
-    head_seconds
-        For the head of a request, and for a client to take a part of an answer.
-    rest_seconds
-        Between an answer and the first byte of the next request.
-    """
-
-    connections: int = 1000
-    head_seconds: float = 20.0
-    rest_seconds: float = 15.0
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """See the module."""
 
-    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    most_connections: ClassVar[int] = 1000
+    """Beyond that, the one that has been waited for longest gives way."""
+    head_seconds: ClassVar[float] = 20.0
+    """For the head of a request, and for a client to take a part of an answer."""
+    rest_seconds: ClassVar[float] = 15.0
+    """Between an answer and the first byte of the next request."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -79,8 +64,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head; make room if there are too many connections."""
         super().connection_made(transport)
-        self._wait(self.limits.head_seconds)
-        if len(self.connections) > self.limits.connections:
+        self._wait(self.head_seconds)
+        if len(self.connections) > self.most_connections:
             others: Iterable[Any] = self.connections - {self}
             waiting = [one for one in others if one.waiting_since is not None]
             if waiting:
@@ -127,7 +112,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(refusal)
             return
         if self._is_resting and self._phase != "body":  # the next request has begun
-            self._wait(self.limits.head_seconds)
+            self._wait(self.head_seconds)
 
     # What the parser calls
 
@@ -203,9 +188,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._phase == "head":
-            self._wait(self.limits.head_seconds)
+            self._wait(self.head_seconds)
         else:
-            self._wait(self.limits.rest_seconds)
+            self._wait(self.rest_seconds)
             self._is_resting = True
 
     # Own
@@ -353,7 +338,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _limit_writing(self) -> None:
         self._stop_writing()
-        self._write_timer = self.loop.call_later(self.limits.head_seconds, self.transport.abort)
+        self._write_timer = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _stop_writing(self) -> None:
         if self._write_timer is not None:

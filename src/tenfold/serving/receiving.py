@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from tenfold.serving.arriving import ArrivingBodies, too_large
-from tenfold.serving.held_memory import HeldMemory
+from tenfold.serving.held_memory import Hold
 from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
 
@@ -34,7 +34,7 @@ class Upload:
 
 
 async def receive_images(
-    request: Request, settings: ServingSettings, arriving: ArrivingBodies, memory: HeldMemory
+    request: Request, settings: ServingSettings, arriving: ArrivingBodies, hold: Hold
 ) -> list[Upload]:
     """Give the images of a request: the files of a form, or the body itself.
 
@@ -46,8 +46,8 @@ async def receive_images(
         The limits.
     arriving
         Where its body is counted while it arrives.
-    memory
-        Where it is counted from then on.
+    hold
+        Counts it from then on.
 
     Raises
     ------
@@ -67,7 +67,7 @@ async def receive_images(
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > settings.body_bytes):
         raise too_large(settings.body_bytes)
     body = await arriving.receive(request.stream(), settings.body_bytes)
-    memory.hold(len(body))
+    hold(len(body))
     if kind != _FORM:
         return [Upload("", body)]
     uploads = await read_form(content_type, body, most_files=settings.images_per_request)
