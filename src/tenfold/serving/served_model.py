@@ -73,8 +73,10 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
 
 def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:
     """Give images to check the export with: training images that the folder has, else noise."""
+    from tenfold.exporting.real_images import spread
+
     index = explainer.index
     if index is not None and len(index) and index.thumbnails.shape[1:] == image_shape:
-        return index.thumbnails[:: max(1, len(index) // _CHECKED_IMAGES)]
+        return spread(index.thumbnails, _CHECKED_IMAGES)
     generator = np.random.default_rng(0)
     return generator.integers(0, 256, (_CHECKED_IMAGES, *image_shape), np.uint8)
