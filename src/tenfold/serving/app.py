@@ -127,7 +127,6 @@ def create_app(
         lifespan=lifespan,
         responses={status: _PROBLEMS[status] for status in (401, 403, 421, 503)},
     )
-
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     files = page_files(
@@ -188,18 +187,8 @@ def create_app(
     @app.get("/api/model", response_model=ModelAnswer)
     async def describe() -> Response:
         """Describe the model."""
-        description = model.description.model_dump(
-            include={
-                "title",
-                "model",
-                "classes",
-                "image_shape",
-                "accuracy",
-                "test_count",
-                "quantization",
-                "versions",
-            }
-        )
+        told = set(ModelAnswer.model_fields) - {"explains"}
+        description = model.description.model_dump(include=told)
         return _json({**description, "explains": explainer is not None})
 
     @app.get("/health", response_model=HealthAnswer)

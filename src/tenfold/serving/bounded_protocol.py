@@ -214,11 +214,8 @@ class BoundedProtocol(HttpToolsProtocol):
             await app(scope, receive, send_and_close)
         except asyncio.CancelledError:
             if not cycle.response_started:
-                refusal = Refusal(503, "stopping", "The server stops.")
-                headers = [*refusal.headers(), (b"connection", b"close")]
-                start = {"type": "http.response.start", "status": 503, "headers": headers}
-                await send_and_close(start)
-                await send_and_close({"type": "http.response.body", "body": refusal.body()})
+                stopping = Refusal(503, "stopping", "The server stops.")
+                await stopping.send(send_and_close, closes=True)
 
     def _enter(self, phase: str) -> None:
         self._phase = phase

@@ -143,7 +143,7 @@ class Guard:
         except Exception as error:
             refusal = _refusal(error)
             if status == 0 and refusal.status != _GONE:
-                await _send_refusal(refusal, send_safely)
+                await refusal.send(send_safely, closes=refusal.status in _CLOSES)
             status = status or refusal.status
         finally:
             path = scope["path"]
@@ -217,11 +217,3 @@ def _refusal(error: Exception) -> Refusal:
         return Refusal(_GONE, "gone", "The client left.")
     _LOG.error("A request failed", exc_info=error)
     return Refusal(500, "internal", "Something went wrong in the server; its log says what.")
-
-
-async def _send_refusal(refusal: Refusal, send: Send) -> None:
-    headers = refusal.headers()
-    if refusal.status in _CLOSES:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": refusal.body()})
