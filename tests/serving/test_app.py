@@ -59,9 +59,7 @@ class TestPredict:
         assert [len(first["top"]), len(third["top"])] == [1, 1]
         assert (first["image"], second["image"], third["image"]) == ("a.png", "b.txt", "c.jpg")
         assert second["error"]["code"] == "unreadable"
-        assert second["error"]["message"].startswith(
-            "The image cannot be read: not an image of a known format, or empty. PNG, JPEG, WebP"
-        )
+        assert "PNG, JPEG, WebP" in second["error"]["message"], "what is taken"
 
     def test_a_form_of_which_nothing_can_be_read(self, client: Any) -> None:
         answer = client()("POST", "/api/predict", form(("a", b"x"), ("b", b"y")), BOUNDARY)
