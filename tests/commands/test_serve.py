@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,26 @@ def test_what_is_no_name(tenfold: Any) -> None:
     result = tenfold("serve", "model.onnx", "--port", "0", "--allowed-host", "http://a.example/")
     assert result.code == 2
     assert "is no name of a host" in result.err
+
+
+def test_a_limit_that_there_is_not(tenfold: Any) -> None:
+    result = tenfold("serve", "model.onnx", "--port", "0", "--set", "body_mb=3")
+    assert result.code == 2
+    assert "Did you mean 'body_mib'" in result.err
+
+
+def test_no_model(tenfold: Any, tmp_path: Path) -> None:
+    result = tenfold("serve", tmp_path / "nothing", "--port", "0")
+    assert result.code == 2
+    assert "There is no model at" in result.err
+
+
+def test_a_port_that_is_taken(tenfold: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = tenfold("serve", "model.onnx", "--port", port)
+    assert result.code == 2
+    assert f"Cannot listen at 127.0.0.1, port {port}" in result.err
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -13,7 +13,7 @@ from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_graph import onnx_bytes, with_metadata
 from tenfold.exporting.onnx_model import BATCH_SIZE, OnnxModel
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 
@@ -43,7 +43,8 @@ def test_other_bytes(content: bytes, tmp_path: Path) -> None:
 
 
 def test_a_file_of_somebody_else(build: Any, describe: Any) -> None:
-    other = with_metadata(onnx_bytes(build(), 1.0, describe()), {"classes": "[]"})
+    graph = onnx.load_model_from_string(onnx_bytes(build(), 1.0, describe()))
+    other = with_metadata(graph, {"classes": "[]"})
     with pytest.raises(ModelFolderError, match="without the description that tenfold writes"):
         OnnxModel(other)
 
@@ -88,9 +89,7 @@ def foreign(describe: Any, **changes: Any) -> bytes:
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    content: bytes = model.SerializeToString()
-    description = describe((16, 16, 3)).metadata() | values["description"]
-    return with_metadata(content, description)
+    return with_metadata(model, describe((16, 16, 3)).metadata() | values["description"])
 
 
 def test_a_file_of_somebody_else_that_does_the_same(describe: Any, tmp_path: Path) -> None:

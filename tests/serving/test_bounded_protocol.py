@@ -66,6 +66,11 @@ class TestUpgrade:
         one = POST + b"Connection: Upgrade\r\n" + H2C + length(content) + content
         assert statuses(server.send(one + one + GET + LAST + b"\r\n")) == [200, 200, 200]
 
+    def test_what_else_is_wrong_is_said(self, server: Any) -> None:
+        wish = b"Connection: Upgrade\r\n" + H2C
+        received = server.send(POST + wish + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+        assert (statuses(received), code(received)) == ([501], "transfer_coding")
+
     def test_a_tunnel_is_refused(self, server: Any) -> None:
         received = server.send(b"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n" + GET + b"\r\n")
         assert statuses(received) == [405]

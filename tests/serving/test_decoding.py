@@ -133,8 +133,8 @@ def test_the_memory_of_decoding_is_counted_and_given_back() -> None:
     with quiet_pillow():
         assert decoder.decode(gray).shape == shape
         assert budget.held_bytes == 0
-        with budget.request() as other:
-            other.hold(2_000_000)
+        with budget.request() as hold:
+            hold(2_000_000)
             with pytest.raises(Refusal) as caught:
                 decoder.decode(gray)
             assert caught.value.status == 503

@@ -60,17 +60,24 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     del debug  # read by `main`, which shows the trace
     from tenfold.exporting.extra import need
 
-    for module in ("fastapi", "uvicorn", "httptools", "python_multipart", "onnxruntime"):
+    for module in (
+        "fastapi",
+        "uvicorn",
+        "httptools",
+        "python_multipart",
+        "prometheus_client",
+        "onnxruntime",
+    ):
         need(module, extra="serve")
     from tenfold.core.settings import parse_assignment
     from tenfold.core.text import printable
     from tenfold.model_folder import outdated_notice
     from tenfold.serving.allowed_hosts import AllowedHosts
     from tenfold.serving.app import create_app
+    from tenfold.serving.guard import read_token
     from tenfold.serving.served_model import prepare_model
     from tenfold.serving.server import address_of, open_socket, run_server
     from tenfold.serving.serving_settings import ServingSettings
-    from tenfold.serving.token import read_token
 
     changes: dict[str, Any] = dict(parse_assignment(text) for text in assignments or ())
     settings = ServingSettings.parse(changes)

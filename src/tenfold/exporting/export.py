@@ -17,7 +17,7 @@ from tenfold.exporting.onnx_graph import onnx_bytes
 from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.exporting.parity import Parity, check_parity
 from tenfold.exporting.quantization import quantized
-from tenfold.exporting.real_images import RealImages
+from tenfold.exporting.real_images import RealImages, spread
 from tenfold.model_folder import PackagedModel
 
 PARITY_IMAGES = 1000
@@ -76,7 +76,7 @@ def export_onnx(
     SettingsError
         If the packages of the extra ``onnx`` are not there.
     """
-    exported = exported_model(model, images.test.images[:: _step(images.test.images)])
+    exported = exported_model(model, spread(images.test.images, PARITY_IMAGES))
     files = {out: exported.content}
     measurements: list[Measurement] = []
     if is_int8:
@@ -134,7 +134,3 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
 def int8_path(out: Path) -> Path:
     """Give the place of the int8 version of a file: ``model.onnx``, ``model.int8.onnx``."""
     return out.with_name(f"{out.stem}.int8{out.suffix}")
-
-
-def _step(images: Images) -> int:
-    return max(1, len(images) // PARITY_IMAGES)

@@ -1,4 +1,4 @@
-"""The packages of the extra ``onnx``, or how to get them."""
+"""Packages of an extra, or how to get them."""
 
 from __future__ import annotations
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from tenfold.engine.network import ImageNetwork
-from tenfold.exporting.calibrated_network import CalibratedNetwork
 from tenfold.exporting.conversion import silence
 from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_description import OnnxDescription
@@ -19,10 +20,30 @@ OUTPUTS = (OUTPUT, "logits")
 OPSET = 17  # The highest that the exporter by tracing writes without conversions; 2022.
 
 
+class CalibratedNetwork(nn.Module):
+    """All between pixels and probabilities as one module, so that nothing can be left outside.
+
+    Parameters
+    ----------
+    network
+        Normalisation and network.
+    temperature
+        Logits are divided by it before the softmax; None for 1.
+    """
+
+    def __init__(self, network: ImageNetwork, temperature: float | None) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature or 1.0
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Give probabilities and logits, float32, of images, uint8."""
+        logits: Tensor = self.network(images.permute(0, 3, 1, 2).float())  # (N, H, W, C) in
+        return torch.softmax(logits / self.temperature, dim=1), logits  # (N, classes)
+
+
 def onnx_bytes(
-    network: ImageNetwork,
-    temperature: float | None,
-    description: OnnxDescription,
+    network: ImageNetwork, temperature: float | None, description: OnnxDescription
 ) -> bytes:
     """Give a network as the bytes of an ONNX file.
 
@@ -64,13 +85,11 @@ def onnx_bytes(
     graph.producer_name = "tenfold"
     graph.producer_version = description.versions.get("tenfold", "")
     onnx.checker.check_model(graph)
-    return with_metadata(graph.SerializeToString(), description.metadata())
+    return with_metadata(graph, description.metadata())
 
 
-def with_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
-    """Give the bytes of a model with its metadata replaced."""
-    onnx = need("onnx", extra="onnx")
-    graph = onnx.load_model_from_string(model)
-    onnx.helper.set_model_props(graph, dict(metadata))
+def with_metadata(graph: Any, metadata: Mapping[str, str]) -> bytes:
+    """Give the bytes of onnx's model with its metadata replaced."""
+    need("onnx", extra="onnx").helper.set_model_props(graph, dict(metadata))
     content: bytes = graph.SerializeToString()
     return content

@@ -21,6 +21,7 @@ from tenfold.exporting.conversion import silence
 from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_graph import with_metadata
 from tenfold.exporting.onnx_model import INPUT
+from tenfold.exporting.real_images import spread
 
 CALIBRATION_IMAGES = 512
 """Training images that the ranges are measured on; the paper uses some hundred."""
@@ -44,9 +45,10 @@ def quantized(model: bytes, metadata: dict[str, str], images: Images) -> bytes:
         uint8, shape (N, H, W, C): training images, at least one; `CALIBRATION_IMAGES` of them,
         spread over the whole, are used.
     """
+    onnx = need("onnx", extra="onnx")
     quantization = need("onnxruntime.quantization", extra="onnx")
     preparation = need("onnxruntime.quantization.shape_inference", extra="onnx")
-    chosen = images[:: max(1, len(images) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
+    chosen = spread(images, CALIBRATION_IMAGES)[:CALIBRATION_IMAGES]
     with tempfile.TemporaryDirectory() as folder, silence():
         plain, prepared, small = (Path(folder) / f"{name}.onnx" for name in ("a", "b", "c"))
         plain.write_bytes(model)
@@ -57,7 +59,7 @@ def quantized(model: bytes, metadata: dict[str, str], images: Images) -> bytes:
             _reader(quantization.CalibrationDataReader, chosen),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MatMul", "Gemm", "Add", "MaxPool", "Relu"],
-            nodes_to_exclude=_first_convolution(prepared),
+            nodes_to_exclude=_first_convolution(onnx.load(prepared)),
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
@@ -66,17 +68,16 @@ def quantized(model: bytes, metadata: dict[str, str], images: Images) -> bytes:
             # and a last batch that is smaller is an error.
             extra_options={"CalibPercentile": 99.99, "CalibStridedMinMax": 1},
         )
-        return with_metadata(small.read_bytes(), metadata)
+        return with_metadata(onnx.load(small), metadata)
 
 
-def _first_convolution(path: Path) -> list[str]:
+def _first_convolution(model: Any) -> list[str]:
     """Give the name of the layer that sees the pixels, if there is one.
 
     It takes differences of neighbours, above all where it whitens patches, and 8 bits leave little
     of them: recipe `fast` on CIFAR-10 found 27% of the classes so, 76% without (decision 019).
     """
-    graph = need("onnx", extra="onnx").load(path).graph
-    return [node.name for node in graph.node if node.op_type == "Conv"][:1]
+    return [node.name for node in model.graph.node if node.op_type == "Conv"][:1]
 
 
 def _reader(base: type[Any], images: Images) -> Any:

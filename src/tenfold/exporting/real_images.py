@@ -17,8 +17,6 @@ from tenfold.data.split_files import read_split
 from tenfold.sources.finding import find_source
 from tenfold.sources.source import SourceOptions
 
-_NO_RANGES = ValueRanges()
-
 
 @dataclass(frozen=True)
 class RealImages:
@@ -131,3 +129,8 @@ def images_for(path: Path, data: str | None, model: ModelRecord) -> RealImages:
             "trained on, or images of the same classes)."
         )
     return images
+
+
+def spread(images: Images, count: int) -> Images:
+    """Give every n-th image: at least so many, where there are, and fewer than twice as many."""
+    return images[:: max(1, len(images) // count)]

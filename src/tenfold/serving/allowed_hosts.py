@@ -16,7 +16,6 @@ from tenfold.core.errors import SettingsError
 ANY = "*"
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _AUTHORITY = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
-_REMEMBERED = 100
 
 
 class AllowedHosts:
@@ -62,18 +61,11 @@ class AllowedHosts:
             self._names.add(own)
         if address is not None and address.is_unspecified:
             self._names.add(socket.gethostname().lower().rstrip("."))
-        self._known: set[bytes] = set()
 
     def allow(self, header: bytes) -> bool:
         """Say whether a ``Host`` header names this server."""
-        if header in self._known:
-            return True
         parts = split_authority(header.decode("latin-1"))
-        if parts is None or not self._allows(parts[0]):
-            return False
-        if len(self._known) < _REMEMBERED:
-            self._known.add(header)
-        return True
+        return parts is not None and self._allows(parts[0])
 
     def _allows(self, host: str) -> bool:
         if self._is_any or host in self._names:

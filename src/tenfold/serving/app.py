@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import metadata
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from tenfold.core.text import printable
 from tenfold.exporting.onnx_model import OnnxModel
@@ -26,28 +28,18 @@ from tenfold.serving.api_records import (
 from tenfold.serving.arriving import SLOWEST_BYTES_PER_SECOND, ArrivingBodies
 from tenfold.serving.guard import Guard
 from tenfold.serving.held_memory import MemoryBudget
-from tenfold.serving.image_explainer import ImageExplainer
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
-from tenfold.serving.page import PageFiles
+from tenfold.serving.page import page_files
 from tenfold.serving.predictor import Predictor
 from tenfold.serving.receiving import receive_images
 from tenfold.serving.refusal import Refusal
+from tenfold.serving.served_model import ImageExplainer
 from tenfold.serving.serving_settings import ServingSettings
 
 _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
 HANGING_SHARE = 2
 """A batch that takes so many times `answer_seconds` is taken for one that never ends."""
-_TOP = 10
-_TOP_PARAMETER = {
-    "parameters": [
-        {
-            "name": "top",
-            "in": "query",
-            "description": "Give so many of the most probable classes.",
-            "schema": {"type": "integer", "minimum": 1, "default": _TOP},
-        }
-    ]
-}
+_Top = Annotated[int, Query(ge=1, description="Give so many of the most probable classes.")]
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _IMAGE_BODY = {
     "requestBody": {
@@ -112,7 +104,7 @@ def create_app(
     explainer
         None where there are no explanations.
     """
-    metrics = Metrics()
+    metrics = Metrics(printable(model.description.title), lambda: predictor.waiting)
     budget = MemoryBudget(settings.memory_bytes)
     arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
     predictor = Predictor(model, settings, metrics, budget)
@@ -135,39 +127,32 @@ def create_app(
         lifespan=lifespan,
         responses={status: _PROBLEMS[status] for status in (401, 403, 421, 503)},
     )
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _parameter_error)
+    files = page_files(
+        model.description,
+        settings,
+        needs_token=token is not None,
+        explains=explainer is not None,
+    )
+    for path, (content, kind) in files.items():
+        app.add_api_route(path, _file(content, kind), include_in_schema=False)
 
-    async def predict(request: Request) -> Response:
+    @app.post(
+        "/api/predict",
+        response_model=PredictAnswer,
+        responses={status: _PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
+        openapi_extra=_IMAGE_BODY,
+    )
+    async def predict(request: Request, top: _Top = 10) -> Response:
         """Say what images show: the body is one image, or a form with a file an image.
 
         With several images, one that cannot be read has an `error` and the others are answered.
         """
-        top = _read_top(request)
-        with budget.request() as memory:
-            uploads = await receive_images(request, settings, arriving, memory)
+        with budget.request() as hold:
+            uploads = await receive_images(request, settings, arriving, hold)
             async with asyncio.timeout(settings.answer_seconds):
                 return _json({"results": await predictor.predict(uploads, top)})
-
-    app.add_middleware(
-        Guard,
-        direct={"/api/predict": predict},
-        metrics=metrics,
-        token=token,
-        hosts=hosts or AllowedHosts(),
-        most_seconds=settings.receive_seconds
-        + settings.body_bytes / SLOWEST_BYTES_PER_SECOND
-        + 2 * settings.answer_seconds,
-    )
-    app.add_exception_handler(HTTPException, _http_error)
-    page = PageFiles(model.description, settings, needs_token=token is not None)
-    for path, (content, kind) in page.files(explains=explainer is not None).items():
-        app.add_api_route(path, _file(content, kind), include_in_schema=False)
-
-    app.post(
-        "/api/predict",
-        response_model=PredictAnswer,
-        responses={status: _PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
-        openapi_extra=_IMAGE_BODY | _TOP_PARAMETER,
-    )(predict)
 
     @app.post(
         "/api/explain",
@@ -181,16 +166,15 @@ def create_app(
             raise Refusal(501, "no_explanations", "This server's model has no explanations.")
         if waiting_explanations.locked():
             raise Refusal(503, "busy", "Too many explanations are asked for. Try again later.")
-        with budget.request() as memory:
-            uploads = await receive_images(request, settings, arriving, memory)
+        with budget.request() as hold:
+            uploads = await receive_images(request, settings, arriving, hold)
             if len(uploads) > 1:
                 raise Refusal(413, "too_many_images", "One image at a time is explained.")
             async with waiting_explanations, asyncio.timeout(settings.answer_seconds):
-                row = await predictor.probabilities(uploads[0])
-                pixels = await predictor.decode(uploads[0])
+                pixels, row = await predictor.examine(uploads[0])
                 predicted = int(row.argmax())
                 parts = await asyncio.get_running_loop().run_in_executor(
-                    explaining, explainer.explain, pixels, predicted
+                    explaining, explainer, pixels, predicted
                 )
         return _json(
             {
@@ -203,18 +187,8 @@ def create_app(
     @app.get("/api/model", response_model=ModelAnswer)
     async def describe() -> Response:
         """Describe the model."""
-        description = model.description.model_dump(
-            include={
-                "title",
-                "model",
-                "classes",
-                "image_shape",
-                "accuracy",
-                "test_count",
-                "quantization",
-                "versions",
-            }
-        )
+        told = set(ModelAnswer.model_fields) - {"explains"}
+        description = model.description.model_dump(include=told)
         return _json({**description, "explains": explainer is not None})
 
     @app.get("/health", response_model=HealthAnswer)
@@ -231,9 +205,18 @@ def create_app(
     @app.get("/metrics", response_class=Response)
     async def show_metrics() -> Response:
         """Give counters for Prometheus."""
-        text = metrics.text(title=printable(model.description.title), waiting=predictor.waiting)
-        return Response(text, media_type=CONTENT_TYPE)
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
+    app.add_middleware(
+        Guard,
+        metrics=metrics,
+        paths=frozenset(route.path for route in app.routes if isinstance(route, Route)),
+        token=token,
+        hosts=hosts or AllowedHosts(),
+        most_seconds=settings.receive_seconds
+        + settings.body_bytes / SLOWEST_BYTES_PER_SECOND
+        + 2 * settings.answer_seconds,
+    )
     return app
 
 
@@ -270,10 +253,13 @@ async def _http_error(_: Request, error: Exception) -> Response:
     )
 
 
-def _read_top(request: Request) -> int:
-    text = request.query_params.get("top", str(_TOP))
-    if text.isascii() and text.isdecimal() and (digits := text.lstrip("0")):
-        return int(digits[:9])  # more than there are classes
+async def _parameter_error(_: Request, error: Exception) -> Response:
+    """Answer a parameter that FastAPI cannot read as all other problems."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
     raise Refusal(
-        422, "parameter", f"The parameter top is no whole number of at least 1: {text[:40]!r}."
+        422,
+        "parameter",
+        f"The parameter {first['loc'][-1]} is no whole number of at least 1: "
+        f"{str(first['input'])[:40]!r}.",
     )

@@ -8,17 +8,12 @@ next request, and refuses in plain text. This one differs in these points alone.
 from __future__ import annotations
 
 import asyncio
-import urllib.parse
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tenfold.serving.refusal import Refusal
 
@@ -34,63 +29,15 @@ the answer away (RFC 9112, 9.6)."""
 _BUSY = Refusal(503, "busy", "Too many connections at the moment. Try again in a second.")
 
 
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """How many connections there may be, and how long each may make the server wait.
-
-    Parameters
-    ----------
-    connections
-        Beyond that, the one that has been waited for longest gives way.
-    head_seconds
-        For the head of a request, and for a client to take a part of an answer.
-    rest_seconds
-        Between an answer and the first byte of the next request.
-    """
-
-    connections: int = 1000
-    head_seconds: float = 20.0
-    rest_seconds: float = 15.0
-
-
-class _Cycle(RequestResponseCycle):
-    """One request and its answer; see `RequestResponseCycle`."""
-
-    lingers = False
-
-    def send(self, message: Any) -> Coroutine[Any, Any, None]:
-        """Close the connection after an answer that does not wait for the whole request."""
-        if message["type"] == "http.response.start":
-            if self.more_body:
-                self.keep_alive = False
-        elif self.more_body and not message.get("more_body", False):
-            self.lingers = self.keep_alive = True  # `on_response_complete` closes
-        return super().send(message)
-
-    async def run_asgi(self, app: Any) -> None:
-        """Answer; an end by the server's stop is no error of the application."""
-
-        async def stoppable(scope: Any, receive: Any, send: Any) -> None:
-            try:
-                await app(scope, receive, send)
-            except asyncio.CancelledError:
-                if not self.response_started:
-                    await self.send_500_response()
-
-        await super().run_asgi(stoppable)
-
-    async def send_500_response(self) -> None:
-        """Answer a request that was ended by the server's stop."""
-        refusal = Refusal(503, "stopping", "The server stops.")
-        headers = [*refusal.headers(), (b"connection", b"close")]
-        await self.send({"type": "http.response.start", "status": 503, "headers": headers})
-        await self.send({"type": "http.response.body", "body": refusal.body()})
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """See the module."""
 
-    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    most_connections: ClassVar[int] = 1000
+    """Beyond that, the one that has been waited for longest gives way."""
+    head_seconds: ClassVar[float] = 20.0
+    """For the head of a request, and for a client to take a part of an answer."""
+    rest_seconds: ClassVar[float] = 15.0
+    """Between an answer and the first byte of the next request."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -108,16 +55,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._coding: bytes | None = None
         self._host_count = 0
         self._has_upgrade = False
-        self._refusal: Refusal | None = None
-        self._running: _Cycle | None = None
+        self._running: Any = None
+        """The request that is answered, as uvicorn's cycle; `cycle` is the one that arrives."""
+        self._lingers = False
 
     # Of the connection
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head; make room if there are too many connections."""
         super().connection_made(transport)
-        self._wait(self.limits.head_seconds)
-        if len(self.connections) > self.limits.connections:
+        self._wait(self.head_seconds)
+        if len(self.connections) > self.most_connections:
             others: Iterable[Any] = self.connections - {self}
             waiting = [one for one in others if one.waiting_since is not None]
             if waiting:
@@ -164,7 +112,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(refusal)
             return
         if self._is_resting and self._phase != "body":  # the next request has begun
-            self._wait(self.limits.head_seconds)
+            self._wait(self.head_seconds)
 
     # What the parser calls
 
@@ -180,7 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take a part of the target."""
         super().on_url(url)
         if len(self.url) > _TARGET_BYTES:
-            self._say(
+            raise Refusal(
                 414, "target_too_long", f"The address is longer than {_TARGET_BYTES:,} bytes."
             )
 
@@ -191,7 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > _HEAD_BYTES or len(self.headers) > _HEADERS:
-            raise self._keep(_too_much_head())
+            raise _too_much_head()
         name = self.headers[-1][0]
         if name == b"transfer-encoding":
             self._coding = value.strip().lower()
@@ -204,32 +152,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._has_upgrade = True  # `_parse` goes on without it
             return
         self._check_head()
+        self._take_host_of_target()
+        if len(self.pipeline) == _PIPELINED and not self.cycle.response_complete:
+            raise Refusal(503, "busy", "Too many requests in advance.")
         self._stop_waiting()
         self._enter("body")
         self._content_bytes = 0
-        self._fill_scope()
-        before = self.cycle
-        self.cycle = _Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        if before is None or before.response_complete:
-            self._start(self.cycle)
-        else:
-            if len(self.pipeline) == _PIPELINED:
-                self.cycle = before
-                self._say(503, "busy", "Too many requests in advance.")
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -252,23 +181,41 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._limit_writing()
             return
-        if self._running is not None and self._running.lingers:
+        if self._lingers:
             self._linger()
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start(self.pipeline.pop()[0])
+            self._start_asgi_task(*self.pipeline.pop())
         elif self._phase == "head":
-            self._wait(self.limits.head_seconds)
+            self._wait(self.head_seconds)
         else:
-            self._wait(self.limits.rest_seconds)
+            self._wait(self.rest_seconds)
             self._is_resting = True
 
     # Own
 
-    def _start(self, cycle: Any) -> None:
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
-        self._start_asgi_task(cycle, self.app)
+        super()._start_asgi_task(cycle, partial(self._answer, cycle, app))
+
+    async def _answer(self, cycle: Any, app: Any, scope: Any, receive: Any, send: Any) -> None:
+        """Answer; close after an answer that does not wait for the whole request, or is stopped."""
+
+        async def send_and_close(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                if cycle.more_body:
+                    cycle.keep_alive = False
+            elif cycle.more_body and not message.get("more_body", False):
+                self._lingers = cycle.keep_alive = True  # `on_response_complete` closes
+            await send(message)
+
+        try:
+            await app(scope, receive, send_and_close)
+        except asyncio.CancelledError:
+            if not cycle.response_started:
+                stopping = Refusal(503, "stopping", "The server stops.")
+                await stopping.send(send_and_close, closes=True)
 
     def _enter(self, phase: str) -> None:
         self._phase = phase
@@ -276,31 +223,24 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         rest: Any = data
-        while len(rest):
-            try:
-                self.parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as stop:
-                # The parser stops behind the head and would take the body for something else. A
+        try:
+            while len(rest):
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except httptools.HttpParserUpgrade as stop:
+                    rest = memoryview(rest)[stop.args[0] :]
+                # The parser stopped behind the head and would take the body for something else. A
                 # server may ignore the wish (RFC 9110, 7.8): read again as if it were not there.
-                rest = memoryview(rest)[stop.args[0] :]
                 head = self._head_without_upgrade()
                 self.parser = httptools.HttpRequestParser(self)
-                self._feed(head)
-            except httptools.HttpParserError as error:
-                raise self._reason(error) from None
-            else:
-                return
-
-    def _feed(self, head: bytes) -> None:
-        try:
-            self.parser.feed_data(head)
+                self.parser.feed_data(head)
         except httptools.HttpParserError as error:
-            raise self._reason(error) from None
-
-    def _reason(self, error: httptools.HttpParserError) -> Refusal:
-        return self._refusal or Refusal(
-            400, "bad_request", f"This is no request of HTTP/1.1: {str(error)[:100]}."
-        )
+            if isinstance(error.__context__, Refusal):  # raised by what the parser called
+                raise error.__context__ from None
+            raise Refusal(
+                400, "bad_request", f"This is no request of HTTP/1.1: {str(error)[:100]}."
+            ) from None
 
     def _head_without_upgrade(self) -> bytes:
         version = self.parser.get_http_version().encode()
@@ -311,28 +251,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def _check_head(self) -> None:
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            self._say(505, "http_version", "HTTP/1.1 is spoken here.")
+            raise Refusal(505, "http_version", "HTTP/1.1 is spoken here.")
         if self.parser.should_upgrade():
-            self._say(405, "refused", "Method Not Allowed.")
+            raise Refusal(405, "refused", "Method Not Allowed.")
         if self._host_count > 1 or (self._host_count == 0 and version == "1.1"):
-            self._say(400, "bad_request", "A request needs one Host header.")
+            raise Refusal(400, "bad_request", "A request needs one Host header.")
         if self._coding is not None and (self._coding != b"chunked" or version == "1.0"):
-            self._say(501, "transfer_coding", "Of all transfer codings only chunked is taken.")
+            raise Refusal(501, "transfer_coding", "Of all transfer codings only chunked is taken.")
 
-    def _fill_scope(self) -> None:
+    def _take_host_of_target(self) -> None:
+        """Let a host in the target count, and the header not (RFC 9112, 3.2.2)."""
         url = httptools.parse_url(self.url)
-        raw_path = url.path or b"/"
-        path = raw_path.decode("ascii")
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["http_version"] = self.parser.get_http_version()
-        self.scope["raw_path"] = raw_path
-        self.scope["path"] = urllib.parse.unquote(path) if "%" in path else path
-        self.scope["query_string"] = url.query or b""
-        if url.host:  # it counts, and the header does not (RFC 9112, 3.2.2)
+        if url.host:
             host = b"[%b]" % url.host if b":" in url.host else url.host
             host = b"%b:%d" % (host, url.port) if url.port else host
             self.headers[:] = [one for one in self.headers if one[0] != b"host"]
             self.headers.append((b"host", host))
+            self.url = (url.path or b"/") + (b"?" + url.query if url.query else b"")
 
     def _count(self, size: int) -> None:
         """Count bytes of which the parser made nothing yet, or a part of a body."""
@@ -347,36 +282,25 @@ class BoundedProtocol(HttpToolsProtocol):
                 400, "bad_request", "The body's chunks have more around them than in them."
             )
 
-    def _say(self, status: int, code: str, message: str) -> None:
-        """Refuse from inside of the parser."""
-        raise self._keep(Refusal(status, code, message))
-
-    def _keep(self, refusal: Refusal) -> Refusal:
-        self._refusal = refusal
-        return refusal
-
     def _refuse(self, refusal: Refusal) -> None:
         """Read no more; answer what was asked before, or this."""
         self._is_ending = True
-        cycle: RequestResponseCycle | None = self.cycle
-        is_of_cycle = self._phase == "body"
-        if cycle is not None and not cycle.response_complete:
-            if is_of_cycle and self.pipeline:
+        last: Any = self.cycle
+        if last is None or last.response_complete:
+            self._write(refusal)
+        elif self._phase != "body" or self.pipeline:
+            if self._phase == "body":
                 self.pipeline.popleft()  # its body is damaged
-                cycle = self.pipeline[0][0] if self.pipeline else self._running
-            elif is_of_cycle:
-                cycle.disconnected = True
-                cycle.message_event.set()
-                if cycle.response_started:
-                    self.transport.abort()
-                else:
-                    self._write(refusal)
-                return
-            assert cycle is not None
-            cycle.keep_alive = False
+                last = self.pipeline[0][0] if self.pipeline else self._running
+            last.keep_alive = False
             self._stop_waiting()
         else:
-            self._write(refusal)
+            last.disconnected = True
+            last.message_event.set()
+            if last.response_started:
+                self.transport.abort()
+            else:
+                self._write(refusal)
 
     def _write(self, refusal: Refusal) -> None:
         headers = [
@@ -401,7 +325,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()
         self.waiting_since = self.loop.time()
-        self._timer = self.loop.call_later(seconds, self._give_up)
+        self._timer = self.loop.call_later(seconds, self.give_way)
 
     def _stop_waiting(self) -> None:
         self._is_resting = False
@@ -409,14 +333,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
-        self._timer = None
-        self._is_ending = True
-        self.transport.abort()
-
     def _limit_writing(self) -> None:
         self._stop_writing()
-        self._write_timer = self.loop.call_later(self.limits.head_seconds, self.transport.abort)
+        self._write_timer = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _stop_writing(self) -> None:
         if self._write_timer is not None:

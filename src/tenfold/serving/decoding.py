@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,7 +81,7 @@ class UploadDecoder:
             limits = DecodingLimits(
                 min(most_pixels, limits.pixels), limits.memory_bytes, limits.processor_seconds
             )
-        with _refusals(self.formats):
+        try:
             return decode_image(
                 io.BytesIO(content),
                 self.image_shape,
@@ -93,6 +91,8 @@ class UploadDecoder:
                 is_quick=is_quick,
                 hold=self.hold,
             )
+        except (UnreadableImageError, MemoryError) as error:
+            raise _refusal(error, self.formats) from error
 
     def _check_format(self, content: bytes) -> None:
         kind = recognise(content[:HEAD_BYTES])
@@ -109,38 +109,29 @@ class UploadDecoder:
         )
 
 
-@contextmanager
-def _refusals(formats: frozenset[str]) -> Iterator[None]:
-    try:
-        yield
-    except NotPlainError as error:
-        raise Refusal(503, NOT_QUICK, str(error)) from error
-    except TooManyPixelsError as error:
-        raise Refusal(
-            413,
-            "too_many_pixels",
-            f"The image has {error.width:,} × {error.height:,} pixels; up to "
-            f"{error.most_pixels / 1e6:g} million are taken. Send a smaller one.",
-        ) from error
-    except NoMemoryNowError as error:
-        raise _no_memory_now() from error
-    except TooMuchMemoryError as error:
-        raise Refusal(
-            413,
-            "too_much_memory",
-            "Decoding the image takes more memory than is allowed here. Send a smaller one, or a "
-            "JPEG that is not progressive, of which only a part need be decoded.",
-        ) from error
-    except UnreadableImageError as error:
-        raise Refusal(
-            422, "unreadable", f"The image cannot be read: {error}. {_taken(formats)}"
-        ) from error
-    except MemoryError:
-        raise _no_memory_now() from None
-
-
-def _no_memory_now() -> Refusal:
-    return Refusal(503, "busy", "There is no memory for this image at the moment. Try again later.")
+def _refusal(error: UnreadableImageError | MemoryError, formats: frozenset[str]) -> Refusal:
+    match error:
+        case NotPlainError():
+            return Refusal(503, NOT_QUICK, str(error))
+        case TooManyPixelsError():
+            return Refusal(
+                413,
+                "too_many_pixels",
+                f"The image has {error.width:,} × {error.height:,} pixels; up to "
+                f"{error.most_pixels / 1e6:g} million are taken. Send a smaller one.",
+            )
+        case NoMemoryNowError() | MemoryError():
+            return Refusal(
+                503, "busy", "There is no memory for this image at the moment. Try again later."
+            )
+        case TooMuchMemoryError():
+            return Refusal(
+                413,
+                "too_much_memory",
+                "Decoding the image takes more memory than is allowed here. Send a smaller one, or "
+                "a JPEG that is not progressive, of which only a part need be decoded.",
+            )
+    return Refusal(422, "unreadable", f"The image cannot be read: {error}. {_taken(formats)}")
 
 
 def _taken(formats: frozenset[str]) -> str:

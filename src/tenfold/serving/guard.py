@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
+import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
 
+from tenfold.core.errors import SettingsError
 from tenfold.serving.allowed_hosts import AllowedHosts, split_authority
 from tenfold.serving.metrics import Metrics
 from tenfold.serving.refusal import Refusal
@@ -23,30 +25,15 @@ from tenfold.serving.refusal import Refusal
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+TOKEN_VARIABLE = "TENFOLD_TOKEN"
+_TOKEN = re.compile(r"[!-~]([ -~]*[!-~])?")
 _LOG = logging.getLogger("tenfold.serving")
 OPEN = frozenset({"/", "/page.css", "/page.js", "/health", "/health/live", "/health/ready"})
 """What needs no token: the page, which then tells nothing of the model, and the server's state."""
-KNOWN_PATHS = frozenset(
-    {
-        "/",
-        "/page.css",
-        "/page.js",
-        "/openapi.json",
-        "/api/predict",
-        "/api/explain",
-        "/api/model",
-        "/health",
-        "/health/live",
-        "/health/ready",
-        "/metrics",
-    }
-)
-"""Counted by name; others together, so that a client cannot make the counters grow."""
 _CLOSES = (408, 413)
 """After these the rest of the request may still be on its way: nobody reads it."""
 _GONE = 499  # as nginx counts clients that vanished
-_ONCE = frozenset({b"host", b"origin", b"authorization", b"content-type", b"sec-fetch-site"})
-_WATCHED = _ONCE | {b"sec-fetch-mode", b"sec-fetch-dest"}
+_ONCE = (b"host", b"origin", b"authorization", b"content-type", b"sec-fetch-site")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -60,6 +47,41 @@ _HEADERS = [
 ]
 
 
+def read_token(given: str | None) -> str | None:
+    """Give the token that clients must show; None if nobody set one.
+
+    Spaces and line ends around it, as files and secret stores add them, do not count.
+
+    Parameters
+    ----------
+    given
+        Of ``--token`` or its environment variable. typer gives None for a variable that is set but
+        empty, so that one is looked at here.
+
+    Raises
+    ------
+    SettingsError
+        If it is set but empty, or cannot be sent in a header.
+    """
+    text = os.environ.get(TOKEN_VARIABLE) if given is None else given
+    if text is None:
+        return None
+    token = text.strip()
+    if not token:
+        raise SettingsError(
+            "The token is empty, so that everyone could use the server. Set --token or "
+            f"{TOKEN_VARIABLE} to a secret, or leave both away to serve without one: "
+            f"unset {TOKEN_VARIABLE}"
+        )
+    if not _TOKEN.fullmatch(token):
+        raise SettingsError(
+            "The token has characters that cannot be sent in a header. Letters, digits and signs "
+            "of ASCII are allowed; make one with: python -c 'import secrets; "
+            "print(secrets.token_urlsafe())'"
+        )
+    return token
+
+
 class Guard:
     """ASGI middleware; see the module.
 
@@ -67,11 +89,10 @@ class Guard:
     ----------
     app
         What answers.
-    direct
-        Who answers a POST to an address without the app, whose layers take longer than a small
-        network.
     metrics
         Where requests are counted.
+    paths
+        Counted by name; others together, so that a client cannot make the counters grow.
     token
         What ``Authorization: Bearer`` must carry; None for none.
     hosts
@@ -84,15 +105,15 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        direct: Mapping[str, Callable[[Request], Awaitable[Response]]],
         metrics: Metrics,
+        paths: Collection[str],
         token: str | None,
         hosts: AllowedHosts,
         most_seconds: float,
     ) -> None:
         self._app = app
-        self._direct = direct
         self._metrics = metrics
+        self._paths = paths
         self._token = None if token is None else token.encode("ascii")
         self._hosts = hosts
         self._most_seconds = most_seconds
@@ -115,34 +136,28 @@ class Guard:
 
         try:
             self._check(scope)
+            # The server leaves the body out of its answer to HEAD.
+            as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
             async with asyncio.timeout(self._most_seconds):
-                answer = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
-                if answer is None:
-                    # The server leaves the body out of its answer to HEAD.
-                    as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-                    await self._app(as_get, receive, send_safely)
-                else:
-                    response = await answer(Request(scope, receive))
-                    await response(scope, receive, send_safely)
+                await self._app(as_get, receive, send_safely)
         except Exception as error:
             refusal = _refusal(error)
             if status == 0 and refusal.status != _GONE:
-                await _send_refusal(refusal, send_safely)
+                await refusal.send(send_safely, closes=refusal.status in _CLOSES)
             status = status or refusal.status
         finally:
             path = scope["path"]
-            self._metrics.requests[path if path in KNOWN_PATHS else "other", status] += 1
+            name = path if path in self._paths else "other"
+            self._metrics.requests.labels(name, str(status)).inc()
             if path == "/api/predict":
                 self._metrics.request_seconds.observe(time.perf_counter() - began)
 
     def _check(self, scope: Scope) -> None:
         """Refuse what is meant for another server, comes from another site, or lacks the token."""
-        given: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            if name in _WATCHED:
-                if name in given and name in _ONCE:
-                    raise Refusal(400, "bad_request", "A header is given twice.")
-                given[name] = value
+        names = [name for name, _ in scope["headers"]]
+        if any(names.count(name) > 1 for name in _ONCE):
+            raise Refusal(400, "bad_request", "A header is given twice.")
+        given = dict(scope["headers"])
         host = given.get(b"host")
         if host is not None and not self._hosts.allow(host):
             raise Refusal(
@@ -198,15 +213,7 @@ def _refusal(error: Exception) -> Refusal:
         return error
     if isinstance(error, TimeoutError):
         return Refusal(503, "too_slow", "The answer took too long. Try again later.")
-    if type(error).__name__ == "ClientDisconnect":
+    if isinstance(error, ClientDisconnect):
         return Refusal(_GONE, "gone", "The client left.")
     _LOG.error("A request failed", exc_info=error)
     return Refusal(500, "internal", "Something went wrong in the server; its log says what.")
-
-
-async def _send_refusal(refusal: Refusal, send: Send) -> None:
-    headers = refusal.headers()
-    if refusal.status in _CLOSES:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": refusal.body()})

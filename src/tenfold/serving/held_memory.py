@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
 
 from tenfold.serving.refusal import Refusal
 from tenfold.sources.decoding_errors import NoMemoryNowError
 
+Hold = Callable[[int], None]
 _UNCOUNTED_BYTES = 2**20
 """Of a decoded image: as little as this is not worth counting, nor a refusal."""
 
@@ -29,9 +28,26 @@ class MemoryBudget:
         self.held_bytes = 0
         self._lock = threading.Lock()
 
-    def request(self) -> HeldMemory:
-        """Give the share of one request, as a context manager."""
-        return HeldMemory(self)
+    @contextmanager
+    def request(self) -> Iterator[Hold]:
+        """Give what counts the bytes that a request holds until its end, however it ends.
+
+        It raises a `Refusal`, 503, if all requests together hold too much.
+        """
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if not self.take(size):
+                raise Refusal(
+                    503, "busy", "Too many large requests at the moment. Try again later."
+                )
+            held += size
+
+        try:
+            yield hold
+        finally:
+            self.take(-held)
 
     @contextmanager
     def decoding(self, size: int) -> Iterator[None]:
@@ -59,34 +75,3 @@ class MemoryBudget:
                 return False
             self.held_bytes += size
             return True
-
-
-class HeldMemory:
-    """The bytes that one request holds; given back at its end, however it ends."""
-
-    def __init__(self, budget: MemoryBudget) -> None:
-        self._budget = budget
-        self._own = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._budget.take(-self._own)
-
-    def hold(self, size: int) -> None:
-        """Count bytes that arrived.
-
-        Raises
-        ------
-        Refusal
-            503 if all requests together hold too much.
-        """
-        if not self._budget.take(size):
-            raise Refusal(503, "busy", "Too many large requests at the moment. Try again later.")
-        self._own += size

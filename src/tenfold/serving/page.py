@@ -17,8 +17,10 @@ _REPORT_STYLE = Path(__file__).parent.parent / "reporting" / "templates" / "styl
 """The page looks as the report does because it has its style; page.css adds to it."""
 
 
-class PageFiles:
-    """The page of one model.
+def page_files(
+    description: OnnxDescription, settings: ServingSettings, *, needs_token: bool, explains: bool
+) -> dict[str, tuple[bytes, str]]:
+    """Give content and media type by address.
 
     Parameters
     ----------
@@ -28,42 +30,28 @@ class PageFiles:
         The limits, which the page tells and keeps.
     needs_token
         Whether the API wants a token.
+    explains
+        Whether there are heat maps and similar images to ask for.
     """
-
-    def __init__(
-        self, description: OnnxDescription, settings: ServingSettings, *, needs_token: bool
-    ) -> None:
-        self._description = description
-        self._settings = settings
-        self._needs_token = needs_token
-
-    def files(self, *, explains: bool) -> dict[str, tuple[bytes, str]]:
-        """Give content and media type by address.
-
-        Parameters
-        ----------
-        explains
-            Whether there are heat maps and similar images to ask for.
-        """
-        environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
-            autoescape=True,  # class names come from folders that anybody may have named
-            finalize=visible,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"percent": percent, "printable": printable}
-        html = environment.get_template("page.html.j2").render(
-            model=self._description,
-            settings=self._settings,
-            needs_token=self._needs_token,
-            explains=explains,
-            version=metadata.version("tenfold"),
-        )
-        style = _REPORT_STYLE.read_bytes() + b"\n" + (_TEMPLATES / "page.css").read_bytes()
-        return {
-            "/": (html.encode(errors="replace"), "text/html"),
-            "/page.css": (style, "text/css"),
-            "/page.js": ((_TEMPLATES / "page.js").read_bytes(), "text/javascript"),
-        }
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
+        autoescape=True,  # class names come from folders that anybody may have named
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "printable": printable}
+    html = environment.get_template("page.html.j2").render(
+        model=description,
+        settings=settings,
+        needs_token=needs_token,
+        explains=explains,
+        version=metadata.version("tenfold"),
+    )
+    style = _REPORT_STYLE.read_bytes() + b"\n" + (_TEMPLATES / "page.css").read_bytes()
+    return {
+        "/": (html.encode(errors="replace"), "text/html"),
+        "/page.css": (style, "text/css"),
+        "/page.js": ((_TEMPLATES / "page.js").read_bytes(), "text/javascript"),
+    }

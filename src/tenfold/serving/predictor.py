@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,11 +14,11 @@ import numpy.typing as npt
 
 from tenfold.core.cores import available_cores
 from tenfold.exporting.onnx_model import OnnxModel, are_probabilities
-from tenfold.serving.batching import Batcher
+from tenfold.serving.batching import Batcher, Pixels, Row
 from tenfold.serving.decoding import NOT_QUICK, UploadDecoder
 from tenfold.serving.held_memory import MemoryBudget
 from tenfold.serving.metrics import Metrics
-from tenfold.serving.multipart import Upload
+from tenfold.serving.receiving import Upload
 from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
 from tenfold.sources.decoding_limits import DecodingLimits
@@ -25,11 +26,6 @@ from tenfold.sources.decoding_limits import DecodingLimits
 _LONGEST_NAME = 255
 _SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512
 """Of an image that is decoded in the network's thread: a few milliseconds at most."""
-_UNSOUND = Refusal(
-    500,
-    "no_probabilities",
-    "The model gives no probabilities for this image: they are not finite, or do not sum to 1.",
-)
 _BUSY = "Too many requests at the moment. Try again in a second."
 
 
@@ -92,8 +88,6 @@ class Predictor:
         Refusal
             If none of the images can be read: the first one's reason.
         """
-        if len(uploads) == 1:
-            return [self._result(uploads[0], await self.probabilities(uploads[0]), top)]
         outcomes = await asyncio.gather(
             *(self.probabilities(upload) for upload in uploads), return_exceptions=True
         )
@@ -108,7 +102,7 @@ class Predictor:
             for upload, outcome in zip(uploads, outcomes, strict=True)
         ]
 
-    async def probabilities(self, upload: Upload) -> npt.NDArray[np.float32]:
+    async def probabilities(self, upload: Upload) -> Row:
         """Give calibrated probabilities of one image, shape (classes,).
 
         Raises
@@ -116,33 +110,41 @@ class Predictor:
         Refusal
             If it cannot be read, or the server is busy.
         """
+        with self._counted():
+            if len(upload.content) <= _SMALL_BYTES:
+                small = min(_SMALL_PIXELS, self._settings.pixels)
+                decode = partial(
+                    self._decoder.decode, upload.content, most_pixels=small, is_quick=True
+                )
+                try:
+                    return await self._batcher.submit(decode)
+                except Refusal as refusal:
+                    if refusal.code not in ("too_many_pixels", NOT_QUICK):
+                        raise
+            pixels = await self._decode(upload.content)
+            return await self._batcher.submit(lambda: pixels)
+
+    async def examine(self, upload: Upload) -> tuple[Pixels, Row]:
+        """Give an image's pixels, shape (H, W, C), and its probabilities."""
+        with self._counted():
+            pixels = await self._decode(upload.content)
+            return pixels, await self._batcher.submit(lambda: pixels)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count what becomes of an image, and refuse it if too many are here."""
         try:
             if self._decoding + self.waiting >= self._settings.queue_images:
                 raise Refusal(503, "busy", _BUSY)
-            row = await self._row(upload)
+            yield
         except Refusal as refusal:
-            self._metrics.images[refusal.code] += 1
+            self._metrics.images.labels(refusal.code).inc()
             raise
-        self._metrics.images["predicted"] += 1
-        return row
+        self._metrics.images.labels("predicted").inc()
 
-    async def _row(self, upload: Upload) -> npt.NDArray[np.float32]:
-        if len(upload.content) <= _SMALL_BYTES:
-            small = min(_SMALL_PIXELS, self._settings.pixels)
-            try:
-                return await self._batcher.submit(
-                    partial(self._decoder.decode, upload.content, most_pixels=small, is_quick=True)
-                )
-            except Refusal as refusal:
-                if refusal.code not in ("too_many_pixels", NOT_QUICK):
-                    raise
-        pixels = await self.decode(upload)
-        return await self._batcher.submit(lambda: pixels)
-
-    async def decode(self, upload: Upload) -> npt.NDArray[np.uint8]:
-        """Give an image's pixels, shape (H, W, C), decoded in a thread or a process."""
-        run = asyncio.get_running_loop().run_in_executor
-        decode, content = self._decoder.decode, upload.content
+    async def _decode(self, content: bytes) -> Pixels:
+        """Give an image's pixels, decoded in a thread or a process."""
+        run, decode = asyncio.get_running_loop().run_in_executor, self._decoder.decode
         self._decoding += 1
         try:
             try:
@@ -160,14 +162,14 @@ class Predictor:
         self._waiters.shutdown(wait=False, cancel_futures=True)
         self._batcher.close()
 
-    def _predict(self, images: npt.NDArray[np.uint8]) -> Sequence[npt.NDArray[Any] | Exception]:
+    def _predict(self, images: Pixels) -> Sequence[npt.NDArray[Any] | Exception]:
         rows = self.model.predict(images)
         sound = are_probabilities(rows)
         if sound.all():
             return rows  # type: ignore[return-value] # an array is a sequence of its rows
-        return [row if is_sound else _UNSOUND for row, is_sound in zip(rows, sound, strict=True)]
+        return [row if is_sound else _unsound() for row, is_sound in zip(rows, sound, strict=True)]
 
-    def _result(self, upload: Upload, row: npt.NDArray[np.float32], top: int) -> dict[str, Any]:
+    def _result(self, upload: Upload, row: Row, top: int) -> dict[str, Any]:
         best = np.argsort(-row, kind="stable")[:top].tolist()
         # The shortest text of the float32 itself, not of its double.
         entries = [
@@ -175,3 +177,11 @@ class Predictor:
             for index in best
         ]
         return {"image": upload.name[:_LONGEST_NAME], **entries[0], "top": entries}
+
+
+def _unsound() -> Refusal:
+    return Refusal(
+        500,
+        "no_probabilities",
+        "The model gives no probabilities for this image: they are not finite, or do not sum to 1.",
+    )

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
 
 from tenfold.serving.arriving import ArrivingBodies, too_large
-from tenfold.serving.held_memory import HeldMemory
-from tenfold.serving.multipart import Upload, read_form
+from tenfold.serving.held_memory import Hold
 from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
 
-if TYPE_CHECKING:
-    from fastapi import Request
-
 _FORM = "multipart/form-data"
 _NO_IMAGES = ("application/json",)
+_MOST_FIELDS = 100
+_STEP_BYTES = 2**15
+"""Of a form that are read before others have their turn."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One image as it was sent."""
+
+    name: str
+    """As the client called it; for the answer only, it is never opened."""
+    content: bytes = field(repr=False)
 
 
 async def receive_images(
-    request: Request, settings: ServingSettings, arriving: ArrivingBodies, memory: HeldMemory
+    request: Request, settings: ServingSettings, arriving: ArrivingBodies, hold: Hold
 ) -> list[Upload]:
     """Give the images of a request: the files of a form, or the body itself.
 
@@ -31,8 +46,8 @@ async def receive_images(
         The limits.
     arriving
         Where its body is counted while it arrives.
-    memory
-        Where it is counted from then on.
+    hold
+        Counts it from then on.
 
     Raises
     ------
@@ -48,20 +63,101 @@ async def receive_images(
             f"{kind} was received. Send the image's bytes as the body, or a form "
             f"({_FORM}) with one file an image.",
         )
-    body = await _receive(request, settings, arriving)
-    memory.hold(len(body))
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > settings.body_bytes):
+        raise too_large(settings.body_bytes)
+    body = await arriving.receive(request.stream(), settings.body_bytes)
+    hold(len(body))
     if kind != _FORM:
         return [Upload("", body)]
-    uploads = await asyncio.to_thread(
-        read_form, content_type, body, most_files=settings.images_per_request
-    )
+    uploads = await read_form(content_type, body, most_files=settings.images_per_request)
     if not uploads:
         raise Refusal(422, "empty", "The form holds no file. Send each image as a file.")
     return uploads
 
 
-async def _receive(request: Request, settings: ServingSettings, arriving: ArrivingBodies) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and (len(declared) > 15 or int(declared) > settings.body_bytes):
-        raise too_large(settings.body_bytes)
-    return await arriving.receive(request.stream(), settings.body_bytes)
+async def read_form(content_type: str, body: bytes, *, most_files: int) -> list[Upload]:
+    """Give the files of a ``multipart/form-data`` body; fields that are no files are left out.
+
+    Parameters
+    ----------
+    content_type
+        The request's header, with the boundary.
+    body
+        Whole.
+    most_files
+        That are taken.
+
+    Raises
+    ------
+    Refusal
+        400 if it is no such body or ends too early, 413 if it has too many parts.
+    """
+    parser = _FormParser(content_type, body, most_files)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise _refusal(error, most_files) from None
+    files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+    uploads = [Upload(one.filename or "", one.file.read()) for one in files]
+    await form.close()
+    return uploads
+
+
+class _FormParser(MultiPartParser):
+    """Starlette's, for a body that is there, within bounds and without files on a disk."""
+
+    spool_max_size = 0  # a file of any size stays in memory
+    _is_whole = False
+
+    def __init__(self, content_type: str, body: bytes, most_files: int) -> None:
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        if not boundary:
+            raise Refusal(400, "bad_form", "The form's Content-Type has no boundary.")
+        super().__init__(
+            Headers({"content-type": content_type}),
+            self._pieces(body, boundary),
+            max_files=most_files,
+            max_fields=_MOST_FIELDS,
+            max_part_size=len(body),
+        )
+
+    def on_end(self) -> None:
+        """Note the last boundary."""
+        self._is_whole = True
+
+    async def _pieces(self, body: bytes, boundary: bytes) -> AsyncGenerator[bytes, None]:
+        """Give the body, unless a line begins with the boundary and goes on.
+
+        Of such lines, which RFC 2046 (5.1.1) forbids, python-multipart reads byte by byte: a second
+        for each MiB.
+        """
+        delimiter = b"\r\n--" + boundary
+        going_on = re.compile(re.escape(delimiter) + rb"(?:[^\r-]|\r[^\n]|-[^-])")
+        for start in range(0, len(body), _STEP_BYTES):
+            end = start + _STEP_BYTES
+            if going_on.search(body, start, end + len(delimiter) + 1):
+                raise _bad("a boundary goes on")
+            yield body[start:end]
+            await asyncio.sleep(0)
+        if not self._is_whole:
+            raise Refusal(400, "bad_form", "The form ends before its last boundary.")
+
+
+def _refusal(error: MultiPartException, most_files: int) -> Refusal:
+    """Give our words for what Starlette says."""
+    if error.message.startswith("Too many files"):
+        return Refusal(
+            413,
+            "too_many_images",
+            f"More than {most_files:,} images were received in one request. Send several requests.",
+        )
+    if error.message.startswith("Too many fields"):
+        return Refusal(
+            413, "too_many_fields", f"Up to {_MOST_FIELDS} fields without a file are taken."
+        )
+    return _bad(str(error.__cause__ or error.message).rstrip("."))
+
+
+def _bad(reason: str) -> Refusal:
+    return Refusal(400, "bad_form", f"The form cannot be read: {reason}.")

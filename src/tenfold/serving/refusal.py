@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import Send
 
 
 class Refusal(Exception):
@@ -44,3 +48,9 @@ class Refusal(Exception):
     def body(self) -> bytes:
         """Give the body of the answer."""
         return json.dumps({"error": self.plain()}, ensure_ascii=False).encode()
+
+    async def send(self, send: Send, *, closes: bool) -> None:
+        """Answer so; `closes` tells the client that nothing follows on the connection."""
+        headers = [*self.headers(), *([(b"connection", b"close")] if closes else ())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body()})

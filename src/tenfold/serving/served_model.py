@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tenfold.data.dataset import Images
 from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.serving.image_explainer import ImageExplainer
+from tenfold.serving.batching import Pixels
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from tenfold.explanation import Explainer
 
+ImageExplainer = Callable[[Pixels, int], dict[str, Any]]
+"""Says what speaks for a class, of pixels and the class's index; called for one image at a time."""
 _CHECKED_IMAGES = 64
 
 
@@ -58,19 +62,21 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     from tenfold.exporting.export import exported_model
     from tenfold.loading import classifier_of
     from tenfold.model_folder import read_model_folder
-    from tenfold.serving.torch_explainer import TorchExplainer
+    from tenfold.serving.torch_explainer import explain_image
 
     packaged = read_model_folder(path)
     explainer = Explainer.of(classifier_of(packaged, device=device), packaged)
     images = _images(explainer, packaged.record.image_shape)
     exported = exported_model(packaged, images)
-    return ServedModel(exported.model, TorchExplainer(explainer, packaged.record.classes))
+    return ServedModel(exported.model, partial(explain_image, explainer, packaged.record.classes))
 
 
 def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:
     """Give images to check the export with: training images that the folder has, else noise."""
+    from tenfold.exporting.real_images import spread
+
     index = explainer.index
     if index is not None and len(index) and index.thumbnails.shape[1:] == image_shape:
-        return index.thumbnails[:: max(1, len(index) // _CHECKED_IMAGES)]
+        return spread(index.thumbnails, _CHECKED_IMAGES)
     generator = np.random.default_rng(0)
     return generator.integers(0, 256, (_CHECKED_IMAGES, *image_shape), np.uint8)

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tenfold.core.errors import SettingsError
-from tenfold.serving.bounded_protocol import BoundedProtocol, ConnectionLimits
+from tenfold.serving.bounded_protocol import BoundedProtocol
 from tenfold.serving.serving_settings import ServingSettings
 from tenfold.sources.decoding_processes import PROCESSES
 from tenfold.sources.image_decoding import quiet_pillow
@@ -70,9 +70,8 @@ def server_config(app: FastAPI, settings: ServingSettings) -> uvicorn.Config:
     """Give how uvicorn serves an application: our protocol and limits, nothing of its own."""
 
     class Protocol(BoundedProtocol):
-        limits = ConnectionLimits(
-            connections=_possible_connections(), head_seconds=settings.receive_seconds
-        )
+        most_connections = _possible_connections()
+        head_seconds = settings.receive_seconds
 
     return uvicorn.Config(
         app,
@@ -111,6 +110,8 @@ def run_server(
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
     )
+    # It warns of each damaged form, which any client can send as often as it likes.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         with quiet_pillow():
             _Server(server_config(app, settings), on_start).run(sockets=[listening])

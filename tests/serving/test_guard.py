@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tenfold.core.errors import SettingsError
-from tenfold.serving.token import VARIABLE, read_token
+from tenfold.serving.guard import TOKEN_VARIABLE, read_token
 
 
 @pytest.fixture(autouse=True)
 def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
 
 
 def test_none() -> None:
@@ -28,7 +28,7 @@ def test_what_files_add_does_not_count(given: str) -> None:
 def test_an_empty_one_is_not_none(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="The token is empty"):
         read_token(given)
-    monkeypatch.setenv(VARIABLE, given)
+    monkeypatch.setenv(TOKEN_VARIABLE, given)
     with pytest.raises(SettingsError, match="The token is empty"):
         read_token(None)
 
