@@ -16,7 +16,6 @@ from tenfold.reporting import (
     interpretation_audit,
     interpretation_calibration,
     interpretation_cross_validation,
-    interpretation_data,
     interpretation_evaluation,
     interpretation_gallery,
     interpretation_probe,
@@ -33,6 +32,12 @@ from tenfold.reporting import (
 )
 from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
+from tenfold.reporting.interpretation_data import (
+    brightness_extremes,
+    channel_facts,
+    class_balances,
+    contrast_extremes,
+)
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.study_records import STAGES, StudyRecords
@@ -151,7 +156,10 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "conclusions": conclusions.conclusions(records),
         "audit": interpretation_audit,
         "calibration": interpretation_calibration,
-        "data": interpretation_data,
+        "class_balances": class_balances,
+        "brightness_extremes": brightness_extremes,
+        "contrast_extremes": contrast_extremes,
+        "channel_facts": channel_facts,
         "evaluation": interpretation_evaluation,
         "folds": interpretation_cross_validation,
         "formats": formats,

@@ -18,11 +18,12 @@ from tenfold.reporting.figures.search import draw_importances, draw_search_histo
 from tenfold.reporting.figures.search_slices import draw_slices, slice_dimensions
 from tenfold.reporting.figures.training_curves import draw_training_curves
 from tenfold.reporting.formats import counted, join, percent, score, setting_name
-from tenfold.reporting.interpretation_data import balance_sentences
+from tenfold.reporting.interpretation_data import class_balances
 from tenfold.reporting.interpretation_training import convergence_sentences, validation_sentences
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.reproduction import curve_pairs
 from tenfold.reporting.study_records import StudyRecords
+from tenfold.reporting.wording import words
 
 
 def report_figures(records: StudyRecords) -> dict[str, ReportFigure]:
@@ -46,7 +47,12 @@ def _of_data(records: StudyRecords) -> Iterator[ReportFigure]:
         "class-distribution",
         partial(draw_class_distribution, acquire),
         "Images of each class in the training and the test split.",
-        "Bar chart of the number of images of each class. " + " ".join(balance_sentences(acquire)),
+        " ".join(
+            (
+                "Bar chart of the number of images of each class.",
+                *(words("data", "balance", balance) for balance in class_balances(acquire)),
+            )
+        ),
     )
     if records.samples is not None and records.sample_counts is not None and records.samples.size:
         yield ReportFigure(

@@ -66,6 +66,7 @@ def _environment(*, is_html: bool) -> Environment:
         "signed": formats.signed,
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
         "markup": Markup,
+        "valued": formats.valued,
     }
     return environment
 
