@@ -18,10 +18,8 @@ from tenfold.reporting import (
     interpretation_cross_validation,
     interpretation_evaluation,
     interpretation_gallery,
-    interpretation_probe,
     interpretation_repeats,
     interpretation_robustness,
-    interpretation_training,
     interpretation_tuning,
     measures,
     network,
@@ -41,6 +39,7 @@ from tenfold.reporting.interpretation_data import (
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.study_records import STAGES, StudyRecords
+from tenfold.reporting.training_course import course_of
 from tenfold.reporting.wording import page_environment
 
 _SECTIONS = (
@@ -172,8 +171,7 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "reproduction": reproduction.reproduction_rows(records),
         "repeats": interpretation_repeats,
         "robustness": interpretation_robustness,
-        "training": interpretation_training,
-        "probe": interpretation_probe,
+        "course_of": course_of,
         "tuning": interpretation_tuning,
         "settings_text": settings_text,
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tenfold.core.durations import format_duration
 from tenfold.core.text import printable
 from tenfold.reporting import formats
 
@@ -64,6 +65,7 @@ def _environment(*, is_html: bool) -> Environment:
         "setting_name": formats.setting_name,
         "setting_value": formats.setting_value,
         "signed": formats.signed,
+        "time_span": format_duration,
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
         "markup": Markup,
         "valued": formats.valued,
