@@ -20,9 +20,7 @@ from tenfold.reporting import (
     interpretation_gallery,
     interpretation_repeats,
     interpretation_robustness,
-    interpretation_tuning,
     measures,
-    network,
     provenance,
     recommendations,
     reproduction,
@@ -36,6 +34,13 @@ from tenfold.reporting.interpretation_data import (
     class_balances,
     contrast_extremes,
 )
+from tenfold.reporting.interpretation_tuning import (
+    completed_trials,
+    execution_spread,
+    searched_names,
+    trial_states,
+)
+from tenfold.reporting.network import parts_of
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.study_records import STAGES, StudyRecords
@@ -165,13 +170,16 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "gallery": interpretation_gallery,
         "headline": headline,
         "imbalance": imbalance,
-        "network": network,
         "provenance": provenance,
         "recommendations": recommendations.recommendations(records),
         "reproduction": reproduction.reproduction_rows(records),
         "repeats": interpretation_repeats,
         "robustness": interpretation_robustness,
         "course_of": course_of,
-        "tuning": interpretation_tuning,
+        "completed_trials": completed_trials,
+        "execution_spread": execution_spread,
+        "searched_names": searched_names,
+        "trial_states": trial_states,
+        "parts_of": parts_of,
         "settings_text": settings_text,
     }

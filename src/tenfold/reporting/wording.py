@@ -53,6 +53,7 @@ def _environment(*, is_html: bool) -> Environment:
         "duration": formats.duration,
         "in_sentence": formats.in_sentence,
         "interval": formats.interval,
+        "large": formats.large,
         "listed": formats.join,
         "number": formats.number,
         "percent": formats.percent,
