@@ -29,7 +29,12 @@ def words(template: str, macro: str, *facts: object) -> str:
     For a figure's description and the terminal; a page imports the macro itself.
     """
     module = _text_environment().get_template(f"words/{template}.j2").module
-    return " ".join(getattr(module, macro)(*facts).split())
+    return _one_line(getattr(module, macro)(*facts))
+
+
+def rendered_text(template: str, **facts: object) -> str:
+    """Give a whole template that is no page, without its last line end."""
+    return _text_environment().get_template(template).render(facts).removesuffix("\n")
 
 
 @cache
@@ -56,6 +61,7 @@ def _environment(*, is_html: bool) -> Environment:
         "large": formats.large,
         "listed": formats.join,
         "number": formats.number,
+        "one_line": _one_line,
         "percent": formats.percent,
         "percent_interval": formats.percent_interval,
         "points": formats.points,
@@ -72,6 +78,11 @@ def _environment(*, is_html: bool) -> Environment:
         "valued": formats.valued,
     }
     return environment
+
+
+def _one_line(text: str) -> str:
+    """Give text whose lines a template has broken as one line."""
+    return " ".join(text.split())
 
 
 def _breakable(text: str) -> Markup:
