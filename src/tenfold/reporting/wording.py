@@ -74,6 +74,7 @@ def _environment(*, is_html: bool) -> Environment:
         "signed": formats.signed,
         "time_span": format_duration,
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
+        "markdown": _markdown,
         "markup": Markup,
         "valued": formats.valued,
     }
@@ -83,6 +84,11 @@ def _environment(*, is_html: bool) -> Environment:
 def _one_line(text: str) -> str:
     """Give text whose lines a template has broken as one line."""
     return " ".join(text.split())
+
+
+def _markdown(text: str) -> str:
+    """Give a name from outside so that Markdown and HTML show it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", printable(text)) if text else ""
 
 
 def _breakable(text: str) -> Markup:
