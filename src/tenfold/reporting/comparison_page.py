@@ -12,8 +12,9 @@ from tenfold.reporting.figures.canvas import svg_text
 from tenfold.reporting.figures.comparison import draw_comparison
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
 from tenfold.reporting.interpretation_comparison import verdict
-from tenfold.reporting.page import Numbering, page_environment
+from tenfold.reporting.page import Numbering
 from tenfold.reporting.report_figure import ReportFigure
+from tenfold.reporting.wording import page_environment
 
 _NAME = "comparison"
 

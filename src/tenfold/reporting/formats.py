@@ -47,6 +47,12 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{'+' if value > 0 else '−'}{text}"
 
 
+def points(value: float) -> str:
+    """Write a loss of a share in percentage points, with a sign only where it is a gain."""
+    text = f"{abs(100 * value):.1f}"
+    return text if value >= 0 or float(text) == 0 else f"−{text}"
+
+
 def count(value: int | None) -> str:
     """Write a whole number with thousands separators, for example ``50,000``."""
     return MISSING if value is None else f"{value:,}"

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.explore import ClassStatistics, ExploreRecord
 from tenfold.core.records.mirroring import MirrorRecord
+from tenfold.metrics.imbalance import IMBALANCE_RATIO
 from tenfold.reporting.formats import counted, in_sentence, join, percent, score
-
-IMBALANCE_RATIO = 1.5
-"""Largest over smallest class from which on a split is called imbalanced."""
 
 _LISTED = 4
 """A tie is spelled out up to this many classes."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tenfold.core.files import write_bytes, write_text
-from tenfold.core.text import printable
+from tenfold.metrics.imbalance import Imbalance, is_imbalanced
 from tenfold.reporting import (
-    conclusions,
     formats,
     headline,
     imbalance,
@@ -40,8 +36,7 @@ from tenfold.reporting.figures.svg import inline_svg, standalone_svg
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.study_records import STAGES, StudyRecords
-
-_TEMPLATES = Path(__file__).parent / "templates"
+from tenfold.reporting.wording import page_environment
 
 _SECTIONS = (
     ("introduction", "Introduction"),
@@ -126,34 +121,6 @@ def write_report(records: StudyRecords, folder: Path) -> Path:
     return path
 
 
-def page_environment() -> Environment:
-    """Give the templates, with the filters that they use."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
-        autoescape=True,  # class names and paths come from folders that anybody may have named
-        finalize=formats.visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "count": formats.count,
-        "duration": formats.duration,
-        "interval": formats.interval,
-        "percent": formats.percent,
-        "printable": printable,
-        "breakable": _breakable,
-        "score": formats.score,
-        "shape": formats.shape,
-        "setting_name": formats.setting_name,
-        "setting_value": formats.setting_value,
-        "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
-        "markup": Markup,
-    }
-    return environment
-
-
 def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict[str, str]) -> str:
     inline = {
         name: Markup(inline_svg(text, name=name, description=figures[name].description))
@@ -164,11 +131,6 @@ def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict
         .get_template("report.html.j2")
         .render(**_context(records), figures=figures, inline=inline)
     )
-
-
-def _breakable(text: str) -> Markup:
-    """Let a line break after ``=`` and ``_``, so that settings fit a narrow column."""
-    return Markup("<wbr>").join(re.split(r"(?<=[=_])", text))
 
 
 def _context(records: StudyRecords) -> dict[str, Any]:
@@ -186,7 +148,6 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "command": lambda stage: provenance.command(stage, records),
         "macro_scores": measures.MACRO_SCORES,
         "score_titles": measures.SCORE_TITLES,
-        "conclusions": conclusions.conclusions(records),
         "audit": interpretation_audit,
         "calibration": interpretation_calibration,
         "data": interpretation_data,
@@ -196,6 +157,8 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "gallery": interpretation_gallery,
         "headline": headline,
         "imbalance": imbalance,
+        "is_imbalanced": is_imbalanced(records.acquire),
+        "train_imbalance": Imbalance.of(records.acquire.train_counts),
         "network": network,
         "provenance": provenance,
         "recommendations": recommendations.recommendations(records),
@@ -206,4 +169,5 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "probe": interpretation_probe,
         "tuning": interpretation_tuning,
         "settings_text": settings_text,
+        "settings_line": measures.settings_text,
     }
