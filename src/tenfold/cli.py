@@ -106,7 +106,7 @@ def _study_command(*stages: str) -> Any:
     ) -> None:
         del debug  # read by `main`, which shows the trace
         from tenfold.repeating import read_repeats
-        from tenfold.reporting.repeats_text import repeats_text
+        from tenfold.reporting.interpretation_repeats import repeats_text
         from tenfold.study_request import StudyRequest
 
         request = StudyRequest(

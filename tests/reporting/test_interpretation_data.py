@@ -119,11 +119,11 @@ def test_tones(builder: SimpleNamespace, mean: float, tone: str, leaning: str | 
 
 def test_balance(builder: SimpleNamespace) -> None:
     train, test = class_balances(builder.acquire_record(("cat", "dog")))
-    assert (train.split, train.total, train.ratio, train.is_uneven) == ("training", 10000, 1, False)
+    assert (train.split, train.total, train.imbalance.is_uneven) == ("training", 10000, False)
     train, test = class_balances(
         builder.acquire_record(("cat", "dog"), train_counts=(40, 12), test_counts=(10, 0))
     )
     assert (train.largest, train.smallest) == (("cat", 40), ("dog", 12))
-    assert train.is_uneven
-    assert (test.empty, test.is_uneven) == (("dog",), True)
+    assert train.imbalance.is_uneven
+    assert test.empty == ("dog",)
     assert len(class_balances(builder.acquire_record(("cat",), test_counts=(0,)))) == 1

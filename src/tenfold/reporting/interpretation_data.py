@@ -10,11 +10,9 @@ from typing import Literal
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.explore import ClassStatistics, ExploreRecord
 from tenfold.core.records.mirroring import MirrorRecord
+from tenfold.metrics.imbalance import Imbalance
 from tenfold.reporting.formats import score
 from tenfold.reporting.wording import words
-
-IMBALANCE_RATIO = 1.5
-"""Largest over smallest class from which on a split is called imbalanced."""
 
 _DARK, _BRIGHT = 0.35, 0.65
 """Mean pixel values beyond which images are called dark or bright."""
@@ -32,16 +30,7 @@ class ClassBalance:
     smallest: tuple[str, int]
     empty: tuple[str, ...]
     """Classes without images."""
-
-    @property
-    def ratio(self) -> float:
-        """Largest over smallest class, which has to have images."""
-        return self.largest[1] / self.smallest[1]
-
-    @property
-    def is_uneven(self) -> bool:
-        """Whether the classes differ so much in size that the split is imbalanced."""
-        return bool(self.empty) or self.ratio >= IMBALANCE_RATIO
+    imbalance: Imbalance
 
 
 def class_balances(acquire: AcquireRecord) -> list[ClassBalance]:
@@ -129,6 +118,7 @@ def _balance(
         largest=max(sizes, key=_value),
         smallest=min(sizes, key=_value),
         empty=tuple(name for name, images in sizes if not images),
+        imbalance=Imbalance.of(counts),
     )
 
 

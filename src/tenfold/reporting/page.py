@@ -8,8 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from tenfold.core.files import write_bytes, write_text
+from tenfold.metrics.imbalance import Imbalance, is_imbalanced
 from tenfold.reporting import (
-    conclusions,
     formats,
     headline,
     imbalance,
@@ -157,7 +157,6 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "command": lambda stage: provenance.command(stage, records),
         "macro_scores": measures.MACRO_SCORES,
         "score_titles": measures.SCORE_TITLES,
-        "conclusions": conclusions.conclusions(records),
         "audit": interpretation_audit,
         "calibration": interpretation_calibration,
         "class_balances": class_balances,
@@ -170,6 +169,8 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "gallery": interpretation_gallery,
         "headline": headline,
         "imbalance": imbalance,
+        "is_imbalanced": is_imbalanced(records.acquire),
+        "train_imbalance": Imbalance.of(records.acquire.train_counts),
         "provenance": provenance,
         "recommendations": recommendations.recommendations(records),
         "reproduction": reproduction.reproduction_rows(records),
@@ -182,4 +183,5 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "trial_states": trial_states,
         "parts_of": parts_of,
         "settings_text": settings_text,
+        "settings_line": measures.settings_text,
     }

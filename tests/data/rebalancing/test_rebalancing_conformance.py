@@ -14,7 +14,7 @@ from tenfold.data.rebalancing.choice import (
     rebalancing_names,
 )
 from tenfold.data.rebalancing.plan import REBALANCINGS, Rebalancing, RebalancingPlan
-from tenfold.reporting.interpretation_data import IMBALANCE_RATIO
+from tenfold.metrics.imbalance import IMBALANCE_RATIO
 
 COUNTS = (500, 120, 60, 5)
 
