@@ -40,7 +40,7 @@ from tenfold.reporting.network import parts_of
 from tenfold.reporting.provenance import command, finished_on, library_versions
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.report_figures import report_figures
-from tenfold.reporting.reproduction import reproduction_rows
+from tenfold.reporting.reproduction import is_curve, measured, reproduction_rows
 from tenfold.reporting.settings_text import command_options, toml_text
 from tenfold.reporting.study_records import STAGES, StudyRecords
 from tenfold.reporting.training_course import course_of
@@ -173,6 +173,8 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "library_versions": library_versions,
         "recommendations": recommendations.recommendations(records),
         "reproduction": reproduction_rows(records),
+        "is_curve": is_curve,
+        "measured": measured,
         "repeats": interpretation_repeats,
         "robustness": interpretation_robustness,
         "course_of": course_of,
