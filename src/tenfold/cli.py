@@ -94,7 +94,7 @@ def _study_command(*stages: str) -> Any:
     ) -> None:
         del debug  # read by `main`, which shows the trace
         from tenfold.repeating import read_repeats
-        from tenfold.reporting.repeats_text import repeats_text
+        from tenfold.reporting.interpretation_repeats import repeats_text
         from tenfold.study_request import StudyRequest
 
         request = StudyRequest(
@@ -169,7 +169,7 @@ def compare(
     """Compare studies on the same test images: which is better, or is it chance?"""
     del debug
     from tenfold.comparing import check_ending, compare_runs
-    from tenfold.reporting.comparison_text import comparison_text
+    from tenfold.reporting.interpretation_comparison import comparison_text
 
     if out is not None:
         check_ending(out)

@@ -17,8 +17,8 @@ from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.run_folder import MANIFEST, SETTINGS, RunFolder
 from tenfold.data.split_files import read_arrays
+from tenfold.metrics.imbalance import is_imbalanced
 from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value, paired_interval
-from tenfold.reporting.imbalance import is_imbalanced
 
 ENDINGS = (".html", ".svg")
 """Of the file that a comparison is written to: the page, or its picture alone."""

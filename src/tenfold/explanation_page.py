@@ -19,7 +19,7 @@ from tenfold.core.text import readable
 from tenfold.explanation import Explainer, Explanation
 from tenfold.prediction import Predicted
 from tenfold.reporting.heat_overlay import heat_overlay
-from tenfold.reporting.page import page_environment
+from tenfold.reporting.wording import page_environment
 
 INDEX = "index.html"
 _PICTURES = "explained_images"

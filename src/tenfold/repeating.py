@@ -12,8 +12,8 @@ from tenfold.core.records.repeats import RepeatedRun, RepeatsRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.core.run_folder import REPEATS, REPEATS_RECORD, RunFolder
 from tenfold.engine.device import Device
+from tenfold.metrics.imbalance import is_imbalanced
 from tenfold.metrics.repeats import Spread
-from tenfold.reporting.imbalance import is_imbalanced
 from tenfold.stage_running import StageOutcome, StageRunner
 from tenfold.stages.stage import RECORD, STAGES
 

@@ -1,17 +1,18 @@
-"""What the page says of the audit."""
+"""What the audit's findings amount to, and what the page shows of them."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tenfold.core.records.acquire import CorrectionsRecord, SplitCorrections
-from tenfold.reporting import interpretation_audit as audit
 from tenfold.reporting.audit_figures import figures_of_audit
 from tenfold.reporting.figures.canvas import svg_text
-from tenfold.reporting.page import render_page
+from tenfold.reporting.interpretation_audit import conflicts, had_copies_only, share_in_groups
 from tenfold.reporting.study_records import StudyRecords
 
 
@@ -21,7 +22,47 @@ def study(builder: SimpleNamespace) -> StudyRecords:
     return records
 
 
-def _with_corrections(study: StudyRecords) -> StudyRecords:
+def _with_duplicates(study: StudyRecords, **changes: Any) -> StudyRecords:
+    assert study.audit is not None
+    duplicates = study.audit.duplicates.model_copy(update=changes)
+    return dataclasses.replace(
+        study, audit=study.audit.model_copy(update={"duplicates": duplicates})
+    )
+
+
+def test_facts_by_hand(study: StudyRecords) -> None:
+    assert study.audit is not None
+    assert conflicts(study.audit.duplicates) == 9
+    assert share_in_groups(study.audit.duplicates, study.acquire) == pytest.approx(2_345 / 60_000)
+
+
+@pytest.mark.parametrize(
+    ("size_px", "candidates", "expected"), [(32, 0, False), (8, 0, True), (8, 1, False)]
+)
+def test_small_images_are_searched_for_copies_only(
+    study: StudyRecords, builder: SimpleNamespace, size_px: int, candidates: int, expected: bool
+) -> None:
+    audit = _with_duplicates(study, candidates=candidates).audit
+    assert audit is not None
+    acquire = builder.acquire_record(("cat", "dog"), size_px=size_px)
+    assert had_copies_only(audit.duplicates, acquire) == expected
+
+
+def test_the_section_follows_the_facts(study: StudyRecords, section: Any) -> None:
+    text = section("audit", study)
+    assert "300 test images (3.0%) have a near-duplicate" in text
+    assert "(−0.95 percentage points)" in text
+    assert "labels as the source gave them" not in text
+    assert "Look at these first" not in text
+    assert "No test image has a near-duplicate" in section(
+        "audit", _with_duplicates(study, leaked_test_images=0)
+    )
+    assert "50% of all images" in section("audit", _with_duplicates(study, images_in_groups=30_000))
+
+
+def test_scores_with_and_without_corrections_stand_side_by_side(
+    study: StudyRecords, section: Any
+) -> None:
     corrections = CorrectionsRecord(
         file="mine.csv",
         lines=9,
@@ -30,59 +71,22 @@ def _with_corrections(study: StudyRecords) -> StudyRecords:
     )
     assert study.evaluate is not None
     given = study.evaluate.scores.model_copy(update={"accuracy": 0.651, "macro_f1": 0.649})
-    return dataclasses.replace(
-        study,
-        acquire=study.acquire.model_copy(update={"corrections": corrections}),
-        scores_as_given=given,
-    )
-
-
-def test_leaks_are_counted_and_the_score_without_them_given(study: StudyRecords) -> None:
-    assert study.audit is not None
-    assert " ".join(audit.leak_sentences(study.audit)) == (
-        "300 test images (3.0%) have a near-duplicate among the training images, so the model may "
-        "know them by heart. Without them its accuracy is 0.672 instead of 0.682 (−0.95 "
-        "percentage points)."
-    ) or "0.673 instead of 0.682" in " ".join(audit.leak_sentences(study.audit))
-
-
-def test_no_leak_is_said_too(study: StudyRecords) -> None:
-    assert study.audit is not None
-    duplicates = study.audit.duplicates.model_copy(update={"leaked_test_images": 0})
-    clean = study.audit.model_copy(update={"duplicates": duplicates})
-    assert audit.leak_sentences(clean) == [
-        "No test image has a near-duplicate in the training split."
-    ]
-
-
-def test_scores_with_and_without_corrections_stand_side_by_side(study: StudyRecords) -> None:
-    assert len(audit.score_rows(study)) == 3
-    corrected = _with_corrections(study)
-    rows = audit.score_rows(corrected)
-    assert [row.accuracy for row in rows] == [0.682, 0.651, 0.6725, 0.98]
-    text = " ".join(audit.correction_sentences(corrected))
+    acquire = study.acquire.model_copy(update={"corrections": corrections})
+    text = section("audit", dataclasses.replace(study, acquire=acquire, scores_as_given=given))
+    rows = re.findall(r" [\d,]+ (\d\.\d{3}) \d\.\d{3} ", text)
+    assert [float(accuracy) for accuracy in rows] == [0.682, 0.651, 0.672, 0.98]
     assert "1 training image relabelled and 2 left out and 3 test images relabelled" in text
     assert "accuracy of 0.651 and a macro F1 of 0.649" in text
-    assert "0.651" in render_page(corrected)
-    assert audit.correction_sentences(study) == []
 
 
-def test_many_duplicates_are_a_warning(study: StudyRecords) -> None:
-    assert audit.doubt_sentences(study) == []
+def test_without_folds_the_page_says_how_to_audit_training(
+    study: StudyRecords, section: Any
+) -> None:
     assert study.audit is not None
-    duplicates = study.audit.duplicates.model_copy(update={"images_in_groups": 30_000})
-    many = study.audit.model_copy(update={"duplicates": duplicates})
-    assert "50% of all images" in audit.doubt_sentences(dataclasses.replace(study, audit=many))[0]
-
-
-def test_without_folds_the_page_says_how_to_audit_training(study: StudyRecords) -> None:
-    assert study.audit is not None
-    page = render_page(
-        dataclasses.replace(
-            study, audit=study.audit.model_copy(update={"labels": study.audit.labels[1:]})
-        )
+    audit = study.audit.model_copy(update={"labels": study.audit.labels[1:]})
+    assert "The training labels were not audited" in section(
+        "audit", dataclasses.replace(study, audit=audit)
     )
-    assert "The training labels were not audited" in page
 
 
 def test_every_kind_of_finding_has_its_figure(study: StudyRecords) -> None:

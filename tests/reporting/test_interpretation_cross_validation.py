@@ -1,42 +1,60 @@
-"""The sentences about the folds, and the leak by its name."""
+"""What the folds show beside the test split, and the leak by its name."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.reporting.headline import agreement
 from tenfold.reporting.interpretation_cross_validation import (
-    comparison_sentences,
-    protocol_sentences,
+    accuracy_margin,
+    honest_protocol,
+    leaky_protocol,
 )
 
 
-def _evaluate(builder: SimpleNamespace, right: int) -> object:
+def _evaluate(builder: SimpleNamespace, right: int) -> EvaluateRecord:
     wrong = 500 - right
-    return builder.evaluate_record(np.array([[right, wrong], [wrong, right]]), ("cat", "dog"))
+    record: EvaluateRecord = builder.evaluate_record(
+        np.array([[right, wrong], [wrong, right]]), ("cat", "dog")
+    )
+    return record
 
 
-def test_agreement_with_the_test_split(builder: SimpleNamespace) -> None:
+def test_the_margin_by_hand(builder: SimpleNamespace) -> None:
     protocol = builder.protocol_record("fresh", (0.66, 0.67, 0.65))
-    near = " ".join(protocol_sentences(protocol, _evaluate(builder, 330)))
-    assert "0.660 ± 0.010, from 0.650 to 0.670" in near
-    assert "does not hang on one lucky split" in near
-    far = " ".join(protocol_sentences(protocol, _evaluate(builder, 450)))
-    assert "0.900 (+0.240), above what the spread" in far
+    margin = accuracy_margin(protocol, _evaluate(builder, 330))
+    assert margin == pytest.approx(2 * (0.01**2 + 0.66 * 0.34 / 1000) ** 0.5)
 
 
-def test_a_leaky_protocol_confirms_nothing(builder: SimpleNamespace) -> None:
-    protocol = builder.protocol_record("warm-start", (0.66, 0.67, 0.65))
-    text = " ".join(protocol_sentences(protocol, _evaluate(builder, 330)))
-    assert "cannot confirm that the model is stable" in text
+@pytest.mark.parametrize(
+    ("right", "accuracies", "epochs", "expected"),
+    [
+        (330, (0.66, 0.67, 0.65), 20, "agrees"),
+        (450, (0.66, 0.67, 0.65), 20, "differs"),
+        (330, (0.2, 0.95), 20, "agrees"),
+        (450, (0.2, 0.95), 20, "few images"),
+        (330, (0.66, 0.67, 0.65), 31, "other length"),
+        (330, (0.66, 0.67, 0.65), 13, "other length"),
+    ],
+)
+def test_agreement_with_the_test_split(
+    builder: SimpleNamespace, right: int, accuracies: Any, epochs: int, expected: str
+) -> None:
+    protocol = builder.protocol_record("fresh", accuracies)  # of 20 epochs
+    train = builder.train_record((0.7,) * epochs, None)
+    assert agreement(protocol, _evaluate(builder, right), train) == expected
 
 
-def test_both_protocols_are_compared(builder: SimpleNamespace) -> None:
+def test_the_leak_is_told_apart(builder: SimpleNamespace) -> None:
     fresh = builder.protocol_record("fresh", (0.66, 0.67))
     warm = builder.protocol_record("warm-start", (0.72, 0.73))
-    text = " ".join(comparison_sentences(CrossValidateRecord(folds=2, protocols=(fresh, warm))))
-    assert "gives 0.725, the fresh protocol 0.665 (+0.060)" in text
-    assert "part of that difference is the leak" in text
-    assert comparison_sentences(CrossValidateRecord(folds=2, protocols=(fresh,))) == []
+    both = CrossValidateRecord(folds=2, protocols=(warm, fresh))
+    assert (honest_protocol(both), leaky_protocol(both)) == (fresh, warm)
+    alone = CrossValidateRecord(folds=2, protocols=(fresh,))
+    assert leaky_protocol(alone) is None

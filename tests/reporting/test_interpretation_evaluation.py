@@ -1,17 +1,19 @@
-"""The sentences about the test scores name the right classes and pairs."""
+"""The facts about the test scores name the right classes and pairs."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tenfold.reporting.interpretation_evaluation import (
-    accuracy_sentences,
+    against_guessing,
     confused_pairs,
-    leaning_sentence,
-    weakest_insights,
+    guessing_accuracy,
+    leaning,
+    weakest_classes,
 )
 from tenfold.reporting.measures import weakest_first
 
@@ -27,18 +29,12 @@ CONFUSION = np.array(
 )
 
 
-def test_weakest_classes_and_their_numbers(builder: SimpleNamespace) -> None:
-    insights = weakest_insights(builder.evaluate_record(CONFUSION, CLASSES))
-    assert [insight.scores.name for insight in insights] == ["cat", "dog"]
-    cat = insights[0]
-    assert (cat.scores.total_cases, cat.scores.total_predictions, cat.scores.correct) == (
-        100,
-        87,
-        50,
-    )
-    text = " ".join(cat.sentences)
-    assert "Of 100 images of cat, 50 were missed, taken mostly for dog (40) and bird (8)." in text
-    assert "Of 87 images named cat, 37 show another class, mostly dog (25) and bird (10)." in text
+def test_weakest_classes_and_what_they_are_confused_with(builder: SimpleNamespace) -> None:
+    cat, dog = weakest_classes(builder.evaluate_record(CONFUSION, CLASSES))
+    assert (cat.scores.name, dog.scores.name) == ("cat", "dog")
+    assert (cat.missed, cat.wrongly_named) == (50, 37)
+    assert cat.taken_for == (("dog", 40), ("bird", 8), ("ship", 2))
+    assert cat.mistaken == (("dog", 25), ("bird", 10), ("airplane", 2))
 
 
 def test_most_confused_pairs_come_first(builder: SimpleNamespace) -> None:
@@ -51,16 +47,14 @@ def test_most_confused_pairs_come_first(builder: SimpleNamespace) -> None:
 
 
 def test_two_classes_have_one_weakest(builder: SimpleNamespace) -> None:
-    record = builder.evaluate_record(np.array([[9, 1], [3, 7]]), ("cat", "dog"))
-    insights = weakest_insights(record)
-    assert [insight.scores.name for insight in insights] == ["dog"]
-    assert "Of 10 images of dog, 3 were missed, taken for cat (3)." in insights[0].sentences[0]
-    assert "1 shows another class, cat (1)" in insights[0].sentences[1]
+    (dog,) = weakest_classes(builder.evaluate_record(np.array([[9, 1], [3, 7]]), ("cat", "dog")))
+    assert dog.scores.name == "dog"
+    assert (dog.taken_for, dog.mistaken) == ((("cat", 3),), (("cat", 1),))
 
 
 def test_no_errors_no_weakest_class(builder: SimpleNamespace) -> None:
     record = builder.evaluate_record(np.eye(3, dtype=np.int64) * 5, ("a", "b", "c"))
-    assert weakest_insights(record) == []
+    assert weakest_classes(record) == []
     assert confused_pairs(record.scores) == []
 
 
@@ -68,21 +62,28 @@ def test_a_class_never_predicted_and_a_class_without_cases(builder: SimpleNamesp
     confusion = np.array([[10, 0, 0], [10, 0, 0], [0, 0, 0]])
     record = builder.evaluate_record(confusion, ("cat", "dog", "ape"))
     assert [scores.name for scores in weakest_first(record)] == ["dog", "cat"]
-    assert "The model never named dog." in weakest_insights(record)[0].sentences
+    assert weakest_classes(record)[0].wrongly_named == 0
 
 
-def test_accuracy_is_compared_with_guessing(builder: SimpleNamespace) -> None:
-    good = accuracy_sentences(builder.evaluate_record(CONFUSION, CLASSES))
-    assert "always naming the largest class would give 20.0%" in good[1]
-    useless = builder.evaluate_record(np.array([[50, 50], [50, 50]]), ("cat", "dog"))
-    assert "not clearly better than no model" in accuracy_sentences(useless)[1]
+@pytest.mark.parametrize(
+    ("confusion", "expected"),
+    [
+        ([[90, 10], [10, 90]], "better"),
+        ([[50, 50], [50, 50]], "unclear"),
+        ([[10, 90], [90, 10]], "worse"),
+    ],
+)
+def test_accuracy_is_compared_with_guessing(
+    builder: SimpleNamespace, confusion: Any, expected: str
+) -> None:
+    record = builder.evaluate_record(np.array(confusion), ("cat", "dog"))
+    assert guessing_accuracy(record.scores) == 0.5
+    assert against_guessing(record) == expected
 
 
 def test_leaning_needs_more_than_chance(builder: SimpleNamespace) -> None:
     few = builder.scores_of(np.array([[2, 2], [0, 4]]), ("cat", "dog"))
-    assert leaning_sentence(few) == ""
+    assert leaning(few) == (None, None)
     many = builder.scores_of(np.array([[200, 200], [0, 400]]), ("cat", "dog"))
-    assert leaning_sentence(many) == (
-        "The model names dog too often (600 times for 400 images) and names cat too rarely "
-        "(200 times for 400 images)."
-    )
+    over, under = leaning(many)
+    assert (over, under) == (many.classes[1], many.classes[0])

@@ -16,7 +16,8 @@ from tenfold.core.errors import StorageError
 from tenfold.core.records.reference import Reference
 from tenfold.core.records.train import ProbeRecord, TrainRecord
 from tenfold.reporting import formats
-from tenfold.reporting.page import page_environment, render_page, write_report
+from tenfold.reporting.page import render_page, write_report
+from tenfold.reporting.wording import page_environment
 
 STUDIES = ["cifar", "two-class", "many-class", "gray", "searched"]
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}

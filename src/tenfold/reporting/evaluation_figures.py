@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from tenfold.core.records.calibration import CalibrationRecord
 from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.robustness import RobustnessRecord
+from tenfold.metrics.imbalance import is_imbalanced
 from tenfold.reporting.evaluated_images import EvaluatedImages
 from tenfold.reporting.figures.calibration import draw_calibration
 from tenfold.reporting.figures.class_scores import draw_class_scores
@@ -15,22 +18,25 @@ from tenfold.reporting.figures.galleries import Captioned, draw_gallery, draw_pa
 from tenfold.reporting.figures.recall_by_size import draw_recall_by_size
 from tenfold.reporting.figures.robustness import draw_robustness
 from tenfold.reporting.formats import counted, join, score
-from tenfold.reporting.imbalance import is_imbalanced, size_sentences
+from tenfold.reporting.imbalance import size_effect
 from tenfold.reporting.interpretation_calibration import (
-    calibration_sentences,
-    coverage_sentences,
+    WANTED_ACCURACY,
+    honesty,
+    reaching,
+    surest_half,
 )
 from tenfold.reporting.interpretation_evaluation import confused_pairs
 from tenfold.reporting.interpretation_gallery import (
     doubt_lines,
-    explained_words,
+    likeness,
     mistake_lines,
     pair_titles,
     pair_words,
 )
-from tenfold.reporting.interpretation_robustness import robustness_sentences
+from tenfold.reporting.interpretation_robustness import SENSITIVE_FALL, borne, sensitive_to
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.study_records import StudyRecords
+from tenfold.reporting.wording import words
 
 
 def figures_of_scores(records: StudyRecords) -> Iterator[ReportFigure]:
@@ -62,10 +68,10 @@ def figures_of_scores(records: StudyRecords) -> Iterator[ReportFigure]:
                 partial(draw_recall_by_size, records.acquire, evaluate),
                 "Recall of each class with its 95% interval; the classes and their numbers of "
                 "training images, the largest on top.",
-                "Dot plot. " + " ".join(size_sentences(evaluate, records.acquire)),
+                "Dot plot. "
+                + words("imbalance", "size_effect", size_effect(evaluate, records.acquire)),
             )
         calibration = evaluate.calibration
-        words = " ".join(calibration_sentences(calibration, evaluate.scores.accuracy))
         yield ReportFigure(
             "calibration",
             partial(draw_calibration, calibration),
@@ -73,7 +79,7 @@ def figures_of_scores(records: StudyRecords) -> Iterator[ReportFigure]:
             f"({counted(len(calibration.after.bins), 'bin')} of equally many images); on the "
             "dashed line probabilities are what they say. Right: accuracy on the share of the "
             "images that the model is surest of.",
-            f"Line charts. {words} {' '.join(coverage_sentences(calibration))}",
+            f"Line charts. {_calibration(calibration, evaluate.scores.accuracy)}",
         )
 
 
@@ -110,8 +116,7 @@ def figures_of_failures(records: StudyRecords) -> Iterator[ReportFigure]:
             "robustness",
             partial(draw_robustness, evaluate.robustness),
             "Accuracy on disturbed test images at five strengths.",
-            "Line charts, one a disturbance. "
-            + " ".join(robustness_sentences(evaluate.robustness)),
+            f"Line charts, one a disturbance. {_robustness(evaluate.robustness)}",
         )
 
 
@@ -155,5 +160,27 @@ def _mistakes(records: StudyRecords, images: EvaluatedImages) -> ReportFigure:
         "confident-mistakes",
         partial(draw_explained, entries),
         caption,
-        f"{counted(len(lines), 'test image')}. {' '.join(explained_words(records))}",
+        f"{counted(len(lines), 'test image')}. {_likeness(records)}",
     )
+
+
+def _calibration(calibration: CalibrationRecord, accuracy: float) -> str:
+    said = words("calibration", "calibration", calibration, accuracy, honesty(calibration))
+    if len(calibration.coverage) < 2:
+        return f"{said} "
+    half, enough = surest_half(calibration), reaching(calibration)
+    return f"{said} {words('calibration', 'coverage', calibration, half, enough, WANTED_ACCURACY)}"
+
+
+def _robustness(record: RobustnessRecord) -> str:
+    found = (record, sensitive_to(record), borne(record), SENSITIVE_FALL)
+    return words("robustness", "findings", *found)
+
+
+def _likeness(records: StudyRecords) -> str:
+    images, explained = records.evaluated_images, records.explained_mistakes
+    probabilities, labels = records.test_probabilities, records.test_labels
+    if images is None or explained is None or probabilities is None or labels is None:
+        return ""
+    found = likeness(images, explained, probabilities, labels)
+    return words("gallery", "likeness", found) if found else ""

@@ -48,6 +48,12 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{'+' if value > 0 else '−'}{text}"
 
 
+def points(value: float) -> str:
+    """Write a loss of a share in percentage points, with a sign only where it is a gain."""
+    text = f"{abs(100 * value):.1f}"
+    return text if value >= 0 or float(text) == 0 else f"−{text}"
+
+
 def count(value: int | None) -> str:
     """Write a whole number with thousands separators, for example ``50,000``."""
     return MISSING if value is None else f"{value:,}"
@@ -99,12 +105,22 @@ def in_sentence(name: str) -> str:
     return name if name.isalpha() else f"“{name}”"
 
 
-def join(parts: Iterable[str], conjunction: str = "and") -> str:
-    """Join parts as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
+def valued(named: tuple[str, float]) -> str:
+    """Write a class with its score, for example ``deer (0.702)``."""
+    return f"{in_sentence(named[0])} ({score(named[1])})"
+
+
+def join(parts: Iterable[str], *, most: int | None = None) -> str:
+    """Join parts as a sentence does: ``a``, ``a and b``, ``a, b and c``.
+
+    Of more than `most` one less is named and the others are counted: ``a, b and 7 more``.
+    """
     listed = list(parts)
+    if most is not None and len(listed) > most:
+        listed = [*listed[: most - 1], f"{len(listed) - most + 1} more"]
     if len(listed) < 2:
         return "".join(listed)
-    return f"{', '.join(listed[:-1])} {conjunction} {listed[-1]}"
+    return f"{', '.join(listed[:-1])} and {listed[-1]}"
 
 
 def shape(dimensions: Sequence[int]) -> str:

@@ -1,19 +1,13 @@
-"""What the test scores say: weakest classes, confused pairs, and how sure the model may be."""
+"""What the test scores show: weakest classes, confused pairs, and how good guessing would be."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tenfold.core.records.evaluate import ClassificationScores, ClassScores, EvaluateRecord
-from tenfold.reporting.formats import (
-    counted,
-    in_sentence,
-    join,
-    percent,
-    percent_interval,
-    score,
-)
 from tenfold.reporting.measures import weakest_first
 
 LEANING_RATIO = 1.25
@@ -32,11 +26,24 @@ class ConfusedPair:
 
 
 @dataclass(frozen=True)
-class ClassInsight:
-    """What a reader should know about one weak class."""
+class WeakClass:
+    """A class with a low F1, and the classes that it is confused with, the most frequent first."""
 
     scores: ClassScores
-    sentences: list[str]
+    taken_for: tuple[tuple[str, int], ...]
+    """Classes that its images were taken for, and how many."""
+    mistaken: tuple[tuple[str, int], ...]
+    """Classes whose images were taken for it, and how many."""
+
+    @property
+    def missed(self) -> int:
+        """Images of the class that were taken for another one."""
+        return self.scores.total_cases - self.scores.correct
+
+    @property
+    def wrongly_named(self) -> int:
+        """Images of other classes that were taken for this one."""
+        return self.scores.total_predictions - self.scores.correct
 
 
 def guessing_accuracy(scores: ClassificationScores) -> float:
@@ -44,54 +51,12 @@ def guessing_accuracy(scores: ClassificationScores) -> float:
     return max((c.total_cases for c in scores.classes), default=0) / max(scores.count, 1)
 
 
-def views_sentences(record: EvaluateRecord) -> list[str]:
-    """Say what test-time augmentation gives, apart from the plain scores."""
-    scores = record.with_views
-    if scores is None:
-        return []
-    others = [
-        *(["its mirror image"] if scores.is_mirrored else []),
-        *(["views moved by a pixel"] if scores.is_shifted else []),
-    ]
-    return [
-        f"With test-time augmentation (the mean over {scores.views} views of each image: itself "
-        f"and {join(others)}; as many times the work) accuracy is {percent(scores.accuracy)} (95% "
-        f"interval {percent_interval(scores.interval)}). No other number on this page uses it."
-    ]
-
-
-def accuracy_sentences(record: EvaluateRecord) -> list[str]:
-    """Say what the accuracy means, against guessing and with its margin."""
-    scores, interval = record.scores, record.intervals.accuracy
-    baseline = guessing_accuracy(scores)
-    sentences = [
-        f"The model is right in {percent(scores.accuracy)} of {counted(scores.count, 'test image')}"
-        f" (95% interval {percent_interval(interval)})."
-    ]
-    always = f"always naming the largest class would give {percent(baseline)}"
-    if interval.low > baseline:
-        sentences.append(f"For comparison: {always}.")
-    elif interval.high < baseline:
-        sentences.append(f"That is worse than no model at all: {always}.")
-    else:
-        sentences.append(f"That is not clearly better than no model at all: {always}.")
-    return sentences
-
-
-def macro_sentences(scores: ClassificationScores) -> list[str]:
-    """Say what macro precision, recall and F1 mean here."""
-    precision, recall = scores.macro_precision, scores.macro_recall
-    sentences = [
-        f"Precision {score(precision)}: when the model names a class, it is right in "
-        f"{percent(precision)} of the cases, averaged over the classes.",
-        f"Recall {score(recall)}: of the images of a class, the model finds {percent(recall)}, "
-        "averaged over the classes.",
-        f"F1 {score(scores.macro_f1)}: the harmonic mean of the two for each class, averaged; it "
-        "is high only where both are.",
-    ]
-    if leaning := leaning_sentence(scores):
-        sentences.append(leaning)
-    return sentences
+def against_guessing(record: EvaluateRecord) -> Literal["better", "worse", "unclear"]:
+    """Compare the accuracy's 95% interval with always naming the largest class."""
+    baseline, ends = guessing_accuracy(record.scores), record.intervals.accuracy
+    if ends.low > baseline:
+        return "better"
+    return "worse" if ends.high < baseline else "unclear"
 
 
 def leaning(scores: ClassificationScores) -> tuple[ClassScores | None, ClassScores | None]:
@@ -111,17 +76,6 @@ def leaning(scores: ClassificationScores) -> tuple[ClassScores | None, ClassScor
     return over, under
 
 
-def leaning_sentence(scores: ClassificationScores) -> str:
-    """Say to which class the model leans and which it avoids; empty if to none."""
-    over, under = leaning(scores)
-    parts = []
-    if over:
-        parts.append(f"names {in_sentence(over.name)} too often ({_named(over)})")
-    if under:
-        parts.append(f"names {in_sentence(under.name)} too rarely ({_named(under)})")
-    return f"The model {join(parts)}." if parts else ""
-
-
 def confused_pairs(scores: ClassificationScores, limit: int = 5) -> list[ConfusedPair]:
     """Give the most frequent confusions, the most frequent first; ties by class order."""
     pairs = [
@@ -135,62 +89,33 @@ def confused_pairs(scores: ClassificationScores, limit: int = 5) -> list[Confuse
     return sorted(pairs, key=lambda pair: -pair.images)[:limit]
 
 
-def weakest_insights(record: EvaluateRecord) -> list[ClassInsight]:
-    """Explain the classes with the lowest F1: two, or one where there are few classes."""
-    ordered = weakest_first(record)
-    if not ordered or ordered[0].f1 >= 1:
-        return []
-    limit = 2 if len(ordered) >= 5 else 1
-    return [ClassInsight(c, _explain(c, record.scores)) for c in ordered[:limit] if c.f1 < 1]
+def imperfect_classes(record: EvaluateRecord) -> list[ClassScores]:
+    """Give the tested classes with an F1 below 1, the lowest first."""
+    return [one for one in weakest_first(record) if one.f1 < 1]
 
 
-def _explain(weak: ClassScores, scores: ClassificationScores) -> list[str]:
-    name = in_sentence(weak.name)
-    place = [c.name for c in scores.classes].index(weak.name)
-    sentences = []
-    missed = weak.total_cases - weak.correct
-    taken_for = [
-        (images, other.name)
-        for j, (images, other) in enumerate(
-            zip(scores.confusion[place], scores.classes, strict=True)
+def recall_extremes(scores: ClassificationScores) -> tuple[ClassScores, ClassScores]:
+    """Give the tested classes with the lowest and the highest recall."""
+    tested = [one for one in scores.classes if one.total_cases]
+    return min(tested, key=lambda one: one.recall), max(tested, key=lambda one: one.recall)
+
+
+def weakest_classes(record: EvaluateRecord) -> list[WeakClass]:
+    """Give the classes with the lowest F1: two, or one where there are few classes."""
+    confusion, names = record.scores.confusion, [c.name for c in record.scores.classes]
+    limit = 2 if len(weakest_first(record)) >= 5 else 1
+    found = []
+    for weak in imperfect_classes(record)[:limit]:
+        place = names.index(weak.name)
+        column = [row[place] for row in confusion]
+        found.append(
+            WeakClass(weak, _others(confusion[place], names, place), _others(column, names, place))
         )
-        if j != place and images > 0
+    return found
+
+
+def _others(images: Sequence[int], names: Sequence[str], place: int) -> tuple[tuple[str, int], ...]:
+    others = [
+        (name, n) for j, (name, n) in enumerate(zip(names, images, strict=True)) if j != place
     ]
-    if missed == 0:
-        sentences.append(f"All {counted(weak.total_cases, 'image')} of {name} were found.")
-    else:
-        taken_for.sort(key=lambda pair: -pair[0])
-        most = join(f"{in_sentence(other)} ({images})" for images, other in taken_for[:2])
-        verb = "was" if missed == 1 else "were"
-        sentences.append(
-            f"Of {counted(weak.total_cases, 'image')} of {name}, {missed:,} {verb} missed, taken "
-            f"{'mostly ' if len(taken_for) > 2 else ''}for {most}."
-        )
-    wrong = weak.total_predictions - weak.correct
-    if weak.total_predictions == 0:
-        sentences.append(f"The model never named {name}.")
-    elif wrong:
-        sources = [
-            (row[place], other.name)
-            for i, (row, other) in enumerate(zip(scores.confusion, scores.classes, strict=True))
-            if i != place and row[place] > 0
-        ]
-        sources.sort(key=lambda pair: -pair[0])
-        most = join(f"{in_sentence(other)} ({images})" for images, other in sources[:2])
-        sentences.append(
-            f"Of {counted(weak.total_predictions, 'image')} named {name}, {wrong:,} "
-            f"{'shows' if wrong == 1 else 'show'} another class, "
-            f"{'mostly ' if len(sources) > 2 else ''}{most}."
-        )
-    if abs(weak.precision - weak.recall) >= 0.1:
-        sentences.append(
-            "Recall is the weaker side: the model is too cautious with this class."
-            if weak.recall < weak.precision
-            else "Precision is the weaker side: the model names this class too readily."
-        )
-    return sentences
-
-
-def _named(scores: ClassScores) -> str:
-    times = "time" if scores.total_predictions == 1 else "times"
-    return f"{scores.total_predictions:,} {times} for {counted(scores.total_cases, 'image')}"
+    return tuple(sorted((one for one in others if one[1]), key=lambda one: -one[1]))
