@@ -15,8 +15,9 @@ from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.train import EpochRecord, PenaltyRecord, ProbeRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.duplicate_groups import Groups, exact_groups
+from tenfold.data.folds import stratified_folds
 from tenfold.data.sample_randomness import derive_seed
-from tenfold.data.splits import Indices, holdout_split, stratified_folds
+from tenfold.data.splits import Indices, holdout_split
 from tenfold.engine.averaging import copied_weights
 from tenfold.engine.device import Device
 from tenfold.engine.frozen_features import frozen_features, logits_of_features

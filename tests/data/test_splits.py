@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.data.duplicate_groups import regrouped
-from tenfold.data.splits import (
-    HoldoutMethod,
-    holdout_split,
-    plan_folds,
-    possible_holdout,
-    stratified_folds,
-)
+from tenfold.data.folds import plan_folds, stratified_folds
+from tenfold.data.splits import HoldoutMethod, holdout_split, possible_holdout
 
 TEN_EACH = np.repeat(np.arange(3), 10)
 MIXED = np.arange(1_000) % 10

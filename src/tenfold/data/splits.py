@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.core.text import shortlist
 from tenfold.data.dataset import Labels
-from tenfold.data.duplicate_groups import Groups, divisible_groups, regrouped, representatives
+from tenfold.data.duplicate_groups import Groups, divisible_groups, representatives
 
 Indices = npt.NDArray[np.int64]
 HoldoutMethod = Literal["last", "stratified"]
@@ -94,13 +93,13 @@ def holdout_split(
     untrained = np.setdiff1d(labels, labels[~is_held_out])
     if len(untrained) and given is not None:
         raise DataError(
-            f"All images of {_named(untrained, classes)} are validation images, so none is left to "
+            f"All images of {named(untrained, classes)} are validation images, so none is left to "
             "train on. Move some of them to the training images, or train on all images with "
             "training.validation_fraction=0."
         )
     if len(untrained):
         raise DataError(
-            f"The last {fraction:.0%} of the images hold all images of {_named(untrained, classes)}"
+            f"The last {fraction:.0%} of the images hold all images of {named(untrained, classes)}"
             ", so none is left to train on. Set training.validation_method to 'stratified', which "
             "takes the same share of every class."
         )
@@ -149,141 +148,6 @@ def possible_holdout(
         "weights are taken, and nothing tells whether they are the best."
     )
     return np.arange(len(labels)), np.empty(0, np.int64), note
-
-
-@dataclass(frozen=True)
-class FoldPlan:
-    """How many folds some images allow.
-
-    Parameters
-    ----------
-    folds
-        0 if there can be none.
-    alone
-        Indices of images that are their class's only one: all folds train on them.
-    notes
-        What is otherwise than asked, for people.
-    """
-
-    folds: int
-    alone: Indices
-    notes: tuple[str, ...]
-
-
-def plan_folds(labels: Labels, asked: int, *, classes: Sequence[str] = ()) -> FoldPlan:
-    """Give as many folds as were asked for, or fewer where a class has fewer images.
-
-    Parameters
-    ----------
-    labels
-        int64, shape (N,).
-    asked
-        At least 2.
-    classes
-        Names of the classes, for messages; without them the labels are named.
-    """
-    present, counts = np.unique(labels, return_counts=True)
-    lone, rest = present[counts == 1], counts[counts > 1]
-    if len(rest) < 2:
-        return FoldPlan(
-            0,
-            np.flatnonzero(np.isin(labels, lone)),
-            (
-                "Cross-validation was left out: it needs two or more training images of at least "
-                f"two classes, but there is one image of {_named(lone, classes)}. Add images of "
-                "these classes.",
-            ),
-        )
-    folds = min(asked, int(rest.min()))
-    notes = []
-    if folds < asked:
-        small = present[(counts > 1) & (counts < asked)]
-        notes.append(
-            f"Cut into {folds} folds instead of {asked}: every fold needs an image of every class, "
-            f"and there are fewer than {asked} of {_named(small, classes)}."
-        )
-    if len(lone):
-        is_one = len(lone) == 1
-        notes.append(
-            f"The only training image of {'' if is_one else 'each of '}{_named(lone, classes)} is "
-            "trained on in every fold and validates in none: "
-            f"{'this class has' if is_one else 'these classes have'} no cross-validated score."
-        )
-    return FoldPlan(folds, np.flatnonzero(np.isin(labels, lone)), tuple(notes))
-
-
-def stratified_folds(
-    labels: Labels,
-    folds: int,
-    seed: int,
-    *,
-    alone: Indices | None = None,
-    classes: Sequence[str] = (),
-    groups: Groups | None = None,
-) -> list[tuple[Indices, Indices]]:
-    """Cut the images into folds with the same share of each class, drawn by `seed`.
-
-    Parameters
-    ----------
-    labels
-        int64, shape (N,).
-    folds
-        At least 2.
-    seed
-        Of the draw, at least 0.
-    alone
-        Images that train in every fold and validate in none, see `FoldPlan`.
-    classes
-        Names of the classes, for messages; without them the labels are named.
-    groups
-        Near-duplicates, see `tenfold.data.duplicate_groups`: a group lies in one fold, unless its
-        class has fewer groups than there are folds.
-
-    Returns
-    -------
-    list of (train, validation)
-        Indices in ascending order; every other image validates in exactly one fold.
-
-    Raises
-    ------
-    SettingsError
-        If there are fewer than 2 folds.
-    DataError
-        If a class has fewer images than there are folds.
-    """
-    if folds < 2:
-        raise SettingsError(f"Cross-validation needs at least 2 folds, got {folds}.")
-    is_cut = np.ones(len(labels), bool)
-    is_cut[[] if alone is None else alone] = False
-    rest = np.flatnonzero(is_cut)
-    present, counts = np.unique(labels[rest], return_counts=True)
-    if len(present) == 0:
-        raise DataError("There are no images to cut into folds.")
-    if (counts < folds).any():
-        smallest = int(counts.min())
-        remedy = f"use at most {smallest} folds or " if smallest >= 2 else ""
-        raise DataError(
-            f"{folds} folds need at least {folds} images of every class, but there are fewer of "
-            f"{_named(present[counts < folds], classes)} ({smallest} of the smallest): {remedy}"
-            "add images of these classes, or leave these classes out."
-        )
-    from sklearn.model_selection import StratifiedKFold
-
-    # An integer `random_state` would be cut to 32 bits; our seeds have 63.
-    random_state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=random_state)
-    groups = None if groups is None else regrouped(groups, rest)
-    groups = divisible_groups(labels[rest], groups, folds)
-    drawn = np.flatnonzero(representatives(groups))
-    drawn_fold = np.zeros(len(rest), np.int64)
-    pairs = splitter.split(np.zeros(len(drawn)), labels[rest[drawn]])
-    for fold, (_, validation) in enumerate(pairs):
-        drawn_fold[drawn[validation]] = fold
-    fold_of = np.full(len(labels), -1)
-    fold_of[rest] = drawn_fold[groups]
-    return [
-        (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds)
-    ]
 
 
 def stratified_split(
@@ -371,7 +235,7 @@ def _stratified_draw(
     return result
 
 
-def _named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
-    """Name up to five classes."""
+def named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Name up to five classes, for messages; without names the labels are named."""
     names = [repr(classes[label]) if classes else f"label {label}" for label in labels.tolist()]
     return shortlist(names, 5)

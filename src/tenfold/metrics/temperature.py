@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+# Not where it is used: a time budget counts start-up, but not what comes after the training.
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
 _LOG_RANGE = math.log(20.0)
 """Temperatures from 1/20 to 20 are searched; those of real networks lie between 0.5 and 5."""
 
@@ -32,9 +36,6 @@ def fit_temperature(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[n
     float
         Above 1 where the network is too sure of itself, below 1 where it is too modest.
     """
-    from scipy.optimize import minimize_scalar  # slow to import
-    from scipy.special import logsumexp
-
     assert len(labels) > 0
     scores = logits.astype(np.float64)
     true_scores = scores[np.arange(len(labels)), labels]

@@ -15,9 +15,10 @@ from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord, FoldScores, ProtocolRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import Groups, regrouped
+from tenfold.data.folds import plan_folds, stratified_folds
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_arrays, read_groups, read_split, write_arrays
-from tenfold.data.splits import plan_folds, possible_holdout, stratified_folds
+from tenfold.data.splits import possible_holdout
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training import TrainingResult
