@@ -179,7 +179,7 @@ def compare(
     """Compare studies on the same test images: which is better, or is it chance?"""
     del debug
     from tenfold.comparing import check_ending, compare_runs
-    from tenfold.reporting.comparison_text import comparison_text
+    from tenfold.reporting.interpretation_comparison import comparison_text
 
     if out is not None:
         check_ending(out)

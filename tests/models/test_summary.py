@@ -13,7 +13,8 @@ from tenfold.core.records.model_summary import ModelSummary
 from tenfold.models.fast import PatchWhitening
 from tenfold.models.model import MODELS
 from tenfold.models.summary import summarize_layers, summarize_model
-from tenfold.reporting.network import purposes
+from tenfold.reporting.network import parts_of
+from tenfold.reporting.wording import words
 
 
 def test_layers_are_listed_as_they_compute() -> None:
@@ -78,7 +79,8 @@ def test_the_layers_have_all_parameters_and_each_kind_is_explained(name: str, si
     assert sum(layer.parameters for layer in summary.layers) == summary.parameter_count
     assert sum(layer.multiply_adds or 0 for layer in summary.layers) == summary.multiply_adds
     for layer in summary.layers:
-        assert purposes([layer]), layer.kind
+        (part,) = parts_of([layer])
+        assert words("network", "purpose", part)
 
 
 def test_all_parameters_of_the_cnn_are_in_its_table() -> None:

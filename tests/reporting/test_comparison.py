@@ -13,8 +13,7 @@ from tenfold.core.records.interval import Interval
 from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value
 from tenfold.metrics.shares import wilson_interval
 from tenfold.reporting.comparison_page import write_comparison
-from tenfold.reporting.comparison_text import comparison_text
-from tenfold.reporting.interpretation_comparison import verdict
+from tenfold.reporting.interpretation_comparison import comparison_text, finding, verdict
 
 
 def comparison(*right: int, discordant: int = 100, names: str = "abc") -> Comparison:
@@ -75,14 +74,20 @@ def test_a_large_difference_names_the_better() -> None:
     )
 
 
-def test_of_several_the_best_and_its_rivals() -> None:
-    assert verdict(comparison(850, 845, 780)) == (
-        "a has the highest accuracy, 85.0%, but is not distinguishable from b on this test set."
-    )
-    assert verdict(comparison(850, 790, 780)).endswith("clearly more than every other.")
-    assert verdict(comparison(800, 801, 799)) == (
-        "No two of the 3 studies are distinguishable on this test set."
-    )
+@pytest.mark.parametrize(
+    ("right", "rivals", "has_clear_pairs"),
+    [
+        ((850, 845, 780), ("b",), True),
+        ((850, 790, 780), (), True),
+        ((850, 849, 848), ("b", "c"), False),
+    ],
+)
+def test_of_several_the_best_and_its_rivals(
+    right: tuple[int, ...], rivals: tuple[str, ...], has_clear_pairs: bool
+) -> None:
+    found = finding(comparison(*right))
+    assert (found.best.name, found.rivals) == ("a", rivals)
+    assert found.has_clear_pairs == has_clear_pairs
 
 
 def test_text_has_a_row_a_run_and_a_pair() -> None:

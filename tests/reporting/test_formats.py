@@ -62,6 +62,11 @@ def test_join(parts: list[str], text: str) -> None:
     assert formats.join(parts) == text
 
 
+def test_join_counts_what_it_does_not_name() -> None:
+    assert formats.join("abcd", most=4) == "a, b, c and d"
+    assert formats.join("abcde", most=4) == "a, b, c and 2 more"
+
+
 def test_counted() -> None:
     assert formats.counted(1, "image") == "1 image"
     assert formats.counted(50000, "image") == "50,000 images"

@@ -1,17 +1,20 @@
-"""The sentences about the data name the right classes."""
+"""The facts about the data name the right classes."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.mirroring import MirrorRecord
 from tenfold.reporting.interpretation_data import (
-    balance_sentences,
-    brightness_sentences,
-    channel_sentences,
+    Extremes,
+    brightness_extremes,
+    channel_facts,
+    class_balances,
+    contrast_extremes,
     mirror_sentence,
-    spread_sentences,
 )
 
 MIRRORING = MirrorRecord(
@@ -53,64 +56,74 @@ def test_records_of_before_mirroring_was_measured_are_read(builder: SimpleNamesp
     assert sentence.startswith("Images are mirrored left to right when they are augmented.")
 
 
+def _names(ends: tuple[tuple[str, float], ...]) -> str:
+    return " ".join(name for name, _ in ends)
+
+
 def test_brightest_and_darkest_classes_of_ten(builder: SimpleNamespace) -> None:
-    bright, dark = brightness_sentences(builder.cifar_study().explore)
-    assert "airplane (0.558) and ship (0.520)" in bright
-    assert "frog (0.437) and automobile (0.453)" in dark
-    assert "values belong to" in bright
+    found = brightness_extremes(builder.cifar_study().explore)
+    assert found == Extremes(
+        False, (("airplane", 0.5583), ("ship", 0.5202)), (("frog", 0.4369), ("automobile", 0.4528))
+    )
 
 
 def test_two_classes_have_one_at_each_end(builder: SimpleNamespace) -> None:
     record = builder.explore_record(("cat", "dog"), (0.4, 0.6), (0.2, 0.1))
-    bright, dark = brightness_sentences(record)
-    assert bright.startswith("The highest mean pixel value belongs to dog (0.600): its images")
-    assert dark.startswith("The lowest mean pixel value belongs to cat (0.400)")
-    most, least = spread_sentences(record)
-    assert "most in cat (0.200)" in most
-    assert "least in dog (0.100)" in least
+    assert brightness_extremes(record) == Extremes(False, (("dog", 0.6),), (("cat", 0.4),))
+    assert contrast_extremes(record) == Extremes(False, (("cat", 0.2),), (("dog", 0.1),))
 
 
-def test_a_tie_is_named_as_one(builder: SimpleNamespace) -> None:
+def test_a_tie_is_one_to_the_digits_shown(builder: SimpleNamespace) -> None:
     record = builder.explore_record(("cat", "dog"), (0.5, 0.5001), (0.2, 0.2))
-    assert brightness_sentences(record) == [
-        "All 2 classes are equally bright: their mean pixel values agree to three digits (0.500)."
-    ]
+    found = brightness_extremes(record)
+    assert found.are_equal
+    assert len(found.highest) == 2
 
 
 def test_a_tie_for_the_last_place_lists_all_of_it(builder: SimpleNamespace) -> None:
     record = builder.explore_record(tuple("abcdef"), (0.9, 0.5, 0.5, 0.5, 0.2, 0.1), (0.2,) * 6)
-    bright, dark = brightness_sentences(record)
-    assert "a (0.900), b (0.500), c (0.500) and d (0.500)" in bright
-    assert "f (0.100) and e (0.200)" in dark
+    found = brightness_extremes(record)
+    assert (_names(found.highest), _names(found.lowest)) == ("a b c d", "f e")
 
 
 def test_a_class_without_images_is_not_called_dark(builder: SimpleNamespace) -> None:
     record = builder.explore_record(("cat", "dog", "ape"), (0.0, 0.4, 0.6), (0.0, 0.2, 0.3))
-    empty = record.classes[0].model_copy(update={"count": 0})
-    sentences = brightness_sentences(
-        record.model_copy(update={"classes": (empty, *record.classes[1:])})
-    )
-    assert "cat" not in " ".join(sentences)
-    assert "dog (0.400)" in sentences[1]
+    empty, *others = record.classes
+    empty = empty.model_copy(update={"count": 0})
+    found = brightness_extremes(record.model_copy(update={"classes": (empty, *others)}))
+    assert (_names(found.highest), _names(found.lowest)) == ("ape", "dog")
+    assert brightness_extremes(record.model_copy(update={"classes": (empty,)})) is None
 
 
 def test_dominant_channel(builder: SimpleNamespace) -> None:
-    text = " ".join(channel_sentences(builder.cifar_study().explore))
-    assert "The red channel dominates (0.491); the blue channel is the weakest (0.447)." in text
-    assert "most in the blue channel (standard deviation 0.262)" in text
+    facts = channel_facts(builder.cifar_study().explore)
+    assert (facts.strongest[0], facts.weakest[0]) == ("red", "blue")
+    assert (facts.widest[0], facts.narrowest[0]) == ("blue", "green")
 
 
-def test_gray_images_have_no_dominant_channel(builder: SimpleNamespace) -> None:
-    text = " ".join(channel_sentences(builder.gray_study().explore))
-    assert "one channel (gray)" in text
-    assert "dominates" not in text
+@pytest.mark.parametrize(
+    ("mean", "tone", "leaning"),
+    [
+        (0.34, "dark", None),
+        (0.4, "moderate", "dark"),
+        (0.5, "moderate", None),
+        (0.6, "moderate", "bright"),
+        (0.7, "bright", None),
+    ],
+)
+def test_tones(builder: SimpleNamespace, mean: float, tone: str, leaning: str | None) -> None:
+    record = builder.gray_study().explore.model_copy(update={"channel_means": (mean,)})
+    facts = channel_facts(record)
+    assert (facts.tone, facts.leaning) == (tone, leaning)
 
 
 def test_balance(builder: SimpleNamespace) -> None:
-    even = balance_sentences(builder.acquire_record(("cat", "dog")))
-    assert "each of the 2 classes has 5,000 images" in even[0]
-    uneven = balance_sentences(
+    train, test = class_balances(builder.acquire_record(("cat", "dog")))
+    assert (train.split, train.total, train.imbalance.is_uneven) == ("training", 10000, False)
+    train, test = class_balances(
         builder.acquire_record(("cat", "dog"), train_counts=(40, 12), test_counts=(10, 0))
     )
-    assert "from 12 images (dog, 23.1%) to 40 images (cat, 76.9%), a ratio of 3.3 to 1" in uneven[0]
-    assert "leave out dog" in uneven[1]
+    assert (train.largest, train.smallest) == (("cat", 40), ("dog", 12))
+    assert train.imbalance.is_uneven
+    assert test.empty == ("dog",)
+    assert len(class_balances(builder.acquire_record(("cat",), test_counts=(0,)))) == 1

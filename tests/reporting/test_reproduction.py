@@ -10,55 +10,78 @@ import pytest
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.reference import Reference
 from tenfold.reporting.measures import check_measure_name, measures
-from tenfold.reporting.reproduction import curve_pairs, reproduction_rows
+from tenfold.reporting.reproduction import (
+    Difference,
+    ReproductionRow,
+    curve_pairs,
+    measured,
+    reproduction_rows,
+)
 
 
-def _rows(builder: SimpleNamespace, **changes: object) -> dict[str, object]:
+def _rows(builder: SimpleNamespace, **changes: object) -> dict[str, ReproductionRow]:
     study = dataclasses.replace(builder.cifar_study(), **changes)
-    return {row.label: row for row in reproduction_rows(study)}
+    return {row.reference.label: row for row in reproduction_rows(study)}
 
 
 def test_rows_give_both_values_and_the_difference(builder: SimpleNamespace) -> None:
     rows = _rows(builder)
-    search = rows["Best validation accuracy of the search"]
-    assert (search.original, search.ours, search.difference) == ("0.6162", "0.6162", "0.0000")
     pixels = rows["Average pixel value of airplane"]
-    assert (pixels.original, pixels.ours, pixels.difference) == ("0.64153", "0.55830", "−0.08323")
-    assert pixels.note.startswith("Cannot be had")
-    channels = rows["Channel means"]
-    assert channels.ours == "0.49140, 0.48216, 0.44653"
-    seconds = rows["Duration of the search"]
-    assert (seconds.original, seconds.difference) == ("6 min 24 s", "−3 min 12 s")
-    folds = rows["5-fold accuracy (warm start)"]
-    assert (folds.ours, folds.difference) == ("0.7210", "+0.0650")
+    assert (pixels.reference.value, pixels.ours) == (0.64153, 0.5583)
+    assert pixels.difference.kind == "numbers"
+    assert pixels.difference.values == pytest.approx((-0.08323,))
+    assert len(rows["Channel means"].difference.values) == 3
+    assert rows["5-fold accuracy (warm start)"].difference.values == pytest.approx((0.065,))
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "text", "difference"),
+    [
+        ("tune.best_validation_accuracy", 0.61623, "0.6162", "+0.6162"),
+        ("explore.channel_means", 0.083234, "0.08323", "+0.08323"),
+        ("tune.seconds", 384, "6 min 24 s", "+6 min 24 s"),
+        ("train.parameters", 169130.0, "169,130", "+169,130"),
+        ("train.parameters", 0, "0", "0"),
+    ],
+)
+def test_a_number_is_written_as_its_measure_is(
+    measure: str, value: float, text: str, difference: str
+) -> None:
+    assert measured(value, measure) == text
+    assert measured(value, measure, is_signed=True) == difference
 
 
 def test_words_are_compared_by_their_parts(builder: SimpleNamespace) -> None:
     rows = _rows(builder)
-    assert rows["Best settings"].difference == "differs in filters_0"
-    assert rows["Weakest classes"].difference == "another"
+    assert rows["Best settings"].difference == Difference("settings", names=("filters_0",))
+    assert rows["Weakest classes"].difference == Difference("names")
+    for value, difference in (
+        ("bird and cat", Difference("names", names=("cat",))),
+        (rows["Weakest classes"].ours, Difference("same text")),
+    ):
+        reference = Reference(label="x", measure="evaluate.weakest_classes", value=value)
+        (row,) = _rows(builder, references=(reference,)).values()
+        assert row.difference == difference
 
 
-def test_curves_are_summed_up_and_drawn(builder: SimpleNamespace) -> None:
-    row = _rows(builder)["Validation accuracy of each epoch"]
-    assert row.original == "20 epochs: 0.400 to 0.668, highest 0.692"
-    assert row.difference == "epoch 20: −0.003"
+def test_curves_are_compared_where_both_have_an_epoch(builder: SimpleNamespace) -> None:
+    difference = _rows(builder)["Validation accuracy of each epoch"].difference
+    assert (difference.kind, difference.epoch) == ("curves", 20)
+    assert difference.values == pytest.approx((-0.003,))
     (pair,) = curve_pairs(builder.cifar_study())
     assert pair.original == builder.ORIGINAL_VALIDATION_ACCURACY
     assert len(pair.ours) == 20
 
 
-def test_what_was_not_run_says_so(builder: SimpleNamespace) -> None:
-    rows = _rows(builder, evaluate=None, tune=None)
-    assert rows["Test accuracy"].ours == "not run"
-    assert rows["Best settings"].ours == "not run"
-    assert rows["Test accuracy"].difference == "–"
+def test_what_was_not_run_has_no_value(builder: SimpleNamespace) -> None:
+    row = _rows(builder, evaluate=None, tune=None)["Test accuracy"]
+    assert (row.ours, row.lacks_class, row.difference) == (None, False, None)
 
 
 def test_a_class_of_another_data_set_is_no_error(builder: SimpleNamespace) -> None:
     study = dataclasses.replace(builder.gray_study(), references=builder.references())
-    rows = {row.label: row for row in reproduction_rows(study)}
-    assert rows["Predictions as deer"].ours == "no such class in these data"
+    rows = {row.reference.label: row for row in reproduction_rows(study)}
+    assert rows["Predictions as deer"].lacks_class
 
 
 def test_unknown_measure_suggests_the_near_names(builder: SimpleNamespace) -> None:

@@ -5,56 +5,17 @@ from __future__ import annotations
 import statistics
 
 from tenfold.core.records.ablation import AblatedScores, AblationRecord
-from tenfold.core.text import csv_line, printable
-from tenfold.reporting.formats import counted
+from tenfold.core.text import csv_line
+from tenfold.reporting.wording import rendered_text
 
-_NAMED = ("tenfold", "torch")
-"""Packages whose versions the heading names; the record has them all."""
-
-HEADINGS = (
-    "without",
-    "what instead",
-    "accuracy",
-    "effect, points",
-    "95% interval",
-    "time",
-)
-
-
-def ablation_rows(record: AblationRecord) -> list[tuple[str, ...]]:
-    """Give the table's cells: the recipe as it is, then each ingredient, worth most first."""
-    return [
-        ("–", "recipe as it is", _percent(record.accuracies), "–", "–", "1.00×"),
-        *(_row(scores, record.seconds) for scores in record.ablated),
-    ]
-
-
-def ablation_heading(record: AblationRecord) -> str:
-    """Say what was measured on what, in how many trainings, and how."""
-    seeds = counted(len(record.seeds), "seed")
-    versions = ", ".join(
-        f"{name} {version}" for name, version in record.versions.items() if name in _NAMED
-    )
-    return (
-        f"Recipe {printable(record.recipe)} on {printable(record.data)}: accuracy on "
-        f"{record.held_out:,} training images that no training saw, mean of {seeds}; "
-        f"{record.device}, {record.precision}, {counted(record.jobs, 'training')} at a time, "
-        f"{versions}. The effect is accuracy with the ingredient minus without; its interval holds "
-        "the luck of the images"
-        f"{' and of the seeds' if len(record.seeds) > 1 else ', not of the seed'}."
-    )
+_HEADINGS = ("without", "what instead", "accuracy", "effect, points", "95% interval", "time")
 
 
 def ablation_text(record: AblationRecord) -> str:
     """Give the table as Markdown, which reads well on a terminal too."""
-    rows = [HEADINGS, *ablation_rows(record)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(HEADINGS))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return ablation_heading(record) + "\n\n" + "\n".join(lines)
+    rows = [_HEADINGS, *_rows(record)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return rendered_text("ablation.md.j2", record=record, rows=rows, widths=widths)
 
 
 def ablation_csv(record: AblationRecord) -> str:
@@ -69,6 +30,14 @@ def ablation_csv(record: AblationRecord) -> str:
         name = scores.ingredient.name
         rows.append((name, scores.effect, *ends, scores.seconds, *scores.accuracies))
     return "".join(map(csv_line, rows))
+
+
+def _rows(record: AblationRecord) -> list[tuple[str, ...]]:
+    """Give the table's cells: the recipe as it is, then each ingredient, worth most first."""
+    return [
+        ("–", "recipe as it is", _percent(record.accuracies), "–", "–", "1.00×"),
+        *(_row(scores, record.seconds) for scores in record.ablated),
+    ]
 
 
 def _row(scores: AblatedScores, seconds: float) -> tuple[str, ...]:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from tenfold.core.files import write_text
 from tenfold.core.records.comparison import Comparison
-from tenfold.reporting import formats, interpretation_comparison
 from tenfold.reporting.figures.canvas import svg_text
 from tenfold.reporting.figures.comparison import draw_comparison
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
-from tenfold.reporting.interpretation_comparison import verdict
+from tenfold.reporting.interpretation_comparison import finding, is_clear, verdict
 from tenfold.reporting.page import Numbering
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.wording import page_environment
@@ -42,8 +41,8 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     )
     page = environment.get_template("comparison.html.j2").render(
         comparison=comparison,
-        words=interpretation_comparison,
-        formats=formats,
+        finding=finding(comparison),
+        is_clear=is_clear,
         numbering=Numbering(),
         figures={_NAME: figure},
         inline={_NAME: environment.filters["markup"](svg)},

@@ -116,12 +116,22 @@ def in_sentence(name: str) -> str:
     return name if name.isalpha() else f"“{name}”"
 
 
-def join(parts: Iterable[str], conjunction: str = "and") -> str:
-    """Join parts as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
+def valued(named: tuple[str, float]) -> str:
+    """Write a class with its score, for example ``deer (0.702)``."""
+    return f"{in_sentence(named[0])} ({score(named[1])})"
+
+
+def join(parts: Iterable[str], *, most: int | None = None) -> str:
+    """Join parts as a sentence does: ``a``, ``a and b``, ``a, b and c``.
+
+    Of more than `most` one less is named and the others are counted: ``a, b and 7 more``.
+    """
     listed = list(parts)
+    if most is not None and len(listed) > most:
+        listed = [*listed[: most - 1], f"{len(listed) - most + 1} more"]
     if len(listed) < 2:
         return "".join(listed)
-    return f"{', '.join(listed[:-1])} {conjunction} {listed[-1]}"
+    return f"{', '.join(listed[:-1])} and {listed[-1]}"
 
 
 def shape(dimensions: Sequence[int]) -> str:

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from tenfold.core.records.model_summary import ModelSummary
 from tenfold.reporting.formats import MISSING, count, counted, large, shape
-from tenfold.reporting.interpretation_tuning import range_text
-from tenfold.reporting.network import COST_SENTENCE, purposes
+from tenfold.reporting.network import parts_of
+from tenfold.reporting.wording import words
 
 
 def sentences(summary: ModelSummary) -> list[str]:
@@ -31,7 +31,7 @@ def settings_table(summary: ModelSummary) -> Table:
     table.add_column("Value")
     table.add_column("Worth searching")
     ranges = {
-        dimension.name.removeprefix("model."): range_text(dimension)
+        dimension.name.removeprefix("model."): words("tuning", "range", dimension)
         for dimension in summary.search_space
     }
     for name, value in summary.settings.items():
@@ -67,8 +67,8 @@ def layer_table(summary: ModelSummary) -> Table:
 def explanations(summary: ModelSummary) -> list[str]:
     """Say what the columns and each kind of layer are."""
     return [
-        COST_SENTENCE,
-        *(f"- {title} {purpose}" for title, purpose in purposes(summary.layers)),
+        words("network", "cost"),
+        *(f"- {part} {words('network', 'purpose', part)}" for part in parts_of(summary.layers)),
     ]
 
 

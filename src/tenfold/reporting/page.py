@@ -10,32 +10,40 @@ from markupsafe import Markup
 from tenfold.core.files import write_bytes, write_text
 from tenfold.metrics.imbalance import Imbalance, is_imbalanced
 from tenfold.reporting import (
-    formats,
     headline,
     imbalance,
     interpretation_audit,
     interpretation_calibration,
     interpretation_cross_validation,
-    interpretation_data,
     interpretation_evaluation,
     interpretation_gallery,
-    interpretation_probe,
     interpretation_repeats,
     interpretation_robustness,
-    interpretation_training,
-    interpretation_tuning,
-    measures,
-    network,
-    provenance,
     recommendations,
-    reproduction,
-    settings_text,
 )
 from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
+from tenfold.reporting.interpretation_data import (
+    brightness_extremes,
+    channel_facts,
+    class_balances,
+    contrast_extremes,
+)
+from tenfold.reporting.interpretation_tuning import (
+    completed_trials,
+    execution_spread,
+    searched_names,
+    trial_states,
+)
+from tenfold.reporting.measures import MACRO_SCORES, SCORE_TITLES, settings_text
+from tenfold.reporting.network import parts_of
+from tenfold.reporting.provenance import command, finished_on, library_versions
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.report_figures import report_figures
+from tenfold.reporting.reproduction import is_curve, measured, reproduction_rows
+from tenfold.reporting.settings_text import command_options, toml_text
 from tenfold.reporting.study_records import STAGES, StudyRecords
+from tenfold.reporting.training_course import course_of
 from tenfold.reporting.wording import page_environment
 
 _SECTIONS = (
@@ -145,29 +153,37 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "section_number": {name: place for place, (name, _) in enumerate(sections, 1)},
         "section_title": dict(sections),
         "numbering": Numbering(),
-        "command": lambda stage: provenance.command(stage, records),
-        "macro_scores": measures.MACRO_SCORES,
-        "score_titles": measures.SCORE_TITLES,
+        "command": lambda stage: command(stage, records),
+        "macro_scores": MACRO_SCORES,
+        "score_titles": SCORE_TITLES,
         "audit": interpretation_audit,
         "calibration": interpretation_calibration,
-        "data": interpretation_data,
+        "class_balances": class_balances,
+        "brightness_extremes": brightness_extremes,
+        "contrast_extremes": contrast_extremes,
+        "channel_facts": channel_facts,
         "evaluation": interpretation_evaluation,
         "folds": interpretation_cross_validation,
-        "formats": formats,
         "gallery": interpretation_gallery,
         "headline": headline,
         "imbalance": imbalance,
         "is_imbalanced": is_imbalanced(records.acquire),
         "train_imbalance": Imbalance.of(records.acquire.train_counts),
-        "network": network,
-        "provenance": provenance,
+        "finished_on": finished_on,
+        "library_versions": library_versions,
         "recommendations": recommendations.recommendations(records),
-        "reproduction": reproduction.reproduction_rows(records),
+        "reproduction": reproduction_rows(records),
+        "is_curve": is_curve,
+        "measured": measured,
         "repeats": interpretation_repeats,
         "robustness": interpretation_robustness,
-        "training": interpretation_training,
-        "probe": interpretation_probe,
-        "tuning": interpretation_tuning,
-        "settings_text": settings_text,
-        "settings_line": measures.settings_text,
+        "course_of": course_of,
+        "completed_trials": completed_trials,
+        "execution_spread": execution_spread,
+        "searched_names": searched_names,
+        "trial_states": trial_states,
+        "parts_of": parts_of,
+        "command_options": command_options,
+        "toml_text": toml_text,
+        "settings_line": settings_text,
     }

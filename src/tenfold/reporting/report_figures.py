@@ -18,11 +18,12 @@ from tenfold.reporting.figures.search import draw_importances, draw_search_histo
 from tenfold.reporting.figures.search_slices import draw_slices, slice_dimensions
 from tenfold.reporting.figures.training_curves import draw_training_curves
 from tenfold.reporting.formats import counted, join, percent, score, setting_name
-from tenfold.reporting.interpretation_data import balance_sentences
-from tenfold.reporting.interpretation_training import convergence_sentences, validation_sentences
+from tenfold.reporting.interpretation_data import class_balances
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.reproduction import curve_pairs
 from tenfold.reporting.study_records import StudyRecords
+from tenfold.reporting.training_course import course_of
+from tenfold.reporting.wording import words
 
 
 def report_figures(records: StudyRecords) -> dict[str, ReportFigure]:
@@ -46,7 +47,12 @@ def _of_data(records: StudyRecords) -> Iterator[ReportFigure]:
         "class-distribution",
         partial(draw_class_distribution, acquire),
         "Images of each class in the training and the test split.",
-        "Bar chart of the number of images of each class. " + " ".join(balance_sentences(acquire)),
+        " ".join(
+            (
+                "Bar chart of the number of images of each class.",
+                *(words("data", "balance", balance) for balance in class_balances(acquire)),
+            )
+        ),
     )
     if records.samples is not None and records.sample_counts is not None and records.samples.size:
         yield ReportFigure(
@@ -114,13 +120,14 @@ def _of_training(records: StudyRecords) -> Iterator[ReportFigure]:
         return
     if train.probe is not None and len(train.history) == 1:
         return  # one point is no curve
-    words = " ".join((*convergence_sentences(train), *validation_sentences(train)))
+    course = course_of(train)
     yield ReportFigure(
         "training-curves",
         partial(draw_training_curves, train),
         "Accuracy and loss after each epoch, on training"
         f"{' and validation' if train.validation_count else ''} images.",
-        f"Line charts of accuracy and loss. {words}",
+        f"Line charts of accuracy and loss. {words('training', 'convergence', train, course)} "
+        f"{words('training', 'validation', train, course)}",
     )
 
 

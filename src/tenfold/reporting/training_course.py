@@ -1,4 +1,4 @@
-"""A training history in a few numbers, on which sentences and recommendations rest."""
+"""A training history in a few facts, on which the report and its recommendations rest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
+from typing import Literal
 
 from tenfold.core.records.train import EpochRecord, TrainRecord
 
@@ -22,9 +23,14 @@ fewer (`late_epochs`)."""
 _FLAT_LOSS = 0.02
 """Relative fall of the training loss over the last quarter below which it counts as levelled."""
 
-
 _SMALL_LOSS = 0.005
 """A fall of the loss by less than this is none: there is nothing left to learn."""
+
+_GROWN_LOSS = 0.1
+"""Growth of the validation loss over its lowest value from which on it is worth a word."""
+
+_WELL_TRAINED = 0.9
+"""Late training accuracy below which a network without over-fitting under-fits."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +38,22 @@ class Course:
     """A training history, summed up."""
 
     epochs: int
+    length: float
+    """Epochs, where a part of one counts as a part."""
+    rises: int
+    """Steps from one epoch to the next in which the training accuracy rose."""
+    end: Literal["nothing learned", "too short", "level", "falling"]
+    """Where the training loss was at the end."""
     late_epochs: int
     """How many of them the late accuracies are medians over."""
     validation_count: int
     late_train_accuracy: float
     late_validation_accuracy: float | None
-    best_epoch: int | None
-    best_validation_accuracy: float | None
+    best: tuple[tuple[int, float], ...]
+    """The epochs with the best validation accuracies and these, the best first."""
     last_validation_accuracy: float | None
-    loss_is_level: bool
+    loss_growth: float | None
+    """By how much of it the last validation loss exceeds the lowest, where that is a lot."""
     is_still_improving: bool
     """The validation accuracy was still rising when training stopped."""
     late_gain: float | None
@@ -51,6 +64,16 @@ class Course:
     """The epoch after that fall."""
     chance_fall: float | None
     """A fall that chance alone explains: three standard errors of a difference of two shares."""
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch with the best validation accuracy."""
+        return self.best[0][0] if self.best else None
+
+    @property
+    def best_validation_accuracy(self) -> float | None:
+        """Of that epoch."""
+        return self.best[0][1] if self.best else None
 
     @property
     def gap(self) -> float | None:
@@ -68,6 +91,15 @@ class Course:
             and self.largest_fall > self.chance_fall
         )
 
+    @property
+    def fit(self) -> Literal["over", "a little over", "under", "well"] | None:
+        """Whether the network over-fits, under-fits or neither; None without validation images."""
+        if self.gap is None:
+            return None
+        if self.gap > SMALL_GAP:
+            return "over" if self.gap >= OVERFITTING_GAP else "a little over"
+        return "under" if self.late_train_accuracy < _WELL_TRAINED else "well"
+
 
 def course_of(record: TrainRecord) -> Course:
     """Sum up a training history."""
@@ -78,21 +110,23 @@ def course_of(record: TrainRecord) -> Course:
         validation = []
     late = late_epochs(len(history))
     late_train = median(epoch.train_accuracy for epoch in history[-late:])
-    best = max(range(len(validation)), key=lambda i: validation[i]) if validation else None
+    ranked = sorted(enumerate(validation), key=lambda named: (-named[1], named[0]))
     falls = [before - after for before, after in pairwise(validation)]
     fall = max(range(len(falls)), key=lambda i: falls[i]) if falls else None
     gain = _late_gain(validation)
     chance = _chance_fall(validation, record.validation_count)
     return Course(
         epochs=len(history),
+        length=_length(record),
+        rises=sum(b.train_accuracy > a.train_accuracy for a, b in pairwise(history)),
+        end=_end(history),
         late_epochs=late,
         validation_count=record.validation_count,
         late_train_accuracy=late_train,
         late_validation_accuracy=median(validation[-late:]) if validation else None,
-        best_epoch=None if best is None else history[best].epoch,
-        best_validation_accuracy=None if best is None else validation[best],
+        best=tuple((history[place].epoch, value) for place, value in ranked[:2]),
         last_validation_accuracy=validation[-1] if validation else None,
-        loss_is_level=_is_level(history),
+        loss_growth=_loss_growth(history),
         is_still_improving=gain is not None and gain > max(0.005, (chance or 0) / 3),
         late_gain=gain,
         largest_fall=None if fall is None or falls[fall] <= 0 else falls[fall],
@@ -110,6 +144,29 @@ def late_epochs(epochs: int) -> int:
     return min(LATE_EPOCHS, max(1, epochs // 5))
 
 
+def _length(record: TrainRecord) -> float:
+    length = sum(epoch.share for epoch in record.history)
+    return record.epochs if math.isclose(length, record.epochs) else length
+
+
+def _end(
+    history: tuple[EpochRecord, ...],
+) -> Literal["nothing learned", "too short", "level", "falling"]:
+    if history[-1].train_loss >= history[0].train_loss:
+        return "nothing learned"
+    if len(history) < 4:
+        return "too short"
+    return "level" if _is_level(history) else "falling"
+
+
+def _loss_growth(history: tuple[EpochRecord, ...]) -> float | None:
+    losses = [epoch.validation_loss for epoch in history if epoch.validation_loss is not None]
+    if not losses or min(losses) <= 0:
+        return None
+    growth = losses[-1] / min(losses) - 1
+    return growth if growth > _GROWN_LOSS else None
+
+
 def _late_gain(values: list[float]) -> float | None:
     third = len(values) // 3
     if third < 1:
@@ -119,8 +176,6 @@ def _late_gain(values: list[float]) -> float | None:
 
 def _is_level(history: tuple[EpochRecord, ...]) -> bool:
     quarter = len(history) // 4
-    if quarter < 1:
-        return False
     late = fmean(epoch.train_loss for epoch in history[-quarter:])
     before = fmean(epoch.train_loss for epoch in history[-2 * quarter : -quarter])
     return before - late < max(_FLAT_LOSS * before, _SMALL_LOSS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tenfold.core.durations import format_duration
 from tenfold.core.text import printable
 from tenfold.reporting import formats
 
@@ -28,7 +29,12 @@ def words(template: str, macro: str, *facts: object) -> str:
     For a figure's description and the terminal; a page imports the macro itself.
     """
     module = _text_environment().get_template(f"words/{template}.j2").module
-    return " ".join(getattr(module, macro)(*facts).split())
+    return _one_line(getattr(module, macro)(*facts))
+
+
+def rendered_text(template: str, **facts: object) -> str:
+    """Give a whole template that is no page, without its last line end."""
+    return _text_environment().get_template(template).render(facts).removesuffix("\n")
 
 
 @cache
@@ -52,8 +58,10 @@ def _environment(*, is_html: bool) -> Environment:
         "duration": formats.duration,
         "in_sentence": formats.in_sentence,
         "interval": formats.interval,
+        "large": formats.large,
         "listed": formats.join,
         "number": formats.number,
+        "one_line": _one_line,
         "percent": formats.percent,
         "percent_interval": formats.percent_interval,
         "points": formats.points,
@@ -64,10 +72,23 @@ def _environment(*, is_html: bool) -> Environment:
         "setting_name": formats.setting_name,
         "setting_value": formats.setting_value,
         "signed": formats.signed,
+        "time_span": format_duration,
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
+        "markdown": _markdown,
         "markup": Markup,
+        "valued": formats.valued,
     }
     return environment
+
+
+def _one_line(text: str) -> str:
+    """Give text whose lines a template has broken as one line."""
+    return " ".join(text.split())
+
+
+def _markdown(text: str) -> str:
+    """Give a name from outside so that Markdown and HTML show it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", printable(text)) if text else ""
 
 
 def _breakable(text: str) -> Markup:
