@@ -16,7 +16,9 @@ from filelock import FileLock
 import builders
 from real_study import run_study
 from tenfold.core.records.train import PenaltyRecord, ProbeRecord
+from tenfold.reporting.figures.canvas import svg_text
 from tenfold.reporting.page import _render
+from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.study_records import StudyRecords, read_study_records
 
 
@@ -45,10 +47,31 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_study(study_folder: Path) -> StudyRecords:
     """Give all records of the real study."""
     return read_study_records(study_folder)
+
+
+@pytest.fixture(scope="session")
+def studies(builder: SimpleNamespace, real_study: StudyRecords) -> dict[str, StudyRecords]:
+    """Give studies that differ in size, stages, classes and names."""
+    return {
+        "whole": real_study,
+        "two-class": builder.two_class_study(),
+        "many-class": builder.many_class_study(),
+        "gray": builder.gray_study(),
+        "searched": builder.searched_study(),
+    }
+
+
+@pytest.fixture(scope="session")
+def drawn(studies: dict[str, StudyRecords]) -> dict[str, dict[str, str]]:
+    """Give every figure of every study as matplotlib's SVG."""
+    return {
+        study: {name: svg_text(one.draw) for name, one in report_figures(records).items()}
+        for study, records in studies.items()
+    }
 
 
 @pytest.fixture(scope="session")

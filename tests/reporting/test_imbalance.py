@@ -36,11 +36,6 @@ def study(builder: SimpleNamespace) -> StudyRecords:
         cross_validate=CrossValidateRecord(
             folds=2, protocols=(builder.protocol_record("fresh", (0.9, 0.91)),)
         ),
-        repeats=None,
-        audit=None,
-        test_probabilities=None,
-        test_labels=None,
-        evaluated_images=None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from real_study import CONFLICTS, LEAKS, TEST_COUNTS, TRAIN_COUNTS
 from tenfold.core.records.acquire import CorrectionsRecord, SplitCorrections
 from tenfold.reporting.audit_figures import figures_of_audit
 from tenfold.reporting.figures.canvas import svg_text
@@ -16,52 +17,54 @@ from tenfold.reporting.interpretation_audit import conflicts, had_copies_only, s
 from tenfold.reporting.study_records import StudyRecords
 
 
-@pytest.fixture
-def study(builder: SimpleNamespace) -> StudyRecords:
-    records: StudyRecords = builder.cifar_study()
-    return records
-
-
-def _with_duplicates(study: StudyRecords, **changes: Any) -> StudyRecords:
-    assert study.audit is not None
-    duplicates = study.audit.duplicates.model_copy(update=changes)
+def _with_duplicates(real_study: StudyRecords, **changes: Any) -> StudyRecords:
+    assert real_study.audit is not None
+    duplicates = real_study.audit.duplicates.model_copy(update=changes)
     return dataclasses.replace(
-        study, audit=study.audit.model_copy(update={"duplicates": duplicates})
+        real_study, audit=real_study.audit.model_copy(update={"duplicates": duplicates})
     )
 
 
-def test_facts_by_hand(study: StudyRecords) -> None:
-    assert study.audit is not None
-    assert conflicts(study.audit.duplicates) == 9
-    assert share_in_groups(study.audit.duplicates, study.acquire) == pytest.approx(2_345 / 60_000)
+def test_planted_faults_are_counted(real_study: StudyRecords) -> None:
+    assert real_study.audit is not None
+    duplicates = real_study.audit.duplicates
+    assert (duplicates.leaked_test_images, conflicts(duplicates)) == (LEAKS, CONFLICTS)
+    images = sum(TRAIN_COUNTS + TEST_COUNTS) + LEAKS - 1  # one file has a leak's name already
+    share = 2 * (LEAKS + CONFLICTS) / images
+    assert share_in_groups(duplicates, real_study.acquire) == pytest.approx(share, abs=0.002)
 
 
 @pytest.mark.parametrize(
     ("size_px", "candidates", "expected"), [(32, 0, False), (8, 0, True), (8, 1, False)]
 )
 def test_small_images_are_searched_for_copies_only(
-    study: StudyRecords, builder: SimpleNamespace, size_px: int, candidates: int, expected: bool
+    real_study: StudyRecords,
+    builder: SimpleNamespace,
+    size_px: int,
+    candidates: int,
+    expected: bool,
 ) -> None:
-    audit = _with_duplicates(study, candidates=candidates).audit
+    audit = _with_duplicates(real_study, candidates=candidates).audit
     assert audit is not None
     acquire = builder.acquire_record(("cat", "dog"), size_px=size_px)
     assert had_copies_only(audit.duplicates, acquire) == expected
 
 
-def test_the_section_follows_the_facts(study: StudyRecords, section: Any) -> None:
-    text = section("audit", study)
-    assert "300 test images (3.0%) have a near-duplicate" in text
-    assert "(−0.95 percentage points)" in text
+def test_the_section_follows_the_facts(real_study: StudyRecords, section: Any) -> None:
+    text = section("audit", real_study)
+    assert "3 test images (6.8%) have a near-duplicate" in text
     assert "labels as the source gave them" not in text
     assert "Look at these first" not in text
     assert "No test image has a near-duplicate" in section(
-        "audit", _with_duplicates(study, leaked_test_images=0)
+        "audit", _with_duplicates(real_study, leaked_test_images=0)
     )
-    assert "50% of all images" in section("audit", _with_duplicates(study, images_in_groups=30_000))
+    assert "50% of all images" in section(
+        "audit", _with_duplicates(real_study, images_in_groups=85)
+    )
 
 
 def test_scores_with_and_without_corrections_stand_side_by_side(
-    study: StudyRecords, section: Any
+    real_study: StudyRecords, section: Any
 ) -> None:
     corrections = CorrectionsRecord(
         file="mine.csv",
@@ -69,35 +72,33 @@ def test_scores_with_and_without_corrections_stand_side_by_side(
         train=SplitCorrections(relabelled=1, dropped=2),
         test=SplitCorrections(relabelled=3, dropped=0),
     )
-    assert study.evaluate is not None
-    given = study.evaluate.scores.model_copy(update={"accuracy": 0.651, "macro_f1": 0.649})
-    acquire = study.acquire.model_copy(update={"corrections": corrections})
-    text = section("audit", dataclasses.replace(study, acquire=acquire, scores_as_given=given))
+    assert real_study.evaluate is not None
+    given = real_study.evaluate.scores.model_copy(update={"accuracy": 0.651, "macro_f1": 0.649})
+    acquire = real_study.acquire.model_copy(update={"corrections": corrections})
+    text = section("audit", dataclasses.replace(real_study, acquire=acquire, scores_as_given=given))
     rows = re.findall(r" [\d,]+ (\d\.\d{3}) \d\.\d{3} ", text)
-    assert [float(accuracy) for accuracy in rows] == [0.682, 0.651, 0.672, 0.98]
+    assert [float(accuracy) for accuracy in rows] == [0.955, 0.651, 0.951, 1]
     assert "1 training image relabelled and 2 left out and 3 test images relabelled" in text
     assert "accuracy of 0.651 and a macro F1 of 0.649" in text
 
 
 def test_without_folds_the_page_says_how_to_audit_training(
-    study: StudyRecords, section: Any
+    real_study: StudyRecords, section: Any
 ) -> None:
-    assert study.audit is not None
-    audit = study.audit.model_copy(update={"labels": study.audit.labels[1:]})
+    assert real_study.audit is not None
+    audit = real_study.audit.model_copy(update={"labels": real_study.audit.labels[1:]})
     assert "The training labels were not audited" in section(
-        "audit", dataclasses.replace(study, audit=audit)
+        "audit", dataclasses.replace(real_study, audit=audit)
     )
 
 
-def test_every_kind_of_finding_has_its_figure(study: StudyRecords) -> None:
-    figures = {figure.name: figure for figure in figures_of_audit(study)}
+def test_every_kind_of_finding_has_its_figure(real_study: StudyRecords) -> None:
+    figures = {figure.name: figure for figure in figures_of_audit(real_study)}
     assert list(figures) == [
         "label-issues-train",
         "label-issues-test",
         "duplicates-leaks",
         "duplicates-conflicts",
-        "duplicates-others",
     ]
-    text = svg_text(figures["duplicates-conflicts"].draw)
-    assert "train/7, test/7" in text
-    assert "bird?" in svg_text(figures["label-issues-train"].draw)
+    assert "light or red" in svg_text(figures["duplicates-conflicts"].draw)
+    assert "gray?" in svg_text(figures["label-issues-test"].draw)

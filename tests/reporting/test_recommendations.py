@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from real_study import CONFLICTS, LEAKS
 from tenfold.core.records.audit import AuditRecord
 from tenfold.core.records.interval import Interval
 from tenfold.reporting.recommendations import about_audit, recommendations
@@ -148,27 +149,32 @@ def test_search_at_the_edge(study: StudyRecords) -> None:
     assert "search-edge" in _found(dataclasses.replace(study, tune=edge))
 
 
-def test_dishonest_probabilities(study: StudyRecords, builder: SimpleNamespace) -> None:
-    assert "calibration" not in _found(study)
-    record = builder.calibration_record(0.68, 10000, gap=0.1)
-    untrue = _evaluated(study, calibration=record.model_copy(update={"after": record.before}))
-    assert _found(untrue)["calibration"]["calibration"].temperature == 1.8
-    without = builder.calibration_record(0.68, 10000, gap=0.1, temperature=None)
-    assert "calibration" in _found(_evaluated(study, calibration=without))
-
-
-def test_the_worst_disturbance_is_named(study: StudyRecords) -> None:
+@pytest.mark.parametrize(
+    ("error", "chance", "expected"), [(0.1, 0.01, True), (0.1, 0.1, False), (0.019, 0.01, False)]
+)
+def test_dishonest_probabilities(
+    study: StudyRecords, error: float, chance: float, expected: bool
+) -> None:
     assert study.evaluate is not None
-    record = study.evaluate.robustness
+    record = study.evaluate.calibration
+    after = record.after.model_copy(update={"expected_calibration_error": error})
+    changes = {"after": after, "chance_calibration_error": chance}
+    changed = _evaluated(study, calibration=record.model_copy(update=changes))
+    assert ("calibration" in _found(changed)) == expected
+
+
+def test_the_worst_disturbance_is_named(real_study: StudyRecords) -> None:
+    assert real_study.evaluate is not None
+    record = real_study.evaluate.robustness
     assert record is not None
-    assert _found(study)["disturbance"]["worst"].name == "noise"
+    assert _found(real_study)["disturbance"]["worst"].name == "brightness"
     steady = tuple(
         one.model_copy(update={"fall": 0.01, "fall_interval": Interval(low=-0.01, high=0.03)})
         for one in record.corruptions
     )
-    steady_study = _evaluated(study, robustness=record.model_copy(update={"corruptions": steady}))
-    assert "disturbance" not in _found(steady_study)
-    assert "disturbance" not in _found(_evaluated(study, robustness=None))
+    changed = _evaluated(real_study, robustness=record.model_copy(update={"corruptions": steady}))
+    assert "disturbance" not in _found(changed)
+    assert "disturbance" not in _found(_evaluated(real_study, robustness=None))
 
 
 def test_confident_mistakes_are_for_a_person(study: StudyRecords) -> None:
@@ -194,34 +200,28 @@ def test_seeds_matter_where_they_move_more_than_test_images(
 
 class TestAudit:
     @pytest.fixture
-    def audit(self, study: StudyRecords) -> AuditRecord:
-        assert study.audit is not None
-        return study.audit
+    def audit(self, real_study: StudyRecords) -> AuditRecord:
+        assert real_study.audit is not None
+        return real_study.audit
 
     def test_labels_conflicts_and_leaks_lead_to_advice(
-        self, study: StudyRecords, audit: AuditRecord
+        self, real_study: StudyRecords, audit: AuditRecord
     ) -> None:
         found = {one.name: one.facts for one in about_audit(audit)}
         assert list(found) == ["conflicts", "label-issues", "leaks"]
-        assert found["conflicts"] == {"pairs": 9}
-        assert [one.split for one in found["label-issues"]["splits"]] == ["train", "test"]
-        assert found["leaks"]["leaked"] == 300
-        assert found.keys() <= _found(study).keys()
+        assert found["conflicts"] == {"pairs": CONFLICTS}
+        assert found["leaks"]["leaked"] == LEAKS
+        assert found.keys() <= _found(real_study).keys()
 
     def test_clean_data_lead_to_none(self, audit: AuditRecord) -> None:
-        none = {"exact": 0, "near": 0, "other_label": 0}
-        duplicates = audit.duplicates.model_copy(
-            update={
-                "leaked_test_images": 0,
-                **{
-                    part: getattr(audit.duplicates, part).model_copy(update=none)
-                    for part in ("within_train", "within_test", "across")
-                },
-            }
-        )
-        labels = tuple(one.model_copy(update={"flagged": 0}) for one in audit.labels)
-        clean = audit.model_copy(update={"duplicates": duplicates, "labels": labels})
-        assert list(about_audit(clean)) == []
+        none = audit.duplicates.within_test
+        assert (none.exact, none.near, none.other_label) == (0, 0, 0)
+        clean = {"leaked_test_images": 0, "within_train": none, "across": none}
+        changes = {
+            "duplicates": audit.duplicates.model_copy(update=clean),
+            "labels": tuple(one.model_copy(update={"flagged": 0}) for one in audit.labels),
+        }
+        assert list(about_audit(audit.model_copy(update=changes))) == []
 
     def test_leaks_that_change_nothing_need_no_advice(self, audit: AuditRecord) -> None:
         scores = audit.scores.model_copy(update={"without_leaks": audit.scores.plain})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
+
 from tenfold.core.records.calibration import CalibrationRecord
 from tenfold.core.records.evaluate import EvaluateRecord
 from tenfold.core.records.robustness import RobustnessRecord
@@ -17,7 +19,7 @@ from tenfold.reporting.figures.explained_gallery import Explained, draw_explaine
 from tenfold.reporting.figures.galleries import Captioned, draw_gallery, draw_pairs
 from tenfold.reporting.figures.recall_by_size import draw_recall_by_size
 from tenfold.reporting.figures.robustness import draw_robustness
-from tenfold.reporting.formats import counted, join, score
+from tenfold.reporting.formats import count, counted, in_sentence, join, percent, score
 from tenfold.reporting.imbalance import size_effect
 from tenfold.reporting.interpretation_calibration import (
     WANTED_ACCURACY,
@@ -26,13 +28,7 @@ from tenfold.reporting.interpretation_calibration import (
     surest_half,
 )
 from tenfold.reporting.interpretation_evaluation import confused_pairs
-from tenfold.reporting.interpretation_gallery import (
-    doubt_lines,
-    likeness,
-    mistake_lines,
-    pair_titles,
-    pair_words,
-)
+from tenfold.reporting.interpretation_gallery import likeness
 from tenfold.reporting.interpretation_robustness import SENSITIVE_FALL, borne, sensitive_to
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.study_records import StudyRecords
@@ -93,14 +89,14 @@ def figures_of_failures(records: StudyRecords) -> Iterator[ReportFigure]:
             shown = [images.at(row[row >= 0]) for row in images.pair_images]
             yield ReportFigure(
                 "confused-pairs",
-                partial(draw_pairs, shown, pair_titles(records)),
+                partial(draw_pairs, shown, _pair_titles(records)),
                 "Images of the most frequent confusions, the most confident first.",
-                f"Rows of test images: {pair_words(records)}.",
+                f"Rows of test images: {_pair_words(records)}.",
             )
         if len(images.mistakes):
             yield _mistakes(records, images)
         if len(images.uncertain):
-            doubts = [Captioned(doubt_lines(records, int(one))) for one in images.uncertain]
+            doubts = [Captioned(_doubt_lines(records, int(one))) for one in images.uncertain]
             caption = (
                 "The images that the model is least certain of: its two most probable classes, and "
                 "the label."
@@ -122,7 +118,7 @@ def figures_of_failures(records: StudyRecords) -> Iterator[ReportFigure]:
 
 def _mistakes(records: StudyRecords, images: EvaluatedImages) -> ReportFigure:
     """Give the gallery of mistakes, with what explains them where that is known."""
-    lines = [mistake_lines(records, int(index)) for index in images.mistakes]
+    lines = [_mistake_lines(records, int(index)) for index in images.mistakes]
     pictures = images.at(images.mistakes)
     explained = records.explained_mistakes
     named = (
@@ -161,6 +157,58 @@ def _mistakes(records: StudyRecords, images: EvaluatedImages) -> ReportFigure:
         partial(draw_explained, entries),
         caption,
         f"{counted(len(lines), 'test image')}. {_likeness(records)}",
+    )
+
+
+def _mistake_lines(records: StudyRecords, index: int) -> tuple[str, ...]:
+    """Say of one test image what it was taken for, what it is, and how sure the model was."""
+    probabilities, labels = records.test_probabilities, records.test_labels
+    assert probabilities is not None
+    assert labels is not None
+    classes = records.acquire.classes
+    predicted = int(probabilities[index].argmax())
+    share = percent(float(probabilities[index, predicted]), 0)
+    return (classes[predicted], f"is {classes[int(labels[index])]}", f"{share}, no. {index}")
+
+
+def _doubt_lines(records: StudyRecords, index: int) -> tuple[str, ...]:
+    """Give the two most probable classes of one test image, and its label."""
+    probabilities, labels = records.test_probabilities, records.test_labels
+    assert probabilities is not None
+    assert labels is not None
+    classes = records.acquire.classes
+    row = probabilities[index]
+    first, second = np.argsort(-row, kind="stable")[:2].tolist()
+    return (
+        f"{percent(float(row[first]), 0)} {classes[first]}",
+        f"{percent(float(row[second]), 0)} {classes[second]}",
+        f"is {classes[int(labels[index])]}",
+    )
+
+
+def _pair_titles(records: StudyRecords) -> list[tuple[str, str]]:
+    """Give each confusion's two lines: the classes, and how many images."""
+    images, evaluate = records.evaluated_images, records.evaluate
+    assert images is not None
+    assert evaluate is not None
+    classes = records.acquire.classes
+    return [
+        (
+            classes[true],
+            f"taken for {classes[other]}: {count(evaluate.scores.confusion[true][other])}",
+        )
+        for true, other in images.pairs.tolist()
+    ]
+
+
+def _pair_words(records: StudyRecords) -> str:
+    """Say which confusions are shown, for those who cannot see the images."""
+    classes = records.acquire.classes
+    images = records.evaluated_images
+    assert images is not None
+    return "; ".join(
+        f"{in_sentence(classes[true])} taken for {in_sentence(classes[other])}"
+        for true, other in images.pairs.tolist()
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.audit import DuplicateAudit, LabelAudit
 
-SPLIT_NAMES = {"train": "training", "test": "test"}
-
 SMALL_PX = 24
 """Images of a shorter side are not compared shot by shot, unless candidates say otherwise."""
 
-MANY = 0.25
+MANY_DUPLICATES = 0.25
 """Share of images in groups of near-duplicates from which on the measure itself is in doubt."""
 
 

@@ -1,4 +1,4 @@
-"""What the test images of the page show, and the lines that stand beside each."""
+"""What the test images of the page show: sure mistakes, their likes in training, and doubts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from tenfold.core.records.evaluate import ExplainedMistakes
 from tenfold.reporting.evaluated_images import EvaluatedImages
-from tenfold.reporting.formats import count, in_sentence, percent
-from tenfold.reporting.study_records import StudyRecords
 
 SURE = 0.9
 """A prediction of at least this probability is called sure."""
@@ -87,55 +85,3 @@ def doubts(images: EvaluatedImages, probabilities: Probabilities, labels: Labels
         return None
     right = int((shown.argmax(axis=1) == labels[images.uncertain]).sum())
     return Doubts(len(shown), float(shown.max()), right)
-
-
-def mistake_lines(records: StudyRecords, index: int) -> tuple[str, ...]:
-    """Say of one test image what it was taken for, what it is, and how sure the model was."""
-    probabilities, labels = records.test_probabilities, records.test_labels
-    assert probabilities is not None
-    assert labels is not None
-    classes = records.acquire.classes
-    predicted = int(probabilities[index].argmax())
-    share = percent(float(probabilities[index, predicted]), 0)
-    return (classes[predicted], f"is {classes[int(labels[index])]}", f"{share}, no. {index}")
-
-
-def doubt_lines(records: StudyRecords, index: int) -> tuple[str, ...]:
-    """Give the two most probable classes of one test image, and its label."""
-    probabilities, labels = records.test_probabilities, records.test_labels
-    assert probabilities is not None
-    assert labels is not None
-    classes = records.acquire.classes
-    row = probabilities[index]
-    first, second = np.argsort(-row, kind="stable")[:2].tolist()
-    return (
-        f"{percent(float(row[first]), 0)} {classes[first]}",
-        f"{percent(float(row[second]), 0)} {classes[second]}",
-        f"is {classes[int(labels[index])]}",
-    )
-
-
-def pair_titles(records: StudyRecords) -> list[tuple[str, str]]:
-    """Give each confusion's two lines: the classes, and how many images."""
-    images, evaluate = records.evaluated_images, records.evaluate
-    assert images is not None
-    assert evaluate is not None
-    classes = records.acquire.classes
-    return [
-        (
-            classes[true],
-            f"taken for {classes[other]}: {count(evaluate.scores.confusion[true][other])}",
-        )
-        for true, other in images.pairs.tolist()
-    ]
-
-
-def pair_words(records: StudyRecords) -> str:
-    """Say which confusions are shown, for those who cannot see the images."""
-    classes = records.acquire.classes
-    images = records.evaluated_images
-    assert images is not None
-    return "; ".join(
-        f"{in_sentence(classes[true])} taken for {in_sentence(classes[other])}"
-        for true, other in images.pairs.tolist()
-    )

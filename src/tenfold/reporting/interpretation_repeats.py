@@ -6,7 +6,7 @@ from tenfold.core.records.repeats import RepeatsRecord
 from tenfold.reporting.formats import duration, score
 from tenfold.reporting.wording import words
 
-TITLES = {
+RUN_SCORES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro F1",
@@ -21,18 +21,18 @@ def leading_score(record: RepeatsRecord) -> str:
 
 def repeats_text(record: RepeatsRecord) -> str:
     """Give a row a run, mean and standard deviation below, and what they mean."""
-    lines = ["", f"run       seed  {'  '.join(TITLES.values())}  training"]
+    lines = ["", f"run       seed  {'  '.join(RUN_SCORES.values())}  training"]
     lines += [
-        f"{run.run:<4}{run.seed:>10}  {_cells([getattr(run, name) for name in TITLES])}  "
+        f"{run.run:<4}{run.seed:>10}  {_cells([getattr(run, name) for name in RUN_SCORES])}  "
         f"{duration(run.training_seconds)}"
         for run in record.runs
     ]
     name = leading_score(record)
     lines += [
-        f"{'mean':14}  {_cells([record.means[name] for name in TITLES])}",
-        f"{'± deviation':14}  {_cells([record.standard_deviations[name] for name in TITLES])}",
+        f"{'mean':14}  {_cells([record.means[name] for name in RUN_SCORES])}",
+        f"{'± deviation':14}  {_cells([record.standard_deviations[name] for name in RUN_SCORES])}",
         "",
-        words("repeats", "spread", record, name, TITLES[name].lower()),
+        words("repeats", "spread", record, name, RUN_SCORES[name].lower()),
         words("repeats", "what_varies", record),
         words("repeats", "what_does_not", record),
         words("repeats", "meaning", record, name),
@@ -43,5 +43,5 @@ def repeats_text(record: RepeatsRecord) -> str:
 def _cells(values: list[float]) -> str:
     return "  ".join(
         f"{score(value, 4):>{len(title)}}"
-        for value, title in zip(values, TITLES.values(), strict=True)
+        for value, title in zip(values, RUN_SCORES.values(), strict=True)
     )

@@ -8,20 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tenfold.core.records.model_summary import ModelSummary
-from tenfold.reporting.formats import MISSING, count, counted, large, shape
+from tenfold.reporting.formats import MISSING, count, shape
 from tenfold.reporting.network import parts_of
 from tenfold.reporting.wording import words
 
 
 def sentences(summary: ModelSummary) -> list[str]:
     """Say what the model is and what it costs."""
-    height, width, channels = summary.image_shape
-    return [
-        f"{summary.model}: {summary.summary}.",
-        f"For images of {height} × {width} pixels with {counted(channels, 'channel')} and "
-        f"{counted(summary.class_count, 'class', 'classes')}: {count(summary.parameter_count)} "
-        f"parameters, {large(summary.multiply_adds)} multiply-adds an image.",
-    ]
+    return [f"{summary.model}: {summary.summary}.", words("network", "size", summary)]
 
 
 def settings_table(summary: ModelSummary) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,53 @@ from markupsafe import Markup
 from tenfold.core.files import write_bytes, write_text
 from tenfold.core.stages import shown_stages
 from tenfold.metrics.imbalance import Imbalance, is_imbalanced
-from tenfold.reporting import (
-    headline,
-    imbalance,
-    interpretation_audit,
-    interpretation_calibration,
-    interpretation_cross_validation,
-    interpretation_evaluation,
-    interpretation_gallery,
-    interpretation_repeats,
-    interpretation_robustness,
-    recommendations,
-)
 from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
+from tenfold.reporting.headline import (
+    agreement,
+    devices,
+    of_hundred,
+    total_seconds,
+    untested_classes,
+)
+from tenfold.reporting.imbalance import size_effect, validation_draw
+from tenfold.reporting.interpretation_audit import (
+    MANY_DUPLICATES,
+    SMALL_PX,
+    conflicts,
+    flagged_share,
+    had_copies_only,
+    share_in_groups,
+)
+from tenfold.reporting.interpretation_calibration import (
+    WANTED_ACCURACY,
+    honesty,
+    reaching,
+    surest_half,
+)
+from tenfold.reporting.interpretation_cross_validation import (
+    accuracy_margin,
+    honest_protocol,
+    leaky_protocol,
+)
 from tenfold.reporting.interpretation_data import (
     brightness_extremes,
     channel_facts,
     class_balances,
     contrast_extremes,
 )
+from tenfold.reporting.interpretation_evaluation import (
+    against_guessing,
+    confused_pairs,
+    guessing_accuracy,
+    imperfect_classes,
+    leaning,
+    recall_extremes,
+    weakest_classes,
+)
+from tenfold.reporting.interpretation_gallery import SURE, doubts, likeness, mistakes
+from tenfold.reporting.interpretation_repeats import RUN_SCORES, leading_score
+from tenfold.reporting.interpretation_robustness import SENSITIVE_FALL, borne, sensitive_to
 from tenfold.reporting.interpretation_tuning import (
     completed_trials,
     execution_spread,
@@ -39,6 +67,7 @@ from tenfold.reporting.interpretation_tuning import (
 from tenfold.reporting.measures import MACRO_SCORES, SCORE_TITLES, settings_text
 from tenfold.reporting.network import parts_of
 from tenfold.reporting.provenance import command, finished_on, library_versions
+from tenfold.reporting.recommendations import recommendations
 from tenfold.reporting.report_figure import ReportFigure
 from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.reproduction import is_curve, measured, reproduction_rows
@@ -61,6 +90,56 @@ _SECTIONS = (
     ("provenance", "Provenance"),
 )
 """Identifier and title, in the original's order; reproduction only where there is an original."""
+
+_FACTS: tuple[Callable[..., Any], ...] = (
+    accuracy_margin,
+    against_guessing,
+    agreement,
+    borne,
+    brightness_extremes,
+    channel_facts,
+    class_balances,
+    command_options,
+    completed_trials,
+    conflicts,
+    confused_pairs,
+    contrast_extremes,
+    course_of,
+    devices,
+    doubts,
+    execution_spread,
+    finished_on,
+    flagged_share,
+    guessing_accuracy,
+    had_copies_only,
+    honest_protocol,
+    honesty,
+    imperfect_classes,
+    is_curve,
+    leading_score,
+    leaky_protocol,
+    leaning,
+    library_versions,
+    likeness,
+    measured,
+    mistakes,
+    of_hundred,
+    parts_of,
+    reaching,
+    recall_extremes,
+    searched_names,
+    sensitive_to,
+    share_in_groups,
+    size_effect,
+    surest_half,
+    toml_text,
+    total_seconds,
+    trial_states,
+    untested_classes,
+    validation_draw,
+    weakest_classes,
+)
+"""What templates ask of records, under its own name."""
 
 
 class Numbering:
@@ -148,6 +227,7 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         section for section in _SECTIONS if section[0] != "reproduction" or records.references
     ]
     return {
+        **{fact.__name__: fact for fact in _FACTS},
         "records": records,
         "stages": shown_stages(),
         "sections": sections,
@@ -155,36 +235,17 @@ def _context(records: StudyRecords) -> dict[str, Any]:
         "section_title": dict(sections),
         "numbering": Numbering(),
         "command": lambda stage: command(stage, records),
+        "MANY_DUPLICATES": MANY_DUPLICATES,
+        "RUN_SCORES": RUN_SCORES,
+        "SENSITIVE_FALL": SENSITIVE_FALL,
+        "SMALL_PX": SMALL_PX,
+        "SURE": SURE,
+        "WANTED_ACCURACY": WANTED_ACCURACY,
         "macro_scores": MACRO_SCORES,
         "score_titles": SCORE_TITLES,
-        "audit": interpretation_audit,
-        "calibration": interpretation_calibration,
-        "class_balances": class_balances,
-        "brightness_extremes": brightness_extremes,
-        "contrast_extremes": contrast_extremes,
-        "channel_facts": channel_facts,
-        "evaluation": interpretation_evaluation,
-        "folds": interpretation_cross_validation,
-        "gallery": interpretation_gallery,
-        "headline": headline,
-        "imbalance": imbalance,
         "is_imbalanced": is_imbalanced(records.acquire),
         "train_imbalance": Imbalance.of(records.acquire.train_counts),
-        "finished_on": finished_on,
-        "library_versions": library_versions,
-        "recommendations": recommendations.recommendations(records),
+        "recommendations": recommendations(records),
         "reproduction": reproduction_rows(records),
-        "is_curve": is_curve,
-        "measured": measured,
-        "repeats": interpretation_repeats,
-        "robustness": interpretation_robustness,
-        "course_of": course_of,
-        "completed_trials": completed_trials,
-        "execution_spread": execution_spread,
-        "searched_names": searched_names,
-        "trial_states": trial_states,
-        "parts_of": parts_of,
-        "command_options": command_options,
-        "toml_text": toml_text,
         "settings_line": settings_text,
     }

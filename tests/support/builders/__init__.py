@@ -1,20 +1,16 @@
 """Plausible records and studies for the report's tests."""
 
-from builders.audits import AUDITED_IDS, audit_record
 from builders.data import CIFAR10_CLASSES, acquire_record, explore_record
 from builders.evaluation import (
     SCORES,
-    calibration_record,
     evaluate_record,
     random_confusion,
-    robustness_record,
     scores_of,
 )
 from builders.references import ORIGINAL_VALIDATION_ACCURACY, manifests, references
 from builders.repeated import protocol_record, repeats_record
 from builders.searches import search_over_models, tune_record
 from builders.studies import (
-    STUDIES,
     cifar_study,
     gray_study,
     hostile_names,
@@ -25,15 +21,11 @@ from builders.studies import (
 from builders.training import OUR_VALIDATION_ACCURACY, train_record
 
 __all__ = [
-    "AUDITED_IDS",
     "CIFAR10_CLASSES",
     "ORIGINAL_VALIDATION_ACCURACY",
     "OUR_VALIDATION_ACCURACY",
     "SCORES",
-    "STUDIES",
     "acquire_record",
-    "audit_record",
-    "calibration_record",
     "cifar_study",
     "evaluate_record",
     "explore_record",
@@ -45,7 +37,6 @@ __all__ = [
     "random_confusion",
     "references",
     "repeats_record",
-    "robustness_record",
     "scores_of",
     "search_over_models",
     "searched_study",
