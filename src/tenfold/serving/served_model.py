@@ -32,10 +32,13 @@ class ServedModel:
         Run by ONNX Runtime.
     explainer
         None where there are no explanations.
+    notice
+        What the user should know of the model's state; None if there is nothing.
     """
 
     model: OnnxModel
     explainer: ImageExplainer | None
+    notice: str | None = None
 
 
 def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
@@ -61,14 +64,18 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     from tenfold.explanation import Explainer
     from tenfold.exporting.export import exported_model
     from tenfold.loading import classifier_of
-    from tenfold.model_folder import read_model_folder
+    from tenfold.model_folder import outdated_notice, read_model_folder
     from tenfold.serving.torch_explainer import explain_image
 
     packaged = read_model_folder(path)
     explainer = Explainer.of(classifier_of(packaged, device=device), packaged)
     images = _images(explainer, packaged.record.image_shape)
     exported = exported_model(packaged, images)
-    return ServedModel(exported.model, partial(explain_image, explainer, packaged.record.classes))
+    return ServedModel(
+        exported.model,
+        partial(explain_image, explainer, packaged.record.classes),
+        outdated_notice(path),
+    )
 
 
 def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:
