@@ -24,33 +24,20 @@ _CHECKED_IMAGES = 64
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What answers.
-
-    Parameters
-    ----------
-    model
-        Run by ONNX Runtime.
-    explainer
-        None where there are no explanations.
-    notice
-        What the user should know of the model's state; None if there is nothing.
-    """
+    """What answers."""
 
     model: OnnxModel
     explainer: ImageExplainer | None
+    """None where there are no explanations."""
     notice: str | None = None
+    """What the user should know of the model's state."""
 
 
 def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     """Read a model for serving.
 
-    Parameters
-    ----------
-    path
-        A model folder or run folder: exported in memory, checked against PyTorch, with
-        explanations; or a file that ``tenfold export`` wrote: faster to start, without torch.
-    device
-        Where explanations are computed.
+    A model folder or run folder is exported in memory, checked against PyTorch, and has
+    explanations, computed on `device`; a file that ``tenfold export`` wrote starts without torch.
 
     Raises
     ------
