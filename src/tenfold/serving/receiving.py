@@ -73,6 +73,8 @@ async def read_form(content_type: str, body: bytes, *, most_files: int) -> list[
         form = await parser.parse()
     except MultiPartException as error:
         raise _form_refusal(error, most_files) from None
+    except UnicodeError:  # of a charset that Content-Type names
+        raise _bad_form("a name is not in the charset that the form says") from None
     files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
     uploads = [Upload(one.filename or "", one.file.read()) for one in files]
     await form.close()
