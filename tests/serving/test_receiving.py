@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from encodings.aliases import aliases
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,18 @@ def test_others_have_their_turn_meanwhile() -> None:
 
     asyncio.run(run())
     assert turns > 20
+
+
+@given(
+    st.sampled_from([*sorted(set(aliases.values())), "idna", "punycode", "undefined", "no such"]),
+    st.binary(max_size=30),
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of escape sequences
+def test_any_charset_gives_a_name_or_a_refusal(charset: str, name: bytes) -> None:
+    body = b'--XX\r\nContent-Disposition: form-data; name="i"; filename="%b"\r\n\r\n\r\n--XX--'
+    with contextlib.suppress(Refusal):
+        (upload,) = read(body % name, f"{TYPE}; charset={charset}")
+        assert isinstance(upload.name, str)
 
 
 @given(st.binary(max_size=200), st.integers(0, 300), st.binary(max_size=20))

@@ -59,6 +59,9 @@ def test_it_listens_here_alone_and_stops_gracefully(
     server = start_server(str(onnx_file))
     assert server.first_line.startswith("Serving Tiny animals at http://127.0.0.1:")
     assert server.ask("GET", "/health").json == {"status": "ok"}
+    loaded = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "onnxruntime" in loaded
+    assert "libtorch" not in loaded, "a file needs no torch, which takes seconds to import"
     assert server.ask("POST", "/api/predict", make_png(), BYTES).status == 200
     code, out, errors = server.stop(kind)
     assert (code, out, errors) == (0, "Stopped.\n", "")

@@ -71,7 +71,6 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
         need(module, extra="serve")
     from tenfold.core.settings import parse_assignment
     from tenfold.core.text import printable
-    from tenfold.model_folder import outdated_notice
     from tenfold.serving.allowed_hosts import AllowedHosts
     from tenfold.serving.app import create_app
     from tenfold.serving.guard import read_token
@@ -85,8 +84,8 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     hosts = AllowedHosts(host, allowed_hosts or ())
     with open_socket(host, port) as listening:
         served = prepare_model(model)
-        if notice := outdated_notice(model):
-            echo(notice, err=True)
+        if served.notice is not None:
+            echo(served.notice, err=True)
         app = create_app(
             served.model, settings, token=own_token, hosts=hosts, explainer=served.explainer
         )

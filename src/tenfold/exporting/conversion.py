@@ -29,17 +29,8 @@ _OUTPUTS = (1, 2)
 def conversion(what: str, advice: str) -> Iterator[None]:
     """Keep what is printed in the block from the user, and make what is raised an ExportError.
 
-    Parameters
-    ----------
-    what
-        The sentence's beginning, for example "The model 'cnn' cannot be written as an ONNX graph".
-    advice
-        What to do; ends with a full stop.
-
-    Raises
-    ------
-    ExportError
-        For whatever the block raises but a missing package.
+    Its message begins with `what`, for example "The model 'cnn' cannot be written as a graph", and
+    ends with the sentence `advice`. A missing package is left as it is.
     """
     try:
         with silence():

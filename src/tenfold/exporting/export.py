@@ -35,21 +35,14 @@ class ExportedModel:
 
 @dataclass(frozen=True)
 class Export:
-    """What an export wrote.
-
-    Parameters
-    ----------
-    paths
-        The files: float32 first, int8 second if it was asked for.
-    parity
-        Of the float32 file.
-    measurements
-        Of each file; empty if there was nothing to compare.
-    """
+    """What an export wrote."""
 
     paths: tuple[Path, ...]
+    """The files: float32 first, int8 second if it was asked for."""
     parity: Parity
+    """Of the float32 file."""
     measurements: tuple[Measurement, ...]
+    """Of each file; empty if there was nothing to compare."""
 
 
 def export_onnx(
@@ -57,16 +50,7 @@ def export_onnx(
 ) -> Export:
     """Write a model as an ONNX file after checking it against PyTorch.
 
-    Parameters
-    ----------
-    model
-        The finished model.
-    out
-        File to write; an int8 version goes beside it, see `int8_path`.
-    images
-        Real ones, to check and to measure with.
-    is_int8
-        Whether to write and measure an int8 version too.
+    With `is_int8` an int8 version is written beside it, see `int8_path`, and both are measured.
 
     Raises
     ------

@@ -9,12 +9,7 @@ from tenfold.exporting.measuring import Measurement
 def export_text(export: Export, place: str) -> str:
     """Give the check's result, the measurements if there are any, and the files.
 
-    Parameters
-    ----------
-    export
-        What was done.
-    place
-        Where the images are from.
+    `place` says where the images are from.
     """
     parity = export.parity
     lines = [

@@ -17,27 +17,17 @@ _MOST_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured of one file.
-
-    Parameters
-    ----------
-    name
-        ``float32`` or ``int8``.
-    size_bytes
-        Of the file.
-    accuracy
-        On the test images.
-    image_seconds
-        Median time for one image alone.
-    images_per_second
-        With many images at once.
-    """
+    """What was measured of one file."""
 
     name: str
+    """``float32`` or ``int8``."""
     size_bytes: int
     accuracy: float
+    """On the test images."""
     image_seconds: float
+    """Median time for one image alone."""
     images_per_second: float
+    """With many images at once."""
 
 
 def measure(name: str, content: bytes, model: OnnxModel, test: ImageSplit) -> Measurement:

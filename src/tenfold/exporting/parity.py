@@ -21,36 +21,22 @@ gives some 1e-6; a forgotten step of the preprocessing gives 0.1."""
 
 @dataclass(frozen=True)
 class Parity:
-    """How far apart two ways to compute the same are.
-
-    Parameters
-    ----------
-    count
-        Images asked about.
-    largest_difference
-        Of any probability of any image.
-    changed
-        Images whose most probable class is another.
-    """
+    """How far apart two ways to compute the same are."""
 
     count: int
+    """Images asked about."""
     largest_difference: float
+    """Of any probability of any image."""
     changed: int
+    """Images whose most probable class is another."""
 
 
 def check_parity(
     model: OnnxModel, network: ImageNetwork, temperature: float | None, images: Images
 ) -> Parity:
-    """Compare an exported model with the network it was made of, both in float32.
+    """Compare an exported model with the network and temperature it was made of, in float32.
 
-    Parameters
-    ----------
-    model
-        What was exported.
-    network, temperature
-        What it was made of.
-    images
-        uint8, shape (N, H, W, C).
+    `images` are uint8, shape (N, H, W, C).
 
     Raises
     ------

@@ -20,34 +20,21 @@ from tenfold.sources.source import SourceOptions
 
 @dataclass(frozen=True)
 class RealImages:
-    """Images that a model can take.
-
-    Parameters
-    ----------
-    train
-        Training images, uint8, shape (N, H, W, C): what an 8-bit version is fitted to.
-    test
-        The test split, labels as the model counts classes: what accuracies are measured on.
-    place
-        Where they are from, for people.
-    """
+    """Images that a model can take."""
 
     train: Images
+    """uint8, shape (N, H, W, C): what an 8-bit version is fitted to."""
     test: ImageSplit
+    """Labels as the model counts classes: what accuracies are measured on."""
     place: str
+    """Where they are from, for people."""
 
 
 def images_of_run(path: Path, model: ModelRecord) -> RealImages | None:
     """Give the images of the study that a model is of; None if they are not there.
 
-    The test split is opened to measure files that are finished; nothing is fitted to it.
-
-    Parameters
-    ----------
-    path
-        A run folder, or the model folder in one.
-    model
-        The model's record.
+    `path` is a run folder, or the model folder in one. The test split is opened to measure files
+    that are finished; nothing is fitted to it.
 
     Raises
     ------
@@ -77,14 +64,7 @@ def images_of_data(
     image_shape: tuple[int, int, int],
     value_ranges: ValueRanges,
 ) -> RealImages:
-    """Read a data set as a model sees it.
-
-    Parameters
-    ----------
-    data
-        What ``--data`` means everywhere: a source's name or a path.
-    classes, image_shape, value_ranges
-        The model's.
+    """Read a data set, a source's name or a path, as a model of these properties sees it.
 
     Raises
     ------

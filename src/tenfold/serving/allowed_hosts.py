@@ -23,19 +23,8 @@ class AllowedHosts:
 
     ``localhost`` and loopback addresses always are, and so is the address that it is bound to. A
     server bound to all addresses answers to any IP address, which nobody can rebind, and to the
-    machine's name. All other names have to be given.
-
-    Parameters
-    ----------
-    bound
-        Name or address that the server listens at.
-    names
-        Further names or addresses, without port; ``*`` for any.
-
-    Raises
-    ------
-    SettingsError
-        If one of `names` is no name.
+    machine's name. All other names or addresses have to be given, without port; ``*`` stands for
+    any. What is no name is a `SettingsError`.
     """
 
     def __init__(self, bound: str = "127.0.0.1", names: Iterable[str] = ()) -> None:

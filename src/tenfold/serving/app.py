@@ -91,18 +91,8 @@ def create_app(
 ) -> FastAPI:
     """Give the ASGI application that serves a model.
 
-    Parameters
-    ----------
-    model
-        The exported model.
-    settings
-        What clients are allowed.
-    token
-        What clients must show; None for none.
-    hosts
-        The names by which the server answers; None for those of a server on loopback.
-    explainer
-        None where there are no explanations.
+    `token` is what clients must show, None for none. `hosts` are the names by which the server
+    answers, None for those of a server on loopback.
     """
     metrics = Metrics(printable(model.description.title), lambda: predictor.waiting)
     budget = MemoryBudget(settings.memory_bytes)

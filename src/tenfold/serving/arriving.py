@@ -28,14 +28,9 @@ class _Body:
 
 
 class ArrivingBodies:
-    """The bodies that all clients are sending; belongs to one event loop.
+    """The bodies that all clients are sending, at most `most_bytes`; belongs to one event loop.
 
-    Parameters
-    ----------
-    most_bytes
-        Of all of them together.
-    seconds
-        In which a body has to arrive, if it is small; see `SLOWEST_BYTES_PER_SECOND`.
+    A small one has to arrive in `seconds`; see `SLOWEST_BYTES_PER_SECOND`.
     """
 
     def __init__(self, most_bytes: int, seconds: float) -> None:
@@ -45,19 +40,9 @@ class ArrivingBodies:
         self.held_bytes = 0
 
     async def receive(self, stream: AsyncIterator[bytes], most_bytes: int) -> bytes:
-        """Give a whole body.
+        """Give a whole body of at most `most_bytes`.
 
-        Parameters
-        ----------
-        stream
-            Gives its pieces.
-        most_bytes
-            Of this body.
-
-        Raises
-        ------
-        Refusal
-            413 if it is too large, 408 if it is too slow, 503 if it gave way to others.
+        It is refused with 413 if it is too large, 408 if too slow, 503 if it gave way to others.
         """
         now = asyncio.get_running_loop().time()
         body = None
@@ -77,7 +62,7 @@ class ArrivingBodies:
                 self._let_go(body)
         if body.gave_way:
             raise Refusal(503, "busy", _BUSY)
-        return body.pieces[0] if len(body.pieces) == 1 else b"".join(body.pieces)
+        return b"".join(body.pieces)
 
     def _add(self, body: _Body, piece: bytes, most_bytes: int) -> None:
         size = len(piece)

@@ -26,8 +26,7 @@ Row = npt.NDArray[np.float32]
 MakeImage = Callable[[], Pixels]
 _Outcome = npt.NDArray[Any] | Exception
 _Waiting = tuple[MakeImage, "asyncio.Future[Row]"]
-_Futures = Sequence["asyncio.Future[Row]"]
-_Job = tuple[Sequence[MakeImage], _Futures, asyncio.AbstractEventLoop]
+_Job = tuple[Sequence[_Waiting], asyncio.AbstractEventLoop]
 
 
 class Batcher:
@@ -115,28 +114,25 @@ class Batcher:
             batch = [self._waiting.popleft() for _ in range(size)]
             wanted = [one for one in batch if not one[1].done()]  # some clients gave up meanwhile
             if wanted:
-                self._run([make for make, _ in wanted], [future for _, future in wanted])
-
-    def _run(self, makers: Sequence[MakeImage], futures: _Futures) -> None:
-        self._running_since = time.monotonic()
-        self._jobs.put((makers, futures, asyncio.get_running_loop()))
-        if self._thread.ident is None:
-            self._thread.start()
+                self._running_since = time.monotonic()
+                self._jobs.put((wanted, asyncio.get_running_loop()))
+                if self._thread.ident is None:
+                    self._thread.start()
 
     def _work(self) -> None:
         """Compute batches; runs in the network's thread until `close`."""
         while (job := self._jobs.get()) is not None:
-            makers, futures, loop = job
+            batch, loop = job
             outcomes: list[_Outcome]
             try:
-                outcomes = self._compute(makers)
+                outcomes = self._compute([make_image for make_image, _ in batch])
             except BaseException as error:  # a thread that ended would leave all others waiting
                 failed = RuntimeError(f"the network's thread failed: {error!r}")
-                outcomes = [failed] * len(futures)
+                outcomes = [failed] * len(batch)
             with contextlib.suppress(RuntimeError):  # the loop ended meanwhile
-                loop.call_soon_threadsafe(self._finish, futures, outcomes)
+                loop.call_soon_threadsafe(self._finish, batch, outcomes)
             # Or they would be held until the next batch.
-            del job, makers, futures, outcomes
+            del job, batch, outcomes
 
     def _compute(self, makers: Sequence[MakeImage]) -> list[_Outcome]:
         """Give each image's row, or why there is none; runs in the network's thread."""
@@ -152,11 +148,11 @@ class Batcher:
                 outcomes[place] = row
         return outcomes
 
-    def _finish(self, futures: _Futures, outcomes: Sequence[_Outcome]) -> None:
+    def _finish(self, batch: Sequence[_Waiting], outcomes: Sequence[_Outcome]) -> None:
         self._running_since = None
         if computed := sum(not isinstance(one, Exception) for one in outcomes):
             self._on_batch(computed)
-        for future, outcome in zip(futures, outcomes, strict=True):
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():
                 continue
             if isinstance(outcome, Exception):
@@ -167,6 +163,7 @@ class Batcher:
 
 
 def _attempt(make_image: MakeImage) -> _Outcome:
+    # On its own, for an error holds the frame it comes from: here one image, there the whole batch.
     try:
         return make_image()
     except Exception as error:

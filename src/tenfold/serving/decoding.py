@@ -30,48 +30,26 @@ _ORDER = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "HEIF", "TIFF", "PPM")
 
 @dataclass(frozen=True)
 class UploadDecoder:
-    """Decodes what clients send, as the data set's own images were decoded.
-
-    Parameters
-    ----------
-    image_shape
-        Height, width and channels that the network takes.
-    ranges
-        What the data set's images of more than 8 bits use.
-    limits
-        What one image may cost.
-    formats
-        That are taken.
-    hold
-        Holds so many bytes of memory while an image is decoded; None for no limit but the
-        machine's.
-    """
+    """Decodes what clients send, as the data set's own images were decoded."""
 
     image_shape: tuple[int, int, int]
+    """Height, width and channels that the network takes."""
     ranges: ValueRanges = field(default_factory=ValueRanges)
+    """What the data set's images of more than 8 bits use."""
     limits: DecodingLimits = field(default_factory=DecodingLimits)
+    """What one image may cost."""
     formats: frozenset[str] = WEB_FORMATS
     hold: Hold | None = None
+    """Holds memory while an image is decoded; None for no limit but the machine's."""
 
     def decode(
         self, content: bytes, *, most_pixels: int | None = None, is_quick: bool = False
     ) -> npt.NDArray[np.uint8]:
-        """Decode an image.
+        """Decode an image file of at most `most_pixels`, where that is less than the limit.
 
-        Parameters
-        ----------
-        content
-            An image file's bytes.
-        most_pixels
-            Of the image in the file, where that is less than the limit.
-        is_quick
-            Whether to refuse what may take a while.
-
-        Raises
-        ------
-        Refusal
-            413 if it has too many pixels or takes too much memory, 415 if its format is not taken,
-            422 if it cannot be read, 503 if there is no memory for it at the moment.
+        `is_quick` refuses what may take a while. It is refused with 413 if it has too many pixels
+        or takes too much memory, 415 if its format is not taken, 422 if it cannot be read, 503 if
+        there is no memory for it at the moment.
         """
         if not content:
             raise Refusal(422, "empty", "The image is empty: 0 bytes were received.")
@@ -92,7 +70,7 @@ class UploadDecoder:
                 hold=self.hold,
             )
         except (UnreadableImageError, MemoryError) as error:
-            raise _refusal(error, self.formats) from error
+            raise _image_refusal(error, self.formats) from error
 
     def _check_format(self, content: bytes) -> None:
         kind = recognise(content[:HEAD_BYTES])
@@ -109,7 +87,7 @@ class UploadDecoder:
         )
 
 
-def _refusal(error: UnreadableImageError | MemoryError, formats: frozenset[str]) -> Refusal:
+def _image_refusal(error: UnreadableImageError | MemoryError, formats: frozenset[str]) -> Refusal:
     match error:
         case NotPlainError():
             return Refusal(503, NOT_QUICK, str(error))

@@ -50,18 +50,9 @@ _HEADERS = [
 def read_token(given: str | None) -> str | None:
     """Give the token that clients must show; None if nobody set one.
 
-    Spaces and line ends around it, as files and secret stores add them, do not count.
-
-    Parameters
-    ----------
-    given
-        Of ``--token`` or its environment variable. typer gives None for a variable that is set but
-        empty, so that one is looked at here.
-
-    Raises
-    ------
-    SettingsError
-        If it is set but empty, or cannot be sent in a header.
+    Spaces and line ends around it, as files and secret stores add them, do not count. typer gives
+    None for a variable that is set but empty, so that one is looked at here. One that is empty, or
+    that no header can carry, is a `SettingsError`.
     """
     text = os.environ.get(TOKEN_VARIABLE) if given is None else given
     if text is None:
@@ -85,20 +76,8 @@ def read_token(given: str | None) -> str | None:
 class Guard:
     """ASGI middleware; see the module.
 
-    Parameters
-    ----------
-    app
-        What answers.
-    metrics
-        Where requests are counted.
-    paths
-        Counted by name; others together, so that a client cannot make the counters grow.
-    token
-        What ``Authorization: Bearer`` must carry; None for none.
-    hosts
-        The names by which the server answers.
-    most_seconds
-        For a whole request.
+    Of `paths` requests are counted by name, of all others together, so that a client cannot make
+    the counters grow. A whole request may take `most_seconds`.
     """
 
     def __init__(

@@ -9,19 +9,13 @@ from contextlib import contextmanager
 from tenfold.serving.refusal import Refusal
 from tenfold.sources.decoding_errors import NoMemoryNowError
 
-Hold = Callable[[int], None]
+HoldBytes = Callable[[int], None]
 _UNCOUNTED_BYTES = 2**20
 """Of a decoded image: as little as this is not worth counting, nor a refusal."""
 
 
 class MemoryBudget:
-    """The bytes that all requests together may hold, those of decoded images included.
-
-    Parameters
-    ----------
-    most_bytes
-        Beyond that, requests are refused.
-    """
+    """The bytes that all requests together may hold, those of decoded images included."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
@@ -29,7 +23,7 @@ class MemoryBudget:
         self._lock = threading.Lock()
 
     @contextmanager
-    def request(self) -> Iterator[Hold]:
+    def request(self) -> Iterator[HoldBytes]:
         """Give what counts the bytes that a request holds until its end, however it ends.
 
         It raises a `Refusal`, 503, if all requests together hold too much.
@@ -51,13 +45,7 @@ class MemoryBudget:
 
     @contextmanager
     def decoding(self, size: int) -> Iterator[None]:
-        """Hold what decoding an image takes; called in threads.
-
-        Raises
-        ------
-        NoMemoryNowError
-            If all together hold too much.
-        """
+        """Hold what decoding an image takes, or raise a `NoMemoryNowError`; called in threads."""
         if size <= _UNCOUNTED_BYTES:
             yield
             return

@@ -21,15 +21,7 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
-    """The counters of one application.
-
-    Parameters
-    ----------
-    title
-        The model's.
-    waiting
-        Gives how many images wait for the network now.
-    """
+    """The counters of one application; `waiting` gives how many images wait for the network now."""
 
     def __init__(self, title: str, waiting: Callable[[], int]) -> None:
         # Or each counter has a second sample, the time when it began.

@@ -20,19 +20,7 @@ _REPORT_STYLE = Path(__file__).parent.parent / "reporting" / "templates" / "styl
 def page_files(
     description: OnnxDescription, settings: ServingSettings, *, needs_token: bool, explains: bool
 ) -> dict[str, tuple[bytes, str]]:
-    """Give content and media type by address.
-
-    Parameters
-    ----------
-    description
-        Of the model.
-    settings
-        The limits, which the page tells and keeps.
-    needs_token
-        Whether the API wants a token.
-    explains
-        Whether there are heat maps and similar images to ask for.
-    """
+    """Give content and media type by address; the page tells and keeps the limits of `settings`."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
         autoescape=True,  # class names come from folders that anybody may have named

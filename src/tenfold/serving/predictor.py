@@ -30,19 +30,7 @@ _BUSY = "Too many requests at the moment. Try again in a second."
 
 
 class Predictor:
-    """One model for all requests.
-
-    Parameters
-    ----------
-    model
-        The exported model.
-    settings
-        The limits.
-    metrics
-        Where images and batches are counted.
-    memory
-        Where the memory of decoding is counted.
-    """
+    """One model for all requests; `memory` counts what images are decoded to."""
 
     def __init__(
         self, model: OnnxModel, settings: ServingSettings, metrics: Metrics, memory: MemoryBudget
@@ -83,10 +71,7 @@ class Predictor:
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
         """Give one result an image, as `tenfold.serving.api_records.ImageResult` describes it.
 
-        Raises
-        ------
-        Refusal
-            If none of the images can be read: the first one's reason.
+        If none of them can be read, the first one's `Refusal` is raised.
         """
         outcomes = await asyncio.gather(
             *(self.probabilities(upload) for upload in uploads), return_exceptions=True
@@ -103,13 +88,7 @@ class Predictor:
         ]
 
     async def probabilities(self, upload: Upload) -> Row:
-        """Give calibrated probabilities of one image, shape (classes,).
-
-        Raises
-        ------
-        Refusal
-            If it cannot be read, or the server is busy.
-        """
+        """Give calibrated probabilities of one image, shape (classes,), or raise a `Refusal`."""
         with self._counted():
             if len(upload.content) <= _SMALL_BYTES:
                 small = min(_SMALL_PIXELS, self._settings.pixels)

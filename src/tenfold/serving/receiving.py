@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from tenfold.serving.arriving import ArrivingBodies, too_large
-from tenfold.serving.held_memory import Hold
+from tenfold.serving.held_memory import HoldBytes
 from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
 
@@ -34,25 +34,12 @@ class Upload:
 
 
 async def receive_images(
-    request: Request, settings: ServingSettings, arriving: ArrivingBodies, hold: Hold
+    request: Request, settings: ServingSettings, arriving: ArrivingBodies, hold: HoldBytes
 ) -> list[Upload]:
     """Give the images of a request: the files of a form, or the body itself.
 
-    Parameters
-    ----------
-    request
-        Its body was not read yet.
-    settings
-        The limits.
-    arriving
-        Where its body is counted while it arrives.
-    hold
-        Counts it from then on.
-
-    Raises
-    ------
-    Refusal
-        If the body is too large, too slow or damaged, holds no image, or too many.
+    `arriving` counts the body while it arrives, `hold` from then on. A body that is too large, too
+    slow or damaged, holds no image or too many is a `Refusal`.
     """
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
@@ -79,25 +66,15 @@ async def receive_images(
 async def read_form(content_type: str, body: bytes, *, most_files: int) -> list[Upload]:
     """Give the files of a ``multipart/form-data`` body; fields that are no files are left out.
 
-    Parameters
-    ----------
-    content_type
-        The request's header, with the boundary.
-    body
-        Whole.
-    most_files
-        That are taken.
-
-    Raises
-    ------
-    Refusal
-        400 if it is no such body or ends too early, 413 if it has too many parts.
+    It is refused with 400 if it is no such body or ends too early, 413 if it has too many parts.
     """
     parser = _FormParser(content_type, body, most_files)
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise _refusal(error, most_files) from None
+        raise _form_refusal(error, most_files) from None
+    except UnicodeError:  # of a charset that Content-Type names
+        raise _bad_form("a name is not in the charset that the form says") from None
     files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
     uploads = [Upload(one.filename or "", one.file.read()) for one in files]
     await form.close()
@@ -137,14 +114,14 @@ class _FormParser(MultiPartParser):
         for start in range(0, len(body), _STEP_BYTES):
             end = start + _STEP_BYTES
             if going_on.search(body, start, end + len(delimiter) + 1):
-                raise _bad("a boundary goes on")
+                raise _bad_form("a boundary goes on")
             yield body[start:end]
             await asyncio.sleep(0)
         if not self._is_whole:
             raise Refusal(400, "bad_form", "The form ends before its last boundary.")
 
 
-def _refusal(error: MultiPartException, most_files: int) -> Refusal:
+def _form_refusal(error: MultiPartException, most_files: int) -> Refusal:
     """Give our words for what Starlette says."""
     if error.message.startswith("Too many files"):
         return Refusal(
@@ -156,8 +133,8 @@ def _refusal(error: MultiPartException, most_files: int) -> Refusal:
         return Refusal(
             413, "too_many_fields", f"Up to {_MOST_FIELDS} fields without a file are taken."
         )
-    return _bad(str(error.__cause__ or error.message).rstrip("."))
+    return _bad_form(str(error.__cause__ or error.message).rstrip("."))
 
 
-def _bad(reason: str) -> Refusal:
+def _bad_form(reason: str) -> Refusal:
     return Refusal(400, "bad_form", f"The form cannot be read: {reason}.")

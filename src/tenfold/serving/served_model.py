@@ -24,30 +24,20 @@ _CHECKED_IMAGES = 64
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What answers.
-
-    Parameters
-    ----------
-    model
-        Run by ONNX Runtime.
-    explainer
-        None where there are no explanations.
-    """
+    """What answers."""
 
     model: OnnxModel
     explainer: ImageExplainer | None
+    """None where there are no explanations."""
+    notice: str | None = None
+    """What the user should know of the model's state."""
 
 
 def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     """Read a model for serving.
 
-    Parameters
-    ----------
-    path
-        A model folder or run folder: exported in memory, checked against PyTorch, with
-        explanations; or a file that ``tenfold export`` wrote: faster to start, without torch.
-    device
-        Where explanations are computed.
+    A model folder or run folder is exported in memory, checked against PyTorch, and has
+    explanations, computed on `device`; a file that ``tenfold export`` wrote starts without torch.
 
     Raises
     ------
@@ -61,14 +51,18 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     from tenfold.explanation import Explainer
     from tenfold.exporting.export import exported_model
     from tenfold.loading import classifier_of
-    from tenfold.model_folder import read_model_folder
+    from tenfold.model_folder import outdated_notice, read_model_folder
     from tenfold.serving.torch_explainer import explain_image
 
     packaged = read_model_folder(path)
     explainer = Explainer.of(classifier_of(packaged, device=device), packaged)
     images = _images(explainer, packaged.record.image_shape)
     exported = exported_model(packaged, images)
-    return ServedModel(exported.model, partial(explain_image, explainer, packaged.record.classes))
+    return ServedModel(
+        exported.model,
+        partial(explain_image, explainer, packaged.record.classes),
+        outdated_notice(path),
+    )
 
 
 def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:

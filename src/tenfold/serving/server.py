@@ -96,16 +96,7 @@ def run_server(
 ) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM; then answer what was asked, and return.
 
-    Parameters
-    ----------
-    app
-        From `tenfold.serving.app.create_app`.
-    listening
-        From `open_socket`.
-    settings
-        The limits.
-    on_start
-        Called when the first client would be answered.
+    `on_start` is called when the first client would be answered.
     """
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
