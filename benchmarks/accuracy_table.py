@@ -35,7 +35,8 @@ from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -104,7 +105,7 @@ def measure(size: Size, epochs: float, folder: Path) -> dict[str, Any]:
     train, held_out = parts(folder)
     if epochs < 1:
         count = round(epochs * len(train))
-        train = take(train, np.random.default_rng(0).permutation(len(train))[:count])
+        train = train.take(np.random.default_rng(0).permutation(len(train))[:count])
     whole = max(1, round(epochs))
     device = choose_device("cpu")
     torch.set_num_threads(1)
@@ -124,7 +125,7 @@ def parts(folder: Path) -> tuple[ImageSplit, ImageSplit]:
     """Give the training images and those held out of them."""
     train = SOURCES["cifar10"].load(folder, SourceOptions(), SilentProgress()).train
     chosen, held_out = holdout_split(train.labels, fraction=HELD_OUT, method="stratified", seed=0)
-    return take(train, chosen), take(train, held_out)
+    return train.take(chosen), train.take(held_out)
 
 
 def costs(folder: Path) -> dict[str, float]:

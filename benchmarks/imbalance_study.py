@@ -34,8 +34,9 @@ from tenfold.data.rebalancing.choice import choose_rebalancing
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.fitting import fit_network
 from tenfold.metrics.repeats import Spread
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 

@@ -32,7 +32,8 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -134,7 +135,7 @@ def draw_images(split: ImageSplit, per_class: int, seed: int) -> ImageSplit:
         rng.permutation(np.flatnonzero(split.labels == label))[:per_class]
         for label in np.unique(split.labels)
     ]
-    return take(split, np.sort(np.concatenate(chosen)))
+    return split.take(np.sort(np.concatenate(chosen)))
 
 
 def by_count(rows: list[Row], side: str) -> dict[int, list[Row]]:

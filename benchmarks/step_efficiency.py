@@ -31,10 +31,9 @@ from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.device import Device, choose_device
-from tenfold.engine.network import ImageNetwork, fit_normalization
 from tenfold.engine.training import Training
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
+from tenfold.models.model import ImageNetwork, NetworkPlan, fit_normalization
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 

@@ -14,7 +14,8 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -44,9 +45,9 @@ def main(folder: Path, epochs: int) -> None:
         NetworkPlan.parse(
             settings.model.name, settings.model.settings, image_shape=(32, 32, 3), class_count=10
         ),
-        take(dataset.train, train),
+        dataset.train.take(train),
         settings.training,
-        validation=take(dataset.train, validation),
+        validation=dataset.train.take(validation),
         seed=0,
         device=device,
         on_epoch=answer,

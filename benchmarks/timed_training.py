@@ -24,7 +24,7 @@ from tenfold.data.dataset import ImageDataset
 from tenfold.engine.device import choose_device
 from tenfold.engine.test_time_augmentation import ViewSet, predict_logits_of_views
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 

@@ -32,8 +32,9 @@ from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import ScheduleName, TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import fit_network
 from tenfold.metrics.shares import wilson_interval
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -145,20 +146,20 @@ class Measurement:
         rest, scored = holdout_split(
             split.labels, fraction=SCORED / len(split), method="stratified", seed=0
         )
-        chosen = take(split, np.random.default_rng(0).permutation(rest)[: self.images])
+        chosen = split.take(np.random.default_rng(0).permutation(rest)[: self.images])
         kept, watched = holdout_split(
             chosen.labels, fraction=WATCHED_FRACTION, method="stratified", seed=0
         )
         fitted = fit_network(
             self.plan(option),
-            take(chosen, kept),
+            chosen.take(kept),
             self.settings(option),
-            validation=take(chosen, watched),
+            validation=chosen.take(watched),
             seed=0,
             device=device,
         )
         precision = device.precision("auto")
-        held_out = take(split, scored)
+        held_out = split.take(scored)
         logits = predict_logits(fitted.network, held_out.images, device=device, precision=precision)
         return {
             "key": self.key(option),

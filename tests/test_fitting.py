@@ -18,7 +18,8 @@ from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network, take
+from tenfold.fitting import FittedNetwork, fit_network
+from tenfold.models.model import NetworkPlan
 
 CPU = Device("cpu", "a processor", 1)
 MODEL = {"conv_layers": 1, "filters": [6], "units": 12}
@@ -201,14 +202,14 @@ def test_it_goes_on_from_a_checkpoint(plan: NetworkPlan, split: ImageSplit, tmp_
 
 
 def test_take_gives_a_copy(split: ImageSplit) -> None:
-    some = take(split, np.array([3, 0]))
+    some = split.take(np.array([3, 0]))
     np.testing.assert_array_equal(some.images, split.images[[3, 0]])
     np.testing.assert_array_equal(some.labels, split.labels[[3, 0]])
     assert not np.shares_memory(some.images, split.images)
 
 
 def test_a_rebalancing_needs_every_class(plan: NetworkPlan, split: ImageSplit) -> None:
-    even = take(split, np.flatnonzero(split.labels == 0))
+    even = split.take(np.flatnonzero(split.labels == 0))
     settings = {"rebalance": "inverse"}
     with pytest.raises(DataError, match=r"class 'dog' has none .*--rebalance none"):
         fit(plan, even, settings=settings, classes=("cat", "dog"))

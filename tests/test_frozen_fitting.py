@@ -23,9 +23,10 @@ from tenfold.engine.inference import predict_logits
 from tenfold.engine.optimizers import make_optimizer
 from tenfold.engine.training import TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network, take
+from tenfold.fitting import FittedNetwork, fit_network
 from tenfold.frozen_fitting import FittedHead
 from tenfold.models import pretrained
+from tenfold.models.model import NetworkPlan
 
 CPU = Device("cpu", "a processor", 1)
 SHAPE = (8, 8, 3)
@@ -125,9 +126,9 @@ def test_pixels_are_normalised_as_the_backbone_wants(split: ImageSplit) -> None:
 def test_features_are_computed_once_for_folds_and_predictions(
     split: ImageSplit, backbone: type[TinyBackbone]
 ) -> None:
-    first = fit(take(split, np.arange(60)))
+    first = fit(split.take(np.arange(60)))
     assert backbone.computed == 60
-    fit(take(split, np.arange(30, 90)), seed=5)
+    fit(split.take(np.arange(30, 90)), seed=5)
     assert backbone.computed == 90
     logits = predict_logits(first.network, split.images, device=CPU)
     features, again = features_and_logits(first.network, split.images, device=CPU)
@@ -180,7 +181,7 @@ def test_many_validation_images_choose_the_penalty(
     split: ImageSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenfold.frozen_fitting.ENOUGH_VALIDATION_IMAGES", 30)
-    train, held_out = take(split, np.arange(60)), take(split, np.arange(60, 90))
+    train, held_out = split.take(np.arange(60)), split.take(np.arange(60, 90))
     fitted = fit(train, validation=held_out)
     assert fitted.probe is not None
     assert fitted.probe.judged_by == "the 30 validation images"
@@ -198,7 +199,7 @@ def test_many_training_images_hold_some_out(
 
 
 def test_a_class_of_one_image_is_no_obstacle(split: ImageSplit) -> None:
-    few = take(split, np.array([0, 1, 3, 4, 2]))
+    few = split.take(np.array([0, 1, 3, 4, 2]))
     fitted = fit(few)
     assert fitted.probe is not None
     assert fitted.probe.tried == ()
@@ -293,7 +294,8 @@ def test_rates_are_discriminative_and_every_parameter_has_one(split: ImageSplit)
     network = fit(split, model={"layer_decay": 0.5}).network
     for name in ("adamw", "sgd", "muon"):
         settings = TrainingSettings.parse({"optimizer": name, "learning_rate": 0.1})
-        groups = make_optimizer(network, settings).param_groups
+        factors = network.body.learning_rate_factors()
+        groups = make_optimizer(network.body, settings, factors=factors).param_groups
         rates = {id(p): group["peak_lr"] for group in groups for p in group["params"]}
         assert len(rates) == len(list(network.parameters()))
         named = {n: rates[id(p)] for n, p in network.named_parameters()}

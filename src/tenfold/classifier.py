@@ -27,9 +27,9 @@ from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, take
 from tenfold.mirroring.decision import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
 from tenfold.model_folder import PackagedModel
+from tenfold.models.model import NetworkPlan
 from tenfold.packaging import describe_model, save_model
 from tenfold.reporting.model_card import CardSources, model_card
 
@@ -215,8 +215,8 @@ low_resolution_scale, normalization, validation_fraction, weights, precision
             groups=exact_groups(images),
         )
         device = choose_device(self.device)
-        validation = take(split, held_out) if len(held_out) else None
-        training = take(split, train)
+        validation = split.take(held_out) if len(held_out) else None
+        training = split.take(train)
         self.mirror_keeps_class_, self.mirroring_ = self._mirroring(training, seed)
         timed = fit_in_time(
             plan,

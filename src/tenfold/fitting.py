@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,107 +11,30 @@ from torch import Tensor
 from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
 from tenfold.core.records.train import EpochRecord, ProbeRecord
-from tenfold.core.settings import Settings
 from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.rebalancing.choice import ChosenRebalancing, choose_rebalancing
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.averaging import copied_weights
-from tenfold.engine.batches import TrainingBatches, as_pixels
+from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.memory_need import check_memory, enough_memory
-from tenfold.engine.network import ImageNetwork, fit_normalization
 from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.training import Training, TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.frozen_fitting import HeadFit
-from tenfold.models.frozen_features import FrozenFeatures
-from tenfold.models.model import MODELS
+from tenfold.models.model import (
+    MODELS,
+    ImageNetwork,
+    NetworkPlan,
+    as_pixels,
+    fit_normalization,
+)
 
 FITTING_IMAGES = 5000
 """Training images that a network's first layer is fitted to, about (arXiv 2404.00498: 5,000)."""
 _FITTING_VALUES = 250_000_000
 """Values in them at most: of images over 128 × 128 px there are fewer."""
-
-
-@dataclass(frozen=True)
-class NetworkPlan:
-    """Which network is built for which images.
-
-    Parameters
-    ----------
-    model
-        Registered name of the architecture.
-    settings
-        Its settings.
-    image_shape
-        Height, width and channels.
-    class_count
-        Number of classes.
-    """
-
-    model: str
-    settings: Settings
-    image_shape: tuple[int, int, int]
-    class_count: int
-
-    @classmethod
-    def parse(
-        cls,
-        model: str,
-        settings: Mapping[str, Any],
-        *,
-        image_shape: tuple[int, int, int],
-        class_count: int,
-    ) -> NetworkPlan:
-        """Check a model's name and plain settings.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such model.
-        SettingsError
-            If a setting is unknown or not valid.
-        """
-        parsed = MODELS[model].settings_type.parse(settings, where="model")
-        return cls(model, parsed, image_shape, class_count)
-
-    def suited_to(self, *, mirror_keeps_class: bool) -> NetworkPlan:
-        """Give the plan without what only suits images whose mirror images keep their class."""
-        suited = getattr(self.settings, "suited_to", None)
-        if suited is None:
-            return self
-        return replace(self, settings=suited(mirror_keeps_class=mirror_keeps_class))
-
-    def build(self, *, seed: int, mean: Tensor, standard_deviation: Tensor) -> ImageNetwork:
-        """Build the network with fresh weights drawn from `seed`.
-
-        Parameters
-        ----------
-        seed
-            Of the initial weights.
-        mean, standard_deviation
-            To normalise by, one a channel, scale 0 to 255.
-        """
-        generator = torch.Generator().manual_seed(derive_seed(seed, "weights"))
-        body = MODELS[self.model].build(
-            self.settings,
-            image_shape=self.image_shape,
-            class_count=self.class_count,
-            generator=generator,
-        )
-        own = getattr(body, "normalization", None)  # pretrained weights expect their own
-        return ImageNetwork(body, *(own or (mean, standard_deviation)))
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> ImageNetwork:
-        """Build the network and put stored weights in, normalisation included."""
-        channels = self.image_shape[2]
-        network = self.build(
-            seed=0, mean=torch.zeros(channels), standard_deviation=torch.ones(channels)
-        )
-        network.load_state_dict(dict(tensors))
-        return network
 
 
 @dataclass(frozen=True)
@@ -198,12 +120,12 @@ def fit_network(
             network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
     else:
         network = plan.restore(initial_weights)
-    if not isinstance(network.body, FrozenFeatures):  # which computes in small blocks
+    if network.body.frozen is None:  # which computes in small blocks
         check_memory(network.body, plan.image_shape, settings.batch_size, device.torch_device)
     if initial_weights is None:
-        _fit_to_images(network, train.images)
+        network.body.prepare(lambda: _some_images(network, train.images))
     head = None
-    if isinstance(network.body, FrozenFeatures):
+    if network.body.frozen is not None:
         _check_head(plan, settings)
         head = HeadFit(
             network,
@@ -281,11 +203,8 @@ def check_fit(
     if not has_validation:
         _check_unwatched(settings)
     _check_size(plan, settings)
-    channels = plan.image_shape[2]
-    network = plan.suited_to(mirror_keeps_class=mirror_keeps_class).build(
-        seed=0, mean=torch.zeros(channels), standard_deviation=torch.ones(channels)
-    )
-    if isinstance(network.body, FrozenFeatures):
+    network = plan.suited_to(mirror_keeps_class=mirror_keeps_class).build_any()
+    if network.body.frozen is not None:
         _check_head(plan, settings)
 
 
@@ -322,20 +241,8 @@ def _check_head(plan: NetworkPlan, settings: TrainingSettings) -> None:
         )
 
 
-def _fit_to_images(network: ImageNetwork, images: Images) -> None:
-    """Let a body that starts from the data look at images spread over the whole training split."""
-    fit = getattr(network.body, "fit", None)
-    if fit is not None:
-        most = min(FITTING_IMAGES, _FITTING_VALUES // images[0].size)
-        chosen = images[:: max(1, len(images) // max(1, most))]
-        fit(network.normalized(as_pixels(chosen, torch.device("cpu"))))
-
-
-def take(split: ImageSplit, indices: Any) -> ImageSplit:
-    """Give the images at `indices` as a split of their own (a copy)."""
-    return ImageSplit(_rows(split.images, indices), split.labels[indices])
-
-
-def _rows(images: Images, indices: Any) -> Images:
-    rows: Images = images[indices]
-    return rows
+def _some_images(network: ImageNetwork, images: Images) -> Tensor:
+    """Give normalised images spread over the whole training split."""
+    most = min(FITTING_IMAGES, _FITTING_VALUES // images[0].size)
+    chosen = images[:: max(1, len(images) // max(1, most))]
+    return network.normalized(as_pixels(chosen, torch.device("cpu")))

@@ -27,11 +27,10 @@ from tenfold.engine.linear_probe import (
     choose_penalty,
     fit_path,
 )
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.test_time_augmentation import mirrored
 from tenfold.engine.training import TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.models.frozen_features import FrozenFeatures
+from tenfold.models.model import FrozenFeatures, ImageNetwork
 
 OnEpoch = Callable[[EpochRecord], None]
 
@@ -177,8 +176,8 @@ class HeadFit:
 
     @property
     def _body(self) -> FrozenFeatures:
-        assert isinstance(self.network.body, FrozenFeatures)
-        return self.network.body
+        assert self.network.body.frozen is not None
+        return self.network.body.frozen
 
     @property
     def _is_mirrored(self) -> bool:

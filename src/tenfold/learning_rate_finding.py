@@ -15,8 +15,9 @@ from tenfold.data.dataset import ImageDataset
 from tenfold.engine.device import Device
 from tenfold.engine.optimizers import peak_learning_rate
 from tenfold.engine.rate_sweep import RateSweep, SweepOver
-from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.fitting import fit_network
 from tenfold.mirroring.decision import decide_mirroring
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import StudySettings
 from tenfold.reporting.interpretation_data import mirror_sentence
 

@@ -10,7 +10,8 @@ from tenfold.core.records.acquire import AcquireRecord
 from tenfold.data.rebalancing.choice import choose_rebalancing
 from tenfold.data.split_files import read_groups, read_labels, read_validation
 from tenfold.data.splits import plan_folds, possible_holdout
-from tenfold.fitting import NetworkPlan, check_fit
+from tenfold.fitting import check_fit
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import StudySettings
 
 TRAINED_STAGES = ("tune", "train", "cross-validate")

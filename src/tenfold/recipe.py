@@ -302,7 +302,7 @@ class StudySettings(Settings):
 
         What a pretrained network was trained with; otherwise what is worth its time.
         """
-        own = getattr(MODELS[self.model.name], "large_image_size_px", LARGE_IMAGE_SIZE_PX)
+        own = MODELS[self.model.name].large_image_size_px or LARGE_IMAGE_SIZE_PX
         return int(self.model.settings.get("input_size_px") or own)
 
     def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:

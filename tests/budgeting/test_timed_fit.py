@@ -14,7 +14,7 @@ from tenfold.budgeting.timed_fit import TimedFit, fit_in_time
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.device import choose_device
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
+from tenfold.models.model import NetworkPlan
 
 SIZE = NetworkSize(
     "only",

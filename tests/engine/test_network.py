@@ -7,17 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.batches import as_pixels
-from tenfold.engine.network import ImageNetwork, fit_normalization
+from tenfold.models.model import ImageNetwork, NetworkBody, as_pixels, fit_normalization
 
 MakeSplit = Callable[..., ImageSplit]
 CPU = torch.device("cpu")
 
 
-class _Mirror(nn.Module):
+class _Mirror(NetworkBody):
     """A body that gives what it is given."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -80,7 +79,7 @@ def test_normalisation_is_stored_with_the_weights() -> None:
 
 
 def test_logits_are_float32_whatever_the_body_computes_in() -> None:
-    class Half(nn.Module):
+    class Half(NetworkBody):
         def forward(self, images: Tensor) -> Tensor:
             return images.flatten(1).bfloat16()
 

@@ -17,13 +17,13 @@ from tenfold.core.records.train import EpochRecord
 from tenfold.data.augmentation.policy import POLICIES
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import training as training_module
-from tenfold.engine.batches import TrainingBatches, as_pixels
+from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.schedules import learning_rate_factor
 from tenfold.engine.training import Training
 from tenfold.engine.training_settings import TrainingSettings
+from tenfold.models.model import ImageNetwork, as_pixels
 
 MakeTraining = Callable[..., Training]
 CPU = torch.device("cpu")

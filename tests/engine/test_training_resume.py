@@ -20,9 +20,9 @@ from tenfold.data.rebalancing.choice import choose_rebalancing, rebalancing_name
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors
 from tenfold.engine.device import Device
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.training import Training, TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
+from tenfold.models.model import ImageNetwork
 
 EPOCHS = 3
 STEPS_PER_EPOCH = 3  # 20 images in batches of 8: the last of an epoch is smaller

@@ -10,7 +10,7 @@ from tenfold.core.errors import SettingsError
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.device import choose_device
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.fitting import fit_network
 from tenfold.models.fast import MODEL, FastNetwork, FastSettings, PatchWhitening
 from tenfold.models.mirror_equivariant import (
     MirrorBatchNorm,
@@ -18,6 +18,7 @@ from tenfold.models.mirror_equivariant import (
     MirrorMaxPool,
     mirror_bases,
 )
+from tenfold.models.model import NetworkPlan
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -108,7 +109,7 @@ def build(shape: tuple[int, int, int], **settings: object) -> FastNetwork:
     )
     assert isinstance(network, FastNetwork)
     height, width, channels = shape
-    network.fit(random(16, channels, height, width))
+    network.prepare(lambda: random(16, channels, height, width))
     return network
 
 

@@ -13,7 +13,8 @@ from tenfold.data.duplicate_groups import Groups
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import StudySettings
 
 HELD_OUT = 0.1
@@ -87,7 +88,7 @@ class AblationTrainer:
             classes=classes,
             groups=groups,
         )
-        return cls(take(images, kept), take(images, held_out), classes, mirror_keeps_class, device)
+        return cls(images.take(kept), images.take(held_out), classes, mirror_keeps_class, device)
 
     def run(self, training: AblationTraining) -> None:
         """Train, score the images held out, and write the result.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.device import Device
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 
 PROBE_STEPS = 4
 """Steps of a probe: two to warm up (memory, kernels), two to time."""

@@ -19,7 +19,8 @@ from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.low_resolution import images_gained
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network
+from tenfold.fitting import FittedNetwork, fit_network
+from tenfold.models.model import NetworkPlan
 
 _LEAST_SECONDS = 0.1
 """Where a budget is spent before the training begins, the size is chosen for so much."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,11 @@ class ImageSplit:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> ImageSplit:
+        """Give some rows as a split of their own (a copy)."""
+        images: Images = self.images[rows]
+        return ImageSplit(images, self.labels[rows])
 
     def counts(self, class_count: int) -> tuple[int, ...]:
         """Give the number of images of each class."""

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.data.dataset import Images
-from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
 from tenfold.engine.inference import INFERENCE_BATCH_SIZE, fitting_batch_size
-from tenfold.engine.network import ImageNetwork
-from tenfold.models.frozen_features import FrozenFeatures
+from tenfold.models.model import ImageNetwork, as_pixels
 
 
 @torch.inference_mode()
@@ -53,7 +51,7 @@ def features_and_logits(
     logits
         float32, shape (N, classes).
     """
-    if isinstance(network.body, FrozenFeatures):
+    if network.body.frozen is not None:
         known = frozen_features(
             network, images, device=device, precision=precision, on_images=on_block
         )

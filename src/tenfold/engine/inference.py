@@ -9,11 +9,9 @@ import numpy.typing as npt
 import torch
 
 from tenfold.data.dataset import Images
-from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
-from tenfold.engine.network import ImageNetwork
-from tenfold.models.frozen_features import FrozenFeatures
+from tenfold.models.model import ImageNetwork, as_pixels
 
 INFERENCE_BATCH_SIZE = 500  # activations of 500 images of 32×32 stay within a few hundred MB
 _MOST_VALUES = 8_000_000
@@ -30,7 +28,7 @@ def predict_logits(
     batch_size: int = INFERENCE_BATCH_SIZE,
 ) -> npt.NDArray[np.float32]:
     """Give logits of shape (N, classes) for uint8 images (N, H, W, C), in evaluation mode."""
-    if isinstance(network.body, FrozenFeatures):
+    if network.body.frozen is not None:
         features = frozen_features(network, images, device=device, precision=precision)
         known: npt.NDArray[np.float32] = logits_of_features(network, features, device).numpy()
         return known

@@ -27,7 +27,6 @@ from tenfold.engine.early_stopping import has_stalled
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.loss import Targets, TrainingLoss, right_answers
 from tenfold.engine.low_resolution import scaled_down, size_px
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.norm_statistics import NormStatistics
 from tenfold.engine.optimizers import make_optimizer, peak_learning_rate
 from tenfold.engine.pace import ClockPace, Pace, StepPace
@@ -36,6 +35,7 @@ from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.schedules import learning_rate_factor
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.dropout import bind_generator
+from tenfold.models.model import ImageNetwork
 
 # A step computes the forward pass and twice as much again for the gradients; the allowance is for
 # what validation does beside the network.
@@ -138,7 +138,12 @@ class Training:
         self.title = title
         self.on_epoch = on_epoch
         self.precision = device.precision(settings.precision)
-        self.optimizer = make_optimizer(self.network, settings, precision=self.precision)
+        self.optimizer = make_optimizer(
+            network.body,
+            settings,
+            precision=self.precision,
+            factors=network.body.learning_rate_factors(),
+        )
         self.started_at = started_at
         self.loss = TrainingLoss.rebalanced(
             rebalancing or RebalancingPlan(),

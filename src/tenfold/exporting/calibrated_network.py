@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tenfold.engine.network import ImageNetwork
+from tenfold.models.model import ImageNetwork
 
 
 class CalibratedNetwork(nn.Module):

@@ -9,7 +9,6 @@ from tenfold.core.records.acquire import AcquireRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.split_files import read_groups, read_split, read_validation
 from tenfold.data.splits import HoldoutMethod, possible_holdout
-from tenfold.fitting import take
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ class SearchedImages:
             given=read_validation(acquire),
         )
         return cls(
-            train=take(split, train),
-            validation=take(split, validation),
+            train=split.take(train),
+            validation=split.take(validation),
             image_shape=acquired.image_shape,
             class_count=len(acquired.classes),
             mirror_keeps_class=acquired.mirror_keeps_class,

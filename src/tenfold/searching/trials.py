@@ -17,7 +17,8 @@ from tenfold.core.records.tune import ParameterValue, SearchDimension
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
-from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import StudySettings
 from tenfold.searching.optuna_study import EpochPruner, suggest
 from tenfold.searching.searched_images import SearchedImages

@@ -22,7 +22,6 @@ from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training import TrainingResult
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, take
 from tenfold.fold_models import write_fold_model
 from tenfold.metrics.classification import classification_scores
 from tenfold.metrics.folds import (
@@ -30,6 +29,7 @@ from tenfold.metrics.folds import (
     fold_standard_deviations,
     nadeau_bengio_intervals,
 )
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
 from tenfold.trained_model import TrainedModel
@@ -200,7 +200,7 @@ class _Protocol:
         checkpoint: Checkpoint,
     ) -> tuple[TrainingResult, npt.NDArray[np.float32]]:
         seed = derive_seed(self.settings.seed, "fold", self.name, fold)
-        inner_train, inner_validation = take(self.split, train), None
+        inner_train, inner_validation = self.split.take(train), None
         if training.watched_settings and training.validation_fraction:
             # The best epoch is chosen by images of the training folds: choosing it by the fold's
             # own validation images would make its scores optimistic.
@@ -212,7 +212,7 @@ class _Protocol:
                 groups=regrouped(self.groups, train),
             )
             if len(held_out):
-                inner_train, inner_validation = take(inner_train, kept), take(inner_train, held_out)
+                inner_train, inner_validation = inner_train.take(kept), inner_train.take(held_out)
             else:
                 training = training.without_validation()
         fitted = fit_in_time(

@@ -14,7 +14,7 @@ from tenfold.data.split_files import read_groups, read_split, read_validation
 from tenfold.data.splits import possible_holdout
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate
-from tenfold.fitting import NetworkPlan, take
+from tenfold.models.model import NetworkPlan
 from tenfold.models.summary import summarize_layers
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, StageContext
@@ -63,12 +63,12 @@ class TrainStage:
             image_shape=acquired.image_shape,
             class_count=len(acquired.classes),
         )
-        validation = take(split, validation_indices) if len(validation_indices) else None
+        validation = split.take(validation_indices) if len(validation_indices) else None
         if note is not None and validation is None:
             training = training.without_validation()
         timed = fit_in_time(
             plan,
-            take(split, train_indices),
+            split.take(train_indices),
             training,
             validation=validation,
             mirror_keeps_class=acquired.mirror_keeps_class,
