@@ -14,6 +14,7 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
+from tenfold.engine.training import Trainer
 from tenfold.fitting import fit_network
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
@@ -42,15 +43,12 @@ def main(folder: Path, epochs: int) -> None:
             sys.stdin.readline()
 
     fit_network(
+        Trainer(settings.training, 0, device, on_epoch=answer),
         NetworkPlan.parse(
             settings.model.name, settings.model.settings, image_shape=(32, 32, 3), class_count=10
         ),
         dataset.train.take(train),
-        settings.training,
-        validation=dataset.train.take(validation),
-        seed=0,
-        device=device,
-        on_epoch=answer,
+        dataset.train.take(validation),
     )
 
 

@@ -31,6 +31,7 @@ from tenfold.data.augmentation.names import augmentation_names
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import ScheduleName, TrainingSettings
 from tenfold.fitting import fit_network
 from tenfold.metrics.shares import wilson_interval
@@ -151,12 +152,10 @@ class Measurement:
             chosen.labels, fraction=WATCHED_FRACTION, method="stratified", seed=0
         )
         fitted = fit_network(
+            Trainer(self.settings(option), 0, device),
             self.plan(option),
             chosen.take(kept),
-            self.settings(option),
-            validation=chosen.take(watched),
-            seed=0,
-            device=device,
+            chosen.take(watched),
         )
         precision = device.precision("auto")
         held_out = split.take(scored)
@@ -164,8 +163,8 @@ class Measurement:
         return {
             "key": self.key(option),
             "accuracy": float(np.mean(logits.argmax(1) == held_out.labels)),
-            "seconds": round(fitted.result.seconds, 1),
-            "epochs": len(fitted.result.history),
+            "seconds": round(fitted.seconds, 1),
+            "epochs": len(fitted.history),
         }
 
     def run(self, output: Path) -> dict[str, dict[str, Any]]:

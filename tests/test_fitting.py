@@ -17,6 +17,7 @@ from tenfold.data.rebalancing.choice import rebalancing_names
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import FittedNetwork, fit_network
 from tenfold.models.model import NetworkPlan
@@ -50,7 +51,9 @@ def split() -> ImageSplit:
 def fit(plan: NetworkPlan, split: ImageSplit, **others: Any) -> FittedNetwork:
     settings = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "precision": "float32"}
     parsed = TrainingSettings.parse({**settings, **others.pop("settings", {})})
-    return fit_network(plan, split, parsed, **{"seed": 1, "device": CPU, **others})
+    validation, weights = (others.pop(name, None) for name in ("validation", "initial_weights"))
+    trainer = Trainer(parsed, **{"seed": 1, "device": CPU, **others})
+    return fit_network(trainer, plan, split, validation, initial_weights=weights)
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -91,7 +94,7 @@ def test_it_learns_and_normalises_by_the_training_images(
     plan: NetworkPlan, split: ImageSplit
 ) -> None:
     fitted = fit(plan, split, settings={"epochs": 10})
-    assert fitted.result.history[-1].train_accuracy > 0.9
+    assert fitted.history[-1].train_accuracy > 0.9
     pixels = split.images.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(fitted.network.mean.flatten(), pixels.mean(0), rtol=1e-6)
     np.testing.assert_allclose(1 / fitted.network.scale.flatten(), pixels.std(0), rtol=1e-5)
@@ -123,16 +126,16 @@ def test_weights_are_chosen_as_the_settings_say(
     # Labels turned round: the better it learns, the worse it validates, so the best is early.
     turned = ImageSplit(split.images, 1 - split.labels)
     fitted = fit(plan, split, validation=turned, settings={"epochs": 8, "weights": weights})
-    assert fitted.result.best_epoch is not None
-    assert fitted.result.best_epoch < 8
-    last, best = fitted.last_weights, fitted.result.best_weights
+    assert fitted.best_epoch is not None
+    assert fitted.best_epoch < 8
+    last, best = fitted.last_weights, fitted.best_weights
     assert not torch.equal(last["body.output.weight"], best["body.output.weight"])
     assert_same(dict(fitted.network.state_dict()), best if weights == "best" else last)
 
 
 def test_without_validation_best_is_last(plan: NetworkPlan, split: ImageSplit) -> None:
     fitted = fit(plan, split, settings={"weights": "best"})
-    assert fitted.result.best_epoch is None
+    assert fitted.best_epoch is None
     assert_same(dict(fitted.network.state_dict()), fitted.last_weights)
 
 
@@ -150,7 +153,7 @@ def test_what_follows_validation_needs_validation_images(
         SettingsError, match=rf"{named}, .* Set training\.validation_fraction above"
     ):
         fit(plan, split, settings=settings)
-    assert fit(plan, split, validation=split, settings={**settings, "epochs": 2}).result.history
+    assert fit(plan, split, validation=split, settings={**settings, "epochs": 2}).history
 
 
 def test_averaged_weights_are_the_result(plan: NetworkPlan, split: ImageSplit) -> None:
@@ -160,8 +163,8 @@ def test_averaged_weights_are_the_result(plan: NetworkPlan, split: ImageSplit) -
     assert not torch.equal(
         averaged.last_weights["body.output.weight"], plain.last_weights["body.output.weight"]
     )
-    assert averaged.result.is_averaged
-    assert not plain.result.is_averaged
+    assert averaged.is_averaged
+    assert not plain.is_averaged
 
 
 def test_given_weights_are_the_start_normalisation_included(

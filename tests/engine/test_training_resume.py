@@ -13,14 +13,12 @@ import torch
 
 from tenfold.core.progress import SilentProgress, TaskContext
 from tenfold.core.records.train import EpochRecord
-from tenfold.data.augmentation.augmentation import augmentation_named
 from tenfold.data.augmentation.names import augmentation_names
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing.choice import choose_rebalancing, rebalancing_names
-from tenfold.engine.batches import TrainingBatches
-from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors
+from tenfold.engine.checkpoint import Checkpoint, TrainingResult, TrainingState, read_tensors
 from tenfold.engine.device import Device
-from tenfold.engine.training import Training, TrainingResult
+from tenfold.engine.training import Trainer, Training
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.model import ImageNetwork
 
@@ -155,29 +153,9 @@ class Session:
             dense_dropout=0.3,
         )
         torch.seed()  # the global state is another in every process: it must not matter
-        augmentation = augmentation_named(parsed.augmentation)
         plan = choose_rebalancing(parsed.rebalance, self.train.counts(3)).plan
-        batches = TrainingBatches(
-            self.train,
-            8,
-            augmentation.policy,
-            True,
-            7,
-            torch.device("cpu"),
-            augmentation.mixing,
-            plan.images_per_epoch,
-        )
-        training = Training(
-            network,
-            batches,
-            validation=self.validation,
-            settings=parsed,
-            seed=7,
-            device=self.device,
-            rebalancing=plan,
-            **others,
-        )
-        result = training.run()
+        trainer = Trainer(parsed, 7, self.device, **others)
+        result = Training(trainer, network, self.train, self.validation, plan).run()
         return Outcome(dict(network.state_dict()), result)
 
 

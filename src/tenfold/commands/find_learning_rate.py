@@ -54,10 +54,13 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold import learning_rate_finding
     from tenfold.core.files import write_text
     from tenfold.engine.device import choose_device
+    from tenfold.engine.training import Trainer
+    from tenfold.mirroring.decision import decide_mirroring
     from tenfold.recipe import DEFAULT_RECIPE, load_recipe
     from tenfold.reporting.figures.canvas import svg_text
     from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
     from tenfold.reporting.figures.svg import standalone_svg
+    from tenfold.reporting.interpretation_data import mirror_sentence
     from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
     from tenfold.sources.finding import find_source
     from tenfold.terminal import TerminalProgress
@@ -67,14 +70,22 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     source, path, sentence = find_source(data)
     progress.say(sentence)
     dataset = source.load(path, settings.source_options(is_offline=is_offline), progress)
-    record = learning_rate_finding.find_learning_rate(
-        settings,
-        dataset,
-        low=low,
-        high=high,
-        steps=steps,
-        device=choose_device(device),
+    train, classes = dataset.train, dataset.classes
+    mirroring = decide_mirroring(
+        train, classes, settings.data.mirror_keeps_class, seed=settings.seed
+    )
+    progress.say(mirror_sentence(mirroring.keeps_class, mirroring.record))
+    trainer = Trainer(
+        settings.training,
+        settings.seed,
+        choose_device(device),
+        mirror_keeps_class=mirroring.keeps_class,
+        classes=classes,
         progress=progress,
+    )
+    plan = settings.network_plan(train.images.shape[1:], len(classes))
+    record = learning_rate_finding.find_learning_rate(
+        trainer, plan, train, data=dataset.title, low=low, high=high, steps=steps
     )
     folder = out or Path("runs") / f"learning-rate-{settings.recipe.name}-{source.name}"
     picture = svg_text(partial(draw_rate_sweep, record))

@@ -17,8 +17,8 @@ from tenfold.core.records.tune import ParameterValue, SearchDimension
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
+from tenfold.engine.training import Trainer
 from tenfold.fitting import fit_network
-from tenfold.models.model import NetworkPlan
 from tenfold.recipe import StudySettings
 from tenfold.searching.optuna_study import EpochPruner, suggest
 from tenfold.searching.searched_images import SearchedImages
@@ -119,12 +119,7 @@ class TrialRunner:
                 "weights": "last",
             }
         )
-        plan = NetworkPlan.parse(
-            settings.model.name,
-            settings.model.settings,
-            image_shape=self.images.image_shape,
-            class_count=self.images.class_count,
-        )
+        plan = settings.network_plan(self.images.image_shape, self.images.class_count)
         title = f"Trial {trial.number + 1}"
         if tune.trials is not None:
             title += f"/{tune.trials}"
@@ -139,23 +134,21 @@ class TrialRunner:
             if pruner is not None:
                 pruner(epoch)
 
-        result = fit_network(
-            plan,
-            self.images.train,
+        trainer = Trainer(
             training,
-            validation=self.images.validation,
+            derive_seed(self.settings.seed, "trial", trial.number, "execution", execution),
+            self.device,
             mirror_keeps_class=self.images.mirror_keeps_class,
-            seed=derive_seed(self.settings.seed, "trial", trial.number, "execution", execution),
-            device=self.device,
             checkpoint=checkpoint,
             progress=self.progress,
             title=title,
             on_epoch=on_epoch,
-        ).result
+        )
+        fitted = fit_network(trainer, plan, self.images.train, self.images.validation)
         record = ExecutionRecord(
-            value=max(epoch.validation_accuracy or 0.0 for epoch in result.history),
-            epochs=len(result.history),
-            seconds=result.seconds,
+            value=max(epoch.validation_accuracy or 0.0 for epoch in fitted.history),
+            epochs=len(fitted.history),
+            seconds=fitted.seconds,
         )
         record.write(path)
         checkpoint.path.unlink(missing_ok=True)
