@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from tenfold.data.dataset import Images
 from tenfold.engine.device import Device
@@ -32,18 +34,33 @@ def predict_logits(
         features = frozen_features(network, images, device=device, precision=precision)
         known: npt.NDArray[np.float32] = logits_of_features(network, features, device).numpy()
         return known
+    blocks = logit_blocks(
+        network, images, device=device, precision=precision, batch_size=batch_size
+    )
+    joined: npt.NDArray[np.float32] = np.concatenate([block.cpu().numpy() for block in blocks])
+    return joined
+
+
+def logit_blocks(
+    network: ImageNetwork,
+    images: Images,
+    *,
+    device: Device,
+    precision: torch.dtype,
+    batch_size: int,
+) -> Iterator[Tensor]:
+    """Give the logits block by block, in evaluation mode; see `predict_logits`."""
     batch_size = fitting_batch_size(batch_size, images.shape[1:])
     was_training = network.training
     network.eval()
-    parts: list[npt.NDArray[np.float32]] = []
-    for start in range(0, len(images), batch_size):
-        block = images[start : start + batch_size]
-        with device.autocast(precision):
-            logits = network(as_pixels(block, device.torch_device))
-        parts.append(logits.cpu().numpy())
-    network.train(was_training)
-    joined: npt.NDArray[np.float32] = np.concatenate(parts)
-    return joined
+    try:
+        for start in range(0, len(images), batch_size):
+            pixels = as_pixels(images[start : start + batch_size], device.torch_device)
+            with device.autocast(precision):
+                logits: Tensor = network(pixels)
+            yield logits
+    finally:
+        network.train(was_training)
 
 
 def fitting_batch_size(batch_size: int, image_shape: tuple[int, ...]) -> int:

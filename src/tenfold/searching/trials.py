@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from tenfold.fitting import fit_network
 from tenfold.recipe import StudySettings
 from tenfold.searching.optuna_study import EpochPruner, suggest
 from tenfold.searching.searched_images import SearchedImages
-from tenfold.searching.space import is_active
+from tenfold.searching.space import is_active, search_space
 from tenfold.searching.time_limit import TimeLimit
 
 REASON = "reason"
@@ -45,8 +46,6 @@ class TrialRunner:
     ----------
     settings
         The study's; a trial changes what `space` names.
-    space
-        What is searched.
     images
         To train on and to score by.
     device
@@ -60,12 +59,16 @@ class TrialRunner:
     """
 
     settings: StudySettings
-    space: tuple[SearchDimension, ...]
     images: SearchedImages
     device: Device
     work: Path
     progress: Progress
     limit: TimeLimit | None = None
+
+    @cached_property
+    def space(self) -> tuple[SearchDimension, ...]:
+        """Give what is searched."""
+        return search_space(self.settings)
 
     def run(self, study: optuna.Study, trial: Trial) -> None:
         """Run a trial, or go on with it, and tell the journal how it ended."""
@@ -119,7 +122,8 @@ class TrialRunner:
                 "weights": "last",
             }
         )
-        plan = settings.network_plan(self.images.image_shape, self.images.class_count)
+        acquired = self.images.acquired
+        plan = settings.network_plan(acquired.image_shape, len(acquired.classes))
         title = f"Trial {trial.number + 1}"
         if tune.trials is not None:
             title += f"/{tune.trials}"
@@ -138,7 +142,7 @@ class TrialRunner:
             training,
             derive_seed(self.settings.seed, "trial", trial.number, "execution", execution),
             self.device,
-            mirror_keeps_class=self.images.mirror_keeps_class,
+            mirror_keeps_class=acquired.mirror_keeps_class,
             checkpoint=checkpoint,
             progress=self.progress,
             title=title,

@@ -16,7 +16,6 @@ from tenfold.engine.device import choose_device
 from tenfold.recipe import StudySettings
 from tenfold.searching.optuna_study import find_trial, open_study, quiet_optuna
 from tenfold.searching.searched_images import SearchedImages
-from tenfold.searching.space import search_space
 from tenfold.searching.trials import TrialRunner
 
 
@@ -36,22 +35,15 @@ def main() -> None:
     settings = StudySettings.resolve(request.settings)
     device = choose_device(request.device)
     torch.set_num_threads(request.threads)
-    tune = settings.tune
     runner = TrialRunner(
         settings=settings,
-        space=search_space(settings),
-        images=SearchedImages.read(
-            request.acquire,
-            fraction=tune.validation_fraction,
-            method=tune.validation_method,
-            seed=settings.seed,
-        ),
+        images=SearchedImages.read(request.acquire, settings),
         device=replace(device, threads=request.threads),
         work=request.work,
         progress=SilentProgress(),
     )
     with quiet_optuna():
-        study = open_study(request.work / "journal.log", tune)
+        study = open_study(request.work / "journal.log", settings.tune)
 
         def run(number: int) -> None:
             trial = find_trial(study, number)
