@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.core.errors import DataError, ImageShapeError, SettingsError, UnknownNameError
+from tenfold.core.errors import DataError, ImageShapeError, SettingsError
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing.choice import rebalancing_names
@@ -61,24 +61,10 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_plan_checks_name_and_settings() -> None:
-    with pytest.raises(UnknownNameError, match=r"no model named 'cnnn'\. Did you mean 'cnn'"):
-        NetworkPlan.parse("cnnn", {}, image_shape=(8, 8, 3), class_count=2)
-    with pytest.raises(SettingsError, match=r"no setting named 'model\.unit'"):
-        NetworkPlan.parse("cnn", {"unit": 3}, image_shape=(8, 8, 3), class_count=2)
-
-
 def test_a_plan_for_too_small_images_fails_when_it_is_built(split: ImageSplit) -> None:
     plan = NetworkPlan.parse("cnn", {}, image_shape=(8, 8, 3), class_count=2)
     with pytest.raises(ImageShapeError, match="Images of 8×8 pixels are too small"):
         fit(plan, split)
-
-
-def test_weights_are_drawn_from_the_seed(plan: NetworkPlan) -> None:
-    ends = {"mean": torch.zeros(3), "standard_deviation": torch.ones(3)}
-    first, same, other = (plan.build(seed=seed, **ends).state_dict() for seed in (1, 1, 2))
-    assert_same(first, same)
-    assert not torch.equal(first["body.output.weight"], other["body.output.weight"])
 
 
 def test_a_restored_network_is_the_stored_one(plan: NetworkPlan, split: ImageSplit) -> None:
@@ -202,13 +188,6 @@ def test_it_goes_on_from_a_checkpoint(plan: NetworkPlan, split: ImageSplit, tmp_
     whole = fit(plan, split, **others)
     assert_same(resumed.last_weights, whole.last_weights)
     assert_same(dict(resumed.network.state_dict()), dict(whole.network.state_dict()))
-
-
-def test_take_gives_a_copy(split: ImageSplit) -> None:
-    some = split.take(np.array([3, 0]))
-    np.testing.assert_array_equal(some.images, split.images[[3, 0]])
-    np.testing.assert_array_equal(some.labels, split.labels[[3, 0]])
-    assert not np.shares_memory(some.images, split.images)
 
 
 def test_a_rebalancing_needs_every_class(plan: NetworkPlan, split: ImageSplit) -> None:

@@ -111,6 +111,11 @@ class Training:
         Images to watch the training by; None for none.
     rebalancing
         What is done about classes of different size.
+
+    Raises
+    ------
+    RunFolderError
+        If the trainer's checkpoint does not fit.
     """
 
     def __init__(
@@ -152,6 +157,8 @@ class Training:
         self._norm_statistics = NormStatistics(network, self.batches, device, self.precision)
         self._generator = torch.Generator(self.device)
         self._saved_at = time.monotonic()
+        self.state = self._stored_state() or TrainingState()
+        self.pace = self._pace()
 
     def run(self) -> TrainingResult:
         """Train to the end of the last epoch, until the time is up, or until it gets no better.
@@ -160,19 +167,19 @@ class Training:
         ------
         TrainingError
             If the loss is no longer a finite number.
-        RunFolderError
-            If the checkpoint does not fit.
         """
+        state, pace = self.state, self.pace
         bind_generator(self.network, self._generator)
-        state = self._begin()
-        pace = self._pace(state)
+        for epoch in state.history:
+            self.trainer.on_epoch(epoch)
         with self.trainer.progress.task(
-            self.trainer.title, pace.total, done=pace.done(self._steps(state)), unit=pace.unit
+            self.trainer.title, pace.total, done=pace.done(self._steps), unit=pace.unit
         ) as task:
-            while not (pace.is_over(self._steps(state)) or self._has_stalled(state)):
-                self._train_epoch(state, pace, task)
-                self._finish_epoch(state, pace)
-                self._save_if_due(state, pace)
+            while not (pace.is_over(self._steps) or self._has_stalled):
+                self._train_epoch(task)
+                self._finish_epoch()
+                if self._is_save_due:
+                    self._save()
         if state.average.weights:
             self.network.load_state_dict(state.average.weights)
         return TrainingResult(
@@ -180,10 +187,15 @@ class Training:
             None if state.best_epoch is None else state.best_epoch + 1,
             state.best_weights,
             is_averaged=bool(state.average.weights),
-            stopped_early=not pace.is_over(self._steps(state)),
+            stopped_early=not pace.is_over(self._steps),
         )
 
-    def _pace(self, state: TrainingState) -> Pace:
+    def _stored_state(self) -> TrainingState | None:
+        if self.trainer.checkpoint is None:
+            return None
+        return self.trainer.checkpoint.load(self.network, self.optimizer, self.device)
+
+    def _pace(self) -> Pace:
         if self.settings.budget_seconds is None:
             return StepPace(self._epochs * self.batches.steps_per_epoch)
         validated = 0 if self.validation is None else len(self.validation)
@@ -191,77 +203,68 @@ class Training:
         startup = 0.0 if began is None else time.monotonic() - began
         return ClockPace(
             self.settings.budget_seconds,
-            spent_seconds=state.elapsed_seconds + startup,  # earlier attempts', and this one's own
+            spent_seconds=self.state.elapsed_seconds + startup,  # earlier attempts', and its own
             steps_kept_back=_FORWARD_SHARE * validated / self.batches.batch_size,
             more_steps_kept_back=_FORWARD_SHARE * self._statistics_steps,
             device=self.device,
         )
 
-    def _has_stalled(self, state: TrainingState) -> bool:
+    @property
+    def _has_stalled(self) -> bool:
         return has_stalled(
-            epochs=len(state.history),
-            best_epoch=state.best_epoch,
+            epochs=len(self.state.history),
+            best_epoch=self.state.best_epoch,
             patience=self.settings.early_stopping_patience,
         )
 
-    def _steps(self, state: TrainingState) -> int:
+    @property
+    def _steps(self) -> int:
         """Give the number of steps done."""
-        return state.epoch * self.batches.steps_per_epoch + state.step
+        return self.state.epoch * self.batches.steps_per_epoch + self.state.step
 
-    def _begin(self) -> TrainingState:
-        state = None
-        if self.trainer.checkpoint is not None:
-            state = self.trainer.checkpoint.load(self.network, self.optimizer, self.device)
-        if state is None:
-            return TrainingState()
-        for epoch in state.history:
-            self.trainer.on_epoch(epoch)
-        return state
-
-    def _train_epoch(self, state: TrainingState, pace: Pace, task: Task) -> None:
+    def _train_epoch(self, task: Task) -> None:
         """Train to the end of the epoch, or until the training is over."""
+        state, pace = self.state, self.pace
         self.network.train()
         loss_sum = torch.tensor(state.loss_sum, dtype=torch.float32, device=self.device)
         correct = torch.tensor(state.correct, device=self.device)
         started = time.perf_counter() - state.epoch_seconds
-        done = pace.done(self._steps(state))
+        done = pace.done(self._steps)
         for pixels, targets in self.batches.epoch(state.epoch, first_step=state.step):
-            progress = pace.progress(self._steps(state))
-            loss, hits = self._step(pixels, targets, state, progress)
+            progress = pace.progress(self._steps)
+            loss, hits = self._step(pixels, targets, progress)
             state.average.update(self.network, self.settings, progress)
             if self.trainer.sweep is not None:
                 self.trainer.sweep.note(loss.item())
             loss_sum += loss * len(pixels)
             correct += hits
             state.step += 1
-            is_over = pace.is_over(self._steps(state))
-            if self._is_save_due() and state.step < self.batches.steps_per_epoch and not is_over:
+            is_over = pace.is_over(self._steps)
+            if self._is_save_due and state.step < self.batches.steps_per_epoch and not is_over:
                 state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
                 state.epoch_seconds = time.perf_counter() - started
-                self._save(state, pace)
-            before, done = done, pace.done(self._steps(state))
-            task.advance(done - before, detail=self._detail(state))
+                self._save()
+            before, done = done, pace.done(self._steps)
+            task.advance(done - before, detail=self._detail)
             if is_over:
                 break
         state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
         state.epoch_seconds = time.perf_counter() - started
 
-    def _detail(self, state: TrainingState) -> str:
-        if self.settings.budget_seconds is not None:
-            return f"epoch {state.epoch + 1}"
-        return f"epoch {state.epoch + 1}/{self._epochs}"
+    @property
+    def _detail(self) -> str:
+        epoch = f"epoch {self.state.epoch + 1}"
+        return epoch if self.settings.budget_seconds is not None else f"{epoch}/{self._epochs}"
 
     @property
     def _epochs(self) -> int:
         return self.settings.epochs_for(self.batches.steps_per_epoch)
 
-    def _step(
-        self, pixels: Tensor, targets: Targets, state: TrainingState, progress: float
-    ) -> tuple[Tensor, Tensor]:
+    def _step(self, pixels: Tensor, targets: Targets, progress: float) -> tuple[Tensor, Tensor]:
         """Do one optimiser step; give the mean loss and the number of right answers."""
-        seed = derive_seed(self.trainer.seed, "dropout", state.epoch, state.step)
-        self._generator.manual_seed(seed)
-        self._set_learning_rate(state, progress)
+        place = self.state.epoch, self.state.step
+        self._generator.manual_seed(derive_seed(self.trainer.seed, "dropout", *place))
+        self._set_learning_rate(progress)
         pixels = self._at_resolution(pixels, progress)
         with self.trainer.device.autocast(self.precision):
             logits = self.network(pixels)  # (B, classes)
@@ -287,12 +290,12 @@ class Training:
         )
         return scaled_down(pixels, (height, width))
 
-    def _set_learning_rate(self, state: TrainingState, progress: float) -> None:
+    def _set_learning_rate(self, progress: float) -> None:
         if self.trainer.sweep is not None:
             factor = self.trainer.sweep.factor
         elif self.settings.schedule == "plateau":
             factor = plateau_factor(
-                (epoch.validation_loss for epoch in state.history),
+                (epoch.validation_loss for epoch in self.state.history),
                 factor=self.settings.plateau_factor,
                 patience=self.settings.plateau_patience,
             )
@@ -302,7 +305,9 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
 
-    def _finish_epoch(self, state: TrainingState, pace: Pace) -> None:
+    def _finish_epoch(self) -> None:
+        """Validate, record the epoch, and keep its weights if they are the best so far."""
+        state = self.state
         started = time.perf_counter()
         seen = min(state.step * self.batches.batch_size, self.batches.epoch_length)
         train_loss = state.loss_sum / seen
@@ -312,12 +317,12 @@ class Training:
                 f"Lower the learning rate (it is {peak_learning_rate(self.settings):g}; "
                 "training.learning_rate)."
             )
-        self._measure_statistics(state)
+        self._measure_statistics()
         validation_started = time.perf_counter()
         with state.average.applied(self.network):
             validation_loss, validation_accuracy = self._validate()
         ended = time.perf_counter()
-        pace.note_validation(ended - validation_started)
+        self.pace.note_validation(ended - validation_started)
         record = EpochRecord(
             epoch=state.epoch + 1,
             share=seen / self.batches.epoch_length,
@@ -328,7 +333,7 @@ class Training:
             validation_accuracy=validation_accuracy,
             seconds=state.epoch_seconds + ended - started,
         )
-        if validation_accuracy is not None and self._is_best(state, validation_accuracy):
+        if validation_accuracy is not None and self._is_best(validation_accuracy):
             state.best_epoch = state.epoch
             with state.average.applied(self.network):
                 state.best_weights = copied_weights(self.network)
@@ -337,8 +342,9 @@ class Training:
         state.loss_sum, state.correct, state.epoch_seconds = 0.0, 0, 0.0
         self.trainer.on_epoch(record)
 
-    def _measure_statistics(self, state: TrainingState) -> None:
+    def _measure_statistics(self) -> None:
         """Measure the average's batch norm statistics; those of its steps do not fit it."""
+        state = self.state
         if state.average.weights and self._statistics_steps:
             with state.average.applied(self.network):
                 self._norm_statistics.measure(state.epoch)
@@ -348,11 +354,10 @@ class Training:
     def _statistics_steps(self) -> int:
         return self._norm_statistics.steps if self.settings.averaging == "swa" else 0
 
-    @staticmethod
-    def _is_best(state: TrainingState, accuracy: float) -> bool:
-        if state.best_epoch is None:
+    def _is_best(self, accuracy: float) -> bool:
+        if self.state.best_epoch is None:
             return True
-        best = state.history[state.best_epoch].validation_accuracy
+        best = self.state.history[self.state.best_epoch].validation_accuracy
         return best is None or accuracy > best
 
     def _validate(self) -> tuple[float | None, float | None]:
@@ -370,18 +375,15 @@ class Training:
         accuracy = float(np.mean(logits.argmax(1) == self.validation.labels))
         return loss, accuracy
 
+    @property
     def _is_save_due(self) -> bool:
         return (
             self.trainer.checkpoint is not None
             and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
         )
 
-    def _save_if_due(self, state: TrainingState, pace: Pace) -> None:
-        if self._is_save_due():
-            self._save(state, pace)
-
-    def _save(self, state: TrainingState, pace: Pace) -> None:
+    def _save(self) -> None:
         assert self.trainer.checkpoint is not None
-        state.elapsed_seconds = pace.elapsed()
-        self.trainer.checkpoint.save(state, self.network, self.optimizer)
+        self.state.elapsed_seconds = self.pace.elapsed()
+        self.trainer.checkpoint.save(self.state, self.network, self.optimizer)
         self._saved_at = time.monotonic()
