@@ -31,6 +31,7 @@ import torch
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing.choice import choose_rebalancing
+from tenfold.data.rebalancing.plan import RebalancingPlan
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training import Trainer
@@ -116,7 +117,7 @@ def train(folder: Path, ratio: float, method: str, seed: int) -> Row:
     data = SOURCES["cifar10"].load(folder, SourceOptions(), SilentProgress())
     split = imbalanced(data.train, ratio)
     counts = split.counts(CLASS_COUNT)
-    plan = choose_rebalancing(method, counts, data.classes).plan
+    plan = RebalancingPlan.of(choose_rebalancing(method, counts, data.classes))
     epoch_length = sum(plan.images_per_epoch or counts)
     settings = TrainingSettings.parse(
         {

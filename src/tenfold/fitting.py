@@ -13,9 +13,10 @@ from torch import Tensor
 from tenfold.budgeting.accuracy_table import network_sizes
 from tenfold.budgeting.choice import PROBE_STEPS, choose_for_budget, with_budget
 from tenfold.core.errors import SettingsError
-from tenfold.core.records.train import BudgetRecord, ProbeRecord
+from tenfold.core.records.train import BudgetRecord, ProbeRecord, RebalancingRecord
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.rebalancing.choice import ChosenRebalancing, choose_rebalancing
+from tenfold.data.rebalancing.choice import choose_rebalancing
+from tenfold.data.rebalancing.plan import RebalancingPlan
 from tenfold.engine.averaging import copied_weights
 from tenfold.engine.checkpoint import TrainingResult
 from tenfold.engine.device import Device
@@ -43,7 +44,7 @@ class FittedNetwork(TrainingResult):
     settings: TrainingSettings
     network: ImageNetwork
     last_weights: dict[str, Tensor]
-    rebalancing: ChosenRebalancing
+    rebalancing: RebalancingRecord
     probe: ProbeRecord | None
     """How the head was fitted, if it was fitted on its own."""
     budget: BudgetRecord | None
@@ -101,11 +102,12 @@ def fit_network(
     plan = plan.suited_to(mirror_keeps_class=trainer.mirror_keeps_class)
     counts = train.counts(plan.class_count)
     rebalancing = choose_rebalancing(settings.rebalance, counts, trainer.classes)
+    balance = RebalancingPlan.of(rebalancing)
     network = _built(trainer, plan, train.images, initial_weights)
 
     def trained(trainer: Trainer) -> TrainingResult:
         with enough_memory(plan.image_shape, settings.batch_size):
-            return Training(trainer, network, train, validation, rebalancing.plan).run()
+            return Training(trainer, network, train, validation, balance).run()
 
     if network.body.frozen is None:
         probe, result = None, trained(trainer)

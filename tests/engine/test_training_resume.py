@@ -16,6 +16,7 @@ from tenfold.core.records.train import EpochRecord
 from tenfold.data.augmentation.names import augmentation_names
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing.choice import choose_rebalancing, rebalancing_names
+from tenfold.data.rebalancing.plan import RebalancingPlan
 from tenfold.engine.checkpoint import Checkpoint, TrainingResult, TrainingState, read_tensors
 from tenfold.engine.device import Device
 from tenfold.engine.training import Trainer, Training
@@ -153,7 +154,7 @@ class Session:
             dense_dropout=0.3,
         )
         torch.seed()  # the global state is another in every process: it must not matter
-        plan = choose_rebalancing(parsed.rebalance, self.train.counts(3)).plan
+        plan = RebalancingPlan.of(choose_rebalancing(parsed.rebalance, self.train.counts(3)))
         trainer = Trainer(parsed, 7, self.device, **others)
         result = Training(trainer, network, self.train, self.validation, plan).run()
         return Outcome(dict(network.state_dict()), result)

@@ -6,9 +6,8 @@ from typing import Any
 
 from tenfold.calibrating import validation_temperature
 from tenfold.core.files import write_text
-from tenfold.core.records.train import EpochRecord, RebalancingRecord, TrainRecord
+from tenfold.core.records.train import EpochRecord, TrainRecord
 from tenfold.core.text import csv_line
-from tenfold.data.rebalancing.choice import ChosenRebalancing
 from tenfold.data.split_files import read_groups, read_split, read_validation
 from tenfold.data.splits import possible_holdout
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
@@ -100,7 +99,7 @@ class TrainStage:
             budget=fitted.budget,
             probe=fitted.probe,
             augmentation=training.augmentation,
-            rebalancing=_rebalancing_record(fitted.rebalancing),
+            rebalancing=fitted.rebalancing,
             averaging=training.averaging if fitted.is_averaged else "none",
             stopped_early=fitted.stopped_early,
             normalization=training.normalization,
@@ -119,18 +118,6 @@ class TrainStage:
             threads=context.device.threads,
             seconds=fitted.seconds,
         ).write(context.folder / RECORD)
-
-
-def _rebalancing_record(chosen: ChosenRebalancing) -> RebalancingRecord:
-    return RebalancingRecord(
-        asked=chosen.asked,
-        method=chosen.method,
-        ratio=chosen.ratio,
-        class_weights=chosen.plan.class_weights,
-        logit_offsets=chosen.plan.logit_offsets,
-        images_per_epoch=chosen.plan.images_per_epoch,
-        sentence=chosen.sentence,
-    )
 
 
 def _history_csv(history: tuple[EpochRecord, ...]) -> str:

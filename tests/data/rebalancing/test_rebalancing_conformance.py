@@ -88,7 +88,7 @@ def test_auto_goes_by_the_measured_ratio_and_says_so() -> None:
     uneven = choose_rebalancing("auto", (5000, 50))
     assert uneven.method == AUTO_METHOD
     assert "chosen by auto: the largest class has 100.0 times" in uneven.sentence
-    assert uneven.plan == REBALANCINGS[AUTO_METHOD].plan((5000, 50))
+    assert RebalancingPlan.of(uneven) == REBALANCINGS[AUTO_METHOD].plan((5000, 50))
     assert choose_rebalancing("auto", (150, 100)).method == AUTO_METHOD
     assert UNEVEN_RATIO == IMBALANCE_RATIO, "the report speaks of what auto acts on"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tenfold.core.errors import DataError, UnknownNameError
-from tenfold.data.rebalancing.plan import REBALANCINGS, RebalancingPlan
+from tenfold.core.records.train import RebalancingRecord
+from tenfold.data.rebalancing.plan import REBALANCINGS
 
 AUTO = "auto"
 UNEVEN_RATIO = 1.5
@@ -14,31 +14,6 @@ UNEVEN_RATIO = 1.5
 imbalance."""
 AUTO_METHOD = "logit-adjust"
 """What ``auto`` takes on uneven classes: consistent for the balanced error (arXiv 2007.07314)."""
-
-
-@dataclass(frozen=True)
-class ChosenRebalancing:
-    """What was asked for, what is done, and why.
-
-    Parameters
-    ----------
-    asked
-        The setting.
-    method
-        Registered name.
-    ratio
-        Largest over smallest class of the training images; None where a class has none.
-    plan
-        What the training does.
-    sentence
-        For people.
-    """
-
-    asked: str
-    method: str
-    ratio: float | None
-    plan: RebalancingPlan
-    sentence: str
 
 
 def rebalancing_names() -> tuple[str, ...]:
@@ -60,7 +35,7 @@ def check_rebalancing(name: str) -> None:
 
 def choose_rebalancing(
     name: str, counts: Sequence[int], classes: Sequence[str] | None = None
-) -> ChosenRebalancing:
+) -> RebalancingRecord:
     """Plan the rebalancing of a training.
 
     Parameters
@@ -90,11 +65,11 @@ def choose_rebalancing(
         if method == "none"
         else f"The training was rebalanced by {method}: {rebalancing.describe()}"
     )
-    return ChosenRebalancing(
+    return RebalancingRecord(
         asked=name,
         method=method,
         ratio=ratio,
-        plan=rebalancing.plan(counts),
+        **vars(rebalancing.plan(counts)),
         sentence=f"{done} ({why}).",
     )
 

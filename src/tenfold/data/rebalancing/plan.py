@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tenfold.core.records.train import RebalancingRecord
 from tenfold.core.registry import Registry
 
 
@@ -26,6 +27,11 @@ class RebalancingPlan:
     class_weights: tuple[float, ...] | None = None
     logit_offsets: tuple[float, ...] | None = None
     images_per_epoch: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, chosen: RebalancingRecord) -> RebalancingPlan:
+        """Give the plan that was chosen."""
+        return cls(chosen.class_weights, chosen.logit_offsets, chosen.images_per_epoch)
 
 
 class Rebalancing(Protocol):
