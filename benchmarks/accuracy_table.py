@@ -28,14 +28,15 @@ import numpy as np
 import torch
 
 import tenfold
-from tenfold.budgeting.throughput import seconds_per_image
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import fit_network, seconds_per_image
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -104,11 +105,11 @@ def measure(size: Size, epochs: float, folder: Path) -> dict[str, Any]:
     train, held_out = parts(folder)
     if epochs < 1:
         count = round(epochs * len(train))
-        train = take(train, np.random.default_rng(0).permutation(len(train))[:count])
+        train = train.take(np.random.default_rng(0).permutation(len(train))[:count])
     whole = max(1, round(epochs))
     device = choose_device("cpu")
     torch.set_num_threads(1)
-    fitted = fit_network(size.plan(), train, training_settings(size, whole), seed=0, device=device)
+    fitted = fit_network(Trainer(training_settings(size, whole), 0, device), size.plan(), train)
     precision = device.precision("auto")
     logits = predict_logits(fitted.network, held_out.images, device=device, precision=precision)
     return {
@@ -124,7 +125,7 @@ def parts(folder: Path) -> tuple[ImageSplit, ImageSplit]:
     """Give the training images and those held out of them."""
     train = SOURCES["cifar10"].load(folder, SourceOptions(), SilentProgress()).train
     chosen, held_out = holdout_split(train.labels, fraction=HELD_OUT, method="stratified", seed=0)
-    return take(train, chosen), take(train, held_out)
+    return train.take(chosen), train.take(held_out)
 
 
 def costs(folder: Path) -> dict[str, float]:

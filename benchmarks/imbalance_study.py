@@ -33,9 +33,11 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.fitting import fit_network
 from tenfold.metrics.repeats import Spread
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -129,7 +131,7 @@ def train(folder: Path, ratio: float, method: str, seed: int) -> Row:
     device = Device("cpu", platform.machine(), 1)
     network = NetworkPlan.parse("fast", MODEL, image_shape=(32, 32, 3), class_count=CLASS_COUNT)
     started = time.perf_counter()
-    fitted = fit_network(network, split, settings, seed=seed, device=device, classes=data.classes)
+    fitted = fit_network(Trainer(settings, seed, device, classes=data.classes), network, split)
     seconds = time.perf_counter() - started
     logits = predict_logits(
         fitted.network,

@@ -32,7 +32,9 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.engine.training import Trainer
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -114,7 +116,7 @@ def run(data: ImageDataset, side: str, per_class: int, seed: int) -> Row:
     device = choose_device("auto")
     train = draw_images(data.train, per_class, seed)
     started = time.perf_counter()
-    fitted = fit_network(plan, train, settings, seed=seed, device=device)
+    fitted = fit_network(Trainer(settings, seed, device), plan, train)
     seconds = time.perf_counter() - started
     precision = device.precision(settings.precision)
     logits = predict_logits(fitted.network, data.test.images, device=device, precision=precision)
@@ -134,7 +136,7 @@ def draw_images(split: ImageSplit, per_class: int, seed: int) -> ImageSplit:
         rng.permutation(np.flatnonzero(split.labels == label))[:per_class]
         for label in np.unique(split.labels)
     ]
-    return take(split, np.sort(np.concatenate(chosen)))
+    return split.take(np.sort(np.concatenate(chosen)))
 
 
 def by_count(rows: list[Row], side: str) -> dict[int, list[Row]]:

@@ -31,10 +31,9 @@ from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.device import Device, choose_device
-from tenfold.engine.network import ImageNetwork, fit_normalization
-from tenfold.engine.training import Training
+from tenfold.engine.training import Trainer, Training
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
+from tenfold.models.model import ImageNetwork, NetworkPlan, fit_normalization
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -59,8 +58,9 @@ class MarkedBatches(TrainingBatches):
 
 def train(network: ImageNetwork, batches: TrainingBatches, settings: TrainingSettings) -> None:
     """Train one epoch."""
-    device = choose_device("auto")
-    Training(network, batches, validation=None, settings=settings, seed=0, device=device).run()
+    training = Training(Trainer(settings, 0, choose_device("auto")), network, batches.split)
+    training.batches = batches
+    training.run()
 
 
 def shares(events: Any) -> dict[str, float]:

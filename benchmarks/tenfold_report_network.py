@@ -14,7 +14,9 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.engine.training import Trainer
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -41,15 +43,12 @@ def main(folder: Path, epochs: int) -> None:
             sys.stdin.readline()
 
     fit_network(
+        Trainer(settings.training, 0, device, on_epoch=answer),
         NetworkPlan.parse(
             settings.model.name, settings.model.settings, image_shape=(32, 32, 3), class_count=10
         ),
-        take(dataset.train, train),
-        settings.training,
-        validation=take(dataset.train, validation),
-        seed=0,
-        device=device,
-        on_epoch=answer,
+        dataset.train.take(train),
+        dataset.train.take(validation),
     )
 
 

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from plain_resnet import train_resnet18
-from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset
 from tenfold.engine.device import choose_device
 from tenfold.engine.test_time_augmentation import ViewSet, predict_logits_of_views
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -38,12 +39,12 @@ def tenfold_run(data: ImageDataset, seconds: float, seed: int) -> dict[str, Any]
     )
     plan = NetworkPlan.parse("fast", recipe.model.settings, image_shape=(32, 32, 3), class_count=10)
     device = choose_device("auto")
-    timed = fit_in_time(plan, data.train, settings, seed=seed, device=device)
+    fitted = fit_network(Trainer(settings, seed, device), plan, data.train)
     taken = time.perf_counter() - started
 
     def accuracy(views: ViewSet) -> float:
         logits = predict_logits_of_views(
-            timed.fitted.network,
+            fitted.network,
             data.test.images,
             views,
             mirror_keeps_class=True,
@@ -52,13 +53,13 @@ def tenfold_run(data: ImageDataset, seconds: float, seed: int) -> dict[str, Any]
         )
         return float(np.mean(logits.argmax(1) == data.test.labels))
 
-    assert timed.budget is not None
-    history = timed.fitted.result.history
+    assert fitted.budget is not None
+    history = fitted.history
     return {
         "seconds": round(taken, 2),
         "accuracy": accuracy("none"),
         "accuracy_with_views": accuracy("mirror-shift"),
-        "size": timed.budget.size,
+        "size": fitted.budget.size,
         "epochs": round(sum(epoch.share for epoch in history), 2),
     }
 

@@ -31,9 +31,11 @@ from tenfold.data.augmentation import augmentation_names
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import ScheduleName, TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.fitting import fit_network
 from tenfold.metrics.shares import wilson_interval
+from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.sources.source import SOURCES, SourceOptions
 
@@ -145,26 +147,24 @@ class Measurement:
         rest, scored = holdout_split(
             split.labels, fraction=SCORED / len(split), method="stratified", seed=0
         )
-        chosen = take(split, np.random.default_rng(0).permutation(rest)[: self.images])
+        chosen = split.take(np.random.default_rng(0).permutation(rest)[: self.images])
         kept, watched = holdout_split(
             chosen.labels, fraction=WATCHED_FRACTION, method="stratified", seed=0
         )
         fitted = fit_network(
+            Trainer(self.settings(option), 0, device),
             self.plan(option),
-            take(chosen, kept),
-            self.settings(option),
-            validation=take(chosen, watched),
-            seed=0,
-            device=device,
+            chosen.take(kept),
+            chosen.take(watched),
         )
         precision = device.precision("auto")
-        held_out = take(split, scored)
+        held_out = split.take(scored)
         logits = predict_logits(fitted.network, held_out.images, device=device, precision=precision)
         return {
             "key": self.key(option),
             "accuracy": float(np.mean(logits.argmax(1) == held_out.labels)),
-            "seconds": round(fitted.result.seconds, 1),
-            "epochs": len(fitted.result.history),
+            "seconds": round(fitted.seconds, 1),
+            "epochs": len(fitted.history),
         }
 
     def run(self, output: Path) -> dict[str, dict[str, Any]]:

@@ -108,8 +108,8 @@ def make_model_folder(tmp_path: Path) -> Callable[..., Path]:
     from tenfold.engine.features import features_and_logits
     from tenfold.engine.training_settings import TrainingSettings
     from tenfold.explaining.neighbour_index import NeighbourIndex
-    from tenfold.fitting import NetworkPlan
     from tenfold.model_folder import PackagedModel, write_model_folder
+    from tenfold.models.model import NetworkPlan
     from tenfold.packaging import describe_model
 
     def make(

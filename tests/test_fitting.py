@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.core.errors import DataError, ImageShapeError, SettingsError, UnknownNameError
+from tenfold.core.errors import DataError, ImageShapeError, SettingsError
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import rebalancing_names
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network, take
+from tenfold.fitting import FittedNetwork, fit_network
+from tenfold.models.model import NetworkPlan
 
 CPU = Device("cpu", "a processor", 1)
 MODEL = {"conv_layers": 1, "filters": [6], "units": 12}
@@ -49,7 +51,9 @@ def split() -> ImageSplit:
 def fit(plan: NetworkPlan, split: ImageSplit, **others: Any) -> FittedNetwork:
     settings = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "precision": "float32"}
     parsed = TrainingSettings.parse({**settings, **others.pop("settings", {})})
-    return fit_network(plan, split, parsed, **{"seed": 1, "device": CPU, **others})
+    validation, weights = (others.pop(name, None) for name in ("validation", "initial_weights"))
+    trainer = Trainer(parsed, **{"seed": 1, "device": CPU, **others})
+    return fit_network(trainer, plan, split, validation, initial_weights=weights)
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -57,24 +61,10 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_plan_checks_name_and_settings() -> None:
-    with pytest.raises(UnknownNameError, match=r"no model named 'cnnn'\. Did you mean 'cnn'"):
-        NetworkPlan.parse("cnnn", {}, image_shape=(8, 8, 3), class_count=2)
-    with pytest.raises(SettingsError, match=r"no setting named 'model\.unit'"):
-        NetworkPlan.parse("cnn", {"unit": 3}, image_shape=(8, 8, 3), class_count=2)
-
-
 def test_a_plan_for_too_small_images_fails_when_it_is_built(split: ImageSplit) -> None:
     plan = NetworkPlan.parse("cnn", {}, image_shape=(8, 8, 3), class_count=2)
     with pytest.raises(ImageShapeError, match="Images of 8×8 pixels are too small"):
         fit(plan, split)
-
-
-def test_weights_are_drawn_from_the_seed(plan: NetworkPlan) -> None:
-    ends = {"mean": torch.zeros(3), "standard_deviation": torch.ones(3)}
-    first, same, other = (plan.build(seed=seed, **ends).state_dict() for seed in (1, 1, 2))
-    assert_same(first, same)
-    assert not torch.equal(first["body.output.weight"], other["body.output.weight"])
 
 
 def test_a_restored_network_is_the_stored_one(plan: NetworkPlan, split: ImageSplit) -> None:
@@ -90,7 +80,7 @@ def test_it_learns_and_normalises_by_the_training_images(
     plan: NetworkPlan, split: ImageSplit
 ) -> None:
     fitted = fit(plan, split, settings={"epochs": 10})
-    assert fitted.result.history[-1].train_accuracy > 0.9
+    assert fitted.history[-1].train_accuracy > 0.9
     pixels = split.images.reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(fitted.network.mean.flatten(), pixels.mean(0), rtol=1e-6)
     np.testing.assert_allclose(1 / fitted.network.scale.flatten(), pixels.std(0), rtol=1e-5)
@@ -122,16 +112,16 @@ def test_weights_are_chosen_as_the_settings_say(
     # Labels turned round: the better it learns, the worse it validates, so the best is early.
     turned = ImageSplit(split.images, 1 - split.labels)
     fitted = fit(plan, split, validation=turned, settings={"epochs": 8, "weights": weights})
-    assert fitted.result.best_epoch is not None
-    assert fitted.result.best_epoch < 8
-    last, best = fitted.last_weights, fitted.result.best_weights
+    assert fitted.best_epoch is not None
+    assert fitted.best_epoch < 8
+    last, best = fitted.last_weights, fitted.best_weights
     assert not torch.equal(last["body.output.weight"], best["body.output.weight"])
     assert_same(dict(fitted.network.state_dict()), best if weights == "best" else last)
 
 
 def test_without_validation_best_is_last(plan: NetworkPlan, split: ImageSplit) -> None:
     fitted = fit(plan, split, settings={"weights": "best"})
-    assert fitted.result.best_epoch is None
+    assert fitted.best_epoch is None
     assert_same(dict(fitted.network.state_dict()), fitted.last_weights)
 
 
@@ -149,7 +139,7 @@ def test_what_follows_validation_needs_validation_images(
         SettingsError, match=rf"{named}, .* Set training\.validation_fraction above"
     ):
         fit(plan, split, settings=settings)
-    assert fit(plan, split, validation=split, settings={**settings, "epochs": 2}).result.history
+    assert fit(plan, split, validation=split, settings={**settings, "epochs": 2}).history
 
 
 def test_averaged_weights_are_the_result(plan: NetworkPlan, split: ImageSplit) -> None:
@@ -159,8 +149,8 @@ def test_averaged_weights_are_the_result(plan: NetworkPlan, split: ImageSplit) -
     assert not torch.equal(
         averaged.last_weights["body.output.weight"], plain.last_weights["body.output.weight"]
     )
-    assert averaged.result.is_averaged
-    assert not plain.result.is_averaged
+    assert averaged.is_averaged
+    assert not plain.is_averaged
 
 
 def test_given_weights_are_the_start_normalisation_included(
@@ -200,15 +190,8 @@ def test_it_goes_on_from_a_checkpoint(plan: NetworkPlan, split: ImageSplit, tmp_
     assert_same(dict(resumed.network.state_dict()), dict(whole.network.state_dict()))
 
 
-def test_take_gives_a_copy(split: ImageSplit) -> None:
-    some = take(split, np.array([3, 0]))
-    np.testing.assert_array_equal(some.images, split.images[[3, 0]])
-    np.testing.assert_array_equal(some.labels, split.labels[[3, 0]])
-    assert not np.shares_memory(some.images, split.images)
-
-
 def test_a_rebalancing_needs_every_class(plan: NetworkPlan, split: ImageSplit) -> None:
-    even = take(split, np.flatnonzero(split.labels == 0))
+    even = split.take(np.flatnonzero(split.labels == 0))
     settings = {"rebalance": "inverse"}
     with pytest.raises(DataError, match=r"class 'dog' has none .*--rebalance none"):
         fit(plan, even, settings=settings, classes=("cat", "dog"))

@@ -15,17 +15,18 @@ from tenfold.core.errors import SettingsError, WeightsError
 from tenfold.core.records.train import EpochRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import frozen_features as frozen_module
-from tenfold.engine.checkpoint import Checkpoint
+from tenfold.engine.checkpoint import Checkpoint, TrainingResult
 from tenfold.engine.device import Device
 from tenfold.engine.feature_store import FeatureStore
 from tenfold.engine.features import features_and_logits
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.optimizers import make_optimizer
-from tenfold.engine.training import TrainingResult
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, NetworkPlan, fit_network, take
+from tenfold.fitting import FittedNetwork, fit_network
 from tenfold.frozen_fitting import FittedHead
 from tenfold.models import pretrained
+from tenfold.models.model import NetworkPlan
 
 CPU = Device("cpu", "a processor", 1)
 SHAPE = (8, 8, 3)
@@ -94,7 +95,9 @@ def fit(split: ImageSplit, *, model: Any = None, **others: Any) -> FittedNetwork
     settings = {"batch_size": 16, "precision": "float32", "optimizer": "adamw"}
     parsed = TrainingSettings.parse({**settings, **others.pop("settings", {})})
     chosen = plan(**{"uses_mirrored": False, **(model or {})})
-    return fit_network(chosen, split, parsed, **{"seed": 1, "device": CPU, **others})
+    validation = others.pop("validation", None)
+    trainer = Trainer(parsed, **{"seed": 1, "device": CPU, **others})
+    return fit_network(trainer, chosen, split, validation)
 
 
 def accuracy(fitted: FittedNetwork, split: ImageSplit) -> float:
@@ -107,11 +110,11 @@ def test_the_head_is_fitted_and_nothing_else(split: ImageSplit) -> None:
     assert accuracy(fitted, split) > 0.9
     weights = fitted.last_weights
     assert torch.equal(weights["body.backbone.lower.weight"], torch.eye(6))
-    assert len(fitted.result.history) == 1
-    epoch = fitted.result.history[0]
+    assert len(fitted.history) == 1
+    epoch = fitted.history[0]
     assert epoch.epoch == 1
     assert epoch.train_accuracy == epoch.validation_accuracy == accuracy(fitted, split)
-    assert fitted.result.best_epoch == 1
+    assert fitted.best_epoch == 1
     assert fitted.probe is not None
     assert fitted.probe.feature_count == 6
     assert fitted.probe.judged_by == "5-fold cross-validation of the training images"
@@ -125,9 +128,9 @@ def test_pixels_are_normalised_as_the_backbone_wants(split: ImageSplit) -> None:
 def test_features_are_computed_once_for_folds_and_predictions(
     split: ImageSplit, backbone: type[TinyBackbone]
 ) -> None:
-    first = fit(take(split, np.arange(60)))
+    first = fit(split.take(np.arange(60)))
     assert backbone.computed == 60
-    fit(take(split, np.arange(30, 90)), seed=5)
+    fit(split.take(np.arange(30, 90)), seed=5)
     assert backbone.computed == 90
     logits = predict_logits(first.network, split.images, device=CPU)
     features, again = features_and_logits(first.network, split.images, device=CPU)
@@ -180,12 +183,12 @@ def test_many_validation_images_choose_the_penalty(
     split: ImageSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenfold.frozen_fitting.ENOUGH_VALIDATION_IMAGES", 30)
-    train, held_out = take(split, np.arange(60)), take(split, np.arange(60, 90))
+    train, held_out = split.take(np.arange(60)), split.take(np.arange(60, 90))
     fitted = fit(train, validation=held_out)
     assert fitted.probe is not None
     assert fitted.probe.judged_by == "the 30 validation images"
     [chosen] = [t for t in fitted.probe.tried if t.penalty == fitted.probe.penalty]
-    assert chosen.log_loss == pytest.approx(fitted.result.history[0].validation_loss, abs=1e-3)
+    assert chosen.log_loss == pytest.approx(fitted.history[0].validation_loss, abs=1e-3)
 
 
 def test_many_training_images_hold_some_out(
@@ -198,11 +201,11 @@ def test_many_training_images_hold_some_out(
 
 
 def test_a_class_of_one_image_is_no_obstacle(split: ImageSplit) -> None:
-    few = take(split, np.array([0, 1, 3, 4, 2]))
+    few = split.take(np.array([0, 1, 3, 4, 2]))
     fitted = fit(few)
     assert fitted.probe is not None
     assert fitted.probe.tried == ()
-    assert fitted.result.history[0].train_accuracy == 1
+    assert fitted.history[0].train_accuracy == 1
 
 
 def test_the_same_seed_gives_the_same_head(split: ImageSplit) -> None:
@@ -219,11 +222,11 @@ def test_fine_tuning_moves_all_weights_and_counts_on(split: ImageSplit) -> None:
         validation=split,
         on_epoch=told.append,
     )
-    assert [epoch.epoch for epoch in fitted.result.history] == [1, 2, 3, 4]
+    assert [epoch.epoch for epoch in fitted.history] == [1, 2, 3, 4]
     assert [epoch.epoch for epoch in told] == [1, 2, 3, 4]
     assert not torch.equal(fitted.last_weights["body.backbone.lower.weight"], torch.eye(6))
-    accuracies = [epoch.validation_accuracy or 0 for epoch in fitted.result.history]
-    assert fitted.result.best_epoch == accuracies.index(max(accuracies)) + 1
+    accuracies = [epoch.validation_accuracy or 0 for epoch in fitted.history]
+    assert fitted.best_epoch == accuracies.index(max(accuracies)) + 1
     assert accuracy(fitted, split) == max(accuracies)
 
 
@@ -293,7 +296,8 @@ def test_rates_are_discriminative_and_every_parameter_has_one(split: ImageSplit)
     network = fit(split, model={"layer_decay": 0.5}).network
     for name in ("adamw", "sgd", "muon"):
         settings = TrainingSettings.parse({"optimizer": name, "learning_rate": 0.1})
-        groups = make_optimizer(network, settings).param_groups
+        factors = network.body.learning_rate_factors()
+        groups = make_optimizer(network.body, settings, factors=factors).param_groups
         rates = {id(p): group["peak_lr"] for group in groups for p in group["params"]}
         assert len(rates) == len(list(network.parameters()))
         named = {n: rates[id(p)] for n, p in network.named_parameters()}

@@ -18,7 +18,6 @@ from tenfold.core.errors import ModelFolderError, RunFolderError
 from tenfold.core.records.model import ModelData
 from tenfold.engine.checkpoint import read_tensors
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
 from tenfold.model_folder import (
     CARD,
     MODEL_JSON,
@@ -28,6 +27,7 @@ from tenfold.model_folder import (
     read_model_folder,
     write_model_folder,
 )
+from tenfold.models.model import NetworkPlan
 from tenfold.packaging import describe_model
 
 PLAN = NetworkPlan.parse(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.rate_sweep import RateSweepRecord
 from tenfold.data.dataset import ImageDataset
 from tenfold.engine.device import Device
+from tenfold.engine.training import Trainer
 from tenfold.learning_rate_finding import find_learning_rate
 from tenfold.recipe import load_recipe
 from tenfold.reporting.figures.canvas import svg_text
@@ -46,10 +48,16 @@ def device() -> Device:
     return choose_device("cpu")
 
 
+def find(digits: ImageDataset, device: Device, **others: Any) -> RateSweepRecord:
+    settings = load_recipe("cnn", SMALL)
+    trainer = Trainer(settings.training, settings.seed, device, mirror_keeps_class=False)
+    plan = settings.network_plan(digits.train.images.shape[1:], len(digits.classes))
+    return find_learning_rate(trainer, plan, digits.train, data=digits.title, **others)
+
+
 @pytest.fixture(scope="module")
 def record(digits: ImageDataset, device: Device) -> RateSweepRecord:
-    settings = load_recipe("cnn", SMALL)
-    return find_learning_rate(settings, digits, high=100.0, steps=60, device=device)
+    return find(digits, device, high=100.0, steps=60)
 
 
 def test_the_suggestion_lies_where_the_loss_falls(record: RateSweepRecord) -> None:
@@ -65,8 +73,7 @@ def test_the_suggestion_lies_where_the_loss_falls(record: RateSweepRecord) -> No
 def test_the_same_seed_gives_the_same_sweep(
     record: RateSweepRecord, digits: ImageDataset, device: Device
 ) -> None:
-    settings = load_recipe("cnn", SMALL)
-    again = find_learning_rate(settings, digits, high=100.0, steps=60, device=device)
+    again = find(digits, device, high=100.0, steps=60)
     assert again.steps == record.steps
 
 
@@ -84,18 +91,17 @@ def test_a_range_that_is_none_is_refused(
     low: float, high: float, digits: ImageDataset, device: Device
 ) -> None:
     with pytest.raises(SettingsError, match=r"0 < low < high; got"):
-        find_learning_rate(load_recipe("cnn", SMALL), digits, low=low, high=high, device=device)
+        find(digits, device, low=low, high=high)
 
 
 def test_too_few_steps_are_refused(digits: ImageDataset, device: Device) -> None:
     with pytest.raises(SettingsError, match=r"--steps is 3; .* at least 20"):
-        find_learning_rate(load_recipe("cnn", SMALL), digits, steps=3, device=device)
+        find(digits, device, steps=3)
 
 
 def test_a_loss_that_never_falls_says_where_to_begin(digits: ImageDataset, device: Device) -> None:
-    settings = load_recipe("cnn", SMALL)
     with pytest.raises(TrainingError, match=r"did not fall .* Begin lower \(--low\)"):
-        find_learning_rate(settings, digits, low=1e3, high=1e6, steps=20, device=device)
+        find(digits, device, low=1e3, high=1e6, steps=20)
 
 
 def test_the_command_writes_a_picture_and_the_numbers(tmp_path: Path) -> None:

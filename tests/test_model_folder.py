@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tenfold.core.errors import ModelFolderError
 from tenfold.core.records.model import FORMAT_VERSION, ModelData
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
 from tenfold.model_folder import (
     CARD,
     MODEL_JSON,
@@ -26,6 +25,7 @@ from tenfold.model_folder import (
     read_model_folder,
     write_model_folder,
 )
+from tenfold.models.model import NetworkPlan
 from tenfold.packaging import describe_model, save_model
 
 PLAN = NetworkPlan.parse(

@@ -12,8 +12,7 @@ from tenfold.core.errors import RunFolderError
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.train import TrainRecord
 from tenfold.engine.checkpoint import write_tensors
-from tenfold.engine.network import ImageNetwork
-from tenfold.fitting import NetworkPlan
+from tenfold.models.model import ImageNetwork, NetworkPlan
 from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS, TrainedModel
 
 ACQUIRED = AcquireRecord(

@@ -22,8 +22,8 @@ from tenfold.data.split_files import SplitName, read_arrays
 from tenfold.engine.device import Device
 from tenfold.engine.features import features_and_logits
 from tenfold.engine.inference import probabilities_from_logits
-from tenfold.engine.network import ImageNetwork
 from tenfold.fold_models import read_fold_models
+from tenfold.models.model import ImageNetwork
 from tenfold.trained_model import TrainedModel
 
 _OUT_OF_FOLD = "out_of_fold_fresh.npz"

@@ -9,8 +9,8 @@ import torch
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
-from tenfold.engine.network import ImageNetwork
 from tenfold.metrics.temperature import fit_temperature
+from tenfold.models.model import ImageNetwork
 
 
 def validation_temperature(

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.calibrating import predict_probabilities, validation_temperature
 from tenfold.core.durations import parse_duration
 from tenfold.core.errors import ImageShapeError, SettingsError
@@ -26,11 +25,12 @@ from tenfold.data.duplicate_groups import exact_groups
 from tenfold.data.sample_randomness import seed_from
 from tenfold.data.splits import possible_holdout
 from tenfold.engine.device import choose_device
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, take
+from tenfold.fitting import fit_network
 from tenfold.mirroring.decision import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
 from tenfold.model_folder import PackagedModel
-from tenfold.models.model import MODELS
+from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.packaging import describe_arrays, describe_model, save_model
 from tenfold.reporting.model_card import CardSources, model_card
 
@@ -217,33 +217,31 @@ normalization, validation_fraction, weights, precision
             settings = settings.without_validation()
             warnings.warn(note, stacklevel=2)
         device = choose_device(self.device)
-        validation = take(split, held_out) if len(held_out) else None
-        training = take(split, train)
+        validation = split.take(held_out) if len(held_out) else None
+        training = split.take(train)
         self.mirror_keeps_class_, self.mirroring_ = self._mirroring(training, seed)
-        timed = fit_in_time(
-            plan,
-            training,
+        trainer = Trainer(
             settings,
-            validation=validation,
+            seed,
+            device,
             mirror_keeps_class=self.mirror_keeps_class_,
-            seed=seed,
-            device=device,
             started_at=started,
         )
+        fitted = fit_network(trainer, plan, training, validation)
         self.image_shape_ = plan.image_shape
         self.n_features_in_ = int(np.prod(plan.image_shape))
-        self.history_ = timed.fitted.result.history
-        self.budget_ = timed.budget
-        self.network_ = timed.fitted.network.eval()
+        self.history_ = fitted.history
+        self.budget_ = fitted.budget
+        self.network_ = fitted.network.eval()
         self.temperature_ = validation_temperature(
-            self.network_, validation, device=device, precision=device.precision(settings.precision)
+            self.network_, validation, device=device, precision=trainer.precision
         )
         names, values = named_classes(self.classes_)
         self.model_record_ = describe_model(
             title="A model of given arrays",
-            plan=timed.fitted.plan,
+            plan=fitted.plan,
             weights=self.network_.state_dict(),
-            training=timed.fitted.settings,
+            training=fitted.settings,
             classes=names,
             labels=values,
             temperature=self.temperature_,

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from tenfold.budgeting.accuracy_table import network_sizes
+from tenfold.budgeting.choice import PROBE_STEPS, choose_for_budget, with_budget
 from tenfold.core.errors import SettingsError
-from tenfold.core.progress import Progress
-from tenfold.core.records.train import EpochRecord, ProbeRecord, RebalancingRecord
-from tenfold.core.settings import Settings
-from tenfold.data.augmentation import augmentation_named
+from tenfold.core.records.train import BudgetRecord, ProbeRecord, RebalancingRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.averaging import copied_weights
-from tenfold.engine.batches import TrainingBatches, as_pixels
-from tenfold.engine.checkpoint import Checkpoint
+from tenfold.engine.checkpoint import TrainingResult
 from tenfold.engine.device import Device
 from tenfold.engine.memory_need import check_memory, enough_memory
-from tenfold.engine.network import ImageNetwork, fit_normalization
-from tenfold.engine.rate_sweep import RateSweep
-from tenfold.engine.training import Training, TrainingResult
+from tenfold.engine.training import Trainer, Training
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.frozen_fitting import HeadFit
-from tenfold.models.frozen_features import FrozenFeatures
-from tenfold.models.model import MODELS
+from tenfold.models.model import MODELS, ImageNetwork, NetworkPlan, as_pixels, fit_normalization
 
 FITTING_IMAGES = 5000
 """Training images that a network's first layer is fitted to, about (arXiv 2404.00498: 5,000)."""
@@ -36,87 +31,8 @@ _FITTING_VALUES = 250_000_000
 """Values in them at most: of images over 128 × 128 px there are fewer."""
 
 
-@dataclass(frozen=True)
-class NetworkPlan:
-    """Which network is built for which images.
-
-    Parameters
-    ----------
-    model
-        Registered name of the architecture.
-    settings
-        Its settings.
-    image_shape
-        Height, width and channels.
-    class_count
-        Number of classes.
-    """
-
-    model: str
-    settings: Settings
-    image_shape: tuple[int, int, int]
-    class_count: int
-
-    @classmethod
-    def parse(
-        cls,
-        model: str,
-        settings: Mapping[str, Any],
-        *,
-        image_shape: tuple[int, int, int],
-        class_count: int,
-    ) -> NetworkPlan:
-        """Check a model's name and plain settings.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such model.
-        SettingsError
-            If a setting is unknown or not valid.
-        """
-        parsed = MODELS[model].settings_type.parse(settings, where="model")
-        return cls(model, parsed, image_shape, class_count)
-
-    def suited_to(self, *, mirror_keeps_class: bool) -> NetworkPlan:
-        """Give the plan without what only suits images whose mirror images keep their class."""
-        suited = getattr(self.settings, "suited_to", None)
-        if suited is None:
-            return self
-        return replace(self, settings=suited(mirror_keeps_class=mirror_keeps_class))
-
-    def build(self, *, seed: int, mean: Tensor, standard_deviation: Tensor) -> ImageNetwork:
-        """Build the network with fresh weights drawn from `seed`.
-
-        Parameters
-        ----------
-        seed
-            Of the initial weights.
-        mean, standard_deviation
-            To normalise by, one a channel, scale 0 to 255.
-        """
-        generator = torch.Generator().manual_seed(derive_seed(seed, "weights"))
-        body = MODELS[self.model].build(
-            self.settings,
-            image_shape=self.image_shape,
-            class_count=self.class_count,
-            generator=generator,
-        )
-        own = getattr(body, "normalization", None)  # pretrained weights expect their own
-        return ImageNetwork(body, *(own or (mean, standard_deviation)))
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> ImageNetwork:
-        """Build the network and put stored weights in, normalisation included."""
-        channels = self.image_shape[2]
-        network = self.build(
-            seed=0, mean=torch.zeros(channels), standard_deviation=torch.ones(channels)
-        )
-        network.load_state_dict(dict(tensors))
-        return network
-
-
-@dataclass(frozen=True)
-class FittedNetwork:
+@dataclass(frozen=True, kw_only=True)
+class FittedNetwork(TrainingResult):
     """A trained network, with the weights that were chosen, and how it came about.
 
     A time budget may have chosen another size than was asked for, and a network may not suit images
@@ -126,54 +42,41 @@ class FittedNetwork:
     plan: NetworkPlan
     settings: TrainingSettings
     network: ImageNetwork
-    result: TrainingResult
     last_weights: dict[str, Tensor]
     rebalancing: RebalancingRecord
-    probe: ProbeRecord | None = None
+    probe: ProbeRecord | None
+    """How the head was fitted, if it was fitted on its own."""
+    budget: BudgetRecord | None
+    """What the time budget chose, if there was one."""
+
+    @property
+    def chosen_weights(self) -> Literal["last", "best"]:
+        """Give which weights the network holds."""
+        return "best" if self.settings.weights == "best" and self.best_weights else "last"
 
 
 def fit_network(
+    trainer: Trainer,
     plan: NetworkPlan,
     train: ImageSplit,
-    settings: TrainingSettings,
-    *,
     validation: ImageSplit | None = None,
-    mirror_keeps_class: bool = True,
-    seed: int,
-    device: Device,
+    *,
     initial_weights: Mapping[str, Tensor] | None = None,
-    checkpoint: Checkpoint | None = None,
-    progress: Progress | None = None,
-    title: str = "Training",
-    on_epoch: Callable[[EpochRecord], None] | None = None,
-    started_at: float | None = None,
-    classes: Sequence[str] | None = None,
-    sweep: RateSweep | None = None,
 ) -> FittedNetwork:
-    """Build a network, fit it to the training images, and choose its weights.
+    """Choose the size for the time budget, if there is one, build, train, and choose the weights.
 
     Parameters
     ----------
+    trainer
+        How to train.
     plan
         What to build.
     train
         The images to fit to; normalisation is fitted to them alone.
-    settings
-        How to train.
     validation
         Images to watch by, and to choose the best epoch by if the settings say so.
-    mirror_keeps_class
-        Whether augmentation may flip, and the network treat mirror images as one.
-    seed
-        The one seed of weights, order, augmentation and dropout.
-    device
-        Where to compute.
     initial_weights
-        Start from these (normalisation included) instead of fresh ones.
-    checkpoint, progress, title, on_epoch, started_at, sweep
-        See `Training`.
-    classes
-        Names of the classes, for messages.
+        Start from these (normalisation included) instead of fresh ones; the size is theirs.
 
     Raises
     ------
@@ -186,80 +89,44 @@ def fit_network(
         budget of one whose head is fitted to features, or for what needs validation images where
         there are none.
     """
-    if validation is None:
-        _check_unwatched(settings)
-    _check_size(plan, settings)
-    plan = plan.suited_to(mirror_keeps_class=mirror_keeps_class)
-    augmentation = augmentation_named(settings.augmentation)
-    rebalancing = choose_rebalancing(settings.rebalance, train.counts(plan.class_count), classes)
-    if initial_weights is None:
-        mean, deviation = fit_normalization(train.images, settings.normalization)
+    _check_settings(plan, trainer.settings, has_validation=validation is not None)
+    budget = None
+    if trainer.settings.budget_seconds is not None:
+        if trainer.started_at is None:
+            trainer = replace(trainer, started_at=time.monotonic())
+        budget = _budget(trainer, plan, train, can_choose=initial_weights is None)
+        plan, settings = with_budget(budget, plan, trainer.settings)
+        trainer = replace(trainer, settings=settings)
+    settings = trainer.settings
+    plan = plan.suited_to(mirror_keeps_class=trainer.mirror_keeps_class)
+    counts = train.counts(plan.class_count)
+    rebalancing = choose_rebalancing(settings.rebalance, counts, trainer.classes)
+    network = _built(trainer, plan, train.images, initial_weights)
+
+    def trained(trainer: Trainer) -> TrainingResult:
         with enough_memory(plan.image_shape, settings.batch_size):
-            network = plan.build(seed=seed, mean=mean, standard_deviation=deviation)
+            return Training(trainer, network, train, validation, rebalancing).run()
+
+    if network.body.frozen is None:
+        probe, result = None, trained(trainer)
     else:
-        network = plan.restore(initial_weights)
-    if not isinstance(network.body, FrozenFeatures):  # which computes in small blocks
-        check_memory(network.body, plan.image_shape, settings.batch_size, device.torch_device)
-    if initial_weights is None:
-        _fit_to_images(network, train.images)
-    head = None
-    if isinstance(network.body, FrozenFeatures):
-        _check_head(plan, settings)
-        head = HeadFit(
-            network,
-            train,
-            validation,
-            settings,
-            mirror_keeps_class=mirror_keeps_class,
-            seed=seed,
-            device=device,
-            folder=None if checkpoint is None else checkpoint.path.parent / "features",
-            progress=progress,
-            title=title,
-        ).run(on_epoch)
-        on_epoch = head.counting_on(on_epoch)
-    if head is not None and head.probe.fine_tune_epochs == 0:
-        result = head.result
-    else:
-        training = Training(
-            network,
-            TrainingBatches(
-                train,
-                settings.batch_size,
-                augmentation.policy,
-                mirror_keeps_class,
-                seed,
-                device.torch_device,
-                augmentation.mixing,
-                rebalancing.images_per_epoch,
-            ),
-            validation=validation,
-            settings=settings if head is None else head.settings_after(settings),
-            seed=seed,
-            device=device,
-            checkpoint=checkpoint,
-            progress=progress,
-            title=title,
-            on_epoch=on_epoch,
-            started_at=started_at,
-            rebalancing=rebalancing,
-            sweep=sweep,
-        )
-        with enough_memory(plan.image_shape, settings.batch_size):
-            result = training.run()
-        result = result if head is None else head.joined(result)
-    last_weights = copied_weights(network)
-    if settings.weights == "best" and result.best_weights:
-        network.load_state_dict(result.best_weights)
-    return FittedNetwork(
-        plan,
-        settings,
-        network,
-        result,
-        last_weights,
-        rebalancing,
-        None if head is None else head.probe,
+        head = HeadFit(trainer, network, train, validation).run()
+        probe, result = head.probe, head.result
+        if probe.fine_tune_epochs:
+            result = head.joined(trained(head.trainer_after(trainer)))
+    fitted = FittedNetwork(
+        **vars(result),
+        plan=plan,
+        settings=settings,
+        network=network,
+        last_weights=copied_weights(network),
+        rebalancing=rebalancing,
+        probe=probe,
+        budget=budget,
     )
+    if fitted.chosen_weights == "best":
+        network.load_state_dict(fitted.best_weights)
+    return fitted
 
 
 def check_fit(
@@ -278,28 +145,101 @@ def check_fit(
     SettingsError
         See `fit_network`.
     """
-    if not has_validation:
-        _check_unwatched(settings)
-    _check_size(plan, settings)
-    channels = plan.image_shape[2]
-    network = plan.suited_to(mirror_keeps_class=mirror_keeps_class).build(
-        seed=0, mean=torch.zeros(channels), standard_deviation=torch.ones(channels)
-    )
-    if isinstance(network.body, FrozenFeatures):
+    _check_settings(plan, settings, has_validation=has_validation)
+    network = plan.suited_to(mirror_keeps_class=mirror_keeps_class).build_any()
+    if network.body.frozen is not None:
         _check_head(plan, settings)
 
 
-def _check_unwatched(settings: TrainingSettings) -> None:
-    for name in settings.watched_settings:
+def seconds_per_image(
+    plan: NetworkPlan, train: ImageSplit, settings: TrainingSettings, *, device: Device
+) -> float:
+    """Train a throw-away network for a few steps and give the seconds an image takes.
+
+    The time budget and low resolution in the settings are left out.
+    """
+    count = min(len(train), settings.batch_size * PROBE_STEPS // 2)
+    few = ImageSplit(train.images[:count], train.labels[:count])
+    probe = settings.model_copy(
+        update={
+            "epochs": 2,
+            "budget_seconds": None,
+            "low_resolution_share": 0.0,
+            "weights": "last",
+            "least_steps": 0,
+            "rebalance": "none",  # the few images may lack a class
+            "schedule": "constant",
+            "early_stopping_patience": None,
+        }
+    )
+    fitted = fit_network(Trainer(probe, seed=0, device=device), plan, few)
+    return fitted.history[-1].seconds / count
+
+
+def _budget(
+    trainer: Trainer, plan: NetworkPlan, train: ImageSplit, *, can_choose: bool
+) -> BudgetRecord:
+    """Choose what is trained in the time budget; what an attempt chose that was killed stays."""
+    assert trainer.started_at is not None
+    checkpoint = trainer.checkpoint
+    kept = None if checkpoint is None else checkpoint.path.with_suffix(".budget.json")
+    if kept is not None and kept.is_file():
+        return BudgetRecord.read(kept)
+    budget = choose_for_budget(
+        plan,
+        trainer.settings,
+        network_sizes(plan.model) if can_choose else (),
+        train_count=len(train),
+        spent_seconds=time.monotonic() - trainer.started_at,
+        measure=lambda plan, settings: seconds_per_image(
+            plan, train, settings, device=trainer.device
+        ),
+    )
+    if kept is not None:
+        budget.write(kept)
+    trainer.progress.say(budget.sentence)
+    return budget
+
+
+def _built(
+    trainer: Trainer,
+    plan: NetworkPlan,
+    images: Images,
+    initial_weights: Mapping[str, Tensor] | None,
+) -> ImageNetwork:
+    """Build the network as its training begins with it, if that fits into the memory."""
+    settings = trainer.settings
+    if initial_weights is None:
+        mean, deviation = fit_normalization(images, settings.normalization)
+        with enough_memory(plan.image_shape, settings.batch_size):
+            network = plan.build(seed=trainer.seed, mean=mean, standard_deviation=deviation)
+    else:
+        network = plan.restore(initial_weights)
+    if network.body.frozen is None:
+        device = trainer.device.torch_device
+        check_memory(network.body, plan.image_shape, settings.batch_size, device)
+    else:  # which computes in small blocks
+        _check_head(plan, settings)
+    if initial_weights is None:
+        network.body.prepare(lambda: _some_images(network, images))
+    return network
+
+
+def _some_images(network: ImageNetwork, images: Images) -> Tensor:
+    """Give normalised images spread over the whole training split."""
+    most = min(FITTING_IMAGES, _FITTING_VALUES // images[0].size)
+    chosen = images[:: max(1, len(images) // max(1, most))]
+    return network.normalized(as_pixels(chosen, torch.device("cpu")))
+
+
+def _check_settings(plan: NetworkPlan, settings: TrainingSettings, *, has_validation: bool) -> None:
+    for name in () if has_validation else settings.watched_settings:
         if name != "weights":  # the best of unwatched epochs is the last
             raise SettingsError(
                 f"training.{name} is {getattr(settings, name)!r}, which follows the validation "
                 "images, but there are none. Set training.validation_fraction above 0 (0.1 holds "
                 f"out a tenth of the training images), or leave training.{name} at its default."
             )
-
-
-def _check_size(plan: NetworkPlan, settings: TrainingSettings) -> None:
     if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
         raise SettingsError(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
@@ -320,22 +260,3 @@ def _check_head(plan: NetworkPlan, settings: TrainingSettings) -> None:
             f"{settings.rebalance!r}): its head is fitted to all features at once. Leave out "
             "--rebalance, or choose another model."
         )
-
-
-def _fit_to_images(network: ImageNetwork, images: Images) -> None:
-    """Let a body that starts from the data look at images spread over the whole training split."""
-    fit = getattr(network.body, "fit", None)
-    if fit is not None:
-        most = min(FITTING_IMAGES, _FITTING_VALUES // images[0].size)
-        chosen = images[:: max(1, len(images) // max(1, most))]
-        fit(network.normalized(as_pixels(chosen, torch.device("cpu"))))
-
-
-def take(split: ImageSplit, indices: Any) -> ImageSplit:
-    """Give the images at `indices` as a split of their own (a copy)."""
-    return ImageSplit(_rows(split.images, indices), split.labels[indices])
-
-
-def _rows(images: Images, indices: Any) -> Images:
-    rows: Images = images[indices]
-    return rows

@@ -16,8 +16,8 @@ import torch
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.engine.checkpoint import read_tensors, write_tensors
-from tenfold.engine.network import ImageNetwork
-from tenfold.fitting import FittedNetwork, NetworkPlan
+from tenfold.fitting import FittedNetwork
+from tenfold.models.model import ImageNetwork, NetworkPlan
 
 _PLAN = "plan"
 

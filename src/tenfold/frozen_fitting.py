@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.train import EpochRecord, PenaltyRecord, ProbeRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.duplicate_groups import Groups, exact_groups
@@ -19,7 +16,7 @@ from tenfold.data.folds import stratified_folds
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.splits import Indices, holdout_split
 from tenfold.engine.averaging import copied_weights
-from tenfold.engine.device import Device
+from tenfold.engine.checkpoint import TrainingResult
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
 from tenfold.engine.linear_probe import (
     PENALTIES,
@@ -28,13 +25,9 @@ from tenfold.engine.linear_probe import (
     choose_penalty,
     fit_path,
 )
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.test_time_augmentation import mirrored
-from tenfold.engine.training import TrainingResult
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.models.frozen_features import FrozenFeatures
-
-OnEpoch = Callable[[EpochRecord], None]
+from tenfold.engine.training import Trainer
+from tenfold.models.model import FrozenFeatures, ImageNetwork
 
 ENOUGH_VALIDATION_IMAGES = 1000
 """From so many validation images on they choose the penalty; the log loss of fewer is too noisy."""
@@ -82,13 +75,14 @@ class FittedHead:
             return replace(later, history=history, best_epoch=best + 1)
         return replace(later, history=history, best_epoch=1, best_weights=self.weights)
 
-    def settings_after(self, settings: TrainingSettings) -> TrainingSettings:
-        """Give the settings of the training that goes on: its length is the model's setting."""
-        return settings.model_copy(update={"epochs": self.probe.fine_tune_epochs, "least_steps": 0})
-
-    def counting_on(self, on_epoch: OnEpoch | None) -> OnEpoch | None:
-        """Give what is told each later epoch, its number counted from 2."""
-        return None if on_epoch is None else lambda epoch: on_epoch(_moved_on(epoch))
+    def trainer_after(self, trainer: Trainer) -> Trainer:
+        """Give who goes on: the length is the model's setting, and epochs count from 2."""
+        length = {"epochs": self.probe.fine_tune_epochs, "least_steps": 0}
+        return replace(
+            trainer,
+            settings=trainer.settings.model_copy(update=length),
+            on_epoch=lambda epoch: trainer.on_epoch(_moved_on(epoch)),
+        )
 
 
 def _moved_on(epoch: EpochRecord) -> EpochRecord:
@@ -101,41 +95,24 @@ class HeadFit:
 
     Parameters
     ----------
+    trainer
+        How to train: of the settings, precision and label smoothing are used. Features are kept
+        beside its checkpoint until the stage is complete.
     network
         Its body is a `FrozenFeatures`; it gets the head, in place.
     train
         Images to fit to.
     validation
         Images to watch by, and to choose the penalty by if they are many; None for none.
-    settings
-        Of the training: precision and label smoothing are used.
-    mirror_keeps_class
-        Whether mirrored images may be fitted to.
-    seed
-        Of what is held out to choose the penalty.
-    device
-        Where to compute.
-    folder
-        Where features are kept until the stage is complete; None for nowhere.
-    progress
-        Who is told.
-    title
-        Begins the names of the progress bars.
     """
 
+    trainer: Trainer
     network: ImageNetwork
     train: ImageSplit
     validation: ImageSplit | None
-    settings: TrainingSettings
-    mirror_keeps_class: bool
-    seed: int
-    device: Device
-    folder: Path | None = None
-    progress: Progress | None = None
-    title: str = "Training"
 
-    def run(self, on_epoch: OnEpoch | None = None) -> FittedHead:
-        """Compute features, choose the penalty, fit the head; `on_epoch` is told the result."""
+    def run(self) -> FittedHead:
+        """Compute features, choose the penalty, fit the head."""
         started = time.perf_counter()
         parts = [self.train.images]
         if self._is_mirrored:
@@ -162,8 +139,7 @@ class HeadFit:
             validation_accuracy=validation_scores[1],
             seconds=time.perf_counter() - started,
         )
-        if on_epoch is not None:
-            on_epoch(epoch)
+        self.trainer.on_epoch(epoch)
         probe = ProbeRecord(
             feature_count=train.features.shape[1],
             is_mirrored=self._is_mirrored,
@@ -178,25 +154,26 @@ class HeadFit:
 
     @property
     def _body(self) -> FrozenFeatures:
-        assert isinstance(self.network.body, FrozenFeatures)
-        return self.network.body
+        assert self.network.body.frozen is not None
+        return self.network.body.frozen
 
     @property
     def _is_mirrored(self) -> bool:
-        return self.mirror_keeps_class and self._body.uses_mirrored
+        return self.trainer.mirror_keeps_class and self._body.uses_mirrored
 
     def _features(self, parts: list[Images]) -> list[Tensor]:
         """Compute the features of every part, under one progress bar."""
-        count = sum(len(part) for part in parts)
-        progress = self.progress or SilentProgress()
-        with progress.task(f"{self.title}: features", count, unit="images") as task:
+        trainer, count = self.trainer, sum(len(part) for part in parts)
+        checkpoint = trainer.checkpoint
+        folder = None if checkpoint is None else checkpoint.path.parent / "features"
+        with trainer.progress.task(f"{trainer.title}: features", count, unit="images") as task:
             return [
                 frozen_features(
                     self.network,
                     part,
-                    device=self.device,
-                    precision=self.device.precision(self.settings.precision),
-                    folder=self.folder,
+                    device=trainer.device,
+                    precision=trainer.precision,
+                    folder=folder,
                     on_images=task.advance,
                 )
                 for part in parts
@@ -204,7 +181,7 @@ class HeadFit:
 
     def _set(self, features: list[Tensor], split: ImageSplit) -> FeatureSet:
         labels = torch.from_numpy(split.labels)
-        there = self.device.torch_device
+        there = self.trainer.device.torch_device
         return FeatureSet(
             torch.cat(features).to(there), torch.cat([labels] * len(features)).to(there)
         )
@@ -221,7 +198,7 @@ class HeadFit:
                 self.train.labels,
                 fraction=0.1,
                 method="stratified",
-                seed=derive_seed(self.seed, "penalty"),
+                seed=derive_seed(self.trainer.seed, "penalty"),
                 groups=self._groups(),
             )
             folds = [self._fold(train, kept, held_out)]
@@ -232,16 +209,16 @@ class HeadFit:
             if smallest < 2:
                 return {}, "nothing: a class has one image"
             count = min(_FOLDS, smallest)
-            seed = derive_seed(self.seed, "penalty")
+            seed = derive_seed(self.trainer.seed, "penalty")
             pairs = stratified_folds(self.train.labels, count, seed, groups=self._groups())
             folds = [self._fold(train, kept, held_out) for kept, held_out in pairs]
             judged_by = f"{count}-fold cross-validation of the training images"
-        progress = self.progress or SilentProgress()
-        with progress.task(f"{self.title}: penalties", len(folds) * len(PENALTIES)) as task:
+        total = len(folds) * len(PENALTIES)
+        with self.trainer.progress.task(f"{self.trainer.title}: penalties", total) as task:
             losses = choose_penalty(
                 folds,
                 class_count=self._body.head.out_features,
-                label_smoothing=self.settings.label_smoothing,
+                label_smoothing=self.trainer.settings.label_smoothing,
                 on_penalty=lambda penalty: task.advance(1, detail=f"penalty {penalty:g}"),
             )
         return losses, judged_by
@@ -263,7 +240,7 @@ class HeadFit:
             train,
             class_count=self._body.head.out_features,
             penalties=[stronger for stronger in PENALTIES if stronger >= penalty],
-            label_smoothing=self.settings.label_smoothing,
+            label_smoothing=self.trainer.settings.label_smoothing,
         )
         return path[-1][1]
 
@@ -275,7 +252,7 @@ class HeadFit:
 
     def _score(self, known: FeatureSet) -> tuple[float, float]:
         """Give mean log loss and accuracy of the head."""
-        logits = logits_of_features(self.network, known.features, self.device)
+        logits = logits_of_features(self.network, known.features, self.trainer.device)
         labels = known.labels.cpu()
         loss = torch.nn.functional.cross_entropy(logits.double(), labels).item()
         return loss, (logits.argmax(1) == labels).double().mean().item()

@@ -5,20 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
 from tenfold.core.errors import SettingsError, TrainingError
-from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.rate_sweep import RateStep, RateSweepRecord
-from tenfold.data.dataset import ImageDataset
-from tenfold.engine.device import Device
+from tenfold.data.dataset import ImageSplit
 from tenfold.engine.optimizers import peak_learning_rate
 from tenfold.engine.rate_sweep import RateSweep, SweepOver
-from tenfold.fitting import NetworkPlan, fit_network
-from tenfold.mirroring.decision import decide_mirroring
-from tenfold.recipe import StudySettings
-from tenfold.reporting.interpretation_data import mirror_sentence
+from tenfold.engine.training import Trainer
+from tenfold.fitting import fit_network
+from tenfold.models.model import NetworkPlan
 
 _BELOW_DEFAULT, _ABOVE_DEFAULT = 1e-3, 1e2
 _FEWEST_STEPS = 20
@@ -26,35 +24,35 @@ _SLOPE_STEPS = 5  # on either side of the rate whose slope is taken
 
 
 def find_learning_rate(
-    settings: StudySettings,
-    data: ImageDataset,
+    trainer: Trainer,
+    plan: NetworkPlan,
+    train: ImageSplit,
     *,
+    data: str,
     low: float | None = None,
     high: float | None = None,
     steps: int = 150,
-    device: Device,
-    progress: Progress | None = None,
 ) -> RateSweepRecord:
     """Train a throw-away network while the learning rate rises, and suggest a rate.
 
-    Model, optimiser, batch size, augmentation and loss are the study's; its schedule, low
-    resolution and averages are left out. Validation and test images have no part in it.
+    Optimiser, batch size, augmentation and loss are the trainer's; its schedule, low resolution and
+    averages are left out. Validation and test images have no part in it.
 
     Parameters
     ----------
-    settings
-        The study's.
+    trainer
+        How to train.
+    plan
+        What to build.
+    train
+        Training images.
     data
-        The data set; its training split is used.
+        What they are, for people.
     low, high
         First and last rate; None for a thousandth and a hundred times of the rate that the
         training would take.
     steps
         Rates to try, one a step.
-    device
-        Where to compute.
-    progress
-        Who is told.
 
     Raises
     ------
@@ -63,7 +61,7 @@ def find_learning_rate(
     TrainingError
         If the loss is no number, or never falls.
     """
-    training = settings.training
+    training = trainer.settings
     default = peak_learning_rate(training)
     low = default * _BELOW_DEFAULT if low is None else low
     high = default * _ABOVE_DEFAULT if high is None else high
@@ -80,38 +78,18 @@ def find_learning_rate(
             "weights": "last",
         }
     )
-    height, width, channels = data.train.images.shape[1:]
-    plan = NetworkPlan.parse(
-        settings.model.name,
-        settings.model.settings,
-        image_shape=(height, width, channels),
-        class_count=len(data.classes),
-    )
-    mirroring = decide_mirroring(
-        data.train, data.classes, settings.data.mirror_keeps_class, seed=settings.seed
-    )
-    (progress or SilentProgress()).say(mirror_sentence(mirroring.keeps_class, mirroring.record))
     sweep = RateSweep(low=low, high=high, steps=steps, peak=default)
     started = time.perf_counter()
     with suppress(SweepOver):
         fit_network(
-            plan,
-            data.train,
-            swept,
-            mirror_keeps_class=mirroring.keeps_class,
-            seed=settings.seed,
-            device=device,
-            progress=progress,
-            title="Learning rates",
-            classes=data.classes,
-            sweep=sweep,
+            replace(trainer, settings=swept, title="Learning rates", sweep=sweep), plan, train
         )
     rates = [sweep.rate(step) for step in range(len(sweep.losses))]
     lowest, steepest = _places(rates, sweep.smoothed)
     return RateSweepRecord(
-        model=settings.model.name,
+        model=plan.model,
         optimizer=training.optimizer,
-        data=data.title,
+        data=data,
         batch_size=training.batch_size,
         default_rate=default,
         steps=tuple(

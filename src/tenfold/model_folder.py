@@ -37,8 +37,7 @@ from tenfold.core.files import sha256_of_bytes, write_bytes
 from tenfold.core.records.model import FORMAT_VERSION, ModelRecord
 from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.core.run_folder import RunFolder
-from tenfold.engine.network import ImageNetwork
-from tenfold.fitting import NetworkPlan
+from tenfold.models.model import ImageNetwork, NetworkPlan
 
 MODEL_JSON = "model.json"
 WEIGHTS = "weights.safetensors"

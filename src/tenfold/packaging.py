@@ -24,13 +24,13 @@ from tenfold.core.records.value_range import ValueRanges
 from tenfold.core.versions import recorded_versions
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
 from tenfold.model_folder import (
     MODEL_JSON,
     PackagedModel,
     normalization_of,
     write_model_folder,
 )
+from tenfold.models.model import NetworkPlan
 
 _NO_RANGES = ValueRanges()
 

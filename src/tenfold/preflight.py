@@ -12,7 +12,7 @@ from tenfold.data.folds import plan_folds
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.data.split_files import read_groups, read_labels, read_validation
 from tenfold.data.splits import possible_holdout
-from tenfold.fitting import NetworkPlan, check_fit
+from tenfold.fitting import check_fit
 from tenfold.recipe import StudySettings
 
 
@@ -58,14 +58,8 @@ def check_study(settings: StudySettings, acquired: Path, stages: Collection[str]
     if note is not None:
         notes.append(note)
         training = training if len(held_out) else training.without_validation()
-    plan = NetworkPlan.parse(
-        settings.model.name,
-        settings.model.settings,
-        image_shape=record.image_shape,
-        class_count=len(record.classes),
-    )
     check_fit(
-        plan,
+        settings.network_plan(record.image_shape, len(record.classes)),
         training,
         has_validation=len(held_out) > 0,
         mirror_keeps_class=record.mirror_keeps_class,

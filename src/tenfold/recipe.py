@@ -25,7 +25,7 @@ from tenfold.data.corrections import CorrectionsSettings
 from tenfold.data.rebalancing import check_rebalancing
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.mirroring.setting import MirrorSetting
-from tenfold.models.model import MODELS
+from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SourceOptions
 
 
@@ -291,8 +291,18 @@ class StudySettings(Settings):
 
         What a pretrained network was trained with; otherwise what is worth its time.
         """
-        own = getattr(MODELS[self.model.name], "large_image_size_px", LARGE_IMAGE_SIZE_PX)
+        own = MODELS[self.model.name].large_image_size_px or LARGE_IMAGE_SIZE_PX
         return int(self.model.settings.get("input_size_px") or own)
+
+    def network_plan(self, image_shape: tuple[int, ...], class_count: int) -> NetworkPlan:
+        """Give which network is built for images of this height, width and number of channels."""
+        height, width, channels = image_shape
+        return NetworkPlan.parse(
+            self.model.name,
+            self.model.settings,
+            image_shape=(height, width, channels),
+            class_count=class_count,
+        )
 
     def with_changes(self, changes: Mapping[str, Any]) -> StudySettings:
         """Give the settings with some replaced, by dotted name; see `resolve`."""

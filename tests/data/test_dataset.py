@@ -28,3 +28,12 @@ def test_names_that_are_no_text_are_made_text() -> None:
     assert dataset.classes == (r"caf\xe9", "café")
     assert dataset.location == r"/data/caf\xe9"
     assert (dataset.title, dataset.notes[0], dataset.left_out[0].path) == (r"caf\xe9",) * 3
+
+
+def test_take_gives_a_copy() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 1), np.uint8)
+    split = ImageSplit(images, np.arange(4))
+    some = split.take(np.array([3, 0]))
+    np.testing.assert_array_equal(some.images, split.images[[3, 0]])
+    np.testing.assert_array_equal(some.labels, split.labels[[3, 0]])
+    assert not np.shares_memory(some.images, split.images)

@@ -10,8 +10,7 @@ import torch
 
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.device import Device
-from tenfold.engine.network import ImageNetwork
-from tenfold.models.model import MODELS
+from tenfold.models.model import MODELS, ImageNetwork
 
 
 @pytest.fixture(autouse=True)

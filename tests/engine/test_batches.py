@@ -15,7 +15,8 @@ from torch import Tensor
 from tenfold.data.augmentation import POLICIES, AugmentationPolicy
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import batches as batches_module
-from tenfold.engine.batches import TrainingBatches, as_pixels, epoch_order
+from tenfold.engine.batches import TrainingBatches, epoch_order
+from tenfold.models.model import as_pixels
 
 MakeSplit = Callable[..., ImageSplit]
 CPU = torch.device("cpu")

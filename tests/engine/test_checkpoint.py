@@ -19,9 +19,9 @@ from tenfold.core.errors import RunFolderError, StorageError
 from tenfold.core.records.train import EpochRecord
 from tenfold.engine.averaging import WeightAverage, copied_weights
 from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors, write_tensors
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.optimizers import make_optimizer
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
+from tenfold.models.model import ImageNetwork
 
 MakeNetwork = Callable[..., ImageNetwork]
 CPU = torch.device("cpu")

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from tenfold.engine.device import Device
 from tenfold.engine.features import features_and_logits
 from tenfold.engine.inference import predict_logits
-from tenfold.engine.network import ImageNetwork
-from tenfold.fitting import NetworkPlan
-from tenfold.models.model import MODELS
+from tenfold.models.model import MODELS, ImageNetwork, NetworkBody, NetworkPlan
 
 DEVICE = Device("cpu", "test", 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)
@@ -37,7 +35,7 @@ def test_every_model_has_features(name: str) -> None:
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
-class _Two(nn.Module):
+class _Two(NetworkBody):
     """A network with two linear layers; the one written first runs last."""
 
     def __init__(self) -> None:
@@ -58,7 +56,10 @@ def test_the_layer_that_runs_last_counts() -> None:
 
 
 def test_without_a_linear_layer_the_logits_serve() -> None:
-    body = nn.Sequential(nn.Conv2d(3, 2, 16), nn.Flatten())
+    class Layers(nn.Sequential, NetworkBody):
+        pass
+
+    body = Layers(nn.Conv2d(3, 2, 16), nn.Flatten())
     network = ImageNetwork(body, torch.zeros(3), torch.ones(3))
     features, logits = features_and_logits(network, IMAGES, device=DEVICE)
     np.testing.assert_array_equal(features, logits)

@@ -14,10 +14,9 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import softmax
 
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
-from tenfold.engine.network import ImageNetwork
+from tenfold.models.model import ImageNetwork, as_pixels
 
 MakeSplit = Callable[..., ImageSplit]
 MakeNetwork = Callable[..., ImageNetwork]

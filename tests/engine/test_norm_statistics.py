@@ -12,9 +12,9 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.engine import norm_statistics
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.device import Device
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.norm_statistics import NormStatistics
 from tenfold.models.batch_norm import BatchNorm
+from tenfold.models.model import ImageNetwork
 
 
 @pytest.fixture

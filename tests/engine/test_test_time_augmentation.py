@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.test_time_augmentation import ViewSet, predict_logits_of_views, views
+from tenfold.models.model import ImageNetwork, NetworkBody
 
 
-class _Corner(nn.Module):
+class _Corner(NetworkBody):
     """Says what the upper left pixel is."""
 
     def forward(self, images: Tensor) -> Tensor:

@@ -14,16 +14,15 @@ from torch.nn import functional
 from tenfold.core.errors import TrainingError
 from tenfold.core.progress import SilentProgress, TaskContext
 from tenfold.core.records.train import EpochRecord
-from tenfold.data.augmentation import POLICIES
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import training as training_module
-from tenfold.engine.batches import TrainingBatches, as_pixels
+from tenfold.engine.averaging import copied_weights
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.schedules import learning_rate_factor
-from tenfold.engine.training import Training
+from tenfold.engine.training import Trainer, Training
 from tenfold.engine.training_settings import TrainingSettings
+from tenfold.models.model import ImageNetwork, as_pixels
 
 MakeTraining = Callable[..., Training]
 CPU = torch.device("cpu")
@@ -42,16 +41,9 @@ def make_training(
     ) -> Training:
         parsed = TrainingSettings.parse({"batch_size": 8, "precision": "float32", **settings})
         split = make_split(20) if train is None else train
-        policy = POLICIES[parsed.augmentation]
-        others = {"validation": make_split(12, seed=9), **others}
-        return Training(
-            make_network(**(model or {})),
-            TrainingBatches(split, parsed.batch_size, policy, True, 4, CPU),
-            settings=parsed,
-            seed=4,
-            device=cpu,
-            **others,
-        )
+        validation = others.pop("validation", make_split(12, seed=9))
+        trainer = Trainer(parsed, 4, cpu, **others)
+        return Training(trainer, make_network(**(model or {})), split, validation)
 
     return make
 
@@ -149,9 +141,10 @@ def test_the_best_epoch_is_the_first_of_the_highest_accuracy(
 
     monkeypatch.setattr(training_module, "predict_logits", scripted)
     weights: list[dict[str, torch.Tensor]] = []
-    training = make_training({"epochs": 4}, validation=validation)
-    training.on_epoch = lambda _: weights.append(
-        {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
+    training = make_training(
+        {"epochs": 4},
+        validation=validation,
+        on_epoch=lambda _: weights.append(copied_weights(training.network)),
     )
     result = training.run()
     assert [record.validation_accuracy for record in result.history] == [n / 12 for n in hits]

@@ -13,15 +13,14 @@ import torch
 
 from tenfold.core.progress import SilentProgress, TaskContext
 from tenfold.core.records.train import EpochRecord
-from tenfold.data.augmentation import augmentation_named, augmentation_names
+from tenfold.data.augmentation import augmentation_names
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing, rebalancing_names
-from tenfold.engine.batches import TrainingBatches
-from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors
+from tenfold.engine.checkpoint import Checkpoint, TrainingResult, TrainingState, read_tensors
 from tenfold.engine.device import Device
-from tenfold.engine.network import ImageNetwork
-from tenfold.engine.training import Training, TrainingResult
+from tenfold.engine.training import Trainer, Training
 from tenfold.engine.training_settings import TrainingSettings
+from tenfold.models.model import ImageNetwork
 
 EPOCHS = 3
 STEPS_PER_EPOCH = 3  # 20 images in batches of 8: the last of an epoch is smaller
@@ -154,29 +153,9 @@ class Session:
             dense_dropout=0.3,
         )
         torch.seed()  # the global state is another in every process: it must not matter
-        augmentation = augmentation_named(parsed.augmentation)
         plan = choose_rebalancing(parsed.rebalance, self.train.counts(3))
-        batches = TrainingBatches(
-            self.train,
-            8,
-            augmentation.policy,
-            True,
-            7,
-            torch.device("cpu"),
-            augmentation.mixing,
-            plan.images_per_epoch,
-        )
-        training = Training(
-            network,
-            batches,
-            validation=self.validation,
-            settings=parsed,
-            seed=7,
-            device=self.device,
-            rebalancing=plan,
-            **others,
-        )
-        result = training.run()
+        trainer = Trainer(parsed, 7, self.device, **others)
+        result = Training(trainer, network, self.train, self.validation, plan).run()
         return Outcome(dict(network.state_dict()), result)
 
 

@@ -8,19 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.engine.device import Device
-from tenfold.engine.network import ImageNetwork
 from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
-from tenfold.fitting import NetworkPlan
-from tenfold.models.model import MODELS
+from tenfold.models.model import MODELS, ImageNetwork, NetworkBody, NetworkPlan
 
 CPU = Device("cpu", "test", 1)
 
 
-def network_of(body: nn.Module, channels: int = 3) -> ImageNetwork:
+class _Layers(nn.Sequential, NetworkBody):
+    """One layer after the other."""
+
+
+def network_of(body: NetworkBody, channels: int = 3) -> ImageNetwork:
     return ImageNetwork(body, torch.zeros(channels), torch.full((channels,), 255.0)).eval()
 
 
-class _Brightness(nn.Module):
+class _Brightness(NetworkBody):
     """Two classes: class 0 is red anywhere, class 1 is green; nothing else counts."""
 
     def __init__(self) -> None:
@@ -57,7 +59,7 @@ def test_the_heat_lies_where_the_class_is() -> None:
 
 def test_it_is_the_papers_formula() -> None:
     torch.manual_seed(1)
-    body = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 6 * 6, 3))
+    body = _Layers(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 6 * 6, 3))
     network = network_of(body, 1)
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
     layer = find_spatial_layer(network, (8, 8, 1))
@@ -122,7 +124,7 @@ def test_frozen_weights_and_a_module_used_twice_do_not_matter() -> None:
     assert heat_maps(network, images, np.array([0, 0]), device=CPU, layer=layer).max() == 1
 
 
-class _Twice(nn.Module):
+class _Twice(NetworkBody):
     def __init__(self) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(3, 3, 1, bias=False)
@@ -134,19 +136,19 @@ class _Twice(nn.Module):
 
 def test_the_last_map_of_4_by_4_is_taken_and_smaller_ones_only_without() -> None:
     halving = [nn.Conv2d(3, 3, 2, 2) for _ in range(3)]
-    body = nn.Sequential(*halving, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    body = _Layers(*halving, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for size, name in ((32, "2"), (16, "1"), (8, "0")):
         layer = find_spatial_layer(network_of(body), (size, size, 3))
         assert layer is not None
         assert layer.name == name
-    small = nn.Sequential(nn.Conv2d(3, 3, 2, 2), nn.Flatten())
+    small = _Layers(nn.Conv2d(3, 3, 2, 2), nn.Flatten())
     layer = find_spatial_layer(network_of(small), (4, 4, 3))
     assert layer is not None
     assert layer.shape == (3, 2, 2)
 
 
 def test_a_network_without_maps_has_none() -> None:
-    body = nn.Sequential(nn.Flatten(), nn.Linear(4 * 4 * 3, 2))
+    body = _Layers(nn.Flatten(), nn.Linear(4 * 4 * 3, 2))
     assert find_spatial_layer(network_of(body), (4, 4, 3)) is None
 
 
@@ -161,7 +163,7 @@ def test_a_mirror_image_has_the_mirrored_heat_of_an_equivariant_network() -> Non
         seed=2, mean=torch.full((3,), 120.0), standard_deviation=torch.full((3,), 60.0)
     )
     images = np.random.default_rng(4).integers(0, 256, (6, 19, 30, 3), np.uint8)
-    network.body.fit(network.normalized(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    network.body.prepare(lambda: network.normalized(torch.from_numpy(images).permute(0, 3, 1, 2)))
     layer = find_spatial_layer(network, (19, 30, 3))
     assert layer is not None
     classes = np.arange(6) % 3

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.engine.network import ImageNetwork
 from tenfold.exporting.onnx_description import OnnxDescription
-from tenfold.fitting import NetworkPlan
+from tenfold.models.model import ImageNetwork, NetworkPlan
 
 CLASSES = ("cat", "dög", 'a "quoted"\nname')
 

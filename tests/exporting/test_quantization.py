@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.engine.batches import as_pixels
 from tenfold.exporting.onnx_graph import onnx_bytes
 from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.exporting.quantization import quantized
+from tenfold.models.model import as_pixels
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -33,7 +33,7 @@ def test_whitened_patches_survive(
     settings = {"widths": [16, 16, 16], "is_mirror_equivariant": is_mirror_equivariant}
     network = build("fast", settings, shape)
     images = smooth_images(96)
-    network.body.fit(network.normalized(as_pixels(images, torch.device("cpu"))))
+    network.body.prepare(lambda: network.normalized(as_pixels(images, torch.device("cpu"))))
     content = onnx_bytes(network, None, describe(shape))
     small = quantized(content, describe(shape).metadata(), images)
     expected, received = (logits_without_mean(one, images) for one in (content, small))

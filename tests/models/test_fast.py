@@ -43,7 +43,7 @@ def test_whitened_patches_have_unit_variance_and_no_correlation() -> None:
 
 def test_whitening_is_fitted_once_and_never_trained() -> None:
     network = build()
-    network.fit(correlated_images())
+    network.prepare(correlated_images)
     before = network.first.weight.clone()
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     network(correlated_images(8)).logsumexp(1).sum().backward()

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from tenfold.core.errors import SettingsError
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.device import choose_device
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.fitting import fit_network
 from tenfold.models.fast import MODEL, FastNetwork, FastSettings, PatchWhitening
 from tenfold.models.mirror_equivariant import (
     MirrorBatchNorm,
@@ -18,6 +19,7 @@ from tenfold.models.mirror_equivariant import (
     MirrorMaxPool,
     mirror_bases,
 )
+from tenfold.models.model import NetworkPlan
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -108,7 +110,7 @@ def build(shape: tuple[int, int, int], **settings: object) -> FastNetwork:
     )
     assert isinstance(network, FastNetwork)
     height, width, channels = shape
-    network.fit(random(16, channels, height, width))
+    network.prepare(lambda: random(16, channels, height, width))
     return network
 
 
@@ -169,14 +171,14 @@ def test_equivariance_is_off_where_a_mirror_image_may_not_show_its_class(
         class_count=2,
     )
     images = random(8, 8, 8, 3).mul(50).add(100).clamp(0, 255).byte().numpy()
-    fitted = fit_network(
-        plan,
-        ImageSplit(images, torch.arange(8).remainder(2).numpy()),
+    trainer = Trainer(
         TrainingSettings(epochs=1, batch_size=4),
-        mirror_keeps_class=mirror_keeps_class,
         seed=0,
         device=choose_device("cpu"),
+        mirror_keeps_class=mirror_keeps_class,
     )
+    split = ImageSplit(images, torch.arange(8).remainder(2).numpy())
+    fitted = fit_network(trainer, plan, split)
     assert isinstance(fitted.plan.settings, FastSettings)
     assert fitted.plan.settings.is_mirror_equivariant == mirror_keeps_class
     again = fitted.plan.restore(fitted.last_weights)

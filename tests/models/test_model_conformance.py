@@ -19,8 +19,7 @@ from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import with_values
 from tenfold.engine.linear_probe import FeatureSet, fit_path
-from tenfold.models.frozen_features import FrozenFeatures
-from tenfold.models.model import MODELS
+from tenfold.models.model import MODELS, NetworkBody
 
 SHAPES = [
     (16, 16, 3),
@@ -145,7 +144,7 @@ def test_it_learns_a_small_set(name: str) -> None:
     for row, label in enumerate(labels.tolist()):
         images[row, :, 5 * label : 5 * label + 5] += 1.5
     network = build(name, classes=3).train()
-    if isinstance(network, FrozenFeatures):  # its head learns, from features that stay
+    if network.frozen is not None:  # its head learns, from features that stay
         with torch.no_grad():
             features = network.eval().features(images)
             [(_, layer)] = fit_path(FeatureSet(features, labels), class_count=3, penalties=[0.01])
@@ -173,6 +172,18 @@ def test_stored_weights_give_the_same_logits(name: str, tmp_path: Path) -> None:
     assert not torch.equal(other.eval()(images), network.eval()(images))
     other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(other.eval()(images), network.eval()(images))
+
+
+@every_model
+def test_what_a_training_asks_is_declared(name: str) -> None:
+    model = MODELS[name]
+    network = build(name)
+    assert isinstance(network, NetworkBody)
+    assert network.frozen in {None, network}
+    assert set(network.learning_rate_factors()) <= {key for key, _ in network.named_parameters()}
+    settings = model.settings_type()
+    assert model.suited_to(settings, mirror_keeps_class=True) == settings
+    assert isinstance(model.suited_to(settings, mirror_keeps_class=False), model.settings_type)
 
 
 @every_model

@@ -12,13 +12,13 @@ from torch.nn import functional
 
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
-from tenfold.engine.network import ImageNetwork
-from tenfold.models.frozen_features import FrozenFeatures, layer_of
+from tenfold.models.model import FrozenFeatures, ImageNetwork
 from tenfold.models.pretrained import (
     MODEL,
     PretrainedNetwork,
     PretrainedSettings,
     channel_mixing,
+    layer_of,
 )
 
 
@@ -52,7 +52,7 @@ def test_any_number_of_channels_is_mixed_into_three(channels: int) -> None:
     assert (mixing.sum(0) > 0).all()  # no channel is thrown away
     network = build((16, 20, channels)).eval()
     assert network(images(2, 16, 20, channels)).shape == (2, 4)
-    assert len(network.normalization[0]) == channels
+    assert len(network.own_normalization[0]) == channels
 
 
 def test_colour_images_are_taken_as_they_are() -> None:
@@ -67,7 +67,7 @@ def test_gray_is_the_same_as_gray_in_colour() -> None:
 
 
 def test_pixels_are_normalised_as_the_weights_expect() -> None:
-    mean, deviation = build().normalization
+    mean, deviation = build().own_normalization
     assert mean.tolist() == [127] * 3
     assert deviation.tolist() == [128] * 3
 

@@ -113,7 +113,7 @@ def test_the_model_takes_it_by_name(timm: ModuleType) -> None:
         settings, image_shape=(20, 24, 1), class_count=3, generator=torch.Generator()
     )
     assert network.eval()(torch.zeros(2, 1, 20, 24)).shape == (2, 3)
-    assert network.normalization[0].item() == pytest.approx(102)  # type: ignore[union-attr,index]
+    assert network.own_normalization[0].item() == pytest.approx(102)  # type: ignore[union-attr,index]
     factors = network.learning_rate_factors()  # type: ignore[operator]
     assert factors["head.weight"] == 1
     assert factors["backbone.network.layer1.1.weight"] == pytest.approx(0.8)

@@ -63,7 +63,7 @@ def onnx_content() -> bytes:
 
     from tenfold.exporting.onnx_description import OnnxDescription
     from tenfold.exporting.onnx_graph import onnx_bytes
-    from tenfold.fitting import NetworkPlan
+    from tenfold.models.model import NetworkPlan
 
     plan = NetworkPlan.parse(
         "cnn",

@@ -23,9 +23,8 @@ from tenfold.engine.device import Device
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
 from tenfold.exporting.export import exported_model
-from tenfold.fitting import NetworkPlan
 from tenfold.model_folder import PackagedModel
-from tenfold.models.model import MODELS
+from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.packaging import describe_model
 from tenfold.recipe import load_recipe
 

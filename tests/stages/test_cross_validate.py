@@ -24,13 +24,15 @@ BOTH = NO_SEARCH | {"cross_validate.protocols": ["fresh", "warm-start"]}
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Give the list of what each training of the stage was called with, in order."""
     seen: list[dict[str, Any]] = []
-    fit = cross_validate.fit_in_time
+    fit = cross_validate.fit_network
 
-    def recorded(plan: Any, train: ImageSplit, training: Any, **rest: Any) -> Any:
-        seen.append({"train": train, "training": training, **rest})
-        return fit(plan, train, training, **rest)
+    def recorded(trainer: Any, plan: Any, train: ImageSplit, validation: Any, **rest: Any) -> Any:
+        seen.append(
+            {"training": trainer.settings, "train": train, "validation": validation, **rest}
+        )
+        return fit(trainer, plan, train, validation, **rest)
 
-    monkeypatch.setattr(cross_validate, "fit_in_time", recorded)
+    monkeypatch.setattr(cross_validate, "fit_network", recorded)
     return seen
 
 

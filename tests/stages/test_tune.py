@@ -179,9 +179,9 @@ class TestResuming:
         seen = []
         fit = searching.fit_network
 
-        def counted(*args: Any, **rest: Any) -> Any:
-            seen.append(rest["title"])
-            return fit(*args, **rest)
+        def counted(trainer: Any, *args: Any) -> Any:
+            seen.append(trainer.title)
+            return fit(trainer, *args)
 
         monkeypatch.setattr(searching, "fit_network", counted)
         search(changes)

@@ -18,7 +18,8 @@ from tenfold.data.split_files import read_groups, read_split
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import Device, choose_device
 from tenfold.engine.inference import predict_logits
-from tenfold.fitting import NetworkPlan, fit_network, take
+from tenfold.engine.training import Trainer
+from tenfold.fitting import fit_network
 from tenfold.recipe import StudySettings
 
 HELD_OUT = 0.1
@@ -92,7 +93,7 @@ class AblationTrainer:
             classes=classes,
             groups=groups,
         )
-        return cls(take(images, kept), take(images, held_out), classes, mirror_keeps_class, device)
+        return cls(images.take(kept), images.take(held_out), classes, mirror_keeps_class, device)
 
     def run(self, training: AblationTraining) -> None:
         """Train, score the images held out, and write the result.
@@ -103,30 +104,20 @@ class AblationTrainer:
             If the settings do not fit the data, or the training fails.
         """
         settings = StudySettings.resolve(training.settings)
-        height, width, channels = self.train.images.shape[1:]
-        plan = NetworkPlan.parse(
-            settings.model.name,
-            settings.model.settings,
-            image_shape=(height, width, channels),
-            class_count=len(self.classes),
-        )
-        fitted = fit_network(
-            plan,
-            self.train,
+        plan = settings.network_plan(self.train.images.shape[1:], len(self.classes))
+        trainer = Trainer(
             settings.training,
+            training.seed,
+            self.device,
             mirror_keeps_class=self.mirror_keeps_class,
-            seed=training.seed,
-            device=self.device,
             classes=self.classes,
         )
+        fitted = fit_network(trainer, plan, self.train)
         logits = predict_logits(
-            fitted.network,
-            self.held_out.images,
-            device=self.device,
-            precision=self.device.precision(settings.training.precision),
+            fitted.network, self.held_out.images, device=self.device, precision=trainer.precision
         )
         right = (logits.argmax(1) == self.held_out.labels).astype(int).tolist()
-        scores = TrainingScores(right=tuple(right), seconds=fitted.result.seconds)
+        scores = TrainingScores(right=tuple(right), seconds=fitted.seconds)
         write_text(training.path, scores.model_dump_json() + "\n")
 
 

@@ -2,14 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tenfold.budgeting.accuracy_table import NetworkSize
-from tenfold.budgeting.throughput import PROBE_STEPS
+from tenfold.core.durations import format_duration
+from tenfold.core.records.train import BudgetRecord
+from tenfold.engine.low_resolution import images_gained
+from tenfold.engine.training_settings import TrainingSettings
+from tenfold.models.model import NetworkPlan
 
+PROBE_STEPS = 4
+"""Steps of a probe: two to warm up (memory, kernels), two to time."""
 _PROBE_SHARE = 0.03
 """Share of the budget that all probes together may take."""
+_LEAST_SECONDS = 0.1
+"""Where a budget is spent before the training begins, the size is chosen for so much."""
+_NOTABLE_SHARE = 0.95
+"""Where less of a budget is left when the training begins, that is said."""
+
+
+def choose_for_budget(
+    plan: NetworkPlan,
+    settings: TrainingSettings,
+    sizes: Sequence[NetworkSize],
+    *,
+    train_count: int,
+    spent_seconds: float,
+    measure: Callable[[NetworkPlan, TrainingSettings], float],
+) -> BudgetRecord:
+    """Choose what should give the best accuracy in the time, measuring this machine.
+
+    Parameters
+    ----------
+    plan, settings
+        What is asked for, the budget included.
+    sizes
+        Sizes of the network to choose from, cheapest first; without any it stays as it is.
+    train_count
+        Training images.
+    spent_seconds
+        Of the budget, before now.
+    measure
+        Gives the seconds an image takes in training, at full resolution.
+    """
+    assert settings.budget_seconds is not None
+    if not sizes:
+        return BudgetRecord(
+            seconds=settings.budget_seconds,
+            size=None,
+            model_settings={},
+            training_settings={},
+            expected_epochs=None,
+            sentence=(
+                f"In {format_duration(settings.budget_seconds)}: model {plan.model} in the size "
+                f"that the settings give it, batches of {settings.batch_size}."
+            ),
+        )
+
+    def sized(size: NetworkSize) -> tuple[NetworkPlan, TrainingSettings]:
+        changes = _training_changes(size, settings)
+        return _changed(plan, settings, size.model_settings, changes)
+
+    left = settings.budget_seconds - spent_seconds
+    choice = choose_size(
+        sizes,
+        seconds=max(left, _LEAST_SECONDS),
+        gain=images_gained(
+            min(plan.image_shape[:2]),
+            share=settings.low_resolution_share,
+            scale=settings.low_resolution_scale,
+        ),
+        batch_size=lambda size: sized(size)[1].batch_size,
+        measure=lambda size: measure(*sized(size)),
+    )
+    return _record(choice, train_count, settings, left)
+
+
+def with_budget(
+    budget: BudgetRecord, plan: NetworkPlan, settings: TrainingSettings
+) -> tuple[NetworkPlan, TrainingSettings]:
+    """Give plan and settings with what the budget chose."""
+    return _changed(plan, settings, budget.model_settings, budget.training_settings)
 
 
 @dataclass(frozen=True)
@@ -88,3 +162,55 @@ def _estimate(size: NetworkSize, sizes: Sequence[NetworkSize], measured: dict[st
         key=lambda other: abs(other.relative_cost - size.relative_cost),
     )
     return measured[nearest.name] * size.relative_cost / nearest.relative_cost
+
+
+def _training_changes(size: NetworkSize, settings: TrainingSettings) -> dict[str, object]:
+    """Give a size's training settings, but no learning rate if the study has one of its own."""
+    changes = dict(size.training_settings)
+    if settings.learning_rate is not None:
+        changes.pop("learning_rate", None)
+    return changes
+
+
+def _record(
+    choice: SizeChoice, train_count: int, settings: TrainingSettings, left: float
+) -> BudgetRecord:
+    assert settings.budget_seconds is not None
+    size = choice.size
+    training_settings = _training_changes(size, settings)
+    epochs = choice.images_shown / train_count
+    written = ", ".join(
+        f"{name} {value}" for name, value in (size.model_settings | training_settings).items()
+    )
+    whole = format_duration(settings.budget_seconds)
+    network = f"size {size.name} of the network ({written})"
+    is_spent = left < _NOTABLE_SHARE * settings.budget_seconds
+    if left <= _LEAST_SECONDS or choice.images_shown < 1:
+        sentence = (
+            f"The budget of {whole} counts from the command's start and is over before the "
+            f"training begins: {network} is trained for one step alone. Give a longer --budget."
+        )
+    else:
+        span = f"the {format_duration(left)} left of {whole}" if is_spent else whole
+        sentence = (
+            f"In {span} this machine can show about {choice.images_shown:,.0f} images "
+            f"({epochs:.3g} epochs) to {network}, which should serve best."
+        )
+    return BudgetRecord(
+        seconds=settings.budget_seconds,
+        size=size.name,
+        model_settings=size.model_settings,
+        training_settings=training_settings,
+        expected_epochs=epochs,
+        sentence=sentence,
+    )
+
+
+def _changed(
+    plan: NetworkPlan,
+    settings: TrainingSettings,
+    model_changes: Mapping[str, object],
+    training_changes: Mapping[str, object],
+) -> tuple[NetworkPlan, TrainingSettings]:
+    training = TrainingSettings.parse({**settings.plain(), **training_changes})
+    return plan.with_settings(model_changes), training

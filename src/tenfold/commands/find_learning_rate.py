@@ -53,24 +53,33 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.core.files import write_text
     from tenfold.core.settings import DEFAULT_RECIPE
     from tenfold.engine.device import choose_device
+    from tenfold.engine.training import Trainer
     from tenfold.learning_rate_finding import find_learning_rate as find_rate
+    from tenfold.mirroring.decision import decide_mirroring
     from tenfold.recipe import load_recipe
     from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
+    from tenfold.reporting.interpretation_data import mirror_sentence
     from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
     from tenfold.terminal import TerminalProgress
 
     settings = load_recipe(recipe or DEFAULT_RECIPE, tuple(assignments or ()), seed=seed)
     progress = TerminalProgress(is_quiet=is_quiet)
     dataset = read_data(data, settings, is_offline=is_offline, progress=progress)
-    record = find_rate(
-        settings,
-        dataset,
-        low=low,
-        high=high,
-        steps=steps,
-        device=choose_device(device),
+    train, classes = dataset.train, dataset.classes
+    mirroring = decide_mirroring(
+        train, classes, settings.data.mirror_keeps_class, seed=settings.seed
+    )
+    progress.say(mirror_sentence(mirroring.keeps_class, mirroring.record))
+    trainer = Trainer(
+        settings.training,
+        settings.seed,
+        choose_device(device),
+        mirror_keeps_class=mirroring.keeps_class,
+        classes=classes,
         progress=progress,
     )
+    plan = settings.network_plan(train.images.shape[1:], len(classes))
+    record = find_rate(trainer, plan, train, data=dataset.title, low=low, high=high, steps=steps)
     folder = out or Path("runs") / f"learning-rate-{settings.recipe.name}-{dataset.source}"
     write_text(folder / "learning_rate.csv", rate_sweep_csv(record))
     write_picture(

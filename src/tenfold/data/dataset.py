@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,11 @@ class ImageSplit:
         """Give height, width and channels."""
         height, width, channels = self.images.shape[1:]
         return height, width, channels
+
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> ImageSplit:
+        """Give some rows as a split of their own (a copy)."""
+        images: Images = self.images[rows]
+        return ImageSplit(images, self.labels[rows])
 
     def counts(self, class_count: int) -> tuple[int, ...]:
         """Give the number of images of each class."""

@@ -12,22 +12,11 @@ import torch
 from torch import Tensor
 
 from tenfold.data.augmentation import AugmentationPolicy, Mixing
-from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import epoch_samples
 from tenfold.data.sample_randomness import derive_seed, sample_uniforms
 from tenfold.engine.loss import MixedLabels, Targets
-
-
-def as_pixels(images: Images, device: torch.device) -> Tensor:
-    """Give images as a uint8 tensor (N, C, H, W), channels last in memory.
-
-    They are copied only where torch cannot take the array as it is: a view turned round, or a
-    memory map opened for reading.
-    """
-    images = np.require(images, requirements=["C", "W"])
-    if min(images.strides) < 0:  # NumPy calls a view of one row or column contiguous all the same
-        images = images.copy()
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+from tenfold.models.model import as_pixels
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:

@@ -58,6 +58,41 @@ class TrainingState:
 
 
 @dataclass(frozen=True)
+class TrainingResult:
+    """What a training gave; the network holds the last epoch's weights, or their average.
+
+    Parameters
+    ----------
+    history
+        One record an epoch.
+    best_epoch
+        Epoch, counted from 1, with the best validation accuracy; None without validation.
+    best_weights
+        The network's tensors after that epoch, or their average then; empty without validation.
+    is_averaged
+        Whether the network holds an average of the weights along the training.
+    stopped_early
+        Whether the training ended because it got no better.
+    """
+
+    history: tuple[EpochRecord, ...]
+    best_epoch: int | None
+    best_weights: dict[str, Tensor]
+    is_averaged: bool = False
+    stopped_early: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Give the training time, validation included, all sessions added up."""
+        return sum(epoch.seconds for epoch in self.history)
+
+    @property
+    def epochs(self) -> float:
+        """Give the passes over the training images; a time budget may end amid one."""
+        return sum(epoch.share for epoch in self.history)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The file of one training's state."""
 

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.data.dataset import Images
-from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
-from tenfold.engine.inference import INFERENCE_BATCH_SIZE, fitting_batch_size
-from tenfold.engine.network import ImageNetwork
-from tenfold.models.frozen_features import FrozenFeatures
+from tenfold.engine.inference import INFERENCE_BATCH_SIZE, logit_blocks
+from tenfold.models.model import ImageNetwork
 
 
 @torch.inference_mode()
@@ -53,14 +51,11 @@ def features_and_logits(
     logits
         float32, shape (N, classes).
     """
-    if isinstance(network.body, FrozenFeatures):
+    if network.body.frozen is not None:
         known = frozen_features(
             network, images, device=device, precision=precision, on_images=on_block
         )
         return known.float().numpy(), logits_of_features(network, known, device).numpy()
-    batch_size = fitting_batch_size(batch_size, images.shape[1:])
-    was_training = network.training
-    network.eval()
     features: list[npt.NDArray[np.float32]] = []
     logits: list[npt.NDArray[np.float32]] = []
     seen: list[Tensor] = []
@@ -74,18 +69,15 @@ def features_and_logits(
         if isinstance(layer, nn.Linear)
     ]
     try:
-        for start in range(0, len(images), batch_size):
-            block = images[start : start + batch_size]
-            seen.clear()
-            with device.autocast(precision):
-                output = network(as_pixels(block, device.torch_device))
+        for output in logit_blocks(
+            network, images, device=device, precision=precision, batch_size=batch_size
+        ):
             last = seen[0] if seen else output
             features.append(last.flatten(1).float().cpu().numpy())
-            logits.append(output.float().cpu().numpy())
+            logits.append(output.cpu().numpy())
             if on_block is not None:
-                on_block(len(block))
+                on_block(len(output))
     finally:
         for handle in handles:
             handle.remove()
-        network.train(was_training)
     return np.concatenate(features), np.concatenate(logits)

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from tenfold.data.dataset import Images
-from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
 from tenfold.engine.feature_store import feature_store
-from tenfold.engine.network import ImageNetwork
-from tenfold.models.frozen_features import FrozenFeatures
+from tenfold.models.model import ImageNetwork, as_pixels
 
 LEAST_IMAGES = 100
 """Fewer images are computed each time: finding out whether the backbone is known takes longer."""
@@ -35,7 +33,7 @@ def frozen_features(
     Parameters
     ----------
     network
-        Its body is a `FrozenFeatures`.
+        Its body has a frozen part.
     images
         uint8, shape (N, H, W, C).
     device, precision
@@ -48,8 +46,8 @@ def frozen_features(
     Tensor
         Shape (N, D).
     """
-    body = network.body
-    assert isinstance(body, FrozenFeatures)
+    body = network.body.frozen
+    assert body is not None
     was_training = network.training
     network.eval()
     with torch.inference_mode(False):  # else the weights are good for inference alone, for ever
@@ -75,8 +73,8 @@ def frozen_features(
 @torch.no_grad()
 def logits_of_features(network: ImageNetwork, features: Tensor, device: Device) -> Tensor:
     """Give the head's logits of features, shape (N, classes), float32, on the CPU."""
-    body = network.body
-    assert isinstance(body, FrozenFeatures)
+    body = network.body.frozen
+    assert body is not None
     return body.logits(features.to(device.torch_device)).float().cpu()
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from tenfold.data.dataset import Images
-from tenfold.engine.batches import as_pixels
 from tenfold.engine.device import Device
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
-from tenfold.engine.network import ImageNetwork
-from tenfold.models.frozen_features import FrozenFeatures
+from tenfold.models.model import ImageNetwork, as_pixels
 
 INFERENCE_BATCH_SIZE = 500  # activations of 500 images of 32×32 stay within a few hundred MB
 _MOST_VALUES = 8_000_000
@@ -30,22 +30,37 @@ def predict_logits(
     batch_size: int = INFERENCE_BATCH_SIZE,
 ) -> npt.NDArray[np.float32]:
     """Give logits of shape (N, classes) for uint8 images (N, H, W, C), in evaluation mode."""
-    if isinstance(network.body, FrozenFeatures):
+    if network.body.frozen is not None:
         features = frozen_features(network, images, device=device, precision=precision)
         known: npt.NDArray[np.float32] = logits_of_features(network, features, device).numpy()
         return known
+    blocks = logit_blocks(
+        network, images, device=device, precision=precision, batch_size=batch_size
+    )
+    joined: npt.NDArray[np.float32] = np.concatenate([block.cpu().numpy() for block in blocks])
+    return joined
+
+
+def logit_blocks(
+    network: ImageNetwork,
+    images: Images,
+    *,
+    device: Device,
+    precision: torch.dtype,
+    batch_size: int,
+) -> Iterator[Tensor]:
+    """Give the logits block by block, in evaluation mode; see `predict_logits`."""
     batch_size = fitting_batch_size(batch_size, images.shape[1:])
     was_training = network.training
     network.eval()
-    parts: list[npt.NDArray[np.float32]] = []
-    for start in range(0, len(images), batch_size):
-        block = images[start : start + batch_size]
-        with device.autocast(precision):
-            logits = network(as_pixels(block, device.torch_device))
-        parts.append(logits.cpu().numpy())
-    network.train(was_training)
-    joined: npt.NDArray[np.float32] = np.concatenate(parts)
-    return joined
+    try:
+        for start in range(0, len(images), batch_size):
+            pixels = as_pixels(images[start : start + batch_size], device.torch_device)
+            with device.autocast(precision):
+                logits: Tensor = network(pixels)
+            yield logits
+    finally:
+        network.train(was_training)
 
 
 def fitting_batch_size(batch_size: int, image_shape: tuple[int, ...]) -> int:

@@ -14,7 +14,6 @@ from torch import nn
 from tenfold.engine.muon import KERNEL_LEARNING_RATE, Muon
 from tenfold.engine.rmsprop import RMSprop
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
-from tenfold.models.frozen_features import FrozenFeatures
 from tenfold.models.mirror_equivariant import MirrorConvolution
 
 DEFAULT_LEARNING_RATES: dict[OptimizerName, float] = {
@@ -43,22 +42,21 @@ def make_optimizer(
     settings: TrainingSettings,
     *,
     precision: torch.dtype = torch.float32,
+    factors: Mapping[str, float] | None = None,
 ) -> torch.optim.Optimizer:
     """Make the optimiser over all of the network's trainable parameters.
 
-    Every group has its highest learning rate in ``peak_lr``, which schedules scale into ``lr``. A
-    network whose body has ``learning_rate_factors`` has a group for each factor. `precision` is
-    that of the training's matrix products, for an optimiser that has some of its own.
+    Every group has its highest learning rate in ``peak_lr``, which schedules scale into ``lr``.
+    `precision` is that of the training's matrix products, for an optimiser that has some of its
+    own; `factors` give each parameter's share of the learning rate by its name, if they differ.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate = peak_learning_rate(settings)
     optimizer = _make(network, trainable, rate, settings, precision)
     for group in optimizer.param_groups:
         group.setdefault("peak_lr", group["lr"])
-    body = getattr(network, "body", None)
-    if isinstance(body, nn.Module) and isinstance(body, FrozenFeatures):
-        factors = body.learning_rate_factors()
-        by_id = {id(p): factors[name] for name, p in body.named_parameters()}
+    if factors:
+        by_id = {id(p): factors[name] for name, p in network.named_parameters()}
         optimizer.param_groups[:] = [
             part for group in optimizer.param_groups for part in _by_factor(group, by_id)
         ]

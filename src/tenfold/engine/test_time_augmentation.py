@@ -16,7 +16,7 @@ import torch
 from tenfold.data.dataset import Images
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
-from tenfold.engine.network import ImageNetwork
+from tenfold.models.model import ImageNetwork
 
 ViewSet = Literal["none", "mirror", "mirror-shift"]
 

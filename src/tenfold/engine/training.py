@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,17 +16,17 @@ from torch.nn.utils import clip_grad_norm_
 from tenfold.core.errors import TrainingError
 from tenfold.core.progress import Progress, SilentProgress, Task
 from tenfold.core.records.train import EpochRecord, RebalancingPlan
+from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.averaging import copied_weights, held_progress
 from tenfold.engine.batches import TrainingBatches
-from tenfold.engine.checkpoint import Checkpoint, TrainingState
+from tenfold.engine.checkpoint import Checkpoint, TrainingResult, TrainingState
 from tenfold.engine.device import Device
 from tenfold.engine.early_stopping import has_stalled
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.loss import Targets, TrainingLoss, right_answers
 from tenfold.engine.low_resolution import scaled_down, size_px
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.norm_statistics import NormStatistics
 from tenfold.engine.optimizers import make_optimizer, peak_learning_rate
 from tenfold.engine.pace import ClockPace, Pace, StepPace
@@ -35,64 +35,33 @@ from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.schedules import learning_rate_factor
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.dropout import bind_generator
+from tenfold.models.model import ImageNetwork
 
 # A step computes the forward pass and twice as much again for the gradients; the allowance is for
 # what validation does beside the network.
 _FORWARD_SHARE = 0.4
 
 
+def _tell_nobody(epoch: EpochRecord) -> None:
+    del epoch
+
+
 @dataclass(frozen=True)
-class TrainingResult:
-    """What a training gave; the network holds the last epoch's weights, or their average.
+class Trainer:
+    """How networks are trained, whichever they are: settings, seed, device, and who is told.
 
     Parameters
     ----------
-    history
-        One record an epoch.
-    best_epoch
-        Epoch, counted from 1, with the best validation accuracy; None without validation.
-    best_weights
-        The network's tensors after that epoch, or their average then; empty without validation.
-    is_averaged
-        Whether the network holds an average of the weights along the training.
-    stopped_early
-        Whether the training ended because it got no better.
-    """
-
-    history: tuple[EpochRecord, ...]
-    best_epoch: int | None
-    best_weights: dict[str, Tensor]
-    is_averaged: bool = False
-    stopped_early: bool = False
-
-    @property
-    def seconds(self) -> float:
-        """Give the training time, validation included, all sessions added up."""
-        return sum(epoch.seconds for epoch in self.history)
-
-    @property
-    def epochs(self) -> float:
-        """Give the passes over the training images; a time budget may end amid one."""
-        return sum(epoch.share for epoch in self.history)
-
-
-class Training:
-    """One training of one network.
-
-    Parameters
-    ----------
-    network
-        The network to train, in place.
-    batches
-        Training images in shuffled, augmented batches.
-    validation
-        Images to watch the training by; None for none.
     settings
         How to train.
     seed
-        Of dropout; order and augmentation have theirs in `batches`.
+        The one seed of weights, order, augmentation and dropout.
     device
         Where to compute.
+    mirror_keeps_class
+        Whether augmentation may flip, and a network treat mirror images as one.
+    classes
+        Names of the classes, for messages.
     checkpoint
         Where to keep the state; what is there is continued. None keeps nothing.
     progress
@@ -102,52 +71,93 @@ class Training:
     on_epoch
         Called with each completed epoch's record, once an epoch per process. It may raise to stop.
     started_at
-        When a time budget began to run, on `time.monotonic`'s clock; None for now.
-    rebalancing
-        What the loss does for classes of different size; None for nothing.
+        When a time budget began to run, on `time.monotonic`'s clock; None for when the training
+        begins.
     sweep
         Sets the learning rate in the schedule's place (see `tenfold.learning_rate_finding`).
     """
 
+    settings: TrainingSettings
+    seed: int
+    device: Device
+    mirror_keeps_class: bool = True
+    classes: Sequence[str] | None = None
+    checkpoint: Checkpoint | None = None
+    progress: Progress = field(default_factory=SilentProgress)
+    title: str = "Training"
+    on_epoch: Callable[[EpochRecord], None] = _tell_nobody
+    started_at: float | None = None
+    sweep: RateSweep | None = None
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Give the type that convolutions and matrix products compute in."""
+        return self.device.precision(self.settings.precision)
+
+
+class Training:
+    """One training of one network.
+
+    Parameters
+    ----------
+    trainer
+        How to train.
+    network
+        The network to train, in place.
+    train
+        Training images; they are shuffled and augmented.
+    validation
+        Images to watch the training by; None for none.
+    rebalancing
+        What is done about classes of different size.
+
+    Raises
+    ------
+    RunFolderError
+        If the trainer's checkpoint does not fit.
+    """
+
     def __init__(
         self,
+        trainer: Trainer,
         network: ImageNetwork,
-        batches: TrainingBatches,
-        *,
-        validation: ImageSplit | None,
-        settings: TrainingSettings,
-        seed: int,
-        device: Device,
-        checkpoint: Checkpoint | None = None,
-        progress: Progress | None = None,
-        title: str = "Training",
-        on_epoch: Callable[[EpochRecord], None] | None = None,
-        started_at: float | None = None,
+        train: ImageSplit,
+        validation: ImageSplit | None = None,
         rebalancing: RebalancingPlan | None = None,
-        sweep: RateSweep | None = None,
     ) -> None:
-        self.network = network.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.batches = batches
-        self.validation = validation
+        settings, device = trainer.settings, trainer.device
+        rebalancing = rebalancing or RebalancingPlan()
+        augmentation = augmentation_named(settings.augmentation)
+        self.trainer = trainer
         self.settings = settings
-        self.seed = seed
-        self.device = device
-        self.checkpoint = checkpoint
-        self.progress = progress or SilentProgress()
-        self.title = title
-        self.on_epoch = on_epoch
-        self.precision = device.precision(settings.precision)
-        self.optimizer = make_optimizer(self.network, settings, precision=self.precision)
-        self.started_at = started_at
-        self.loss = TrainingLoss.rebalanced(
-            rebalancing or RebalancingPlan(),
-            label_smoothing=settings.label_smoothing,
-            device=device.torch_device,
+        self.device = device.torch_device
+        self.precision = trainer.precision
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.batches = TrainingBatches(
+            train,
+            settings.batch_size,
+            augmentation.policy,
+            trainer.mirror_keeps_class,
+            trainer.seed,
+            self.device,
+            augmentation.mixing,
+            rebalancing.images_per_epoch,
         )
-        self.sweep = sweep
-        self._norm_statistics = NormStatistics(self.network, batches, device, self.precision)
-        self._generator = torch.Generator(device.torch_device)
+        self.validation = validation
+        self.optimizer = make_optimizer(
+            network.body,
+            settings,
+            precision=self.precision,
+            factors=network.body.learning_rate_factors(),
+        )
+        self.loss = TrainingLoss.rebalanced(
+            rebalancing, label_smoothing=settings.label_smoothing, device=self.device
+        )
+        self._norm_statistics = NormStatistics(network, self.batches, device, self.precision)
+        self._generator = torch.Generator(self.device)
         self._saved_at = time.monotonic()
+        self.state = self._stored_state() or TrainingState()
+        self.pace = self._pace()
 
     def run(self) -> TrainingResult:
         """Train to the end of the last epoch, until the time is up, or until it gets no better.
@@ -156,19 +166,19 @@ class Training:
         ------
         TrainingError
             If the loss is no longer a finite number.
-        RunFolderError
-            If the checkpoint does not fit.
         """
+        state, pace = self.state, self.pace
         bind_generator(self.network, self._generator)
-        state = self._begin()
-        pace = self._pace(state)
-        with self.progress.task(
-            self.title, pace.total, done=pace.done(self._steps(state)), unit=pace.unit
+        for epoch in state.history:
+            self.trainer.on_epoch(epoch)
+        with self.trainer.progress.task(
+            self.trainer.title, pace.total, done=pace.done(self._steps), unit=pace.unit
         ) as task:
-            while not (pace.is_over(self._steps(state)) or self._has_stalled(state)):
-                self._train_epoch(state, pace, task)
-                self._finish_epoch(state, pace)
-                self._save_if_due(state, pace)
+            while not (pace.is_over(self._steps) or self._has_stalled):
+                self._train_epoch(task)
+                self._finish_epoch()
+                if self._is_save_due:
+                    self._save()
         if state.average.weights:
             self.network.load_state_dict(state.average.weights)
         return TrainingResult(
@@ -176,91 +186,86 @@ class Training:
             None if state.best_epoch is None else state.best_epoch + 1,
             state.best_weights,
             is_averaged=bool(state.average.weights),
-            stopped_early=not pace.is_over(self._steps(state)),
+            stopped_early=not pace.is_over(self._steps),
         )
 
-    def _pace(self, state: TrainingState) -> Pace:
+    def _stored_state(self) -> TrainingState | None:
+        if self.trainer.checkpoint is None:
+            return None
+        return self.trainer.checkpoint.load(self.network, self.optimizer, self.device)
+
+    def _pace(self) -> Pace:
         if self.settings.budget_seconds is None:
             return StepPace(self._epochs * self.batches.steps_per_epoch)
         validated = 0 if self.validation is None else len(self.validation)
-        startup = 0.0 if self.started_at is None else time.monotonic() - self.started_at
+        began = self.trainer.started_at
+        startup = 0.0 if began is None else time.monotonic() - began
         return ClockPace(
             self.settings.budget_seconds,
-            spent_seconds=state.elapsed_seconds + startup,  # earlier attempts', and this one's own
+            spent_seconds=self.state.elapsed_seconds + startup,  # earlier attempts', and its own
             steps_kept_back=_FORWARD_SHARE * validated / self.batches.batch_size,
             more_steps_kept_back=_FORWARD_SHARE * self._statistics_steps,
-            device=self.device.torch_device,
+            device=self.device,
         )
 
-    def _has_stalled(self, state: TrainingState) -> bool:
+    @property
+    def _has_stalled(self) -> bool:
         return has_stalled(
-            epochs=len(state.history),
-            best_epoch=state.best_epoch,
+            epochs=len(self.state.history),
+            best_epoch=self.state.best_epoch,
             patience=self.settings.early_stopping_patience,
         )
 
-    def _steps(self, state: TrainingState) -> int:
+    @property
+    def _steps(self) -> int:
         """Give the number of steps done."""
-        return state.epoch * self.batches.steps_per_epoch + state.step
+        return self.state.epoch * self.batches.steps_per_epoch + self.state.step
 
-    def _begin(self) -> TrainingState:
-        state = None
-        if self.checkpoint is not None:
-            state = self.checkpoint.load(self.network, self.optimizer, self.device.torch_device)
-        if state is None:
-            return TrainingState()
-        if self.on_epoch is not None:
-            for epoch in state.history:
-                self.on_epoch(epoch)
-        return state
-
-    def _train_epoch(self, state: TrainingState, pace: Pace, task: Task) -> None:
+    def _train_epoch(self, task: Task) -> None:
         """Train to the end of the epoch, or until the training is over."""
+        state, pace = self.state, self.pace
         self.network.train()
-        loss_sum = torch.tensor(
-            state.loss_sum, dtype=torch.float32, device=self.device.torch_device
-        )
-        correct = torch.tensor(state.correct, device=self.device.torch_device)
+        loss_sum = torch.tensor(state.loss_sum, dtype=torch.float32, device=self.device)
+        correct = torch.tensor(state.correct, device=self.device)
         started = time.perf_counter() - state.epoch_seconds
-        done = pace.done(self._steps(state))
+        done = pace.done(self._steps)
         for pixels, targets in self.batches.epoch(state.epoch, first_step=state.step):
-            progress = pace.progress(self._steps(state))
-            loss, hits = self._step(pixels, targets, state, progress)
+            progress = pace.progress(self._steps)
+            loss, hits = self._step(pixels, targets, progress)
             state.average.update(self.network, self.settings, progress)
-            if self.sweep is not None:
-                self.sweep.note(loss.item())
+            if self.trainer.sweep is not None:
+                self.trainer.sweep.note(loss.item())
             loss_sum += loss * len(pixels)
             correct += hits
             state.step += 1
-            is_over = pace.is_over(self._steps(state))
-            if self._is_save_due() and state.step < self.batches.steps_per_epoch and not is_over:
+            is_over = pace.is_over(self._steps)
+            if self._is_save_due and state.step < self.batches.steps_per_epoch and not is_over:
                 state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
                 state.epoch_seconds = time.perf_counter() - started
-                self._save(state, pace)
-            before, done = done, pace.done(self._steps(state))
-            task.advance(done - before, detail=self._detail(state))
+                self._save()
+            before, done = done, pace.done(self._steps)
+            task.advance(done - before, detail=self._detail)
             if is_over:
                 break
         state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
         state.epoch_seconds = time.perf_counter() - started
 
-    def _detail(self, state: TrainingState) -> str:
-        if self.settings.budget_seconds is not None:
-            return f"epoch {state.epoch + 1}"
-        return f"epoch {state.epoch + 1}/{self._epochs}"
+    @property
+    def _detail(self) -> str:
+        epoch = f"epoch {self.state.epoch + 1}"
+        return epoch if self.settings.budget_seconds is not None else f"{epoch}/{self._epochs}"
 
     @property
     def _epochs(self) -> int:
         return self.settings.epochs_for(self.batches.steps_per_epoch)
 
-    def _step(
-        self, pixels: Tensor, targets: Targets, state: TrainingState, progress: float
-    ) -> tuple[Tensor, Tensor]:
+    def _step(self, pixels: Tensor, targets: Targets, progress: float) -> tuple[Tensor, Tensor]:
         """Do one optimiser step; give the mean loss and the number of right answers."""
-        self._generator.manual_seed(derive_seed(self.seed, "dropout", state.epoch, state.step))
-        self._set_learning_rate(state, progress)
+        place = self.state.epoch, self.state.step
+        self._generator.manual_seed(derive_seed(self.trainer.seed, "dropout", *place))
+        self._set_learning_rate(progress)
         pixels = self._at_resolution(pixels, progress)
-        with self.device.autocast(self.precision):
+        with self.trainer.device.autocast(self.precision):
             logits = self.network(pixels)  # (B, classes)
         loss = self.loss(logits, targets)
         self.optimizer.zero_grad()
@@ -284,12 +289,12 @@ class Training:
         )
         return scaled_down(pixels, (height, width))
 
-    def _set_learning_rate(self, state: TrainingState, progress: float) -> None:
-        if self.sweep is not None:
-            factor = self.sweep.factor
+    def _set_learning_rate(self, progress: float) -> None:
+        if self.trainer.sweep is not None:
+            factor = self.trainer.sweep.factor
         elif self.settings.schedule == "plateau":
             factor = plateau_factor(
-                (epoch.validation_loss for epoch in state.history),
+                (epoch.validation_loss for epoch in self.state.history),
                 factor=self.settings.plateau_factor,
                 patience=self.settings.plateau_patience,
             )
@@ -299,7 +304,9 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
 
-    def _finish_epoch(self, state: TrainingState, pace: Pace) -> None:
+    def _finish_epoch(self) -> None:
+        """Validate, record the epoch, and keep its weights if they are the best so far."""
+        state = self.state
         started = time.perf_counter()
         seen = min(state.step * self.batches.batch_size, self.batches.epoch_length)
         train_loss = state.loss_sum / seen
@@ -309,12 +316,12 @@ class Training:
                 f"Lower the learning rate (it is {peak_learning_rate(self.settings):g}; "
                 "training.learning_rate)."
             )
-        self._measure_statistics(state)
+        self._measure_statistics()
         validation_started = time.perf_counter()
         with state.average.applied(self.network):
             validation_loss, validation_accuracy = self._validate()
         ended = time.perf_counter()
-        pace.note_validation(ended - validation_started)
+        self.pace.note_validation(ended - validation_started)
         record = EpochRecord(
             epoch=state.epoch + 1,
             share=seen / self.batches.epoch_length,
@@ -325,18 +332,18 @@ class Training:
             validation_accuracy=validation_accuracy,
             seconds=state.epoch_seconds + ended - started,
         )
-        if validation_accuracy is not None and self._is_best(state, validation_accuracy):
+        if validation_accuracy is not None and self._is_best(validation_accuracy):
             state.best_epoch = state.epoch
             with state.average.applied(self.network):
                 state.best_weights = copied_weights(self.network)
         state.history.append(record)
         state.epoch, state.step = state.epoch + 1, 0
         state.loss_sum, state.correct, state.epoch_seconds = 0.0, 0, 0.0
-        if self.on_epoch is not None:
-            self.on_epoch(record)
+        self.trainer.on_epoch(record)
 
-    def _measure_statistics(self, state: TrainingState) -> None:
+    def _measure_statistics(self) -> None:
         """Measure the average's batch norm statistics; those of its steps do not fit it."""
+        state = self.state
         if state.average.weights and self._statistics_steps:
             with state.average.applied(self.network):
                 self._norm_statistics.measure(state.epoch)
@@ -346,18 +353,20 @@ class Training:
     def _statistics_steps(self) -> int:
         return self._norm_statistics.steps if self.settings.averaging == "swa" else 0
 
-    @staticmethod
-    def _is_best(state: TrainingState, accuracy: float) -> bool:
-        if state.best_epoch is None:
+    def _is_best(self, accuracy: float) -> bool:
+        if self.state.best_epoch is None:
             return True
-        best = state.history[state.best_epoch].validation_accuracy
+        best = self.state.history[self.state.best_epoch].validation_accuracy
         return best is None or accuracy > best
 
     def _validate(self) -> tuple[float | None, float | None]:
         if self.validation is None:
             return None, None
         logits = predict_logits(
-            self.network, self.validation.images, device=self.device, precision=self.precision
+            self.network,
+            self.validation.images,
+            device=self.trainer.device,
+            precision=self.precision,
         )
         scores = torch.from_numpy(logits)
         labels = torch.from_numpy(self.validation.labels)
@@ -365,18 +374,15 @@ class Training:
         accuracy = float(np.mean(logits.argmax(1) == self.validation.labels))
         return loss, accuracy
 
+    @property
     def _is_save_due(self) -> bool:
         return (
-            self.checkpoint is not None
+            self.trainer.checkpoint is not None
             and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
         )
 
-    def _save_if_due(self, state: TrainingState, pace: Pace) -> None:
-        if self._is_save_due():
-            self._save(state, pace)
-
-    def _save(self, state: TrainingState, pace: Pace) -> None:
-        assert self.checkpoint is not None
-        state.elapsed_seconds = pace.elapsed()
-        self.checkpoint.save(state, self.network, self.optimizer)
+    def _save(self) -> None:
+        assert self.trainer.checkpoint is not None
+        self.state.elapsed_seconds = self.pace.elapsed()
+        self.trainer.checkpoint.save(self.state, self.network, self.optimizer)
         self._saved_at = time.monotonic()

@@ -12,9 +12,9 @@ from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.splits import stratified_sample
 from tenfold.engine.device import Device
 from tenfold.engine.features import features_and_logits
-from tenfold.engine.network import ImageNetwork
 from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
 from tenfold.explaining.neighbour_index import NeighbourIndex
+from tenfold.models.model import ImageNetwork
 
 _NEIGHBOURS = 3
 _MOST_COMPARED = 10_000

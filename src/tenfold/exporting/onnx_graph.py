@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tenfold.engine.network import ImageNetwork
 from tenfold.exporting.conversion import silence
 from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_description import OnnxDescription
 from tenfold.exporting.onnx_model import INPUT, OUTPUT
+from tenfold.models.model import ImageNetwork
 
 OUTPUTS = (OUTPUT, "logits")
 OPSET = 17  # The highest that the exporter by tracing writes without conversions; 2022.

@@ -11,8 +11,8 @@ from tenfold.calibrating import predict_probabilities
 from tenfold.core.errors import ExportError
 from tenfold.data.dataset import Images
 from tenfold.engine.device import choose_device
-from tenfold.engine.network import ImageNetwork
 from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.models.model import ImageNetwork
 
 TOLERANCE = 1e-4
 """Largest difference of a probability. Both compute in float32 but add up in other orders, which

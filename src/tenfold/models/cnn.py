@@ -15,6 +15,7 @@ from tenfold.core.records.tune import Condition, SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
 from tenfold.models.dropout import Dropout
+from tenfold.models.model import Model, NetworkBody
 
 FilterCount = Annotated[int, Field(ge=1, le=4096)]
 
@@ -59,7 +60,7 @@ class CnnSettings(Settings):
         return self
 
 
-class _Cnn(nn.Module):
+class _Cnn(NetworkBody):
     def __init__(
         self, settings: CnnSettings, image_shape: tuple[int, int, int], class_count: int
     ) -> None:
@@ -164,7 +165,7 @@ def _initialise(network: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-class CnnModel:
+class CnnModel(Model):
     """Convolution blocks, one hidden dense layer, one output layer."""
 
     name = "cnn"
@@ -216,7 +217,7 @@ class CnnModel:
         image_shape: tuple[int, int, int],
         class_count: int,
         generator: torch.Generator,
-    ) -> nn.Module:
+    ) -> NetworkBody:
         """Build the network; see `tenfold.models.model.Model.build`."""
         network = _Cnn(settings, image_shape, class_count)
         _initialise(network, generator)

@@ -8,6 +8,7 @@ Ours: layers that commute with mirroring (`tenfold.models.mirror_equivariant`).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Self
 
 import torch
@@ -25,6 +26,7 @@ from tenfold.models.mirror_equivariant import (
     MirrorMaxPool,
     mirror_bases,
 )
+from tenfold.models.model import Model, NetworkBody
 
 Width = Annotated[int, Field(ge=1, le=4096)]
 Depth = Annotated[int, Field(ge=1, le=8)]
@@ -78,12 +80,6 @@ class FastSettings(Settings):
         if self.is_mirror_equivariant and any(width % 2 for width in self.widths):
             raise ValueError("with is_mirror_equivariant, widths are even")
         return self
-
-    def suited_to(self, *, mirror_keeps_class: bool) -> Self:
-        """Give the settings without equivariance where a mirror image may not show its class."""
-        if mirror_keeps_class:
-            return self
-        return self.model_copy(update={"is_mirror_equivariant": False})
 
 
 class PatchWhitening(nn.Module):
@@ -211,7 +207,7 @@ def _norm(width: int, settings: FastSettings) -> BatchNorm:
     return norm
 
 
-class FastNetwork(nn.Module):
+class FastNetwork(NetworkBody):
     """Whitened patches, three groups, the maximum over all places, and a scaled output layer."""
 
     def __init__(
@@ -246,10 +242,10 @@ class FastNetwork(nn.Module):
         self.output_scale = 1 / features
 
     @torch.no_grad()
-    def fit(self, images: Tensor) -> None:
-        """Fit the whitening to normalised training images, float32, shape (B, C, H, W)."""
+    def prepare(self, some_images: Callable[[], Tensor]) -> None:
+        """Fit the whitening to training images."""
         if isinstance(self.first, PatchWhitening):
-            self.first.fit(images)
+            self.first.fit(some_images())
             second = self.get_submodule(_SECOND)
             if isinstance(second, MirrorConvolution):
                 second.partners.copy_(self.first.mirror_partners)
@@ -294,7 +290,7 @@ def _passed_on(network: FastNetwork, layer: nn.Conv2d | MirrorConvolution) -> in
     return channels if isinstance(layer, nn.Conv2d) or takes_patches else channels // 2
 
 
-class FastModel:
+class FastModel(Model):
     """The network of the speed records, sized for the minutes there are."""
 
     name = "fast"
@@ -345,11 +341,17 @@ class FastModel:
         image_shape: tuple[int, int, int],
         class_count: int,
         generator: torch.Generator,
-    ) -> nn.Module:
+    ) -> NetworkBody:
         """Build the network; see `tenfold.models.model.Model.build`."""
         network = FastNetwork(settings, image_shape, class_count)
         _initialise(network, generator, starts_as_identity=settings.starts_as_identity)
         return network
+
+    def suited_to(self, settings: FastSettings, *, mirror_keeps_class: bool) -> FastSettings:
+        """Give the settings without equivariance where a mirror image may not show its class."""
+        if mirror_keeps_class:
+            return settings
+        return settings.model_copy(update={"is_mirror_equivariant": False})
 
 
 MODEL = FastModel()

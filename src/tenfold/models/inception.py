@@ -19,6 +19,7 @@ from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
 from tenfold.models.dropout import Dropout
 from tenfold.models.initial_weights import initialise_he
+from tenfold.models.model import Model, NetworkBody
 from tenfold.models.stem import StemName, check_image_size, choose_stem, make_stem
 
 BlockCount = Annotated[int, Field(ge=1, le=32)]
@@ -106,7 +107,7 @@ def _unit(channels: int, width: int, kernel: int) -> nn.Sequential:
     return unit
 
 
-class Inception(nn.Module):
+class Inception(NetworkBody):
     """Stem, three stages of Inception blocks, the mean over all places, and the output layer."""
 
     def __init__(
@@ -146,7 +147,7 @@ def _width(settings: InceptionSettings, stage: int) -> int:
     return max(1, round(wanted / _GRAIN)) * _GRAIN
 
 
-class InceptionModel:
+class InceptionModel(Model):
     """Inception blocks in three stages."""
 
     name = "inception"
@@ -177,7 +178,7 @@ class InceptionModel:
         image_shape: tuple[int, int, int],
         class_count: int,
         generator: torch.Generator,
-    ) -> nn.Module:
+    ) -> NetworkBody:
         """Build the network; see `tenfold.models.model.Model.build`."""
         network = Inception(settings, image_shape, class_count)
         initialise_he(network, generator)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -20,7 +21,7 @@ from tenfold.core.records.ablation import Ingredient
 from tenfold.core.records.tune import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.backbone import TIMM_PREFIX, Backbone, build_backbone, check_name
-from tenfold.models.frozen_features import layer_of
+from tenfold.models.model import FrozenFeatures, Model, NetworkBody
 
 _BLOCK_IMAGES = 32
 """Images whose maps stay in a core's cache; more at once took longer (docs/transfer.md)."""
@@ -71,8 +72,8 @@ class PretrainedSettings(Settings):
         return self
 
 
-class PretrainedNetwork(nn.Module):
-    """Resizing, backbone and head; offers `tenfold.models.frozen_features.FrozenFeatures`.
+class PretrainedNetwork(FrozenFeatures):
+    """Resizing, backbone and head.
 
     Images of three channels are red, green and blue. Other numbers of channels are mixed into
     three, each a mean, so that gray stays gray: one channel goes into all three; of two, the third
@@ -112,7 +113,7 @@ class PretrainedNetwork(nn.Module):
         self.register_buffer("shrink_columns", _resizing(width, self.size_px), persistent=False)
         # What a channel of the images is normalised by: by what its colours would be.
         shares = self.mixing / self.mixing.sum(0)
-        self.normalization = (
+        self.own_normalization = (
             torch.tensor(backbone.mean) @ shares,
             torch.tensor(backbone.standard_deviation) @ shares,
         )
@@ -127,14 +128,10 @@ class PretrainedNetwork(nn.Module):
         typed: Backbone = backbone
         return typed
 
-    def fit(self, images: Tensor) -> None:
+    def prepare(self, some_images: Callable[[], Tensor]) -> None:
         """Put the published weights in; the images are not looked at."""
-        del images
+        del some_images
         self._backbone.load_pretrained()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Give logits, shape (B, classes), for normalised images (B, C, H, W)."""
-        return self.logits(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
         """Give what the head reads, shape (B, features)."""
@@ -142,12 +139,6 @@ class PretrainedNetwork(nn.Module):
         if is_whole or len(images) <= _BLOCK_IMAGES:
             return self._features(images)
         return torch.cat([self._features(block) for block in torch.split(images, _BLOCK_IMAGES)])
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Give logits of features, float32 whatever the features' type."""
-        with torch.autocast(features.device.type, enabled=False):
-            logits: Tensor = self.head(features.float())
-            return logits
 
     def features_key(self) -> str:
         """Give a digest of all that features depend on but the pixels and the weights."""
@@ -207,6 +198,21 @@ def _resizing(old: int, new: int) -> Tensor:
     )[0, 0]
 
 
+def layer_of(parameter_name: str) -> str:
+    """Give the layer of a parameter: its name up to the first number, or to its last dot.
+
+    >>> layer_of("network.stages.3.1.project.weight")
+    'network.stages.3'
+    >>> layer_of("network.stem.weight")
+    'network.stem'
+    """
+    parts = parameter_name.split(".")
+    for place, part in enumerate(parts):
+        if part.isdecimal():
+            return ".".join(parts[: place + 1])
+    return ".".join(parts[:-1])
+
+
 @torch.no_grad()
 def _initialise(network: PretrainedNetwork, generator: torch.Generator) -> None:
     """Draw every kernel after He et al. (arXiv 1502.01852), and the head as torch does."""
@@ -220,7 +226,7 @@ def _initialise(network: PretrainedNetwork, generator: torch.Generator) -> None:
     nn.init.zeros_(network.head.bias)
 
 
-class PretrainedModel:
+class PretrainedModel(Model):
     """ImageNet weights, and a new layer for the classes."""
 
     name = "pretrained"
@@ -228,7 +234,7 @@ class PretrainedModel:
     settings_type = PretrainedSettings
     takes_any_size = True
     large_image_size_px = 160
-    """What photographs are read at: what the network itself resizes them to."""
+    """What the network itself resizes them to."""
     search_space = (
         SearchDimension(name="model.input_size_px", choices=(96, 128, 160, 192, 224)),
         SearchDimension(name="model.pooled_maps", low=1, high=7, step=1),
@@ -262,8 +268,8 @@ class PretrainedModel:
         image_shape: tuple[int, int, int],
         class_count: int,
         generator: torch.Generator,
-    ) -> nn.Module:
-        """Build the network; see `tenfold.models.model.Model`."""
+    ) -> NetworkBody:
+        """Build the network; see `tenfold.models.model.Model.build`."""
         network = PretrainedNetwork(settings, image_shape, class_count)
         _initialise(network, generator)
         return network

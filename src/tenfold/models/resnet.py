@@ -20,6 +20,7 @@ from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
 from tenfold.models.dropout import Dropout
 from tenfold.models.initial_weights import initialise_he
+from tenfold.models.model import Model, NetworkBody
 from tenfold.models.stem import StemName, check_image_size, choose_stem, make_stem
 
 _FIRST_WIDTH = 16
@@ -107,7 +108,7 @@ class ResidualBlock(nn.Module):
         return result
 
 
-class Resnet(nn.Module):
+class Resnet(NetworkBody):
     """Stem, three groups of residual blocks, the mean over all places, and the output layer."""
 
     def __init__(
@@ -147,7 +148,7 @@ def _silence_blocks(network: Resnet) -> None:
             layer.second_norm.weight.zero_()
 
 
-class ResnetModel:
+class ResnetModel(Model):
     """Residual blocks in three groups."""
 
     name = "resnet"
@@ -182,7 +183,7 @@ class ResnetModel:
         image_shape: tuple[int, int, int],
         class_count: int,
         generator: torch.Generator,
-    ) -> nn.Module:
+    ) -> NetworkBody:
         """Build the network; see `tenfold.models.model.Model.build`."""
         network = Resnet(settings, image_shape, class_count)
         initialise_he(network, generator)

@@ -8,8 +8,8 @@ from pathlib import Path
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.split_files import read_groups, read_split, read_validation
-from tenfold.data.splits import HoldoutMethod, possible_holdout
-from tenfold.fitting import take
+from tenfold.data.splits import possible_holdout
+from tenfold.recipe import StudySettings
 
 
 @dataclass(frozen=True)
@@ -20,40 +20,26 @@ class SearchedImages:
     ----------
     train, validation
         The images to fit to, and those that score a training.
-    image_shape
-        Height, width and channels.
-    class_count
-        Number of classes.
-    mirror_keeps_class
-        Whether augmentation may flip.
+    acquired
+        What is known of them.
     """
 
     train: ImageSplit
     validation: ImageSplit
-    image_shape: tuple[int, int, int]
-    class_count: int
-    mirror_keeps_class: bool
+    acquired: AcquireRecord
 
     @classmethod
-    def read(
-        cls, acquire: Path, *, fraction: float, method: HoldoutMethod, seed: int
-    ) -> SearchedImages:
+    def read(cls, acquire: Path, settings: StudySettings) -> SearchedImages:
         """Read them from the folder of the acquire stage; see `possible_holdout`."""
         acquired = AcquireRecord.read(acquire / "record.json")
         split = read_split(acquire, "train")
         train, validation, _ = possible_holdout(
             split.labels,
-            fraction=fraction,
-            method=method,
-            seed=seed,
+            fraction=settings.tune.validation_fraction,
+            method=settings.tune.validation_method,
+            seed=settings.seed,
             classes=acquired.classes,
             groups=read_groups(acquire),
             given=read_validation(acquire),
         )
-        return cls(
-            train=take(split, train),
-            validation=take(split, validation),
-            image_shape=acquired.image_shape,
-            class_count=len(acquired.classes),
-            mirror_keeps_class=acquired.mirror_keeps_class,
-        )
+        return cls(split.take(train), split.take(validation), acquired)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from tenfold.core.records.tune import ParameterValue, SearchDimension
 from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device, choose_device
-from tenfold.fitting import NetworkPlan, fit_network
+from tenfold.engine.training import Trainer
+from tenfold.fitting import fit_network
 from tenfold.recipe import StudySettings
 from tenfold.searching.optuna_study import (
     EpochPruner,
@@ -53,8 +55,6 @@ class TrialRunner:
     ----------
     settings
         The study's; a trial changes what `space` names.
-    space
-        What is searched.
     images
         To train on and to score by.
     device
@@ -68,12 +68,16 @@ class TrialRunner:
     """
 
     settings: StudySettings
-    space: tuple[SearchDimension, ...]
     images: SearchedImages
     device: Device
     work: Path
     progress: Progress
     limit: TimeLimit | None = None
+
+    @cached_property
+    def space(self) -> tuple[SearchDimension, ...]:
+        """Give what is searched."""
+        return search_space(self.settings)
 
     def run(self, study: optuna.Study, trial: Trial) -> None:
         """Run a trial, or go on with it, and tell the journal how it ended."""
@@ -127,12 +131,8 @@ class TrialRunner:
                 "weights": "last",
             }
         )
-        plan = NetworkPlan.parse(
-            settings.model.name,
-            settings.model.settings,
-            image_shape=self.images.image_shape,
-            class_count=self.images.class_count,
-        )
+        acquired = self.images.acquired
+        plan = settings.network_plan(acquired.image_shape, len(acquired.classes))
         title = f"Trial {trial.number + 1}"
         if tune.trials is not None:
             title += f"/{tune.trials}"
@@ -147,23 +147,21 @@ class TrialRunner:
             if pruner is not None:
                 pruner(epoch)
 
-        result = fit_network(
-            plan,
-            self.images.train,
+        trainer = Trainer(
             training,
-            validation=self.images.validation,
-            mirror_keeps_class=self.images.mirror_keeps_class,
-            seed=derive_seed(self.settings.seed, "trial", trial.number, "execution", execution),
-            device=self.device,
+            derive_seed(self.settings.seed, "trial", trial.number, "execution", execution),
+            self.device,
+            mirror_keeps_class=acquired.mirror_keeps_class,
             checkpoint=checkpoint,
             progress=self.progress,
             title=title,
             on_epoch=on_epoch,
-        ).result
+        )
+        fitted = fit_network(trainer, plan, self.images.train, self.images.validation)
         record = ExecutionRecord(
-            value=max(epoch.validation_accuracy or 0.0 for epoch in result.history),
-            epochs=len(result.history),
-            seconds=result.seconds,
+            value=max(epoch.validation_accuracy or 0.0 for epoch in fitted.history),
+            epochs=len(fitted.history),
+            seconds=fitted.seconds,
         )
         record.write(path)
         checkpoint.path.unlink(missing_ok=True)
@@ -204,22 +202,15 @@ def trial_worker(request: Path) -> Callable[[int], None]:
     settings = StudySettings.resolve(search.settings)
     device = choose_device(search.device)
     torch.set_num_threads(search.threads)
-    tune = settings.tune
     runner = TrialRunner(
         settings=settings,
-        space=search_space(settings),
-        images=SearchedImages.read(
-            search.acquire,
-            fraction=tune.validation_fraction,
-            method=tune.validation_method,
-            seed=settings.seed,
-        ),
+        images=SearchedImages.read(search.acquire, settings),
         device=replace(device, threads=search.threads),
         work=search.work,
         progress=SilentProgress(),
     )
     with quiet_optuna():
-        study = open_study(search.work / "journal.log", tune)
+        study = open_study(search.work / "journal.log", settings.tune)
 
     def run(number: int) -> None:
         with quiet_optuna():

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.core.records.acquire import AcquireRecord
 from tenfold.core.records.cross_validate import CrossValidateRecord, FoldScores, ProtocolRecord
 from tenfold.data.dataset import ImageSplit
@@ -21,9 +20,9 @@ from tenfold.data.split_files import read_arrays, read_groups, read_split, write
 from tenfold.data.splits import possible_holdout
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
-from tenfold.engine.training import TrainingResult
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan, take
+from tenfold.fitting import FittedNetwork, fit_network
 from tenfold.fold_models import write_fold_model
 from tenfold.metrics.classification import classification_scores
 from tenfold.metrics.folds import (
@@ -179,7 +178,7 @@ class _Protocol:
         if record_path.is_file() and predictions_path.is_file():
             return FoldScores.read(record_path), read_arrays(predictions_path)["probabilities"]
         checkpoint = Checkpoint(self.context.work / f"{self.name}_{fold}.safetensors")
-        result, probabilities = self._train(fold, train, validation, training, checkpoint)
+        fitted, probabilities = self._train(fold, train, validation, training, checkpoint)
         scores = classification_scores(
             self.split.labels[validation], probabilities, self.acquired.classes
         )
@@ -187,12 +186,12 @@ class _Protocol:
             fold=fold,
             train_count=len(train),
             validation_count=len(validation),
-            epochs=len(result.history),
+            epochs=len(fitted.history),
             accuracy=scores.accuracy,
             macro_precision=scores.macro_precision,
             macro_recall=scores.macro_recall,
             macro_f1=scores.macro_f1,
-            seconds=result.seconds,
+            seconds=fitted.seconds,
         )
         write_arrays(predictions_path, probabilities=probabilities)
         record.write(record_path)
@@ -205,9 +204,9 @@ class _Protocol:
         validation: npt.NDArray[np.int64],
         training: TrainingSettings,
         checkpoint: Checkpoint,
-    ) -> tuple[TrainingResult, npt.NDArray[np.float32]]:
+    ) -> tuple[FittedNetwork, npt.NDArray[np.float32]]:
         seed = derive_seed(self.settings.seed, "fold", self.name, fold)
-        inner_train, inner_validation = take(self.split, train), None
+        inner_train, inner_validation = self.split.take(train), None
         if training.watched_settings and training.validation_fraction:
             # The best epoch is chosen by images of the training folds: choosing it by the fold's
             # own validation images would make its scores optimistic.
@@ -219,40 +218,35 @@ class _Protocol:
                 groups=regrouped(self.groups, train),
             )
             if len(held_out):
-                inner_train, inner_validation = take(inner_train, kept), take(inner_train, held_out)
+                inner_train, inner_validation = inner_train.take(kept), inner_train.take(held_out)
             else:
                 training = training.without_validation()
-        fitted = fit_in_time(
-            self._plan(),
-            inner_train,
+        trainer = Trainer(
             training,
-            validation=inner_validation,
+            seed,
+            self.context.device,
             mirror_keeps_class=self.acquired.mirror_keeps_class,
-            seed=seed,
-            device=self.context.device,
-            initial_weights=self._initial_weights(),
+            classes=self.acquired.classes,
             checkpoint=checkpoint,
             progress=self.context.progress,
             title=f"Fold {fold}/{self.fold_count}, {self.name}",
-            classes=self.acquired.classes,
-        ).fitted
+        )
+        fitted = fit_network(
+            trainer,
+            self.settings.network_plan(self.acquired.image_shape, len(self.acquired.classes)),
+            inner_train,
+            inner_validation,
+            initial_weights=self._initial_weights(),
+        )
         if self.name == "fresh":
             write_fold_model(self.context.folder, fold, fitted)
         logits = predict_logits(
             fitted.network,
             self.split.images[validation],
             device=self.context.device,
-            precision=self.context.device.precision(training.precision),
+            precision=trainer.precision,
         )
-        return fitted.result, probabilities_from_logits(logits)
-
-    def _plan(self) -> NetworkPlan:
-        return NetworkPlan.parse(
-            self.settings.model.name,
-            self.settings.model.settings,
-            image_shape=self.acquired.image_shape,
-            class_count=len(self.acquired.classes),
-        )
+        return fitted, probabilities_from_logits(logits)
 
     def _initial_weights(self) -> dict[str, Any] | None:
         if self.name == "fresh":

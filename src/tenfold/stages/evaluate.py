@@ -16,10 +16,8 @@ from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_split, write_arrays
 from tenfold.data.splits import stratified_sample
 from tenfold.engine.inference import predict_logits
-from tenfold.engine.network import ImageNetwork
 from tenfold.engine.test_time_augmentation import predict_logits_of_views, views
 from tenfold.explaining.explained_mistakes import explain_mistakes
-from tenfold.fitting import take
 from tenfold.given_labels import AS_GIVEN, scores_as_given
 from tenfold.metrics.calibration import calibration_record
 from tenfold.metrics.classification import classification_scores
@@ -27,6 +25,7 @@ from tenfold.metrics.gallery import choose_gallery
 from tenfold.metrics.intervals import score_intervals
 from tenfold.metrics.robustness import measure_robustness, passes
 from tenfold.metrics.shares import wilson_interval
+from tenfold.models.model import ImageNetwork
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
@@ -171,7 +170,7 @@ def _robustness(
     if wanted == 0:
         return None
     seed = derive_seed(context.settings.seed, "robustness")
-    sample = take(test, stratified_sample(test.labels, wanted, seed))
+    sample = test.take(stratified_sample(test.labels, wanted, seed))
     precision = context.device.precision(context.settings.training.precision)
 
     def predict(images: Images) -> np.ndarray[Any, np.dtype[np.int64]]:

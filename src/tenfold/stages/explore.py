@@ -14,7 +14,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.sample_randomness import derive_seed, sample_uniforms
 from tenfold.data.split_files import read_split, write_arrays
 from tenfold.data.statistics import pixel_statistics
-from tenfold.engine.batches import as_pixels
+from tenfold.models.model import as_pixels
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext
 

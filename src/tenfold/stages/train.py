@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenfold.budgeting.timed_fit import fit_in_time
 from tenfold.calibrating import validation_temperature
 from tenfold.core.files import write_text
 from tenfold.core.records.train import EpochRecord, TrainRecord
@@ -13,7 +12,8 @@ from tenfold.data.split_files import read_groups, read_split, read_validation
 from tenfold.data.splits import possible_holdout
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate
-from tenfold.fitting import NetworkPlan, take
+from tenfold.engine.training import Trainer
+from tenfold.fitting import fit_network
 from tenfold.models.summary import summarize_layers
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext
@@ -56,50 +56,38 @@ class TrainStage(Stage):
             groups=read_groups(context.inputs["acquire"]),
             given=read_validation(context.inputs["acquire"]),
         )
-        plan = NetworkPlan.parse(
-            settings.model.name,
-            settings.model.settings,
-            image_shape=acquired.image_shape,
-            class_count=len(acquired.classes),
-        )
-        validation = take(split, validation_indices) if len(validation_indices) else None
+        plan = settings.network_plan(acquired.image_shape, len(acquired.classes))
+        validation = split.take(validation_indices) if len(validation_indices) else None
         if note is not None and validation is None:
             training = training.without_validation()
-        timed = fit_in_time(
-            plan,
-            take(split, train_indices),
+        trainer = Trainer(
             training,
-            validation=validation,
+            settings.seed,
+            context.device,
             mirror_keeps_class=acquired.mirror_keeps_class,
-            seed=settings.seed,
-            device=context.device,
+            classes=acquired.classes,
             checkpoint=Checkpoint(context.work / "checkpoint.safetensors"),
             progress=context.progress,
-            classes=acquired.classes,
             started_at=context.started_at,
         )
-        fitted = timed.fitted
-        plan, training, result = fitted.plan, fitted.settings, fitted.result
+        fitted = fit_network(trainer, plan, split.take(train_indices), validation)
+        plan, training, chosen = fitted.plan, fitted.settings, fitted.chosen_weights
         temperature = validation_temperature(
-            fitted.network,
-            validation,
-            device=context.device,
-            precision=context.device.precision(training.precision),
+            fitted.network, validation, device=context.device, precision=trainer.precision
         )
-        chosen = "best" if training.weights == "best" and result.best_epoch else "last"
         metadata = {} if temperature is None else {TEMPERATURE: repr(temperature)}
         write_tensors(
             context.folder / LAST_WEIGHTS,
             fitted.last_weights,
             metadata if chosen == "last" else {},
         )
-        if result.best_weights:
+        if fitted.best_weights:
             write_tensors(
                 context.folder / BEST_WEIGHTS,
-                result.best_weights,
+                fitted.best_weights,
                 metadata if chosen == "best" else {},
             )
-        write_text(context.folder / "history.csv", _history_csv(result.history))
+        write_text(context.folder / "history.csv", _history_csv(fitted.history))
         table = summarize_layers(fitted.network.body, plan.image_shape)
         TrainRecord(
             model=plan.model,
@@ -107,19 +95,19 @@ class TrainStage(Stage):
             optimizer=training.optimizer,
             learning_rate=peak_learning_rate(training),
             batch_size=training.batch_size,
-            epochs=len(result.history),
-            budget=timed.budget,
+            epochs=len(fitted.history),
+            budget=fitted.budget,
             probe=fitted.probe,
             augmentation=training.augmentation,
             rebalancing=fitted.rebalancing,
-            averaging=training.averaging if result.is_averaged else "none",
-            stopped_early=result.stopped_early,
+            averaging=training.averaging if fitted.is_averaged else "none",
+            stopped_early=fitted.stopped_early,
             normalization=training.normalization,
             train_count=len(train_indices),
             validation_count=len(validation_indices),
             notes=() if note is None else (note,),
-            history=result.history,
-            best_epoch=result.best_epoch,
+            history=fitted.history,
+            best_epoch=fitted.best_epoch,
             chosen_weights=chosen,
             temperature=temperature,
             layers=table.layers,
@@ -128,7 +116,7 @@ class TrainStage(Stage):
             device=context.device.description,
             precision=context.device.precision_name(training.precision),
             threads=context.device.threads,
-            seconds=result.seconds,
+            seconds=fitted.seconds,
         ).write(context.folder / RECORD)
 
 

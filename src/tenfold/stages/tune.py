@@ -7,7 +7,6 @@ from typing import Any
 from tenfold.core.records.tune import TuneRecord
 from tenfold.recipe import StudySettings
 from tenfold.searching.searched_images import SearchedImages
-from tenfold.searching.space import search_space
 from tenfold.stages.stage import RECORD, Stage, StageContext
 
 
@@ -42,12 +41,7 @@ class TuneStage(Stage):
         from tenfold.searching.time_limit import TimeLimit
         from tenfold.searching.trials import TrialRunner, trial_epochs
 
-        images = SearchedImages.read(
-            context.inputs["acquire"],
-            fraction=tune.validation_fraction,
-            method=tune.validation_method,
-            seed=settings.seed,
-        )
+        images = SearchedImages.read(context.inputs["acquire"], settings)
         if not len(images.validation):
             _write_skipped(context, images)
             return
@@ -55,7 +49,6 @@ class TuneStage(Stage):
         settings = settings.with_changes({"tune.epochs": trial_epochs(settings, len(images.train))})
         runner = TrialRunner(
             settings=settings,
-            space=search_space(settings),
             images=images,
             device=context.device,
             work=context.work,

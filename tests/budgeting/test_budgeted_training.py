@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.budgeting import timed_fit
+from tenfold import fitting
 from tenfold.budgeting.accuracy_table import NetworkSize
-from tenfold.budgeting.timed_fit import TimedFit, fit_in_time
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.device import choose_device
+from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import NetworkPlan
+from tenfold.fitting import FittedNetwork, fit_network
+from tenfold.models.model import NetworkPlan
 
 SIZE = NetworkSize(
     "only",
@@ -28,7 +29,7 @@ SIZE = NetworkSize(
 @pytest.fixture
 def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give a function that fits in a blink, with some settings of its own."""
-    monkeypatch.setattr(timed_fit, "network_sizes", lambda _: (SIZE,))
+    monkeypatch.setattr(fitting, "network_sizes", lambda _: (SIZE,))
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
     plan = NetworkPlan.parse(
         "fast",
@@ -37,22 +38,17 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
         class_count=2,
     )
 
-    def fitted(*, started_at: float | None = None, **own: object) -> TimedFit:
-        settings = {"budget_seconds": 0.2, "batch_size": 8, **own}
-        return fit_in_time(
-            plan,
-            ImageSplit(images, np.arange(16, dtype=np.int64) % 2),
-            TrainingSettings.parse(settings),
-            seed=0,
-            device=choose_device("cpu"),
-            started_at=started_at,
-        )
+    def fitted(*, started_at: float | None = None, **own: object) -> FittedNetwork:
+        settings = TrainingSettings.parse({"budget_seconds": 0.2, "batch_size": 8, **own})
+        trainer = Trainer(settings, 0, choose_device("cpu"), started_at=started_at)
+        split = ImageSplit(images, np.arange(16, dtype=np.int64) % 2)
+        return fit_network(trainer, plan, split)
 
     return fitted
 
 
 def test_a_size_brings_its_settings(fit: Any) -> None:
-    fitted = fit().fitted
+    fitted = fit()
     assert fitted.plan.settings.widths == (4, 6, 8)
     assert fitted.plan.settings.is_mirror_equivariant
     assert fitted.settings.batch_size == 4
@@ -60,18 +56,18 @@ def test_a_size_brings_its_settings(fit: Any) -> None:
 
 
 def test_a_study_keeps_its_own_learning_rate(fit: Any) -> None:
-    fitted = fit(learning_rate=0.2).fitted
+    fitted = fit(learning_rate=0.2)
     assert fitted.settings.batch_size == 4
     assert fitted.settings.learning_rate == 0.2
 
 
 def test_what_was_spent_before_counts(fit: Any) -> None:
-    timed = fit(budget_seconds=1000, started_at=time.monotonic() - 2000)
-    assert timed.fitted.result.epochs == 4 / 16  # one step is always done
-    assert "0 images" not in timed.budget.sentence
-    assert "is over before the training begins" in timed.budget.sentence
+    fitted = fit(budget_seconds=1000, started_at=time.monotonic() - 2000)
+    assert fitted.epochs == 4 / 16  # one step is always done
+    assert "0 images" not in fitted.budget.sentence
+    assert "is over before the training begins" in fitted.budget.sentence
 
 
 def test_what_is_left_of_a_budget_is_what_is_promised(fit: Any) -> None:
-    timed = fit(budget_seconds=4, started_at=time.monotonic() - 3.7)
-    assert " left of 4 s this machine can show about " in timed.budget.sentence
+    fitted = fit(budget_seconds=4, started_at=time.monotonic() - 3.7)
+    assert " left of 4 s this machine can show about " in fitted.budget.sentence

@@ -1,27 +1,34 @@
-"""Normalisation: fitted to the training images, and inside the network."""
+"""A network with its preprocessing inside, and the plan that builds it."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tenfold.data.dataset import ImageSplit
-from tenfold.engine.batches import as_pixels
-from tenfold.engine.network import ImageNetwork, fit_normalization
+from tenfold.core.errors import SettingsError, UnknownNameError
+from tenfold.data.dataset import Images
+from tenfold.models.model import (
+    ImageNetwork,
+    NetworkBody,
+    NetworkPlan,
+    as_pixels,
+    fit_normalization,
+)
 
-MakeSplit = Callable[..., ImageSplit]
 CPU = torch.device("cpu")
 
 
-class _Mirror(nn.Module):
+class _Mirror(NetworkBody):
     """A body that gives what it is given."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images
+
+
+def random_images(count: int, channels: int = 3) -> Images:
+    return np.random.default_rng(0).integers(0, 256, (count, 10, 10, channels), np.uint8)
 
 
 def normalized(images: np.ndarray, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -39,10 +46,8 @@ def test_scale_maps_pixels_to_zero_and_one(channels: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_standardize_gives_mean_zero_and_deviation_one(
-    channels: int, make_split: MakeSplit
-) -> None:
-    images = make_split(30, channels=channels).images
+def test_standardize_gives_mean_zero_and_deviation_one(channels: int) -> None:
+    images = random_images(30, channels)
     mean, deviation = fit_normalization(images, "standardize")
     pixels = images.reshape(-1, channels).astype(np.float64)
     np.testing.assert_allclose(mean.numpy(), pixels.mean(0), rtol=1e-6)
@@ -56,8 +61,8 @@ def test_standardize_gives_mean_zero_and_deviation_one(
     )
 
 
-def test_a_constant_channel_becomes_zero(make_split: MakeSplit) -> None:
-    images = make_split(10).images
+def test_a_constant_channel_becomes_zero() -> None:
+    images = random_images(10)
     images[..., 1] = 77
     result = normalized(images, *fit_normalization(images, "standardize"))
     assert result.isfinite().all()
@@ -65,8 +70,8 @@ def test_a_constant_channel_becomes_zero(make_split: MakeSplit) -> None:
     assert result[:, 0].std() > 0.9
 
 
-def test_float_pixels_are_normalised_like_bytes(make_split: MakeSplit) -> None:
-    pixels = as_pixels(make_split(3).images, CPU)
+def test_float_pixels_are_normalised_like_bytes() -> None:
+    pixels = as_pixels(random_images(3), CPU)
     network = ImageNetwork(_Mirror(), torch.tensor([1.0, 2, 3]), torch.tensor([4.0, 5, 6]))
     assert torch.equal(network(pixels), network(pixels.float()))
 
@@ -80,9 +85,24 @@ def test_normalisation_is_stored_with_the_weights() -> None:
 
 
 def test_logits_are_float32_whatever_the_body_computes_in() -> None:
-    class Half(nn.Module):
+    class Half(NetworkBody):
         def forward(self, images: Tensor) -> Tensor:
             return images.flatten(1).bfloat16()
 
     network = ImageNetwork(Half(), torch.zeros(1), torch.ones(1))
     assert network(torch.zeros(1, 1, 2, 2)).dtype == torch.float32
+
+
+def test_a_plan_checks_name_and_settings() -> None:
+    with pytest.raises(UnknownNameError, match=r"no model named 'cnnn'\. Did you mean 'cnn'"):
+        NetworkPlan.parse("cnnn", {}, image_shape=(8, 8, 3), class_count=2)
+    with pytest.raises(SettingsError, match=r"no setting named 'model\.unit'"):
+        NetworkPlan.parse("cnn", {"unit": 3}, image_shape=(8, 8, 3), class_count=2)
+
+
+def test_weights_are_drawn_from_the_seed() -> None:
+    plan = NetworkPlan.parse("cnn", {"conv_layers": 1}, image_shape=(8, 8, 3), class_count=2)
+    ends = {"mean": torch.zeros(3), "standard_deviation": torch.ones(3)}
+    first, same, other = (plan.build(seed=seed, **ends).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["body.output.weight"], other["body.output.weight"])
