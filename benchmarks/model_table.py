@@ -17,10 +17,10 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenfold.core.durations import format_duration, parse_duration
 from tenfold.core.errors import TenfoldError
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.evaluation import EvaluateRecord
+from tenfold.core.records.training import TrainRecord
+from tenfold.core.text import format_duration, parse_duration
 from tenfold.models.model import MODELS
 from tenfold.reporting import formats
 from tenfold.study import Study

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from tenfold.core.progress import SilentProgress
-from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.training import EpochRecord
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.training import Trainer

@@ -68,7 +68,7 @@ def tiny_settings(
     """
     from tenfold.recipe import load_recipe
 
-    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
     tiny: dict[str, Any] = {
         "data.source": "folder",
         "data.location": str(image_folder.resolve()),
@@ -103,7 +103,7 @@ def make_model_folder(tmp_path: Path) -> Callable[..., Path]:
     """
     import torch
 
-    from tenfold.core.records.model import ModelData
+    from tenfold.core.records.training import ModelData
     from tenfold.engine.device import Device
     from tenfold.engine.features import features_and_logits
     from tenfold.engine.training_settings import TrainingSettings

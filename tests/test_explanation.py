@@ -21,7 +21,7 @@ NAMES = ("<b>dark</b>", "gray", "light")
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
 
 
 def kept_images() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

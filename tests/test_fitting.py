@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError
-from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.training import EpochRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import rebalancing_names
 from tenfold.engine.checkpoint import Checkpoint

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.data import AcquireRecord
 from tenfold.data.split_files import read_arrays, read_split
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits, probabilities_from_logits

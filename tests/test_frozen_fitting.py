@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import SettingsError, WeightsError
-from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.training import EpochRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import frozen_features as frozen_module
 from tenfold.engine.checkpoint import Checkpoint, TrainingResult

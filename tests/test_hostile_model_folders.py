@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save
 
 from tenfold.core.errors import ModelFolderError, RunFolderError
-from tenfold.core.records.model import ModelData
+from tenfold.core.records.training import ModelData
 from tenfold.engine.checkpoint import read_tensors
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.model_folder import (

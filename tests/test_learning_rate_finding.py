@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tenfold.cli import app
 from tenfold.core.errors import SettingsError, TrainingError
 from tenfold.core.progress import SilentProgress
-from tenfold.core.records.rate_sweep import RateSweepRecord
+from tenfold.core.records.training import RateSweepRecord
 from tenfold.data.dataset import ImageDataset
 from tenfold.engine.device import Device
 from tenfold.engine.training import Trainer

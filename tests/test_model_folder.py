@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenfold.core.errors import ModelFolderError
-from tenfold.core.records.model import FORMAT_VERSION, ModelData
+from tenfold.core.records.training import FORMAT_VERSION, ModelData
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.model_folder import (
     CARD,

@@ -14,8 +14,7 @@ from PIL import Image
 
 import tenfold
 from builders.hostile_images import png_of_16_bits
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.value_range import ValueRange, ValueRanges
+from tenfold.core.records.data import AcquireRecord, ValueRange, ValueRanges
 from tenfold.data.split_files import read_arrays, read_split
 from tenfold.prediction import Predicted, find_images, predict_files
 
@@ -24,7 +23,7 @@ FolderMaker = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
 
 
 def save_noise(path: Path, size: tuple[int, int] = (8, 8), seed: int = 0) -> Path:

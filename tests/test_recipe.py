@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import SettingsError, UnknownNameError
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import Settings, recipe_names, recipe_text
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings, load_recipe

@@ -9,7 +9,7 @@ import pytest
 
 from tenfold.cli import main
 from tenfold.core.errors import SettingsError
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.recipe import StudySettings
 from tenfold.repeating import read_repeats
 from tenfold.reporting.study_records import read_study_records

@@ -24,9 +24,8 @@ from tenfold.core.errors import (
     UnknownNameError,
 )
 from tenfold.core.progress import SilentProgress
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.manifest import Manifest
-from tenfold.core.run_folder import RunFolder
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.run_folder import Manifest, RunFolder
 from tenfold.core.stages import stage_order
 from tenfold.corrections_file import corrections_settings
 from tenfold.model_folder import outdated_notice, read_model_folder

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.engine.checkpoint import write_tensors
 from tenfold.models.model import ImageNetwork, NetworkPlan
 from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS, TrainedModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tenfold.core.cores import let_waiting_threads_sleep
+from tenfold.core.machine import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
     from tenfold.classifier import ImageClassifier

@@ -15,8 +15,8 @@ from tenfold.auditing.label_issues import Probabilities
 from tenfold.auditing.near_duplicates import NetworkFeatures
 from tenfold.calibrating import calibrated_probabilities
 from tenfold.core.progress import Progress, Task
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.data.dataset import Images
 from tenfold.data.split_files import SplitName, read_arrays
 from tenfold.engine.device import Device

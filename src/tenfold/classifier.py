@@ -14,15 +14,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from tenfold.calibrating import predict_probabilities, validation_temperature
-from tenfold.core.durations import parse_duration
 from tenfold.core.errors import ImageShapeError, SettingsError
-from tenfold.core.records.mirroring import MirrorRecord
+from tenfold.core.randomness import seed_from
+from tenfold.core.records.data import MirrorRecord
 from tenfold.core.settings import DEFAULT_RECIPE, recipe_values
+from tenfold.core.text import parse_duration
 from tenfold.data.array_images import as_images
 from tenfold.data.array_labels import encode_labels, labels_like, named_classes
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import exact_groups
-from tenfold.data.sample_randomness import seed_from
 from tenfold.data.splits import possible_holdout
 from tenfold.engine.device import choose_device
 from tenfold.engine.training import Trainer

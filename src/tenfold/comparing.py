@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, RunFolderError, SettingsError
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.comparison import ComparedPair, ComparedRun, Comparison
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison, EvaluateRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.core.run_folder import MANIFEST, SETTINGS, RunFolder
 from tenfold.data.split_files import read_arrays
 from tenfold.metrics.imbalance import is_imbalanced

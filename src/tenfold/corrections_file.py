@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenfold.core.errors import DataError, RunFolderError
-from tenfold.core.files import sha256_of_bytes, storage_errors, write_bytes
-from tenfold.core.regular_files import MOST_TEXT_BYTES, read_pipe, read_regular_file
+from tenfold.core.files import (
+    MOST_TEXT_BYTES,
+    read_pipe,
+    read_regular_file,
+    sha256_of_bytes,
+    storage_errors,
+    write_bytes,
+)
 from tenfold.data.corrections import CorrectionsSettings
 
 CORRECTIONS = "corrections.csv"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import atomic_path, storage_errors
-from tenfold.core.records.model import ModelRecord
+from tenfold.core.records.training import ModelRecord
 from tenfold.core.text import readable
 from tenfold.explanation import Explainer, Explanation
 from tenfold.prediction import Predicted

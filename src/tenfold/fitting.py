@@ -13,7 +13,7 @@ from torch import Tensor
 from tenfold.budgeting.accuracy_table import network_sizes
 from tenfold.budgeting.choice import PROBE_STEPS, choose_for_budget, with_budget
 from tenfold.core.errors import SettingsError
-from tenfold.core.records.train import BudgetRecord, ProbeRecord, RebalancingRecord
+from tenfold.core.records.training import BudgetRecord, ProbeRecord, RebalancingRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.engine.averaging import copied_weights

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.data import AcquireRecord
 from tenfold.engine.checkpoint import read_tensors, write_tensors
 from tenfold.fitting import FittedNetwork
 from tenfold.models.model import ImageNetwork, NetworkPlan

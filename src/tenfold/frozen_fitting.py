@@ -9,22 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tenfold.core.records.train import EpochRecord, PenaltyRecord, ProbeRecord
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.duplicate_groups import Groups, exact_groups
 from tenfold.data.folds import stratified_folds
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.splits import Indices, holdout_split
 from tenfold.engine.averaging import copied_weights
 from tenfold.engine.checkpoint import TrainingResult
 from tenfold.engine.frozen_features import frozen_features, logits_of_features
-from tenfold.engine.linear_probe import (
-    PENALTIES,
-    FeatureSet,
-    LinearLayer,
-    choose_penalty,
-    fit_path,
-)
+from tenfold.engine.linear_probe import PENALTIES, FeatureSet, LinearLayer, choose_penalty, fit_path
 from tenfold.engine.test_time_augmentation import mirrored
 from tenfold.engine.training import Trainer
 from tenfold.models.model import FrozenFeatures, ImageNetwork

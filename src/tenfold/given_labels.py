@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.evaluate import ClassificationScores
+from tenfold.core.records.evaluation import ClassificationScores
 from tenfold.data.dataset import Images
 from tenfold.data.split_files import kept_places, read_given_split
 from tenfold.metrics.classification import classification_scores

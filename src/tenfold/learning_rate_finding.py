@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from tenfold.core.errors import SettingsError, TrainingError
-from tenfold.core.records.rate_sweep import RateStep, RateSweepRecord
+from tenfold.core.records.training import RateStep, RateSweepRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.optimizers import peak_learning_rate
 from tenfold.engine.rate_sweep import RateSweep, SweepOver

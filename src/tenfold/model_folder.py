@@ -33,9 +33,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tenfold.core.errors import ModelFolderError, RunFolderError, TenfoldError
-from tenfold.core.files import sha256_of_bytes, write_bytes
-from tenfold.core.records.model import FORMAT_VERSION, ModelRecord
-from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
+from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file, sha256_of_bytes, write_bytes
+from tenfold.core.records.training import FORMAT_VERSION, ModelRecord
 from tenfold.core.run_folder import RunFolder
 from tenfold.models.model import ImageNetwork, NetworkPlan
 

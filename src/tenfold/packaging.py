@@ -12,24 +12,19 @@ from torch import Tensor
 
 from tenfold.core.errors import ModelFolderError
 from tenfold.core.files import recover_folder, replace_folder, storage_errors
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.model import (
+from tenfold.core.records.data import ValueRanges
+from tenfold.core.records.evaluation import EvaluateRecord
+from tenfold.core.records.training import (
     FORMAT_VERSION,
     Measure,
     ModelData,
     ModelRecord,
     ModelScores,
 )
-from tenfold.core.records.value_range import ValueRanges
-from tenfold.core.versions import recorded_versions
+from tenfold.core.run_folder import recorded_versions
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.model_folder import (
-    MODEL_JSON,
-    PackagedModel,
-    normalization_of,
-    write_model_folder,
-)
+from tenfold.model_folder import MODEL_JSON, PackagedModel, normalization_of, write_model_folder
 from tenfold.models.model import NetworkPlan
 
 _NO_RANGES = ValueRanges()

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from tenfold.classifier import ImageClassifier
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.data import LeftOutImage
 from tenfold.engine.inference import INFERENCE_BATCH_SIZE
 from tenfold.sources.decoding_limits import DecodingLimits
 from tenfold.sources.folder_scan import FolderScan

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from tenfold.auditing.label_issues import cleanlab_filter
-from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.data import AcquireRecord
 from tenfold.core.stages import training_stages
 from tenfold.data.folds import plan_folds
 from tenfold.data.rebalancing import choose_rebalancing

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tenfold.core.errors import SettingsError, UnknownNameError
-from tenfold.core.records.reference import Reference
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.record import Reference
+from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import (
     DEFAULT_RECIPE,
     Settings,

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.repeats import RepeatedRun, RepeatsRecord
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.evaluation import EvaluateRecord, RepeatedRun, RepeatsRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.core.run_folder import REPEATS, REPEATS_RECORD, RunFolder
 from tenfold.engine.device import Device
 from tenfold.metrics.imbalance import is_imbalanced

@@ -13,11 +13,16 @@ from typing import Any
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import sha256_of_file, sha256_of_json, storage_errors
 from tenfold.core.progress import Progress
-from tenfold.core.records.manifest import Manifest
-from tenfold.core.records.repeats import RepeatsRecord
-from tenfold.core.run_folder import REPEATS_RECORD, Attempt, RunFolder, StageFolder
+from tenfold.core.records.evaluation import RepeatsRecord
+from tenfold.core.run_folder import (
+    REPEATS_RECORD,
+    Attempt,
+    Manifest,
+    RunFolder,
+    StageFolder,
+    recorded_versions,
+)
 from tenfold.core.stages import stage_order
-from tenfold.core.versions import recorded_versions
 from tenfold.engine.device import Device
 from tenfold.recipe import StudySettings
 from tenfold.sources.source import SOURCES

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tenfold.core.durations import format_estimate
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.stages import stage_order, training_stages
+from tenfold.core.text import format_estimate
 from tenfold.corrections_file import adopt_corrections, offer_corrections
 from tenfold.engine.device import Device, choose_device
 from tenfold.preflight import check_study

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenfold.core.durations import parse_duration
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
 from tenfold.core.stages import training_stages
+from tenfold.core.text import parse_duration
 from tenfold.corrections_file import corrections_settings, read_corrections
 from tenfold.recipe import (
     DataSettings,

@@ -19,9 +19,8 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-from tenfold.core.durations import format_estimate
 from tenfold.core.progress import TaskContext
-from tenfold.core.text import escaped, printable
+from tenfold.core.text import escaped, format_estimate, printable
 
 _LEAST_SECONDS_BETWEEN_UPDATES = 0.1
 _SECONDS_BEFORE_A_WORD = 5.0

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.engine.checkpoint import read_tensors
 from tenfold.models.model import ImageNetwork, NetworkPlan
 

@@ -11,7 +11,7 @@ from tenfold.auditing.audit_files import duplicates_csv, issues_csv
 from tenfold.auditing.audited_images import AuditedImages
 from tenfold.auditing.duplicate_summary import summarize_duplicates
 from tenfold.auditing.image_pairs import ImagePairs
-from tenfold.core.records.audit import LabelAudit, LabelIssue
+from tenfold.core.records.data import LabelAudit, LabelIssue
 from tenfold.data.corrections import parse_corrections
 from tenfold.data.dataset import ImageSplit
 

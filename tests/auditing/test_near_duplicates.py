@@ -8,11 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.auditing.image_pairs import ImagePairs
-from tenfold.auditing.near_duplicates import (
-    NetworkFeatures,
-    equal_pairs,
-    find_near_duplicates,
-)
+from tenfold.auditing.near_duplicates import NetworkFeatures, equal_pairs, find_near_duplicates
 from tenfold.auditing.pixel_groups import pixel_groups
 from tenfold.auditing.thumbnails import make_thumbnails
 from tenfold.core.progress import SilentProgress

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tenfold.cli import app
 from tenfold.commands.models import parse_image_size
 from tenfold.core.errors import ImageShapeError, SettingsError, TenfoldError
-from tenfold.core.records.model_summary import ModelSummary
+from tenfold.core.records.training import ModelSummary
 from tenfold.models.model import MODELS
 
 

@@ -80,7 +80,7 @@ def test_predictions_of_names_that_are_no_text(
     evil_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
     classes = ("\x1b[31m→", "=1+1", "\u202e😀é")
     model = make_model_folder(classes)
     table = narrow(monkeypatch, encoding)
@@ -110,7 +110,7 @@ def test_predictions_of_names_that_are_no_text(
 def test_a_study_of_names_that_are_no_text(
     tenfold: Callable[..., Any], evil_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
     out = tmp_path / os.fsdecode(b"\xff run \x1b[1m")
     small = ("conv_layers=1", "filters=[2]", "units=4")
     settings = [f"--set=model.{setting}" for setting in small]

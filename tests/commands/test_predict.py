@@ -18,7 +18,7 @@ FolderMaker = Callable[..., Path]
 
 @pytest.fixture
 def predict(monkeypatch: pytest.MonkeyPatch, tenfold: Callable[..., Any]) -> Callable[..., Any]:
-    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
     return partial(tenfold, "predict")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.commands.running import run_study
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.recipe import StudySettings
 from tenfold.study import Study
 from tenfold.study_request import StudyRequest

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tenfold.core.array_files import load_array, load_arrays
+from tenfold.core.files import load_array, load_arrays
 
 
 def _npy(header: str) -> bytes:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.core import cores as cores_module
-from tenfold.core.cores import available_cores, let_waiting_threads_sleep
+from tenfold.core import machine as cores_module
+from tenfold.core.machine import available_cores, let_waiting_threads_sleep
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.core.durations import format_duration, format_estimate, parse_duration
 from tenfold.core.errors import SettingsError
+from tenfold.core.text import format_duration, format_estimate, parse_duration
 
 
 @pytest.mark.parametrize(

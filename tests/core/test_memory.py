@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.core import memory
-from tenfold.core.memory import available_memory, in_gib
+from tenfold.core import machine as memory
+from tenfold.core.machine import available_memory, in_gib
 
 
 def test_some_memory_is_there_and_said() -> None:

@@ -11,11 +11,10 @@ from pydantic import ValidationError
 
 from tenfold.core import records
 from tenfold.core.errors import RunFolderError
-from tenfold.core.records.evaluate import ClassScores
-from tenfold.core.records.record import Record
-from tenfold.core.records.reference import Reference
-from tenfold.core.records.train import EpochRecord
-from tenfold.core.records.tune import TrialRecord
+from tenfold.core.record import Record, Reference
+from tenfold.core.records.evaluation import ClassScores
+from tenfold.core.records.training import EpochRecord
+from tenfold.core.records.tuning import TrialRecord
 
 SCORES = ClassScores(
     name="größer ±1",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.core.regular_files import check_regular_file, read_regular_file
+from tenfold.core.files import check_regular_file, read_regular_file
 
 ON_POSIX = hasattr(os, "mkfifo")
 

@@ -12,8 +12,7 @@ import pytest
 
 from tenfold.core.errors import RunFolderBusyError, RunFolderError, StorageError
 from tenfold.core.files import set_aside
-from tenfold.core.records.manifest import Manifest
-from tenfold.core.run_folder import MANIFEST, WORK, RunFolder, StageFolder
+from tenfold.core.run_folder import MANIFEST, WORK, Manifest, RunFolder, StageFolder
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tenfold.core import text
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import write_json
-from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.data import LeftOutImage
 
 NAMES = st.one_of(
     st.text(),

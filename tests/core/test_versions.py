@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-from tenfold.core.versions import recorded_versions
+from tenfold.core.run_folder import recorded_versions
 
 
 def test_python_and_what_results_depend_on_are_there() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tenfold.core.errors import SettingsError
+from tenfold.core.randomness import sample_uniforms
 from tenfold.data.augmentation import (
     CHANGES,
     COMPOSITIONS,
@@ -22,7 +23,6 @@ from tenfold.data.augmentation import (
     parse_augmentation,
 )
 from tenfold.data.augmentation_changes import CutmixMixing, CutoutChange
-from tenfold.data.sample_randomness import sample_uniforms
 
 NAMES = (*augmentation_names(), "report+colour+cutout", "none+mixup", "strong+mixup+cutmix")
 SHAPES = [(8, 8, 1), (32, 32, 3), (6, 11, 3), (1, 1, 3)]

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from tenfold.core.errors import UnknownNameError
+from tenfold.core.randomness import sample_uniforms
 from tenfold.data.augmentation import POLICIES, AugmentationPolicy
 from tenfold.data.augmentation_policies import (
     CropFlipPolicy,
@@ -21,7 +22,6 @@ from tenfold.data.augmentation_policies import (
     affine_matrices,
     warp,
 )
-from tenfold.data.sample_randomness import sample_uniforms
 
 SHAPES = [(8, 8, 1), (8, 8, 3), (32, 32, 1), (32, 32, 3), (6, 11, 3), (12, 5, 1), (1, 1, 3)]
 

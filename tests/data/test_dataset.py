@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.data import LeftOutImage
 from tenfold.data.dataset import ImageDataset, ImageSplit
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, UnknownNameError
-from tenfold.core.records.train import RebalancingPlan
+from tenfold.core.records.training import RebalancingPlan
 from tenfold.data.rebalancing import (
     AUTO_METHOD,
     REBALANCINGS,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tenfold.data.sample_randomness import derive_seed, sample_uniforms
+from tenfold.core.randomness import derive_seed, sample_uniforms
 
 EVERYONE = np.arange(50_000)
 

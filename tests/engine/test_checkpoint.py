@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunFolderError, StorageError
-from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.training import EpochRecord
 from tenfold.engine.averaging import WeightAverage, copied_weights
 from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors, write_tensors
 from tenfold.engine.optimizers import make_optimizer

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tenfold.core.cores import available_cores
 from tenfold.core.errors import DeviceError, UnknownNameError
+from tenfold.core.machine import available_cores
 from tenfold.engine import device as device_module
 from tenfold.engine.device import Device, choose_device, keep_freed_memory
 

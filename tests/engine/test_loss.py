@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tenfold.core.records.train import RebalancingPlan
+from tenfold.core.records.training import RebalancingPlan
 from tenfold.data.rebalancing import REBALANCINGS
 from tenfold.engine.loss import MixedLabels, TrainingLoss, right_answers
 

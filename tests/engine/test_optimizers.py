@@ -15,11 +15,7 @@ import torch
 from torch import nn
 
 from tenfold.engine.muon import orthogonalize
-from tenfold.engine.optimizers import (
-    DEFAULT_LEARNING_RATES,
-    make_optimizer,
-    peak_learning_rate,
-)
+from tenfold.engine.optimizers import DEFAULT_LEARNING_RATES, make_optimizer, peak_learning_rate
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.mirror_equivariant import MirrorConvolution
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tenfold.core.errors import TrainingError
 from tenfold.core.progress import SilentProgress, TaskContext
-from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.training import EpochRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.engine import training as training_module
 from tenfold.engine.averaging import copied_weights

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tenfold.core.progress import SilentProgress, TaskContext
-from tenfold.core.records.train import EpochRecord
+from tenfold.core.records.training import EpochRecord
 from tenfold.data.augmentation import augmentation_names
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing, rebalancing_names

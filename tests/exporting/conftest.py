@@ -17,8 +17,8 @@ CLASSES = ("cat", "dög", 'a "quoted"\nname')
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
-    monkeypatch.setattr("tenfold.exporting.onnx_model.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
 
 
 @pytest.fixture

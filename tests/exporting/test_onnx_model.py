@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from tenfold.core.errors import ModelFolderError, SettingsError
-from tenfold.core.records.value_range import ValueRange, ValueRanges
-from tenfold.exporting.extra import need
+from tenfold.core.errors import ModelFolderError, SettingsError, need
+from tenfold.core.records.data import ValueRange, ValueRanges
 from tenfold.exporting.onnx_graph import onnx_bytes, with_metadata
 from tenfold.exporting.onnx_model import BATCH_SIZE, OnnxModel
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from tenfold.core.errors import DataError, TrainingError
-from tenfold.core.records.evaluate import ClassificationScores
+from tenfold.core.records.evaluation import ClassificationScores
 from tenfold.metrics.classification import classification_scores
 
 NAMES = ("ant", "bee", "cat", "dog")

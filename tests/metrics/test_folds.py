@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenfold.core.records.cross_validate import FoldScores
+from tenfold.core.records.evaluation import FoldScores
 from tenfold.metrics.folds import (
     SCORE_NAMES,
     fold_means,

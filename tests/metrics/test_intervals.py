@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from tenfold.core.records.evaluate import ClassificationScores
+from tenfold.core.records.evaluation import ClassificationScores
 from tenfold.metrics.classification import classification_scores
 from tenfold.metrics.intervals import score_intervals
 from tenfold.metrics.shares import f1_interval, wilson_interval

@@ -6,12 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tenfold.models.efficientnet_lite import (
-    LITE_SIZES,
-    ConvNorm,
-    EfficientNetLite,
-    published_names,
-)
+from tenfold.models.efficientnet_lite import LITE_SIZES, ConvNorm, EfficientNetLite, published_names
 
 
 def fresh(*arguments: int, **others: int) -> ConvNorm:

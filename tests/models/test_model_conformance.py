@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenfold.core.errors import ImageShapeError
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import with_values
 from tenfold.engine.linear_probe import FeatureSet, fit_path
 from tenfold.models.model import MODELS, NetworkBody

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.core.records.model_summary import ModelSummary
+from tenfold.core.records.training import ModelSummary
 from tenfold.models.fast import PatchWhitening
 from tenfold.models.model import MODELS
 from tenfold.models.summary import summarize_layers, summarize_model

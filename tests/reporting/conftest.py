@@ -15,7 +15,7 @@ from filelock import FileLock
 
 import builders
 from real_study import run_study
-from tenfold.core.records.train import PenaltyRecord, ProbeRecord
+from tenfold.core.records.training import PenaltyRecord, ProbeRecord
 from tenfold.reporting.figures.canvas import svg_text
 from tenfold.reporting.page import _render
 from tenfold.reporting.report_figures import report_figures
@@ -39,7 +39,7 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = shared / "real-study"
     with FileLock(shared / "real-study.lock"), pytest.MonkeyPatch.context() as patch:
         # One core: the same numbers on every machine, as far as they can be.
-        patch.setattr("tenfold.engine.device.available_cores", lambda: 1)
+        patch.setattr("tenfold.core.machine.available_cores", lambda: 1)
         if not (folder / "complete").is_file():
             shutil.rmtree(folder, ignore_errors=True)
             run_study(folder / "images", folder / "run")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.core.records.comparison import ComparedPair, ComparedRun, Comparison
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
+from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison
 from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value
 from tenfold.metrics.shares import wilson_interval
 from tenfold.reporting.comparison_page import write_comparison

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.train import RebalancingRecord
+from tenfold.core.records.evaluation import CrossValidateRecord
+from tenfold.core.records.training import RebalancingRecord
 from tenfold.metrics.imbalance import is_imbalanced
 from tenfold.reporting.imbalance import size_effect, validation_draw
 from tenfold.reporting.study_records import StudyRecords

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from real_study import CONFLICTS, LEAKS, TEST_COUNTS, TRAIN_COUNTS
-from tenfold.core.records.acquire import CorrectionsRecord, SplitCorrections
+from tenfold.core.records.data import CorrectionsRecord, SplitCorrections
 from tenfold.reporting.audit_figures import figures_of_audit
 from tenfold.reporting.figures.canvas import svg_text
 from tenfold.reporting.interpretation_audit import conflicts, had_copies_only, share_in_groups

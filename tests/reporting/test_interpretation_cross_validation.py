@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.reporting.headline import agreement
 from tenfold.reporting.interpretation_cross_validation import (
     accuracy_margin,

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.mirroring import MirrorRecord
+from tenfold.core.records.data import AcquireRecord, MirrorRecord
 from tenfold.reporting.interpretation_data import (
     Extremes,
     brightness_extremes,

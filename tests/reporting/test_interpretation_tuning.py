@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tenfold.core.records.tune import Condition, SearchDimension
+from tenfold.core.records.tuning import Condition, SearchDimension
 from tenfold.reporting.interpretation_tuning import (
     completed_trials,
     execution_spread,

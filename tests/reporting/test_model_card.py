@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenfold.core.records.interval import Interval
-from tenfold.core.records.model import Measure, ModelData, ModelRecord, ModelScores
+from tenfold.core.record import Interval
+from tenfold.core.records.training import Measure, ModelData, ModelRecord, ModelScores
 from tenfold.reporting.model_card import CardSources, model_card
 
 HOSTILE = ("cat", "<script>alert(1)</script>", "a|b\n# c `d` [e](f)")

@@ -14,8 +14,8 @@ import pytest
 from markupsafe import Markup
 
 from tenfold.core.errors import StorageError
-from tenfold.core.records.reference import Reference
-from tenfold.core.records.train import ProbeRecord, TrainRecord
+from tenfold.core.record import Reference
+from tenfold.core.records.training import ProbeRecord, TrainRecord
 from tenfold.reporting.page import _render, render_page, write_report
 from tenfold.reporting.report_figures import report_figures
 from tenfold.reporting.study_records import StudyRecords

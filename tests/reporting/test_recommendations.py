@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from real_study import CONFLICTS, LEAKS
-from tenfold.core.records.audit import AuditRecord
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
+from tenfold.core.records.data import AuditRecord
 from tenfold.reporting.recommendations import about_audit, recommendations
 from tenfold.reporting.study_records import StudyRecords
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tenfold.core.errors import SettingsError
-from tenfold.core.records.reference import Reference
+from tenfold.core.record import Reference
 from tenfold.reporting.measures import check_measure_name, measures
 from tenfold.reporting.reproduction import (
     Difference,

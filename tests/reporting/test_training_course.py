@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tenfold.core.records.train import BudgetRecord, ProbeRecord, TrainRecord
+from tenfold.core.records.training import BudgetRecord, ProbeRecord, TrainRecord
 from tenfold.reporting.page import render_page
 from tenfold.reporting.training_course import course_of
 from tenfold.reporting.wording import words

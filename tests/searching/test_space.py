@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import SettingsError, UnknownNameError
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.records.tuning import SearchDimension
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings, load_recipe
 from tenfold.searching.space import search_space

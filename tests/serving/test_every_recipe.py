@@ -17,7 +17,7 @@ import torch
 
 from photographs import write_photographs
 from tenfold.core.errors import ImageShapeError
-from tenfold.core.records.model import ModelData
+from tenfold.core.records.training import ModelData
 from tenfold.core.settings import recipe_names
 from tenfold.engine.device import Device
 from tenfold.engine.training_settings import TrainingSettings
@@ -60,8 +60,8 @@ def settings_of() -> dict[str, tuple[str, dict[str, Any]]]:
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.engine.device.available_cores", lambda: 1)
-    monkeypatch.setattr("tenfold.exporting.onnx_model.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
 
 
 def packaged(name: str, settings: dict[str, Any], shape: tuple[int, int, int]) -> PackagedModel:

@@ -23,7 +23,7 @@ from builders.hostile_images import (
     png_of_data_chunks,
 )
 from tenfold.core.progress import SilentProgress
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import ValueRanges
 from tenfold.sources import decoding_worker
 from tenfold.sources.decoding_errors import (
     NoMemoryNowError,

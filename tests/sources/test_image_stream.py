@@ -143,7 +143,7 @@ def test_what_was_not_begun_never_begins_after_an_end(
         return ReadImage(file.name, None)
 
     monkeypatch.setattr(image_stream, "_read", read)
-    monkeypatch.setattr("tenfold.sources.image_decoding.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
     files = [ImageFile("first" if n < 16 else str(n), paths[0]) for n in range(48)]
     reading = read_images(files, (8, 8, 3))
     next(reading)

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, UnsafePickleError
-from tenfold.sources.cifar10_python import parse_batch
+from tenfold.sources.cifar10_python import parse_python_batch as parse_batch
 from tenfold.sources.restricted_pickle import PickledArray, read_plain_pickle
 
 _plain = st.recursive(

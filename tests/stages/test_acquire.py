@@ -12,12 +12,7 @@ from typer.testing import CliRunner
 from builders.hostile_images import png_of_16_bits
 from tenfold.cli import app
 from tenfold.core.errors import DataError, SettingsError
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.value_range import (
-    BEFORE_THEY_WERE_FOUND,
-    ValueRange,
-    ValueRanges,
-)
+from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, AcquireRecord, ValueRange, ValueRanges
 from tenfold.data.split_files import read_split
 
 RunStage = Callable[..., Path]

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from tenfold.core.errors import DataError, RunFolderError
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.audit import AuditRecord
-from tenfold.core.records.evaluate import ClassificationScores, EvaluateRecord
+from tenfold.core.records.data import AcquireRecord, AuditRecord
+from tenfold.core.records.evaluation import ClassificationScores, EvaluateRecord
 from tenfold.corrections_file import corrections_settings
 from tenfold.data.split_files import (
     read_arrays,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.core.records.audit import AuditRecord
-from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.core.records.data import AuditRecord
+from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.split_files import read_arrays, read_split
 from tenfold.metrics.classification import classification_scores
@@ -127,7 +127,7 @@ def test_warm_start_begins_with_the_trained_model_and_is_named_a_leak(
 
 
 def _acquired(folder: Path) -> Any:
-    from tenfold.core.records.acquire import AcquireRecord
+    from tenfold.core.records.data import AcquireRecord
 
     return AcquireRecord.read(folder / "record.json")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.train import TrainRecord
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.training import TrainRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.data.split_files import read_split, read_validation
 from tenfold.recipe import StudySettings
 from tenfold.study import Study

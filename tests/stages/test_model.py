@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tenfold
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.data.split_files import read_arrays, read_split
 from tenfold.model_folder import read_model_folder
 

@@ -8,13 +8,7 @@ import pytest
 
 from tenfold.core.errors import UnknownNameError
 from tenfold.core.settings import recipe_names
-from tenfold.core.stages import (
-    STAGE_FILES,
-    shown_stages,
-    stage_help,
-    stage_order,
-    training_stages,
-)
+from tenfold.core.stages import STAGE_FILES, shown_stages, stage_help, stage_order, training_stages
 from tenfold.recipe import StudySettings, load_recipe
 from tenfold.stages.stage import STAGES, Stage
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tenfold.core.records.train import TrainRecord
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.training import TrainRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.engine.checkpoint import read_tensors
 from tenfold.trained_model import TEMPERATURE
 

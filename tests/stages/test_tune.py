@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import pytest
 
 from tenfold.core.errors import SettingsError, TrainingError
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.train import TrainRecord
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.training import TrainRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.recipe import load_recipe
 from tenfold.searching import trials as searching
 

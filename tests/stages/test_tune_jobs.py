@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.core.worker_pool import worker_name
 from tenfold.recipe import StudySettings
 from tenfold.searching.trials import trial_worker

@@ -22,8 +22,8 @@ from tenfold.auditing.pixel_groups import pixel_groups
 from tenfold.core.errors import SettingsError, TrainingError
 from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress, Task
-from tenfold.core.records.ablation import AblatedScores, AblationRecord, Ingredient
-from tenfold.core.versions import recorded_versions
+from tenfold.core.records.tuning import AblatedScores, AblationRecord, Ingredient
+from tenfold.core.run_folder import recorded_versions
 from tenfold.core.worker_pool import WorkerPool
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import Groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenfold.core.errors import SettingsError, UnknownNameError
-from tenfold.core.records.ablation import Ingredient
+from tenfold.core.records.tuning import Ingredient
 from tenfold.engine.ingredients import TRAINING_INGREDIENTS
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings

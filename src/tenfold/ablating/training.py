@@ -11,7 +11,7 @@ import torch
 
 from tenfold.core.errors import TenfoldError
 from tenfold.core.files import write_text
-from tenfold.core.records.record import Record
+from tenfold.core.record import Record
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import Groups
 from tenfold.data.split_files import read_groups, read_split

@@ -8,7 +8,7 @@ import numpy as np
 
 from tenfold.auditing.audited_images import AuditedImages
 from tenfold.auditing.image_pairs import ImagePairs
-from tenfold.core.records.audit import LabelAudit
+from tenfold.core.records.data import LabelAudit
 from tenfold.core.text import csv_line
 
 LABEL_ISSUES = "label_issues.csv"

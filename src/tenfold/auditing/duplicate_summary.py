@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tenfold.auditing.audited_images import AuditedImages
 from tenfold.auditing.image_pairs import ImagePairs, Indices
-from tenfold.core.records.audit import DuplicateAudit, DuplicateCounts, DuplicatePair
+from tenfold.core.records.data import DuplicateAudit, DuplicateCounts, DuplicatePair
 from tenfold.data.duplicate_groups import Groups, groups_of_pairs
 
 _SHOWN_CONFLICTS = 8

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tenfold.budgeting.accuracy_table import NetworkSize
-from tenfold.core.durations import format_duration
-from tenfold.core.records.train import BudgetRecord
+from tenfold.core.records.training import BudgetRecord
+from tenfold.core.text import format_duration
 from tenfold.engine.low_resolution import images_gained
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.model import NetworkPlan

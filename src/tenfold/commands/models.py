@@ -13,7 +13,7 @@ from tenfold.commands.output import echo
 from tenfold.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tenfold.core.records.model_summary import ModelSummary
+    from tenfold.core.records.training import ModelSummary
 
 _IMAGE_SIZE = re.compile(r"(\d{1,5})(?:[x×](\d{1,5}))?(?:[x×](\d{1,5}))?", re.ASCII)
 _MOST_PX = 4096

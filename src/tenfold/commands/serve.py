@@ -58,7 +58,7 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     Stop it with Ctrl-C; requests that were begun are answered first.
     """
     del debug  # read by `main`, which shows the trace
-    from tenfold.exporting.extra import need
+    from tenfold.core.errors import need
 
     for module in (
         "fastapi",

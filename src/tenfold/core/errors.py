@@ -1,4 +1,4 @@
-"""Every error that tenfold raises on purpose.
+"""The errors that a user sees: one tree, each saying what to do next.
 
 ::
 
@@ -26,7 +26,9 @@ prints it without a trace and exits with code 2.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 
 
 class TenfoldError(Exception):
@@ -131,3 +133,28 @@ def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
     if near := nearest_names(name, known):
         message += f" Did you mean {' or '.join(repr(match) for match in near)}?"
     return f"{message} Known: {', '.join(known) if known else 'none'}."
+
+
+def need(module: str, *, extra: str) -> ModuleType:
+    """Import a module that an extra installs.
+
+    Parameters
+    ----------
+    module
+        Its full name.
+    extra
+        The extra's name in tenfold's ``pyproject.toml``.
+
+    Raises
+    ------
+    SettingsError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise SettingsError(
+            f"This needs the package {package}, which is not installed ({error}). Install it: "
+            f"pip install 'tenfold[{extra}]'"
+        ) from None

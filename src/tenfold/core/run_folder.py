@@ -1,11 +1,13 @@
-"""The run folder: settings, then one folder a stage, complete when its manifest is there."""
+"""A run folder: one folder a stage, each complete with its manifest or not there at all."""
 
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +15,8 @@ from filelock import FileLock, Timeout
 
 from tenfold.core.errors import RunFolderBusyError, RunFolderError
 from tenfold.core.files import (
+    MOST_TEXT_BYTES,
+    read_regular_file,
     recover_folder,
     replace_folder,
     sha256_of_file,
@@ -21,8 +25,7 @@ from tenfold.core.files import (
     write_bytes,
     write_json,
 )
-from tenfold.core.records.manifest import Manifest
-from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
+from tenfold.core.record import Record
 from tenfold.core.settings import NOT_SET, differences
 from tenfold.core.text import shortlist
 
@@ -325,3 +328,49 @@ def _free_place(path: Path, digest: str) -> Path:
         number += 1
         place = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return place
+
+
+class Manifest(Record):
+    """Written last, so its presence means that the stage is complete."""
+
+    stage: str
+    fingerprint: str
+    """SHA-256 over the stage's version, its settings and its inputs: what the result depends on."""
+    settings: dict[str, object]
+    inputs: dict[str, str]
+    """Digest of every input: an earlier stage's files, or the data source."""
+    files: dict[str, str]
+    """SHA-256 of every file of the stage, by its path in the stage's folder."""
+    versions: dict[str, str]
+    device: str
+    started: str
+    """When this attempt began: ISO 8601, UTC."""
+    seconds: float
+    """Wall time, attempts that were cut off included as far as they were recorded."""
+    attempts: int
+    """How often the stage was started until it was complete."""
+
+
+_RECORDED_PACKAGES = (
+    "tenfold",
+    "torch",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "optuna",
+    "pydantic",
+    "safetensors",
+    "pillow",
+    "matplotlib",
+)
+
+
+def recorded_versions() -> dict[str, str]:
+    """Give the versions of Python and of the packages that results depend on, by name."""
+    versions = {"python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

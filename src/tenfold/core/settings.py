@@ -13,7 +13,7 @@ from typing import Any, Self, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tenfold.core.errors import SettingsError, UnknownNameError, nearest_names
-from tenfold.core.regular_files import read_regular_file
+from tenfold.core.files import read_regular_file
 
 DEFAULT_RECIPE = "fast"
 _MOST_RECIPE_BYTES = 2**17  # Many times what tenfold's own have.

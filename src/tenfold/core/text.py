@@ -1,4 +1,4 @@
-"""Text that others chose, made fit to be stored, read and shown.
+"""Text from outside made fit to show and to store; durations as people say them.
 
 Names of files and classes may hold bytes that are no text, characters that steer a terminal or
 turn a line around, and the beginning of a spreadsheet's formula. Each is met in one place: here.
@@ -13,6 +13,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, TextIO
+
+from tenfold.core.errors import SettingsError
 
 _JOINERS = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
 """Of letters and emoji: they change no other character, and some languages need them."""
@@ -144,3 +146,57 @@ def _csv_cell(value: Any) -> str:
     if any(letter in text for letter in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text
+
+
+_UNITS = (3600, 60, 1)
+_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
+
+
+def parse_duration(text: str | float) -> float:
+    """Give the seconds of a span of time.
+
+    Parameters
+    ----------
+    text
+        Hours, minutes and seconds, each with its letter (``2h``, ``1h30m``, ``1.5m``), or a number
+        of seconds.
+
+    Raises
+    ------
+    SettingsError
+        If it is not such a span, or not above zero.
+    """
+    if isinstance(text, str):
+        match = _SPAN.fullmatch(text.strip().lower().replace(" ", ""))
+        parts = match.groups("0") if match else ("0", "0", "0")
+        seconds = sum(float(part) * unit for part, unit in zip(parts, _UNITS, strict=True))
+    else:
+        seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(
+            f"{text!r} is not a span of time. Write hours, minutes or seconds, for example 90s, "
+            "10m, 2h or 1h30m."
+        )
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Write a span of time with its two largest units: ``4.3 s``, ``6 min 24 s``, ``2 h``."""
+    if 0 < seconds < 0.05:
+        return "under 0.1 s"
+    if seconds < 10:
+        return f"{f'{seconds:.1f}'.removesuffix('.0')} s"
+    whole, large, small = round(seconds), "min", "s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole >= 3600:
+        whole, large, small = round(seconds / 60), "h", "min"
+    rest = f" {whole % 60} {small}" if whole % 60 else ""
+    return f"{whole // 60} {large}{rest}"
+
+
+def format_estimate(seconds: float) -> str:
+    """Write an estimated span of time, in two figures at most: ``31 s``, ``3.1 min``."""
+    units = ((3600, "h"), (60, "min"), (1, "s"))
+    unit, letter = next((it for it in units if seconds >= 2 * it[0]), units[-1])
+    return f"{float(f'{seconds / unit:.2g}'):.3g} {letter}"

@@ -18,8 +18,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtri
 
+from tenfold.core.randomness import sample_uniforms
 from tenfold.data.dataset import Images
-from tenfold.data.sample_randomness import sample_uniforms
 
 Indices = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.float32]

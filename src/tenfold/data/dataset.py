@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError
-from tenfold.core.records.acquire import LeftOutImage
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
 
 Images = npt.NDArray[np.uint8]

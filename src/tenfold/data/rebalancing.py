@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, UnknownNameError
-from tenfold.core.records.train import RebalancingPlan, RebalancingRecord
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.training import RebalancingPlan, RebalancingRecord
 from tenfold.core.registry import Registry
 from tenfold.core.text import shortlist
 from tenfold.data.dataset import Labels
-from tenfold.data.sample_randomness import derive_seed
 
 
 class Rebalancing(Protocol):

@@ -14,9 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.array_files import load_array, load_arrays
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import atomic_path
+from tenfold.core.files import atomic_path, load_array, load_arrays
 from tenfold.data.dataset import ImageSplit, Labels
 from tenfold.data.duplicate_groups import Groups
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tenfold.core.randomness import derive_seed, sample_uniforms
 from tenfold.data.augmentation import AugmentationPolicy, Mixing
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import epoch_samples
-from tenfold.data.sample_randomness import derive_seed, sample_uniforms
 from tenfold.engine.loss import MixedLabels, Targets
 from tenfold.models.model import as_pixels
 

@@ -13,9 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import write_bytes
-from tenfold.core.records.train import EpochRecord
-from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
+from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file, write_bytes
+from tenfold.core.records.training import EpochRecord
 from tenfold.engine.averaging import WeightAverage
 
 _METADATA_KEY = "tenfold"

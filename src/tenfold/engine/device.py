@@ -12,8 +12,8 @@ from typing import Literal
 
 import torch
 
-from tenfold.core.cores import available_cores
 from tenfold.core.errors import DeviceError, UnknownNameError
+from tenfold.core.machine import available_cores
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

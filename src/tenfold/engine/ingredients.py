@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.core.records.ablation import Ingredient
+from tenfold.core.records.tuning import Ingredient
 
 TRAINING_INGREDIENTS = (
     Ingredient(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tenfold.core.records.train import RebalancingPlan
+from tenfold.core.records.training import RebalancingPlan
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import TrainingError
-from tenfold.core.memory import available_memory, in_gib
+from tenfold.core.machine import available_memory, in_gib
 
 _ALWAYS_FITS_PX = 64
 """Smaller images need no look: a batch of them takes a few hundred megabytes at most."""

@@ -15,10 +15,10 @@ from torch.nn.utils import clip_grad_norm_
 
 from tenfold.core.errors import TrainingError
 from tenfold.core.progress import Progress, SilentProgress, Task
-from tenfold.core.records.train import EpochRecord, RebalancingPlan
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.training import EpochRecord, RebalancingPlan
 from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.engine.averaging import copied_weights, held_progress
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.checkpoint import Checkpoint, TrainingResult, TrainingState

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import Settings
 
 OptimizerName = Literal["adam", "adamw", "muon", "rmsprop", "sgd"]

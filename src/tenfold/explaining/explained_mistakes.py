@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from tenfold.core.progress import Progress
-from tenfold.core.records.evaluate import ExplainedMistakes
+from tenfold.core.records.evaluation import ExplainedMistakes
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.splits import stratified_sample
 from tenfold.engine.device import Device

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from tenfold.core.errors import need
 from tenfold.core.files import write_bytes
-from tenfold.core.versions import recorded_versions
+from tenfold.core.run_folder import recorded_versions
 from tenfold.data.dataset import Images
 from tenfold.exporting.conversion import conversion
-from tenfold.exporting.extra import need
 from tenfold.exporting.measuring import Measurement, measure
 from tenfold.exporting.onnx_description import OnnxDescription
 from tenfold.exporting.onnx_graph import onnx_bytes

@@ -9,8 +9,8 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError
 
 from tenfold.core.errors import ModelFolderError
-from tenfold.core.records.record import Record
-from tenfold.core.records.value_range import BEFORE_THEY_WERE_FOUND, ValueRanges
+from tenfold.core.record import Record
+from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
 
 PREFIX = "tenfold."
 FORMAT_VERSION = 2

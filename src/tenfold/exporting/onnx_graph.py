@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tenfold.core.errors import need
 from tenfold.exporting.conversion import silence
-from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_description import OnnxDescription
 from tenfold.exporting.onnx_model import INPUT, OUTPUT
 from tenfold.models.model import ImageNetwork

@@ -8,11 +8,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.cores import available_cores
-from tenfold.core.errors import ModelFolderError
-from tenfold.core.regular_files import MOST_MODEL_BYTES, read_regular_file
+from tenfold.core.errors import ModelFolderError, need
+from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file
+from tenfold.core.machine import available_cores
 from tenfold.data.dataset import Images
-from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_description import OnnxDescription
 
 BATCH_SIZE = 100

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from tenfold.core.errors import need
 from tenfold.data.dataset import Images
 from tenfold.exporting.conversion import silence
-from tenfold.exporting.extra import need
 from tenfold.exporting.onnx_graph import with_metadata
 from tenfold.exporting.onnx_model import INPUT
 from tenfold.exporting.real_images import spread

@@ -9,9 +9,8 @@ import numpy as np
 
 from tenfold.core.errors import DataError
 from tenfold.core.progress import SilentProgress
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.model import ModelRecord
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import AcquireRecord, ValueRanges
+from tenfold.core.records.training import ModelRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.split_files import read_split
 from tenfold.sources.finding import find_source

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.calibration import (
+from tenfold.core.records.evaluation import (
     CalibrationRecord,
     CalibrationScores,
     CoveragePoint,

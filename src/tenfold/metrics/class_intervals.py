@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.evaluate import ClassIntervals
+from tenfold.core.records.evaluation import ClassIntervals
 from tenfold.metrics.classification import ratio
 from tenfold.metrics.shares import f1_interval, wilson_interval
 

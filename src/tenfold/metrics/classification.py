@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, TrainingError
-from tenfold.core.records.evaluate import ClassificationScores, ClassScores
+from tenfold.core.records.evaluation import ClassificationScores, ClassScores
 
 # float16 probabilities of a thousand classes are this far from 1 in sum; logits are farther.
 _SUM_TOLERANCE = 1e-2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
 
 
 def crossed_interval(differences: npt.NDArray[np.floating]) -> Interval:

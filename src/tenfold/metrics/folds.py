@@ -6,8 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from tenfold.core.records.cross_validate import FoldScores
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
+from tenfold.core.records.evaluation import FoldScores
 from tenfold.metrics.shares import LEVEL
 
 SCORE_NAMES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")

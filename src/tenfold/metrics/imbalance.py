@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.data import AcquireRecord
 
 IMBALANCE_RATIO = 1.5
 """Largest over smallest class from which on a split is called imbalanced."""

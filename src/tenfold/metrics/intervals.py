@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenfold.core.records.evaluate import ClassificationScores, ScoreIntervals
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
+from tenfold.core.records.evaluation import ClassificationScores, ScoreIntervals
 from tenfold.metrics.class_intervals import class_intervals
 from tenfold.metrics.shares import LEVEL, wilson_interval
 from tenfold.metrics.stratified_bootstrap import RESAMPLES, macro_intervals

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
 
 Floats = npt.NDArray[np.float64]
 

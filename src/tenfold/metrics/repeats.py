@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
 from tenfold.metrics.shares import LEVEL
 
 _TAIL = (1 - LEVEL) / 2

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.progress import Task
-from tenfold.core.records.robustness import CorruptionScores, RobustnessRecord
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.evaluation import CorruptionScores, RobustnessRecord
 from tenfold.data.corruptions import CORRUPTIONS, Corruption
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.metrics.paired import paired_interval
 from tenfold.metrics.shares import wilson_interval
 

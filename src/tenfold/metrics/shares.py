@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
 
 LEVEL = 0.95
 """How often an interval covers the truth, over many test sets."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
 from tenfold.metrics.class_intervals import class_intervals
 from tenfold.metrics.classification import ratio
 from tenfold.metrics.shares import NORMAL_QUANTILE

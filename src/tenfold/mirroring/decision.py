@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.mirroring import MirrorRecord
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.data import MirrorRecord
 from tenfold.data.dataset import ImageSplit, Labels
 from tenfold.data.duplicate_groups import Groups, exact_groups
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.mirroring.class_names import are_characters, named_pairs
 from tenfold.mirroring.measurement import MirrorMeasurement, measure_mirroring
 from tenfold.mirroring.setting import MirrorSetting

@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tenfold.core.errors import ImageShapeError
-from tenfold.core.records.ablation import Ingredient
-from tenfold.core.records.tune import Condition, SearchDimension
+from tenfold.core.records.tuning import Condition, Ingredient, SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
 from tenfold.models.dropout import Dropout

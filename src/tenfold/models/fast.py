@@ -16,8 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tenfold.core.records.ablation import Ingredient
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
 from tenfold.models.mirror_equivariant import (

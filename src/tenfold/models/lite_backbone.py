@@ -11,12 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import WeightsError
-from tenfold.models.efficientnet_lite import (
-    LITE_SIZES,
-    ConvNorm,
-    EfficientNetLite,
-    published_names,
-)
+from tenfold.models.efficientnet_lite import LITE_SIZES, ConvNorm, EfficientNetLite, published_names
 
 # TensorFlow's for the family (its lite/README.md): pixels to -1..1, nearly.
 _MEAN = 127.0

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tenfold.core.records.ablation import Ingredient
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.registry import Registry
 from tenfold.core.settings import Settings
 from tenfold.data.dataset import Images
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.statistics import pixel_statistics
 
 

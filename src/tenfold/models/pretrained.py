@@ -17,8 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tenfold.core.records.ablation import Ingredient
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.backbone import TIMM_PREFIX, Backbone, build_backbone, check_name
 from tenfold.models.model import FrozenFeatures, Model, NetworkBody

@@ -14,8 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from tenfold.core.records.ablation import Ingredient
-from tenfold.core.records.tune import SearchDimension
+from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.batch_norm import BatchNorm
 from tenfold.models.dropout import Dropout

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from tenfold.core.records.model_summary import ModelSummary
-from tenfold.core.records.train import LayerRecord
+from tenfold.core.records.training import LayerRecord, ModelSummary
 from tenfold.models.model import MODELS
 
 

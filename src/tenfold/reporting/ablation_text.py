@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from tenfold.core.records.ablation import AblatedScores, AblationRecord
+from tenfold.core.records.tuning import AblatedScores, AblationRecord
 from tenfold.core.text import csv_line
 from tenfold.reporting.wording import rendered_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from tenfold.core.records.audit import SHOWN_ISSUES, DuplicatePair, LabelIssue
+from tenfold.core.records.data import SHOWN_ISSUES, DuplicatePair, LabelIssue
 from tenfold.reporting.figures.duplicate_pairs import draw_duplicate_pairs
 from tenfold.reporting.figures.galleries import Captioned, draw_gallery
 from tenfold.reporting.formats import counted, score

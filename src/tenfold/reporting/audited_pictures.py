@@ -18,7 +18,7 @@ class AuditedPictures:
     Parameters
     ----------
     ids
-        str, shape (N,), in ascending order; see `tenfold.core.records.audit.LabelIssue`.
+        str, shape (N,), in ascending order; see `tenfold.core.records.data.LabelIssue`.
     images
         uint8, shape (N, H, W, C).
     """

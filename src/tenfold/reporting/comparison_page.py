@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tenfold.core.files import write_text
-from tenfold.core.records.comparison import Comparison
+from tenfold.core.records.evaluation import Comparison
 from tenfold.reporting.figures.canvas import svg_text
 from tenfold.reporting.figures.comparison import draw_comparison
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg

@@ -7,9 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from tenfold.core.records.calibration import CalibrationRecord
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.robustness import RobustnessRecord
+from tenfold.core.records.evaluation import CalibrationRecord, EvaluateRecord, RobustnessRecord
 from tenfold.metrics.imbalance import is_imbalanced
 from tenfold.reporting.evaluated_images import EvaluatedImages
 from tenfold.reporting.figures.calibration import draw_calibration

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tenfold.core.durations import format_duration
-from tenfold.core.records.interval import Interval
-from tenfold.core.text import escaped, printable
+from tenfold.core.record import Interval
+from tenfold.core.text import escaped, format_duration, printable
 
 MISSING = "–"
 """Shown where there is no value."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from tenfold.core.records.cross_validate import ProtocolRecord
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.manifest import Manifest
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.evaluation import EvaluateRecord, ProtocolRecord
+from tenfold.core.records.training import TrainRecord
+from tenfold.core.run_folder import Manifest
 from tenfold.reporting.interpretation_cross_validation import accuracy_margin
 
 _WIDELY_APART = 0.1

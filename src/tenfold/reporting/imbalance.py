@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.metrics.imbalance import Imbalance, rank_correlation
 
 

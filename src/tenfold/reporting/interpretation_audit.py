@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.audit import DuplicateAudit, LabelAudit
+from tenfold.core.records.data import AcquireRecord, DuplicateAudit, LabelAudit
 
 SMALL_PX = 24
 """Images of a shorter side are not compared shot by shot, unless candidates say otherwise."""

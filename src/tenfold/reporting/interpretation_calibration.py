@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tenfold.core.records.calibration import CalibrationRecord, CoveragePoint
+from tenfold.core.records.evaluation import CalibrationRecord, CoveragePoint
 
 HONEST = 0.02
 """Expected calibration error up to which probabilities are called honest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenfold.core.records.comparison import ComparedPair, ComparedRun, Comparison
+from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison
 from tenfold.core.text import printable
 from tenfold.reporting.wording import rendered_text, words
 

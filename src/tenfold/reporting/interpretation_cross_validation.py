@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tenfold.core.records.cross_validate import CrossValidateRecord, ProtocolRecord
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord, ProtocolRecord
 
 
 def honest_protocol(record: CrossValidateRecord) -> ProtocolRecord | None:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.explore import ClassStatistics, ExploreRecord
-from tenfold.core.records.mirroring import MirrorRecord
+from tenfold.core.records.data import AcquireRecord, ClassStatistics, ExploreRecord, MirrorRecord
 from tenfold.metrics.imbalance import Imbalance
 from tenfold.reporting.formats import score
 from tenfold.reporting.wording import words

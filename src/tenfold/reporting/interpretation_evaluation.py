@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tenfold.core.records.evaluate import ClassificationScores, ClassScores, EvaluateRecord
+from tenfold.core.records.evaluation import ClassificationScores, ClassScores, EvaluateRecord
 from tenfold.reporting.measures import weakest_first
 
 LEANING_RATIO = 1.25

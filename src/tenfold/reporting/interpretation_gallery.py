@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.evaluate import ExplainedMistakes
+from tenfold.core.records.evaluation import ExplainedMistakes
 from tenfold.reporting.evaluated_images import EvaluatedImages
 
 SURE = 0.9

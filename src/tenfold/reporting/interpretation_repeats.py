@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.core.records.repeats import RepeatsRecord
+from tenfold.core.records.evaluation import RepeatsRecord
 from tenfold.reporting.formats import duration, score
 from tenfold.reporting.wording import words
 

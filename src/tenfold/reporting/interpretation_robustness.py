@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.core.records.robustness import CorruptionScores, RobustnessRecord
+from tenfold.core.records.evaluation import CorruptionScores, RobustnessRecord
 
 SENSITIVE_FALL = 0.05
 """Mean loss of accuracy from which on the model is called sensitive to a disturbance."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.core.records.tune import TrialRecord, TuneRecord
+from tenfold.core.records.tuning import TrialRecord, TuneRecord
 from tenfold.reporting.formats import number, setting_name
 
 

@@ -38,12 +38,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tenfold.core.errors import SettingsError, unknown_name_message
-from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import ClassScores, EvaluateRecord
-from tenfold.core.records.explore import ExploreRecord
-from tenfold.core.records.reference import ReferenceValue
-from tenfold.core.records.train import TrainRecord
-from tenfold.core.records.tune import ParameterValue, TuneRecord
+from tenfold.core.record import ReferenceValue
+from tenfold.core.records.data import ExploreRecord
+from tenfold.core.records.evaluation import ClassScores, CrossValidateRecord, EvaluateRecord
+from tenfold.core.records.training import TrainRecord
+from tenfold.core.records.tuning import ParameterValue, TuneRecord
 from tenfold.reporting.formats import join, setting_name, setting_value
 from tenfold.reporting.study_records import StudyRecords
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenfold.core.records.audit import AuditRecord
-from tenfold.core.records.cross_validate import CrossValidateRecord, ProtocolRecord
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.model import ModelRecord
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.data import AuditRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord, ProtocolRecord
+from tenfold.core.records.training import ModelRecord, TrainRecord
 from tenfold.reporting.interpretation_robustness import sensitive_to
 from tenfold.reporting.wording import rendered_text
 

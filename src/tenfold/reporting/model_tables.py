@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from tenfold.core.records.model_summary import ModelSummary
+from tenfold.core.records.training import ModelSummary
 from tenfold.reporting.formats import MISSING, count, shape
 from tenfold.reporting.network import parts_of
 from tenfold.reporting.wording import words

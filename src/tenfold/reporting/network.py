@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tenfold.core.records.train import LayerRecord
+from tenfold.core.records.training import LayerRecord
 
 # Tried in this order against a layer's kind, in lower case: "BatchNorm2d" holds "norm".
 _PARTS = {

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from datetime import datetime
 
-from tenfold.core.records.manifest import Manifest
+from tenfold.core.run_folder import Manifest
 from tenfold.reporting.study_records import StudyRecords
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.core.records.rate_sweep import RateStep, RateSweepRecord
+from tenfold.core.records.training import RateStep, RateSweepRecord
 from tenfold.core.text import csv_line
 from tenfold.reporting.wording import rendered_text
 

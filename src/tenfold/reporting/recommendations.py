@@ -9,12 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.audit import AuditRecord
-from tenfold.core.records.evaluate import ClassificationScores, EvaluateRecord
-from tenfold.core.records.repeats import RepeatsRecord
-from tenfold.core.records.train import TrainRecord
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.data import AcquireRecord, AuditRecord
+from tenfold.core.records.evaluation import ClassificationScores, EvaluateRecord, RepeatsRecord
+from tenfold.core.records.training import TrainRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.metrics.imbalance import Imbalance
 from tenfold.reporting.interpretation_audit import conflicts, flagged_share
 from tenfold.reporting.interpretation_calibration import honesty

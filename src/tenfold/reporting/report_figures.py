@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.reporting.audit_figures import figures_of_audit
 from tenfold.reporting.evaluation_figures import figures_of_failures, figures_of_scores
 from tenfold.reporting.figures.class_distribution import draw_class_distribution

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from tenfold.core.records.reference import Reference, ReferenceValue
+from tenfold.core.record import Reference, ReferenceValue
 from tenfold.reporting.formats import count, duration, score, signed
 from tenfold.reporting.measures import check_measure_name, measures
 from tenfold.reporting.study_records import StudyRecords

@@ -11,21 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from tenfold.core.array_files import load_arrays
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import sha256_of_json
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.audit import AuditRecord
-from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import ClassificationScores, EvaluateRecord, ExplainedMistakes
-from tenfold.core.records.explore import ExploreRecord
-from tenfold.core.records.manifest import Manifest
-from tenfold.core.records.record import Record
-from tenfold.core.records.reference import Reference
-from tenfold.core.records.repeats import RepeatsRecord
-from tenfold.core.records.train import TrainRecord
-from tenfold.core.records.tune import TuneRecord
-from tenfold.core.run_folder import MANIFEST, REPEATS_RECORD, RunFolder, read_settings
+from tenfold.core.files import load_arrays, sha256_of_json
+from tenfold.core.record import Record, Reference
+from tenfold.core.records.data import AcquireRecord, AuditRecord, ExploreRecord
+from tenfold.core.records.evaluation import (
+    ClassificationScores,
+    CrossValidateRecord,
+    EvaluateRecord,
+    ExplainedMistakes,
+    RepeatsRecord,
+)
+from tenfold.core.records.training import TrainRecord
+from tenfold.core.records.tuning import TuneRecord
+from tenfold.core.run_folder import MANIFEST, REPEATS_RECORD, Manifest, RunFolder, read_settings
 from tenfold.core.stages import shown_stages
 from tenfold.reporting.audited_pictures import AuditedPictures
 from tenfold.reporting.evaluated_images import EvaluatedImages

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import Literal
 
-from tenfold.core.records.train import EpochRecord, TrainRecord
+from tenfold.core.records.training import EpochRecord, TrainRecord
 
 OVERFITTING_GAP = 0.05
 """Training over validation accuracy from which on the report speaks of over-fitting."""

@@ -10,8 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tenfold.core.durations import format_duration
-from tenfold.core.text import printable
+from tenfold.core.text import format_duration, printable
 from tenfold.reporting import formats
 
 _TEMPLATES = Path(__file__).parent / "templates"

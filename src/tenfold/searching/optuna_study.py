@@ -20,9 +20,9 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tenfold.core.files import write_bytes
-from tenfold.core.records.train import EpochRecord
-from tenfold.core.records.tune import ParameterValue, SearchDimension
-from tenfold.data.sample_randomness import derive_seed
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.training import EpochRecord
+from tenfold.core.records.tuning import ParameterValue, SearchDimension
 from tenfold.recipe import TuneSettings
 from tenfold.searching.pruners import make_pruner
 

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from tenfold.core.errors import TrainingError
 from tenfold.core.progress import Task
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.core.worker_pool import WorkerPool
 from tenfold.searching.optuna_study import (
     best_so_far,

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tenfold.core.errors import TrainingError
-from tenfold.core.records.tune import ParameterValue, TrialRecord, TuneRecord
+from tenfold.core.records.tuning import ParameterValue, TrialRecord, TuneRecord
 from tenfold.recipe import StudySettings
 from tenfold.searching.optuna_study import importances
 from tenfold.searching.space import MODEL_NAME

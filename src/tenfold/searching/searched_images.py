@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.data import AcquireRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.split_files import read_groups, read_split, read_validation
 from tenfold.data.splits import possible_holdout

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tenfold.core.errors import SettingsError, UnknownNameError
-from tenfold.core.records.tune import ParameterValue, SearchDimension
+from tenfold.core.records.tuning import ParameterValue, SearchDimension
 from tenfold.engine.training_settings import REGULARISATION_SEARCH_SPACE, TRAINING_SEARCH_SPACE
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.records.record import Record
+from tenfold.core.record import Record
 
 _LEAST_SECONDS_BETWEEN_NOTES = 1.0
 

@@ -15,10 +15,10 @@ from optuna.trial import Trial, TrialState
 
 from tenfold.core.errors import ImageShapeError, SettingsError, TrainingError
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.core.records.record import Record
-from tenfold.core.records.train import EpochRecord
-from tenfold.core.records.tune import ParameterValue, SearchDimension
-from tenfold.data.sample_randomness import derive_seed
+from tenfold.core.randomness import derive_seed
+from tenfold.core.record import Record
+from tenfold.core.records.training import EpochRecord
+from tenfold.core.records.tuning import ParameterValue, SearchDimension
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.device import Device, choose_device
 from tenfold.engine.training import Trainer

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import ValueRanges
 from tenfold.serving.refusal import Refusal
 from tenfold.sources.decoding_errors import (
     NoMemoryNowError,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.cores import available_cores
+from tenfold.core.machine import available_cores
 from tenfold.exporting.onnx_model import OnnxModel, are_probabilities
 from tenfold.serving.batching import Batcher, Pixels, Row
 from tenfold.serving.decoding import NOT_QUICK, UploadDecoder

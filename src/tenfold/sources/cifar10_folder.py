@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tenfold.core.errors import DataError
+from tenfold.core.files import read_regular_file
 from tenfold.core.progress import Progress
-from tenfold.core.regular_files import read_regular_file
 from tenfold.sources.cifar10_batches import Cifar10Arrays, Cifar10Format
 from tenfold.sources.cifar10_binary import BINARY
 from tenfold.sources.cifar10_python import PYTHON

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.cores import available_cores
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.machine import available_cores
+from tenfold.core.records.data import ValueRanges
 from tenfold.sources.decoding_errors import (
     NoMemoryNowError,
     TooManyPixelsError,

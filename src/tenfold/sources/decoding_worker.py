@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import ValueRanges
 from tenfold.sources.decoding_errors import (
     TooManyPixelsError,
     TooMuchMemoryError,

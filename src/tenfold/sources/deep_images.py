@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from tenfold.core.records.value_range import FULL_16_BITS, ValueRange, ValueRanges
+from tenfold.core.records.data import FULL_16_BITS, ValueRange, ValueRanges
 from tenfold.sources.decoding_errors import UnreadableImageError
 
 BAND_PIXELS = 2**20

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
-from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.data import LeftOutImage
 from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.sources.fingerprint import fingerprint_of_files

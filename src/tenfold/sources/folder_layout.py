@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenfold.core.errors import DataError
-from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.data import LeftOutImage
 from tenfold.core.text import counted, shortlist
 from tenfold.sources.folder_levels import ClassFolders, FolderLevel, find_level
 from tenfold.sources.folder_scan import FolderScan, ScannedFolder, natural_key

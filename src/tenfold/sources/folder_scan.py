@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tenfold.core.records.acquire import LeftOutImage
+from tenfold.core.records.data import LeftOutImage
 from tenfold.sources.image_formats import IMAGE_SUFFIXES
 from tenfold.sources.own_folders import own_kind
 

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
-from tenfold.core.records.acquire import LeftOutImage
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import LeftOutImage, ValueRanges
 from tenfold.data.dataset import Images
 from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
 from tenfold.sources.decoding_limits import DecodingLimits

@@ -14,13 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tenfold.core.cores import available_cores
-from tenfold.core.records.value_range import ValueRanges
-from tenfold.sources.decoding_errors import (
-    NotPlainError,
-    TooManyPixelsError,
-    UnreadableImageError,
-)
+from tenfold.core.machine import available_cores
+from tenfold.core.records.data import ValueRanges
+from tenfold.sources.decoding_errors import NotPlainError, TooManyPixelsError, UnreadableImageError
 from tenfold.sources.decoding_limits import SHARED_MEMORY, DecodingLimits
 from tenfold.sources.decoding_processes import PROCESSES, Job
 from tenfold.sources.image_formats import why_not_read

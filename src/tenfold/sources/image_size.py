@@ -9,7 +9,7 @@ from math import isqrt, prod
 import numpy as np
 
 from tenfold.core.errors import DataError
-from tenfold.core.memory import available_memory, in_gib
+from tenfold.core.machine import available_memory, in_gib
 from tenfold.data.dataset import Images
 
 Size = tuple[int, int]

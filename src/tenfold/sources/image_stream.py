@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import ValueRanges
 from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
 from tenfold.sources.decoding_limits import DecodingLimits
 from tenfold.sources.image_decoding import decode_image, decoding_threads

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import ValueRanges
 from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
 from tenfold.sources.deep_images import DeepImage, check_planes, depth_of, rows_of_bands
 from tenfold.sources.image_formats import why_not_read

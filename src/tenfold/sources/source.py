@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tenfold.core.progress import Progress
-from tenfold.core.records.value_range import ValueRanges
+from tenfold.core.records.data import ValueRanges
 from tenfold.core.registry import Registry
 from tenfold.data.dataset import ImageDataset
 

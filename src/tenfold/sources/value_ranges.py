@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.value_range import ValueRange, ValueRanges
+from tenfold.core.records.data import ValueRange, ValueRanges
 from tenfold.sources.deep_images import bits_range
 
 _TAIL = 0.005

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.auditing.pixel_groups import pixel_groups
-from tenfold.core.records.acquire import AcquireRecord, CorrectionsRecord, SplitCorrections
+from tenfold.core.records.data import AcquireRecord, CorrectionsRecord, SplitCorrections
 from tenfold.corrections_file import stored_corrections
 from tenfold.data.corrections import SPLITS, apply_corrections, parse_corrections
 from tenfold.data.dataset import ImageDataset, ImageSplit

@@ -27,7 +27,7 @@ from tenfold.auditing.near_duplicates import (
 )
 from tenfold.auditing.thumbnails import joined_thumbnails, make_thumbnails
 from tenfold.core.files import write_text
-from tenfold.core.records.audit import (
+from tenfold.core.records.data import (
     SHOWN_ISSUES,
     AuditRecord,
     LabelAudit,

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.cross_validate import CrossValidateRecord, FoldScores, ProtocolRecord
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, FoldScores, ProtocolRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.duplicate_groups import Groups, regrouped
 from tenfold.data.folds import plan_folds, stratified_folds
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_arrays, read_groups, read_split, write_arrays
 from tenfold.data.splits import possible_holdout
 from tenfold.engine.checkpoint import Checkpoint
@@ -25,11 +25,7 @@ from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import FittedNetwork, fit_network
 from tenfold.fold_models import write_fold_model
 from tenfold.metrics.classification import classification_scores
-from tenfold.metrics.folds import (
-    fold_means,
-    fold_standard_deviations,
-    nadeau_bengio_intervals,
-)
+from tenfold.metrics.folds import fold_means, fold_standard_deviations, nadeau_bengio_intervals
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel

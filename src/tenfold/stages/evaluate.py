@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from tenfold.calibrating import calibrated_probabilities, predict_probabilities
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.evaluate import EvaluateRecord, ViewsScores
-from tenfold.core.records.robustness import RobustnessRecord
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.evaluation import EvaluateRecord, RobustnessRecord, ViewsScores
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.sample_randomness import derive_seed
 from tenfold.data.split_files import read_split, write_arrays
 from tenfold.data.splits import stratified_sample
 from tenfold.engine.inference import predict_logits

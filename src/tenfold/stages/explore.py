@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from tenfold.core.records.explore import ClassStatistics, ExploreRecord
+from tenfold.core.randomness import derive_seed, sample_uniforms
+from tenfold.core.records.data import ClassStatistics, ExploreRecord
 from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
-from tenfold.data.sample_randomness import derive_seed, sample_uniforms
 from tenfold.data.split_files import read_split, write_arrays
 from tenfold.data.statistics import pixel_statistics
 from tenfold.models.model import as_pixels

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from tenfold.core.records.audit import AuditRecord
-from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import EvaluateRecord
-from tenfold.core.records.model import ModelData, ModelRecord
-from tenfold.core.records.train import TrainRecord
-from tenfold.data.sample_randomness import derive_seed
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.data import AuditRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
+from tenfold.core.records.training import ModelData, ModelRecord, TrainRecord
 from tenfold.data.split_files import read_split
 from tenfold.data.splits import stratified_sample
 from tenfold.engine.features import features_and_logits

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.core.progress import Progress
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.core.registry import Registry
 from tenfold.core.run_folder import WORK
 from tenfold.core.stages import STAGE_FILES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.recipe import StudySettings
 from tenfold.searching.searched_images import SearchedImages
 from tenfold.stages.stage import RECORD, Stage, StageContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.evaluate import ClassificationScores, EvaluateRecord
+from tenfold.core.records.evaluation import ClassificationScores, EvaluateRecord
 from tenfold.metrics.calibration import calibration_record
 from tenfold.metrics.classification import classification_scores
 from tenfold.metrics.intervals import score_intervals

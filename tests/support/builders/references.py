@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tenfold.core.records.manifest import Manifest
-from tenfold.core.records.reference import Reference
+from tenfold.core.record import Reference
+from tenfold.core.run_folder import Manifest
 
 ORIGINAL_VALIDATION_ACCURACY = (
     *(0.3996, 0.5658, 0.5896, 0.5950, 0.6018, 0.6140, 0.6036, 0.5026, 0.6186, 0.6316),

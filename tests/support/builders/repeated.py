@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from builders.evaluation import SCORES
-from tenfold.core.records.cross_validate import FoldScores, ProtocolRecord
-from tenfold.core.records.repeats import RepeatedRun, RepeatsRecord
+from tenfold.core.records.evaluation import FoldScores, ProtocolRecord, RepeatedRun, RepeatsRecord
 from tenfold.metrics.folds import nadeau_bengio_intervals
 from tenfold.metrics.repeats import Spread
 

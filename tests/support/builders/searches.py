@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenfold.core.records.tune import Condition, SearchDimension, TrialRecord, TuneRecord
+from tenfold.core.records.tuning import Condition, SearchDimension, TrialRecord, TuneRecord
 
 
 def tune_record() -> TuneRecord:

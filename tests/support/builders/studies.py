@@ -14,8 +14,8 @@ from builders.references import manifests, references
 from builders.repeated import protocol_record
 from builders.searches import search_over_models, tune_record
 from builders.training import OUR_VALIDATION_ACCURACY, train_record
-from tenfold.core.records.acquire import LeftOutImage
-from tenfold.core.records.cross_validate import CrossValidateRecord
+from tenfold.core.records.data import LeftOutImage
+from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.reporting.study_records import StudyRecords
 
 

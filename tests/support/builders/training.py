@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.core.records.train import EpochRecord, LayerRecord, TrainRecord
+from tenfold.core.records.training import EpochRecord, LayerRecord, TrainRecord
 
 OUR_VALIDATION_ACCURACY = (
     *(0.4512, 0.5310, 0.5702, 0.5958, 0.6124, 0.6240, 0.6308, 0.6152, 0.6390, 0.6458),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tenfold.core.records.ablation import AblationRecord
+from tenfold.core.records.tuning import AblationRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure
 from tenfold.reporting.figures.interval_rows import draw_interval_rows
 

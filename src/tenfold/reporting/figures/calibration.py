@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from tenfold.core.records.calibration import CalibrationRecord, CalibrationScores
+from tenfold.core.records.evaluation import CalibrationRecord, CalibrationScores
 from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from tenfold.core.records.acquire import AcquireRecord
+from tenfold.core.records.data import AcquireRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
 from tenfold.reporting.figures.class_rows import (
     column_slices,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
 from tenfold.reporting.figures.class_rows import (
     column_slices,

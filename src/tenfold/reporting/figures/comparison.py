@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tenfold.core.records.comparison import Comparison
+from tenfold.core.records.evaluation import Comparison
 from tenfold.reporting.figures.canvas import Palette, new_figure
 from tenfold.reporting.figures.interval_rows import draw_interval_rows
 from tenfold.reporting.formats import shorten

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tenfold.core.records.evaluate import ClassificationScores
+from tenfold.core.records.evaluation import ClassificationScores
 from tenfold.reporting.figures.canvas import FONT_PX, Palette, new_figure
 from tenfold.reporting.formats import shorten
 

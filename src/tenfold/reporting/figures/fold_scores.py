@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tenfold.core.records.cross_validate import CrossValidateRecord
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure
 from tenfold.reporting.measures import MACRO_SCORES, SCORE_TITLES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from tenfold.core.records.interval import Interval
+from tenfold.core.record import Interval
 from tenfold.reporting.figures.canvas import Palette, round_ticks
 
 

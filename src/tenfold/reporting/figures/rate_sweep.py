@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from tenfold.core.records.rate_sweep import RateSweepRecord
+from tenfold.core.records.training import RateSweepRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure
 from tenfold.reporting.formats import shorten
 

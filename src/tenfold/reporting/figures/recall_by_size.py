@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tenfold.core.records.acquire import AcquireRecord
-from tenfold.core.records.evaluate import EvaluateRecord
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
 from tenfold.reporting.figures.class_rows import (
     column_slices,

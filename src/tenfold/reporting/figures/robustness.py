@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from tenfold.core.records.robustness import CorruptionScores, RobustnessRecord
+from tenfold.core.records.evaluation import CorruptionScores, RobustnessRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
 
 _COLUMNS = 3

@@ -7,7 +7,7 @@ from itertools import accumulate
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from tenfold.core.records.tune import TuneRecord
+from tenfold.core.records.tuning import TuneRecord
 from tenfold.reporting.figures.canvas import FONT_PX, Palette, new_figure, round_ticks
 from tenfold.reporting.formats import percent, setting_name, shorten
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from tenfold.core.records.tune import ParameterValue, SearchDimension, TrialRecord, TuneRecord
+from tenfold.core.records.tuning import ParameterValue, SearchDimension, TrialRecord, TuneRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
 from tenfold.reporting.formats import number, setting_name, setting_value, shorten
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tenfold.core.records.train import TrainRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.reporting.figures.canvas import Palette, new_figure, round_ticks
 from tenfold.reporting.formats import score
 

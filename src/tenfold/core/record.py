@@ -1,4 +1,4 @@
-"""The base of all records: frozen, strict, JSON in and out."""
+"""Records: frozen dataclasses that are stored as JSON and read back, checked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import write_json, write_text
-from tenfold.core.regular_files import MOST_TEXT_BYTES, read_regular_file
+from tenfold.core.files import MOST_TEXT_BYTES, read_regular_file, write_json, write_text
 
 
 class Record(BaseModel):
@@ -60,3 +59,31 @@ class Record(BaseModel):
             with suppress(ValueError, RecursionError):
                 return cls.model_validate(json.loads(content))
         return cls.model_validate_json(content)
+
+
+class Interval(Record):
+    """The ends of an interval; its level and method stand in the record that holds it."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Say whether `value` lies in the interval, its ends included."""
+        return self.low <= value <= self.high
+
+
+ReferenceValue = float | str | tuple[float, ...]
+
+
+class Reference(Record):
+    """One figure of the original and where ours is found."""
+
+    label: str
+    """What it is, for people: "Test accuracy"."""
+    measure: str
+    """Name of our measure, for example ``evaluate.accuracy``; `reporting.measures` lists them."""
+    value: ReferenceValue
+    where: str = ""
+    """Where the original states it: "Table 2"."""
+    note: str = ""
+    """What a reader must know to compare the two."""
