@@ -30,6 +30,7 @@ import torch
 import tenfold
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
+from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
@@ -38,7 +39,6 @@ from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import fit_network, seconds_per_image
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
-from tenfold.sources.source import SOURCES, SourceOptions
 
 SHAPE, CLASSES, HELD_OUT = (32, 32, 3), 10, 0.1
 COLUMNS = ("size", "settings", "relative_cost", "epochs", "images_shown", "accuracy")

@@ -31,6 +31,7 @@ import torch
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
+from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.training import Trainer
@@ -39,7 +40,6 @@ from tenfold.fitting import fit_network
 from tenfold.metrics.repeats import Spread
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
-from tenfold.sources.source import SOURCES, SourceOptions
 
 HERE = Path(__file__).parent
 CLASS_COUNT = 10

@@ -39,6 +39,7 @@ from PIL import Image
 import tenfold
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import Images
+from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import INFERENCE_BATCH_SIZE, predict_logits
 from tenfold.exporting.export import exported_model
@@ -46,7 +47,6 @@ from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.loading import classifier_of
 from tenfold.model_folder import PackagedModel, read_model_folder
 from tenfold.prediction import find_images, predict_files
-from tenfold.sources.source import SOURCES, SourceOptions
 
 CLIENTS = 32
 

@@ -28,6 +28,7 @@ import torch
 
 from tenfold.core.progress import SilentProgress
 from tenfold.data.augmentation import augmentation_names
+from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import choose_device
 from tenfold.engine.inference import predict_logits
@@ -37,7 +38,6 @@ from tenfold.fitting import fit_network
 from tenfold.metrics.shares import wilson_interval
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
-from tenfold.sources.source import SOURCES, SourceOptions
 
 SCORED = 10_000
 WATCHED_FRACTION = 0.1  # of the images trained with: schedule plateau and early stopping need them

@@ -18,7 +18,7 @@ import pytest
 from tenfold.cli import main
 from tenfold.core.settings import recipe_names, recipe_text
 from tenfold.core.stages import stage_help
-from tenfold.sources.source import SOURCES
+from tenfold.data.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, StageContext
 
 STAGE_HELP = stage_help()

@@ -12,7 +12,7 @@ import pytest
 from tenfold.cli import main
 from tenfold.comparing import compare_runs
 from tenfold.core.errors import DataError, RunFolderError
-from tenfold.data.split_files import read_arrays
+from tenfold.data.dataset import read_arrays
 from tenfold.recipe import StudySettings
 from tenfold.study import Study
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import DataError
-from tenfold.corrections_file import (
+from tenfold.data.corrections import (
     CORRECTIONS,
     adopt_corrections,
     offer_corrections,

@@ -10,7 +10,7 @@ import pytest
 
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.data import AcquireRecord
-from tenfold.data.split_files import read_arrays, read_split
+from tenfold.data.dataset import read_arrays, read_split
 from tenfold.engine.device import Device
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.fold_models import read_fold_models

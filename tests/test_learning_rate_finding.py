@@ -15,6 +15,7 @@ from tenfold.core.errors import SettingsError, TrainingError
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.training import RateSweepRecord
 from tenfold.data.dataset import ImageDataset
+from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.engine.device import Device
 from tenfold.engine.training import Trainer
 from tenfold.learning_rate_finding import find_learning_rate
@@ -22,7 +23,6 @@ from tenfold.recipe import load_recipe
 from tenfold.reporting.figures.canvas import svg_text
 from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
 from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
-from tenfold.sources.source import SOURCES, SourceOptions
 
 SMALL = (
     "model.conv_layers=1",

@@ -15,7 +15,7 @@ from PIL import Image
 import tenfold
 from builders.hostile_images import png_of_16_bits
 from tenfold.core.records.data import AcquireRecord, ValueRange, ValueRanges
-from tenfold.data.split_files import read_arrays, read_split
+from tenfold.data.dataset import read_arrays, read_split
 from tenfold.prediction import Predicted, find_images, predict_files
 
 FolderMaker = Callable[..., Path]
@@ -60,7 +60,7 @@ class TestFinding:
         def refuse(path: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("tenfold.sources.folder_scan.os.scandir", refuse)
+        monkeypatch.setattr("tenfold.data.sources.folder_files.os.scandir", refuse)
         found = find_images([str(tmp_path)])
         assert [left.reason for left in found.left_out] == ["Permission denied"]
 

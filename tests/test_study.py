@@ -27,7 +27,7 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.run_folder import Manifest, RunFolder
 from tenfold.core.stages import stage_order
-from tenfold.corrections_file import corrections_settings
+from tenfold.data.corrections import corrections_settings
 from tenfold.model_folder import outdated_notice, read_model_folder
 from tenfold.recipe import StudySettings
 from tenfold.reporting.study_records import read_study_records

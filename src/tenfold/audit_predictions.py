@@ -12,13 +12,12 @@ import torch
 
 from tenfold.auditing.audited_images import AuditedImages
 from tenfold.auditing.label_issues import Probabilities
-from tenfold.auditing.near_duplicates import NetworkFeatures
 from tenfold.calibrating import calibrated_probabilities
 from tenfold.core.progress import Progress, Task
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import CrossValidateRecord
-from tenfold.data.dataset import Images
-from tenfold.data.split_files import SplitName, read_arrays
+from tenfold.data.dataset import Images, SplitName, read_arrays
+from tenfold.data.near_duplicates import NetworkFeatures
 from tenfold.engine.device import Device
 from tenfold.engine.features import features_and_logits
 from tenfold.engine.inference import probabilities_from_logits

@@ -22,8 +22,7 @@ from tenfold.core.text import parse_duration
 from tenfold.data.array_images import as_images
 from tenfold.data.array_labels import encode_labels, labels_like, named_classes
 from tenfold.data.dataset import ImageSplit
-from tenfold.data.duplicate_groups import exact_groups
-from tenfold.data.splits import possible_holdout
+from tenfold.data.splits import exact_groups, possible_holdout
 from tenfold.engine.device import choose_device
 from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings

@@ -150,7 +150,7 @@ app.command("models")(models)
 @app.command("data")
 def data() -> None:
     """List the data sources and what is on this machine."""
-    from tenfold.sources.source import SOURCES
+    from tenfold.data.sources.source import SOURCES
 
     for name in SOURCES:
         source = SOURCES[name]

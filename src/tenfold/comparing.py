@@ -15,7 +15,7 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison, EvaluateRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.run_folder import MANIFEST, SETTINGS, RunFolder
-from tenfold.data.split_files import read_arrays
+from tenfold.data.dataset import read_arrays
 from tenfold.metrics.imbalance import is_imbalanced
 from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value, paired_interval
 

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecord
-from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.duplicate_groups import Groups, exact_groups
+from tenfold.data.dataset import Groups, Images, ImageSplit
 from tenfold.data.folds import stratified_folds
-from tenfold.data.splits import Indices, holdout_split
+from tenfold.data.splits import Indices, exact_groups, holdout_split
 from tenfold.engine.averaging import copied_weights
 from tenfold.engine.checkpoint import TrainingResult
 from tenfold.engine.frozen_features import frozen_features, logits_of_features

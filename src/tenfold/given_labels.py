@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.records.evaluation import ClassificationScores
-from tenfold.data.dataset import Images
-from tenfold.data.split_files import kept_places, read_given_split
+from tenfold.data.dataset import Images, kept_places, read_given_split
 from tenfold.metrics.classification import classification_scores
 
 AS_GIVEN = "scores_as_given.json"

@@ -26,10 +26,10 @@ import numpy.typing as npt
 from tenfold.classifier import ImageClassifier
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.data import LeftOutImage
+from tenfold.data.images.formats import DecodingLimits
+from tenfold.data.images.stream import ImageFile, ReadImage, read_images
+from tenfold.data.sources.folder_files import FolderScan
 from tenfold.engine.inference import INFERENCE_BATCH_SIZE
-from tenfold.sources.decoding_limits import DecodingLimits
-from tenfold.sources.folder_scan import FolderScan
-from tenfold.sources.image_stream import ImageFile, ReadImage, read_images
 
 _LIMITS = DecodingLimits()
 

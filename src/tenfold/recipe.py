@@ -22,11 +22,12 @@ from tenfold.core.settings import (
 )
 from tenfold.data.augmentation import parse_augmentation
 from tenfold.data.corrections import CorrectionsSettings
+from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.rebalancing import check_rebalancing
+from tenfold.data.sources.source import SourceOptions
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.mirroring.setting import MirrorSetting
 from tenfold.models.model import MODELS, NetworkPlan
-from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SourceOptions
 
 
 class RecipeTitle(Settings):
@@ -38,7 +39,7 @@ class RecipeTitle(Settings):
 
 
 class DataSettings(Settings):
-    """Which data set, and how it is read; see `tenfold.sources.source.SourceOptions`.
+    """Which data set, and how it is read; see `tenfold.data.sources.source.SourceOptions`.
 
     Attributes
     ----------

@@ -23,9 +23,9 @@ from tenfold.core.run_folder import (
     recorded_versions,
 )
 from tenfold.core.stages import stage_order
+from tenfold.data.sources.source import SOURCES
 from tenfold.engine.device import Device
 from tenfold.recipe import StudySettings
-from tenfold.sources.source import SOURCES
 from tenfold.stages.stage import STAGES, Stage, StageContext
 
 

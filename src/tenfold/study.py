@@ -13,7 +13,7 @@ from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.stages import stage_order, training_stages
 from tenfold.core.text import format_estimate
-from tenfold.corrections_file import adopt_corrections, offer_corrections
+from tenfold.data.corrections import adopt_corrections, offer_corrections
 from tenfold.engine.device import Device, choose_device
 from tenfold.preflight import check_study
 from tenfold.recipe import StudySettings

@@ -13,7 +13,8 @@ from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
 from tenfold.core.stages import training_stages
 from tenfold.core.text import parse_duration
-from tenfold.corrections_file import corrections_settings, read_corrections
+from tenfold.data.corrections import corrections_settings, read_corrections
+from tenfold.data.sources.finding import find_source
 from tenfold.recipe import (
     DataSettings,
     StudySettings,
@@ -22,7 +23,6 @@ from tenfold.recipe import (
     resolve_recipe,
 )
 from tenfold.repeating import REPEATED_STAGES
-from tenfold.sources.finding import find_source
 
 NO_CORRECTIONS = "none"
 

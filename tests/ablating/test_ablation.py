@@ -17,11 +17,11 @@ from tenfold.cli import app
 from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
+from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.engine.ingredients import TRAINING_INGREDIENTS
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings, load_recipe
 from tenfold.reporting.ablation_text import ablation_csv, ablation_text
-from tenfold.sources.source import SOURCES, SourceOptions
 
 SHORT = ("training.epochs=1", "training.least_steps=4", "model.widths=[8, 8, 8]")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenfold.auditing.image_pairs import ImagePairs
+from tenfold.data.pixel_agreement import ImagePairs
 
 
 def pairs(*rows: tuple[int, int], is_mirrored: bool = False) -> ImagePairs:

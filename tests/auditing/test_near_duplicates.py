@@ -7,12 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.auditing.image_pairs import ImagePairs
-from tenfold.auditing.near_duplicates import NetworkFeatures, equal_pairs, find_near_duplicates
-from tenfold.auditing.pixel_groups import pixel_groups
-from tenfold.auditing.thumbnails import make_thumbnails
 from tenfold.core.progress import SilentProgress
-from tenfold.data.duplicate_groups import exact_groups
+from tenfold.data.near_duplicates import (
+    NetworkFeatures,
+    equal_pairs,
+    find_near_duplicates,
+    pixel_groups,
+)
+from tenfold.data.pixel_agreement import ImagePairs, make_thumbnails
+from tenfold.data.splits import exact_groups
 
 Pixels = npt.NDArray[np.uint8]
 Make = Callable[..., Pixels]

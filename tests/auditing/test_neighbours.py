@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenfold.auditing import neighbours
-from tenfold.auditing.neighbours import nearest
+from tenfold.data import near_duplicates as neighbours
+from tenfold.data.near_duplicates import nearest
 
 
 @pytest.mark.parametrize(("total", "count"), [(1, 2), (2, 3), (15, 2), (16, 3), (17, 4), (300, 5)])

@@ -8,11 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tenfold.auditing.alignment import align, identity
-from tenfold.auditing.image_pairs import ImagePairs
-from tenfold.auditing.near_duplicates import LEAST_AGREEMENT
-from tenfold.auditing.pixel_agreement import pixel_agreement
-from tenfold.auditing.thumbnails import joined_thumbnails, make_thumbnails
+from tenfold.data.near_duplicates import LEAST_AGREEMENT
+from tenfold.data.pixel_agreement import (
+    ImagePairs,
+    align,
+    identity,
+    joined_thumbnails,
+    make_thumbnails,
+    pixel_agreement,
+)
 
 Pixels = npt.NDArray[np.uint8]
 Make = Callable[..., Pixels]

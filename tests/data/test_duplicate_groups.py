@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.data.duplicate_groups import (
+from tenfold.data.splits import (
     exact_groups,
     groups_of_pairs,
     joined_groups,

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import RunFolderError
-from tenfold.data.dataset import ImageSplit
-from tenfold.data.split_files import (
+from tenfold.data.dataset import (
+    ImageSplit,
     read_arrays,
     read_split,
     read_validation,

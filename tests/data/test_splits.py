@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
-from tenfold.data.duplicate_groups import regrouped
 from tenfold.data.folds import plan_folds, stratified_folds
-from tenfold.data.splits import HoldoutMethod, holdout_split, possible_holdout
+from tenfold.data.splits import HoldoutMethod, holdout_split, possible_holdout, regrouped
 
 TEN_EACH = np.repeat(np.arange(3), 10)
 MIXED = np.arange(1_000) % 10

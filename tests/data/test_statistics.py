@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tenfold.data.dataset import Images, Labels
-from tenfold.data.statistics import PixelStatistics, pixel_statistics
+from tenfold.data.dataset import Images, Labels, PixelStatistics, pixel_statistics
 
 
 def random_images(shape: tuple[int, ...], *, highest: int = 255) -> Images:

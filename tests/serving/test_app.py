@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tenfold.data.images.decoding import decode_image
 from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.serving.allowed_hosts import AllowedHosts
 from tenfold.serving.batching import Batcher
-from tenfold.sources.image_decoding import decode_image
 
 pytest.importorskip("fastapi")
 pytest.importorskip("onnxruntime")
@@ -377,7 +377,7 @@ class TestExplain:
             sizes.append(len(file.getvalue()))
             return decode_image(file, *arguments, **options)
 
-        monkeypatch.setattr("tenfold.sources.image_decoding.decode_image", decode)
+        monkeypatch.setattr("tenfold.data.images.decoding.decode_image", decode)
         content = make_png()
         one = client(explainer=explain)
         assert one("POST", "/api/explain", content, BYTES).status == 200

@@ -11,11 +11,11 @@ from PIL import Image
 
 from builders.hostile_images import HOSTILE, png_file, png_of_16_bits
 from tenfold.core.records.data import ValueRange, ValueRanges
+from tenfold.data.images.decoding import quiet_pillow
+from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving.decoding import UploadDecoder
 from tenfold.serving.held_memory import MemoryBudget
 from tenfold.serving.refusal import Refusal
-from tenfold.sources.decoding_limits import DecodingLimits
-from tenfold.sources.image_decoding import quiet_pillow
 
 SHAPE = (8, 8, 3)
 
@@ -83,7 +83,7 @@ def test_memory_that_is_not_there_is_no_crash(monkeypatch: pytest.MonkeyPatch) -
 
     content = io.BytesIO()
     Image.new("RGB", (8, 8)).save(content, "PNG")
-    monkeypatch.setattr("tenfold.sources.image_decoding.decode_image", full)
+    monkeypatch.setattr("tenfold.data.images.decoding.decode_image", full)
     with pytest.raises(Refusal) as caught:
         decode(content.getvalue())
     assert caught.value.status == 503

@@ -13,9 +13,9 @@ import pytest
 from tenfold.core.errors import ChecksumError, DataError, DownloadError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset
-from tenfold.sources.cifar10 import SOURCE, Cifar10Source
-from tenfold.sources.remote_archive import RemoteArchive
-from tenfold.sources.source import SourceOptions
+from tenfold.data.download import RemoteArchive
+from tenfold.data.sources.cifar10 import SOURCE, Cifar10Source
+from tenfold.data.sources.source import SourceOptions
 
 RECORDS = 7
 TarGz = Callable[[dict[str, bytes], str], bytes]

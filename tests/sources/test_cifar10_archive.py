@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, UnsafePickleError
 from tenfold.core.progress import SilentProgress
-from tenfold.sources.cifar10_archive import looks_like_archive, read_archive
-from tenfold.sources.cifar10_batches import Cifar10Arrays
+from tenfold.data.sources.cifar10_files import looks_like_archive, read_archive
+from tenfold.data.sources.cifar10_formats import Cifar10Arrays
 
 RECORDS = 7
 TarGz = Callable[[dict[str, bytes], str], bytes]

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError
-from tenfold.sources.cifar10_binary import RECORD_BYTES
-from tenfold.sources.cifar10_binary import parse_binary_batch as parse_batch
-from tenfold.sources.cifar10_binary import parse_binary_classes as parse_classes
+from tenfold.data.sources.cifar10_formats import RECORD_BYTES
+from tenfold.data.sources.cifar10_formats import parse_binary_batch as parse_batch
+from tenfold.data.sources.cifar10_formats import parse_binary_classes as parse_classes
 
 
 def _records(labels: list[int], seed: int = 0) -> bytes:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tenfold.core.errors import DataError
-from tenfold.sources.cifar10_python import parse_python_batch as parse_batch
-from tenfold.sources.cifar10_python import parse_python_classes as parse_classes
+from tenfold.data.sources.cifar10_formats import parse_python_batch as parse_batch
+from tenfold.data.sources.cifar10_formats import parse_python_classes as parse_classes
 
 
 def _content(protocol: int = 2, **changes: Any) -> bytes:

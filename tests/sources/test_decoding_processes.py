@@ -24,19 +24,20 @@ from builders.hostile_images import (
 )
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.data import ValueRanges
-from tenfold.sources import decoding_worker
-from tenfold.sources.decoding_errors import (
+from tenfold.data.images import worker as decoding_worker
+from tenfold.data.images.decoding import decode_image, quiet_pillow
+from tenfold.data.images.formats import (
+    DecodingLimits,
     NoMemoryNowError,
+    SharedMemory,
     TooManyPixelsError,
     UnreadableImageError,
 )
-from tenfold.sources.decoding_limits import DecodingLimits, SharedMemory
-from tenfold.sources.decoding_processes import ENDED, PROCESSES, Job
-from tenfold.sources.image_array import decode_files
-from tenfold.sources.image_decoding import decode_image, quiet_pillow
-from tenfold.sources.image_inspection import claims_little, inspect_file
-from tenfold.sources.image_stream import ImageFile, read_images
-from tenfold.sources.pillow_decoding import OpenFile, pixels_of
+from tenfold.data.images.inspection import claims_little, inspect_file
+from tenfold.data.images.pillow import OpenFile, pixels_of
+from tenfold.data.images.processes import ENDED, PROCESSES, Job
+from tenfold.data.images.reading import decode_files
+from tenfold.data.images.stream import ImageFile, read_images
 
 LIMITS = DecodingLimits(pixels=100_000_000, processor_seconds=10)
 
@@ -187,7 +188,7 @@ def test_a_copied_process_starts_its_own() -> None:
 
 
 def test_memory_is_shared_and_one_alone_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.sources.decoding_limits.machine_memory", lambda: 2**30)
+    monkeypatch.setattr("tenfold.data.images.formats.machine_memory", lambda: 2**30)
     memory, limits = SharedMemory(), DecodingLimits()
     is_held = Event()
 

@@ -13,9 +13,9 @@ from PIL import Image
 from builders.hostile_images import gray_tiff, png_of_16_bits, tiff_after, tiff_file
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRange, ValueRanges
-from tenfold.sources.decoding_errors import UnreadableImageError
-from tenfold.sources.image_array import DecodedImages, decode_files
-from tenfold.sources.image_decoding import decode_image, quiet_pillow, read_header
+from tenfold.data.images.decoding import decode_image, quiet_pillow, read_header
+from tenfold.data.images.formats import UnreadableImageError
+from tenfold.data.images.reading import DecodedImages, decode_files
 
 TWELVE_BITS = ValueRanges(integers=ValueRange(low=0, high=4095))
 RNG = np.random.default_rng(3)

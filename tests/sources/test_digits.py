@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset
-from tenfold.sources.digits import SOURCE
-from tenfold.sources.source import SourceOptions
+from tenfold.data.sources.digits import SOURCE
+from tenfold.data.sources.source import SourceOptions
 
 
 def _load(**options: object) -> ImageDataset:

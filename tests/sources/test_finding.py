@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import DataError
-from tenfold.sources.finding import find_source
+from tenfold.data.sources.finding import find_source
 
 
 def test_without_data_the_digits_are_taken_and_cifar10_offered() -> None:

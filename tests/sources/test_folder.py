@@ -11,8 +11,8 @@ import pytest
 from tenfold.core.errors import DataError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset, ImageSplit
-from tenfold.sources.folder import SOURCE
-from tenfold.sources.source import SourceOptions
+from tenfold.data.sources.folder import SOURCE
+from tenfold.data.sources.source import SourceOptions
 
 Tree = Callable[..., Path]
 COLOURS = {"cat": (200, 0, 0), "dog": (0, 200, 0), "eel": (0, 0, 200)}

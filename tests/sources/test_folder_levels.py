@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import DataError
-from tenfold.sources.folder_layout import FolderLayout, read_layout
+from tenfold.data.sources.folder_layout import FolderLayout, read_layout
 
 Layout = Callable[..., FolderLayout]
 CLASSES = ("cat", "dog")

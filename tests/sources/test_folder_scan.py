@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.sources.folder_scan import FolderScan, is_image_name, natural_key, sub_folders
+from tenfold.data.sources.folder_files import FolderScan, is_image_name, natural_key, sub_folders
 
 
 def _touch(*paths: Path) -> None:

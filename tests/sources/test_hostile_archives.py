@@ -15,8 +15,8 @@ import pytest
 
 from tenfold.core.errors import DataError
 from tenfold.core.progress import SilentProgress
-from tenfold.sources.cifar10_archive import looks_like_archive, read_archive
-from tenfold.sources.cifar10_batches import Cifar10Arrays
+from tenfold.data.sources.cifar10_files import looks_like_archive, read_archive
+from tenfold.data.sources.cifar10_formats import Cifar10Arrays
 
 RECORDS = 7
 BATCH = RECORDS * 3073

@@ -14,10 +14,8 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import ChecksumError, DownloadError
-from tenfold.sources.http_stream import DownloadPatience
-from tenfold.sources.http_transfer import MirrorError, _redirected
-from tenfold.sources.mirrors import download
-from tenfold.sources.remote_archive import RemoteArchive
+from tenfold.data.download import RemoteArchive, download
+from tenfold.data.http import DownloadPatience, MirrorError, _redirected
 
 CONTENT = bytes(range(256)) * 400
 QUICK = DownloadPatience(attempts=1, connect_seconds=0.5, stall_seconds=0.2)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.progress import SilentProgress
-from tenfold.sources import image_size
-from tenfold.sources.image_array import DecodedImages, decode_files
+from tenfold.data.images import reading as image_size
+from tenfold.data.images.reading import DecodedImages, decode_files
 
 Tree = Callable[..., Path]
 
@@ -112,7 +112,7 @@ def test_the_result_does_not_depend_on_threads(
     }
     root = image_tree(noise)
     _, several = _decode(root, 5)
-    monkeypatch.setattr("tenfold.sources.image_decoding._MOST_THREADS", 1)
+    monkeypatch.setattr("tenfold.data.images.decoding._MOST_THREADS", 1)
     _, one = _decode(root, 5)
     assert np.array_equal(several.images, one.images)
 

@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tenfold.sources.decoding_errors import TooManyPixelsError, UnreadableImageError
-from tenfold.sources.decoding_limits import DecodingLimits
-from tenfold.sources.image_decoding import decode_image, quiet_pillow, read_header
+from tenfold.data.images.decoding import decode_image, quiet_pillow, read_header
+from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
 
 
 def _decode(path: Path, channels: int = 3) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from tenfold.sources import image_formats
-from tenfold.sources.decoding_errors import UnreadableImageError
-from tenfold.sources.folder_scan import is_image_name
-from tenfold.sources.image_decoding import decode_image, quiet_pillow, read_header
-from tenfold.sources.image_formats import recognise, why_not_read
+from tenfold.data.images import formats as image_formats
+from tenfold.data.images.decoding import decode_image, quiet_pillow, read_header
+from tenfold.data.images.formats import UnreadableImageError, recognise, why_not_read
+from tenfold.data.sources.folder_files import is_image_name
 
 
 def media(*brands: bytes) -> bytes:

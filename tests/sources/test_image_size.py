@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tenfold.core.errors import DataError
-from tenfold.sources import image_size
-from tenfold.sources.image_size import common_size, new_images, size_note
+from tenfold.data.images import reading as image_size
+from tenfold.data.images.reading import common_size, new_images, size_note
 
 PHOTO = (1512, 2016)
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from tenfold.core.progress import SilentProgress
-from tenfold.sources import image_stream
-from tenfold.sources.image_array import decode_files
-from tenfold.sources.image_stream import ImageFile, ReadImage, read_images
+from tenfold.data.images import stream as image_stream
+from tenfold.data.images.reading import decode_files
+from tenfold.data.images.stream import ImageFile, ReadImage, read_images
 
 
 def files_of(paths: list[Path]) -> list[ImageFile]:

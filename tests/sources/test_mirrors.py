@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import ChecksumError, DownloadError, StorageError
-from tenfold.sources.http_stream import DownloadPatience
-from tenfold.sources.mirrors import download
-from tenfold.sources.remote_archive import RemoteArchive, verify_archive
+from tenfold.data.download import RemoteArchive, download, verify_archive
+from tenfold.data.http import DownloadPatience
 
 CONTENT = bytes(range(256)) * 1200
 QUICK = DownloadPatience(attempts=2, connect_seconds=2.0, stall_seconds=0.3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import DataError
-from tenfold.sources.finding import find_source
+from tenfold.data.sources.finding import find_source
 
 
 def _refusal(data: str) -> str:

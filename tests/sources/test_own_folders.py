@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tenfold.core.errors import DataError
+from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.folder import SOURCE
+from tenfold.data.sources.folder_files import FolderScan
+from tenfold.data.sources.folder_layout import read_layout
 from tenfold.recipe import load_recipe
-from tenfold.sources.finding import find_source
-from tenfold.sources.folder import SOURCE
-from tenfold.sources.folder_layout import read_layout
-from tenfold.sources.folder_scan import FolderScan
 
 Tree = Callable[..., Path]
 

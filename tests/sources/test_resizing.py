@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tenfold.core.errors import SettingsError
-from tenfold.sources.resizing import resize_images, resize_to_square
+from tenfold.data.images.pillow import resize_images, resize_to_square
 
 
 def test_the_centre_is_cut_out_undistorted() -> None:

@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError, UnsafePickleError
-from tenfold.sources.cifar10_python import parse_python_batch as parse_batch
-from tenfold.sources.restricted_pickle import PickledArray, read_plain_pickle
+from tenfold.data.restricted_pickle import PickledArray, read_plain_pickle
+from tenfold.data.sources.cifar10_formats import parse_python_batch as parse_batch
 
 _plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.binary(),

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.sources.row_order import reorder_rows
+from tenfold.data.sources.folder import reorder_rows
 
 
 @given(order=st.integers(0, 12).flatmap(lambda count: st.permutations(range(count))))

@@ -10,8 +10,8 @@ import pytest
 
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset
-from tenfold.sources.cifar10 import Cifar10Source
-from tenfold.sources.source import SOURCES, Source, SourceOptions
+from tenfold.data.sources.cifar10 import Cifar10Source
+from tenfold.data.sources.source import SOURCES, Source, SourceOptions
 
 
 @pytest.fixture(params=SOURCES.names())

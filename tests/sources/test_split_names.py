@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenfold.sources.split_names import possible_role, role_of, without_role
+from tenfold.data.sources.folder_splits import possible_role, role_of, without_role
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from builders.hostile_images import png_of_16_bits
 from tenfold.cli import app
 from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, AcquireRecord, ValueRange, ValueRanges
-from tenfold.data.split_files import read_split
+from tenfold.data.dataset import read_split
 
 RunStage = Callable[..., Path]
 

@@ -13,14 +13,8 @@ from PIL import Image
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.records.data import AcquireRecord, AuditRecord
 from tenfold.core.records.evaluation import ClassificationScores, EvaluateRecord
-from tenfold.corrections_file import corrections_settings
-from tenfold.data.split_files import (
-    read_arrays,
-    read_given_split,
-    read_groups,
-    read_split,
-    write_array,
-)
+from tenfold.data.corrections import corrections_settings
+from tenfold.data.dataset import read_arrays, read_given_split, read_groups, read_split, write_array
 from tenfold.recipe import StudySettings
 from tenfold.study import Study
 

@@ -9,7 +9,7 @@ import pytest
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.core.records.training import TrainRecord
-from tenfold.data.split_files import read_arrays, read_split
+from tenfold.data.dataset import read_arrays, read_split
 from tenfold.metrics.calibration import calibration_scores
 from tenfold.metrics.classification import classification_scores
 

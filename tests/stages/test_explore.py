@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tenfold.core.records.data import ExploreRecord
-from tenfold.data.split_files import read_arrays, read_split
+from tenfold.data.dataset import read_arrays, read_split
 from tenfold.recipe import load_recipe
 from tenfold.stages.explore import shown_policy
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
-from tenfold.data.split_files import read_split, read_validation
+from tenfold.data.dataset import read_split, read_validation
 from tenfold.recipe import StudySettings
 from tenfold.study import Study
 

@@ -11,7 +11,7 @@ import pytest
 import tenfold
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord
-from tenfold.data.split_files import read_arrays, read_split
+from tenfold.data.dataset import read_arrays, read_split
 from tenfold.model_folder import read_model_folder
 
 

@@ -18,16 +18,14 @@ from tenfold.ablating.training import (
     TrainingScores,
     ablation_worker,
 )
-from tenfold.auditing.pixel_groups import pixel_groups
 from tenfold.core.errors import SettingsError, TrainingError
 from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress, Task
 from tenfold.core.records.tuning import AblatedScores, AblationRecord, Ingredient
 from tenfold.core.run_folder import recorded_versions
 from tenfold.core.worker_pool import WorkerPool
-from tenfold.data.dataset import ImageSplit
-from tenfold.data.duplicate_groups import Groups
-from tenfold.data.split_files import write_groups, write_split
+from tenfold.data.dataset import Groups, ImageSplit, write_groups, write_split
+from tenfold.data.near_duplicates import pixel_groups
 from tenfold.engine.device import Device, choose_device
 from tenfold.metrics.crossed import crossed_interval
 from tenfold.recipe import StudySettings

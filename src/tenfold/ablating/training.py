@@ -12,9 +12,7 @@ import torch
 from tenfold.core.errors import TenfoldError
 from tenfold.core.files import write_text
 from tenfold.core.record import Record
-from tenfold.data.dataset import ImageSplit
-from tenfold.data.duplicate_groups import Groups
-from tenfold.data.split_files import read_groups, read_split
+from tenfold.data.dataset import Groups, ImageSplit, read_groups, read_split
 from tenfold.data.splits import holdout_split
 from tenfold.engine.device import Device, choose_device
 from tenfold.engine.inference import predict_logits

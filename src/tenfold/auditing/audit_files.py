@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from tenfold.auditing.audited_images import AuditedImages
-from tenfold.auditing.image_pairs import ImagePairs
 from tenfold.core.records.data import LabelAudit
 from tenfold.core.text import csv_line
+from tenfold.data.pixel_agreement import ImagePairs
 
 LABEL_ISSUES = "label_issues.csv"
 DUPLICATES = "duplicates.csv"

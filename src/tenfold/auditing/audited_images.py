@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.auditing.image_pairs import ImagePairs, Indices
 from tenfold.data.corrections import image_id
-from tenfold.data.dataset import Images, ImageSplit, Labels
-from tenfold.data.split_files import kept_places, read_split
+from tenfold.data.dataset import Images, ImageSplit, Labels, kept_places, read_split
+from tenfold.data.pixel_agreement import ImagePairs, Indices
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.auditing.audited_images import AuditedImages
-from tenfold.auditing.image_pairs import ImagePairs, Indices
 from tenfold.core.records.data import DuplicateAudit, DuplicateCounts, DuplicatePair
-from tenfold.data.duplicate_groups import Groups, groups_of_pairs
+from tenfold.data.dataset import Groups
+from tenfold.data.pixel_agreement import ImagePairs, Indices
+from tenfold.data.splits import groups_of_pairs
 
 _SHOWN_CONFLICTS = 8
 _SHOWN_LEAKS = 16

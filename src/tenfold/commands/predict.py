@@ -84,10 +84,10 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
         raise SettingsError("--json and --csv were both given. Choose one.")
     from contextlib import ExitStack
 
+    from tenfold.data.images.formats import DecodingLimits
     from tenfold.loading import classifier_of
     from tenfold.model_folder import outdated_notice, read_model_folder
     from tenfold.prediction import find_images, predict_files
-    from tenfold.sources.decoding_limits import DecodingLimits
     from tenfold.terminal import TerminalProgress
 
     packaged = read_model_folder(model)

@@ -80,7 +80,7 @@ def read_data(
     data: str | None, settings: StudySettings, *, is_offline: bool, progress: Progress
 ) -> ImageDataset:
     """Find a data set as ``--data`` names it, say which it is, and read it as the settings ask."""
-    from tenfold.sources.finding import find_source
+    from tenfold.data.sources.finding import find_source
 
     source, path, sentence = find_source(data)
     progress.say(sentence)

@@ -6,13 +6,13 @@ Nothing heavy is imported here: an augmentation's name is checked before torch i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import torch
+from torch import Tensor
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.registry import Registry
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class AugmentationPolicy(Protocol):
@@ -266,7 +266,6 @@ def augmentation_named(name: str) -> Augmentation:
         If the name is not valid.
     """
     # It needs torch, which names do without.
-    from tenfold.data.augmentation_changes import EitherMixing
 
     names = parse_augmentation(name)
     policy = POLICIES[names.policy]
@@ -276,3 +275,38 @@ def augmentation_named(name: str) -> Augmentation:
     if len(mixings) > 1:
         return Augmentation(policy, EitherMixing(mixings))
     return Augmentation(policy, mixings[0] if mixings else None)
+
+
+@dataclass(frozen=True)
+class EitherMixing:
+    """Mixes each image in one of several ways, drawn with equal probability.
+
+    Parameters
+    ----------
+    parts
+        The ways, at least two.
+    """
+
+    parts: tuple[Mixing, ...]
+
+    @property
+    def uniforms_per_sample(self) -> int:
+        """Give one number to choose by, and as many as the part that takes the most."""
+        return 1 + max(part.uniforms_per_sample for part in self.parts)
+
+    def describe(self) -> str:
+        """Say each part's sentence."""
+        ways = " ".join(part.describe() for part in self.parts)
+        return f"Each image is mixed in one of {len(self.parts)} ways: {ways}"
+
+    def __call__(self, images: Tensor, partners: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix a batch; float32 out; see `Mixing`."""
+        chosen = (uniforms[:, 0] * len(self.parts)).long().clamp_(max=len(self.parts) - 1)
+        mixed, share = self.parts[0](images, partners, uniforms[:, 1:])
+        mixed = mixed.float()
+        for place, part in enumerate(self.parts[1:], start=1):
+            other, other_share = part(images, partners, uniforms[:, 1:])
+            is_other = chosen == place
+            mixed = torch.where(is_other[:, None, None, None], other.float(), mixed)
+            share = torch.where(is_other, other_share, share)
+        return mixed, share

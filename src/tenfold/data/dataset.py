@@ -1,15 +1,26 @@
-"""A labelled image data set in memory."""
+"""A labelled image data set in memory and in a run folder, and its statistics.
+
+A split on disk: plain NumPy files, loaded without pickle.
+``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them. Beside them may lie
+``NAME_corrected_labels.npy`` and ``NAME_kept.npy`` (places of the images that stay), what
+corrections made of them; ``train_groups.npy``, which training images are near-duplicates; and
+``train_validation.npy``, places of the training images that the source sets aside to validate by.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.errors import DataError
+from tenfold.core.errors import DataError, RunFolderError
+from tenfold.core.files import atomic_path, load_array, load_arrays
 from tenfold.core.records.data import LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
 
@@ -125,3 +136,286 @@ class ImageDataset:
             )
         assert self.train.images.shape[1:] == self.test.images.shape[1:]
         assert self.is_validation is None or self.is_validation.shape == self.train.labels.shape
+
+
+SplitName = Literal["train", "test"]
+
+_VALIDATION = "train_validation.npy"
+
+
+def write_split(folder: Path, name: SplitName, split: ImageSplit) -> None:
+    """Write ``NAME_images.npy`` and ``NAME_labels.npy``."""
+    write_array(folder / f"{name}_images.npy", split.images)
+    write_array(folder / f"{name}_labels.npy", split.labels)
+
+
+def write_corrected(
+    folder: Path, name: SplitName, labels: Labels, kept: npt.NDArray[np.int64]
+) -> None:
+    """Write what corrections made of a split, from then on `read_split` gives that.
+
+    Parameters
+    ----------
+    labels
+        int64, shape (N,): of all images of the split.
+    kept
+        int64, shape (M,), ascending: places of the images that stay.
+    """
+    write_array(folder / f"{name}_corrected_labels.npy", labels)
+    write_array(folder / f"{name}_kept.npy", kept)
+
+
+def write_groups(folder: Path, groups: Groups) -> None:
+    """Write which images of the training split, corrected, are near-duplicates."""
+    write_array(folder / "train_groups.npy", groups)
+
+
+def read_groups(folder: Path) -> Groups:
+    """Read which images of the training split, as `read_split` gives it, are near-duplicates."""
+    groups: Groups = _read_array(folder / "train_groups.npy")
+    return groups
+
+
+def write_validation(folder: Path, is_validation: npt.NDArray[np.bool_]) -> None:
+    """Write which images of the training split, as the source gave it, are to validate by."""
+    write_array(folder / _VALIDATION, np.flatnonzero(is_validation))
+
+
+def read_validation(folder: Path) -> npt.NDArray[np.bool_] | None:
+    """Read which images of the training split, as `read_split` gives it, are to validate by.
+
+    Returns
+    -------
+    bool, shape (N,); None if the source sets none aside, or corrections left none of them.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is missing or is not such an array.
+    """
+    path = folder / _VALIDATION
+    if not path.is_file():
+        return None
+    count = len(_read_array(folder / "train_labels.npy"))
+    places = _read_array(path)
+    is_list = places.ndim == 1 and places.dtype.kind in "iu"
+    if not is_list or ((places < 0) | (places >= count)).any():
+        raise RunFolderError(
+            f"{path} does not fit the images beside it. It was changed by hand; use another --out."
+        )
+    is_validation = np.zeros(count, dtype=bool)
+    is_validation[places] = True
+    kept = kept_places(folder, "train")
+    is_validation = is_validation if kept is None else is_validation[kept]
+    return is_validation if is_validation.any() else None
+
+
+def kept_places(folder: Path, name: SplitName) -> npt.NDArray[np.int64] | None:
+    """Give the places that the images of `read_split` have in the source's split.
+
+    None if they are all there: the places are the same.
+    """
+    path = folder / f"{name}_kept.npy"
+    kept: npt.NDArray[np.int64] | None = _read_array(path) if path.is_file() else None
+    return kept
+
+
+def read_split(folder: Path, name: SplitName) -> ImageSplit:
+    """Read a split into memory, with the corrections of the study applied.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is missing or is not such an array.
+    """
+    split = read_given_split(folder, name)
+    kept = kept_places(folder, name)
+    if kept is None:
+        return split
+    labels = _read_array(folder / f"{name}_corrected_labels.npy")
+    if labels.shape != split.labels.shape or (kept >= len(split)).any():
+        raise RunFolderError(
+            f"The corrected labels in {folder} do not fit its images. They were changed by hand; "
+            "use another --out."
+        )
+    if len(kept) == len(split):
+        return ImageSplit(split.images, labels)
+    return ImageSplit(split.images[kept], labels[kept])
+
+
+def read_labels(folder: Path, name: SplitName) -> Labels:
+    """Read the labels of `read_split` alone."""
+    kept = kept_places(folder, name)
+    if kept is None:
+        labels: Labels = _read_array(folder / f"{name}_labels.npy").astype(np.int64, copy=False)
+        return labels
+    corrected: Labels = _read_array(folder / f"{name}_corrected_labels.npy")[kept]
+    return corrected
+
+
+def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
+    """Read a split as the source gave it, whatever was corrected.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is missing or is not such an array.
+    """
+    images = _read_array(folder / f"{name}_images.npy")
+    labels = _read_array(folder / f"{name}_labels.npy")
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or labels.dtype.kind not in "iu"
+        or labels.shape != images.shape[:1]
+    ):
+        raise RunFolderError(
+            f"{folder} does not hold images and labels that fit each other (images "
+            f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was "
+            "changed by hand; use another --out."
+        )
+    return ImageSplit(images, labels.astype(np.int64, copy=False))
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write one array as .npy, atomically."""
+    with atomic_path(path) as part, part.open("wb") as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Write named arrays as .npz, atomically."""
+    with atomic_path(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read named arrays from an .npz file.
+
+    Raises
+    ------
+    RunFolderError
+        If the file is missing or damaged.
+    """
+    try:
+        return load_arrays(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _read_array(path: Path) -> npt.NDArray[Any]:
+    try:
+        return load_array(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> RunFolderError:
+    return RunFolderError(
+        f"{path} cannot be read ({error}). It is missing or damaged; run the same command again."
+    )
+
+
+# A block, its squares (two bytes each) and their sums stay in a second-level cache.
+_BLOCK_BYTES = 2**19
+# The largest height whose column sums fit: 257 * 255 = 65535.
+_LARGEST_HEIGHT_IN_UINT16 = 257
+
+Sums = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Pixel statistics on the scale 0 to 1; standard deviations have the divisor n.
+
+    A class without images has the count 0 and 0 for mean and standard deviation.
+
+    Parameters
+    ----------
+    class_counts
+        Images of each class.
+    class_means, class_standard_deviations
+        Over all pixels and channels of the class's images.
+    channel_means, channel_standard_deviations
+        Over all pixels of all images, for each channel.
+    """
+
+    class_counts: tuple[int, ...]
+    class_means: tuple[float, ...]
+    class_standard_deviations: tuple[float, ...]
+    channel_means: tuple[float, ...]
+    channel_standard_deviations: tuple[float, ...]
+
+
+def pixel_statistics(images: Images, labels: Labels, class_count: int) -> PixelStatistics:
+    """Measure pixels by class and by channel.
+
+    Sums and sums of squares are whole numbers, so nothing is lost before the last division. No
+    more than a block of the images is ever copied.
+
+    Parameters
+    ----------
+    images
+        uint8, shape (N, H, W, C).
+    labels
+        int64, shape (N,), from 0 to class_count - 1.
+    class_count
+        Number of classes, those without images included.
+    """
+    assert labels.shape == images.shape[:1], (images.shape, labels.shape)
+    pixels_per_image = images.shape[1] * images.shape[2]
+    channels = images.shape[3]
+    sums = np.zeros((class_count, channels), np.int64)
+    squares = np.zeros((class_count, channels), np.int64)
+    for chosen, block_sums, block_squares in _image_sums(images):
+        np.add.at(sums, labels[chosen], block_sums)
+        np.add.at(squares, labels[chosen], block_squares)
+    counts = np.bincount(labels, minlength=class_count).tolist()
+    by_class = [
+        _moments(count * pixels_per_image * channels, int(total), int(square))
+        for count, total, square in zip(counts, sums.sum(1), squares.sum(1), strict=True)
+    ]
+    by_channel = [
+        _moments(len(images) * pixels_per_image, int(total), int(square))
+        for total, square in zip(sums.sum(0), squares.sum(0), strict=True)
+    ]
+    return PixelStatistics(
+        class_counts=tuple(counts),
+        class_means=tuple(mean for mean, _ in by_class),
+        class_standard_deviations=tuple(deviation for _, deviation in by_class),
+        channel_means=tuple(mean for mean, _ in by_channel),
+        channel_standard_deviations=tuple(deviation for _, deviation in by_channel),
+    )
+
+
+def _image_sums(images: Images) -> Iterator[tuple[slice, Sums, Sums]]:
+    """Give blocks of images with each image's sum and sum of squares, shape (block, C)."""
+    count, height, width, channels = images.shape
+    # Summing over rows first adds whole rows of bytes to each other, which the processor does in
+    # vectors; summing over pixels first would add three bytes at a time.
+    columns = np.uint16 if height <= _LARGEST_HEIGHT_IN_UINT16 else np.uint32
+    step = max(1, _BLOCK_BYTES // max(1, height * width * channels))
+    for start in range(0, count, step):
+        chosen = slice(start, start + step)
+        rows = images[chosen].reshape(-1, height, width * channels)
+        sums = np.add.reduce(rows, axis=1, dtype=columns)  # (block, W * C)
+        squared = np.multiply(rows, rows, dtype=np.uint16)  # 255 * 255 fits
+        squares = np.add.reduce(squared, axis=1, dtype=np.uint32)
+        yield (
+            chosen,
+            sums.reshape(-1, width, channels).sum(axis=1, dtype=np.int64),
+            squares.reshape(-1, width, channels).sum(axis=1, dtype=np.int64),
+        )
+
+
+def _moments(count: int, total: int, squares: int) -> tuple[float, float]:
+    """Give mean and standard deviation, scale 0 to 1; the variance is taken in whole numbers."""
+    if count == 0:
+        return 0.0, 0.0
+    deviation = math.sqrt(count * squares - total * total) / count
+    return total / (count * 255), deviation / 255
+
+
+Groups = npt.NDArray[np.int64]
+"""Shape (N,): images with the same number belong together. The number is the place of the group's
+first image, so an image alone has its own place as its number."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tenfold.core.errors import DataError, SettingsError
-from tenfold.data.dataset import Labels
-from tenfold.data.duplicate_groups import Groups, divisible_groups, regrouped, representatives
-from tenfold.data.splits import Indices, named
+from tenfold.data.dataset import Groups, Labels
+from tenfold.data.splits import Indices, divisible_groups, named, regrouped, representatives
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def stratified_folds(
     classes
         Names of the classes, for messages; without them the labels are named.
     groups
-        Near-duplicates, see `tenfold.data.duplicate_groups`: a group lies in one fold, unless its
+        Near-duplicates, see `tenfold.data.splits`: a group lies in one fold, unless its
         class has fewer groups than there are folds.
 
     Returns

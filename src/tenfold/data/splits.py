@@ -1,8 +1,10 @@
-"""Which images train, which validate and which test."""
+"""Splits and samples that keep classes' shares, and groups of images that stay together."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -10,8 +12,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.core.text import shortlist
-from tenfold.data.dataset import Labels
-from tenfold.data.duplicate_groups import Groups, divisible_groups, representatives
+from tenfold.data.dataset import Groups, Images, Labels
 
 Indices = npt.NDArray[np.int64]
 HoldoutMethod = Literal["last", "stratified"]
@@ -44,7 +45,7 @@ def holdout_split(
     classes
         Names of the classes, for messages; without them the labels are named.
     groups
-        Near-duplicates, see `tenfold.data.duplicate_groups`: the stratified draw does not tear
+        Near-duplicates, see `tenfold.data.splits`: the stratified draw does not tear
         them apart. ``last`` does, as Keras does.
     given
         bool, shape (N,): images that the data set itself sets aside to validate by. They are held
@@ -170,7 +171,7 @@ def stratified_split(
     rng
         Where the order comes from.
     groups
-        Images that must be in one split, see `tenfold.data.duplicate_groups`: a copy of a training
+        Images that must be in one split, see `tenfold.data.splits`: a copy of a training
         image in the test split would make the scores too good.
 
     Raises
@@ -239,3 +240,77 @@ def named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
     """Name up to five classes, for messages; without names the labels are named."""
     names = [repr(classes[label]) if classes else f"label {label}" for label in labels.tolist()]
     return shortlist(names, 5)
+
+
+def exact_groups(*parts: Images) -> Groups:
+    """Group images whose pixels are the same, byte for byte.
+
+    Parameters
+    ----------
+    parts
+        uint8, shape (N, H, W, C) each; numbered on from one part to the next.
+    """
+    first_place: dict[bytes, int] = {}
+    groups = np.empty(sum(len(part) for part in parts), np.int64)
+    for place, image in enumerate(chain.from_iterable(parts)):
+        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+        groups[place] = first_place.setdefault(digest, place)
+    return groups
+
+
+def groups_of_pairs(count: int, first: Indices, second: Indices) -> Groups:
+    """Group images that are joined by pairs, directly or over others.
+
+    Parameters
+    ----------
+    count
+        Number of images.
+    first, second
+        int64, shape (P,): the images of each pair.
+    """
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
+    _, component = connected_components(links, directed=False)
+    _, first_place = np.unique(component, return_index=True)
+    groups: Groups = first_place[component].astype(np.int64)
+    return groups
+
+
+def joined_groups(one: Groups, other: Groups) -> Groups:
+    """Group images that either of two groupings puts together."""
+    place = np.arange(len(one))
+    return groups_of_pairs(len(one), np.concatenate([place, place]), np.concatenate([one, other]))
+
+
+def representatives(groups: Groups) -> npt.NDArray[np.bool_]:
+    """Say of each image whether it is the first of its group; shape (N,)."""
+    result: npt.NDArray[np.bool_] = groups == np.arange(len(groups))
+    return result
+
+
+def regrouped(groups: Groups, chosen: Indices) -> Groups:
+    """Give the groups of some of the images, numbered by their places among these."""
+    _, first_place, inverse = np.unique(groups[chosen], return_index=True, return_inverse=True)
+    result: Groups = first_place[inverse].astype(np.int64)
+    return result
+
+
+def divisible_groups(labels: Labels, groups: Groups | None, parts: int) -> Groups:
+    """Give the groups, those of classes with fewer groups than parts taken apart.
+
+    A class of ten copies of one image can be held out in part or not at all; the first is asked
+    for. The images of a group that spans such a class and another go apart too.
+    """
+    alone = np.arange(len(labels))
+    if groups is None or not len(labels):
+        return alone
+    present = np.unique(labels)
+    while True:
+        counts = np.bincount(labels[representatives(groups)], minlength=present[-1] + 1)
+        scarce = present[counts[present] < parts]
+        is_torn = np.isin(groups, groups[np.isin(labels, scarce)]) & (groups != alone)
+        if not is_torn.any():
+            return groups
+        groups = np.where(np.isin(groups, groups[is_torn]), alone, groups)

@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from tenfold.core.errors import ModelFolderError
 from tenfold.data.dataset import Images, Labels
-from tenfold.sources.resizing import resize_images
+from tenfold.data.images.pillow import resize_images
 
 MOST_BYTES = 24 * 2**20
 """Of an index: 5,000 images of 32 × 32 px with 512 features fit."""

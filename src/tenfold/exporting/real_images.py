@@ -11,10 +11,9 @@ from tenfold.core.errors import DataError
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.data import AcquireRecord, ValueRanges
 from tenfold.core.records.training import ModelRecord
-from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.split_files import read_split
-from tenfold.sources.finding import find_source
-from tenfold.sources.source import SourceOptions
+from tenfold.data.dataset import Images, ImageSplit, read_split
+from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.source import SourceOptions
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.data import MirrorRecord
-from tenfold.data.dataset import ImageSplit, Labels
-from tenfold.data.duplicate_groups import Groups, exact_groups
+from tenfold.data.dataset import Groups, ImageSplit, Labels
+from tenfold.data.splits import exact_groups
 from tenfold.mirroring.class_names import are_characters, named_pairs
 from tenfold.mirroring.measurement import MirrorMeasurement, measure_mirroring
 from tenfold.mirroring.setting import MirrorSetting
@@ -58,7 +58,7 @@ def decide_mirroring(
     seed
         Of the sample, the filters and the folds.
     groups
-        Which images are near-duplicates, see `tenfold.data.duplicate_groups`; None looks for equal
+        Which images are near-duplicates, see `tenfold.data.splits`; None looks for equal
         ones.
     most_images
         Images that are tried; of each class as many, where there are as many.

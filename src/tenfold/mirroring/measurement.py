@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tenfold.data.dataset import Images, Labels
-from tenfold.data.duplicate_groups import Groups
+from tenfold.data.dataset import Groups, Images, Labels
 from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value
 from tenfold.mirroring.features import mirror_features
 from tenfold.mirroring.probe import Floats, MirrorKernels, MirrorScores, mirror_scores

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.data.dataset import Labels
-from tenfold.data.duplicate_groups import Groups
+from tenfold.data.dataset import Groups, Labels
 from tenfold.mirroring.features import MirrorFeatures
 
 Floats = npt.NDArray[np.float64]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenfold.core.records.data import AcquireRecord
-from tenfold.data.dataset import ImageSplit
-from tenfold.data.split_files import read_groups, read_split, read_validation
+from tenfold.data.dataset import ImageSplit, read_groups, read_split, read_validation
 from tenfold.data.splits import possible_holdout
 from tenfold.recipe import StudySettings
 

@@ -9,18 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.records.data import ValueRanges
-from tenfold.serving.refusal import Refusal
-from tenfold.sources.decoding_errors import (
+from tenfold.data.images.decoding import decode_image
+from tenfold.data.images.formats import (
+    HEAD_BYTES,
+    WEB_FORMATS,
+    DecodingLimits,
     NoMemoryNowError,
     NotPlainError,
     TooManyPixelsError,
     TooMuchMemoryError,
     UnreadableImageError,
+    recognise,
+    why_not_read,
 )
-from tenfold.sources.decoding_limits import DecodingLimits
-from tenfold.sources.image_decoding import decode_image
-from tenfold.sources.image_formats import HEAD_BYTES, WEB_FORMATS, recognise, why_not_read
-from tenfold.sources.pillow_decoding import Hold
+from tenfold.data.images.pillow import Hold
+from tenfold.serving.refusal import Refusal
 
 NOT_QUICK = "not_quick"
 """Code of a refusal of an image that is to be decoded elsewhere; no client sees it."""

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tenfold.data.images.formats import NoMemoryNowError
 from tenfold.serving.refusal import Refusal
-from tenfold.sources.decoding_errors import NoMemoryNowError
 
 HoldBytes = Callable[[int], None]
 _UNCOUNTED_BYTES = 2**20

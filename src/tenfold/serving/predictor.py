@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.machine import available_cores
+from tenfold.data.images.formats import DecodingLimits
 from tenfold.exporting.onnx_model import OnnxModel, are_probabilities
 from tenfold.serving.batching import Batcher, Pixels, Row
 from tenfold.serving.decoding import NOT_QUICK, UploadDecoder
@@ -21,7 +22,6 @@ from tenfold.serving.metrics import Metrics
 from tenfold.serving.receiving import Upload
 from tenfold.serving.refusal import Refusal
 from tenfold.serving.serving_settings import ServingSettings
-from tenfold.sources.decoding_limits import DecodingLimits
 
 _LONGEST_NAME = 255
 _SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512

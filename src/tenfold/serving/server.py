@@ -14,10 +14,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from tenfold.core.errors import SettingsError
+from tenfold.data.images.decoding import quiet_pillow
+from tenfold.data.images.processes import PROCESSES
 from tenfold.serving.bounded_protocol import BoundedProtocol
 from tenfold.serving.serving_settings import ServingSettings
-from tenfold.sources.decoding_processes import PROCESSES
-from tenfold.sources.image_decoding import quiet_pillow
 
 _MOST_CONNECTIONS = 1000
 _OTHER_FILES = 200

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from tenfold.core.settings import Settings
-from tenfold.sources.image_formats import WEB_FORMATS
+from tenfold.data.images.formats import WEB_FORMATS
 
 
 class ServingSettings(Settings):
@@ -74,5 +74,5 @@ class ServingSettings(Settings):
 
     @property
     def formats(self) -> frozenset[str]:
-        """Give the formats that are taken, by the names of `tenfold.sources.image_formats`."""
+        """Give the formats that are taken, by the names of `tenfold.data.images.formats`."""
         return WEB_FORMATS | {name.upper() for name in self.more_formats}

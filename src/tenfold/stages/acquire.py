@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.auditing.pixel_groups import pixel_groups
 from tenfold.core.records.data import AcquireRecord, CorrectionsRecord, SplitCorrections
-from tenfold.corrections_file import stored_corrections
-from tenfold.data.corrections import SPLITS, apply_corrections, parse_corrections
-from tenfold.data.dataset import ImageDataset, ImageSplit
-from tenfold.data.duplicate_groups import Groups
-from tenfold.data.split_files import (
+from tenfold.data.corrections import (
+    SPLITS,
+    apply_corrections,
+    parse_corrections,
+    stored_corrections,
+)
+from tenfold.data.dataset import (
+    Groups,
+    ImageDataset,
+    ImageSplit,
     read_split,
     read_validation,
     write_corrected,
@@ -23,10 +27,12 @@ from tenfold.data.split_files import (
     write_split,
     write_validation,
 )
+from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
+from tenfold.data.near_duplicates import pixel_groups
+from tenfold.data.sources.source import SOURCES
 from tenfold.mirroring.decision import decide_mirroring
 from tenfold.recipe import StudySettings
 from tenfold.reporting.interpretation_data import mirror_sentence
-from tenfold.sources.source import LARGE_IMAGE_SIZE_PX, SOURCES
 from tenfold.stages.stage import RECORD, Stage, StageContext
 
 _FEW_PER_CLASS = 10  # With fewer validation images, one image is a jump of the accuracy.

@@ -17,15 +17,7 @@ from tenfold.auditing.audit_files import (
 )
 from tenfold.auditing.audited_images import AuditedImages
 from tenfold.auditing.duplicate_summary import summarize_duplicates
-from tenfold.auditing.image_pairs import ImagePairs
 from tenfold.auditing.label_issues import Probabilities, rank_label_issues
-from tenfold.auditing.near_duplicates import (
-    SMALLEST_SIDE_PX,
-    NetworkFeatures,
-    equal_pairs,
-    find_near_duplicates,
-)
-from tenfold.auditing.thumbnails import joined_thumbnails, make_thumbnails
 from tenfold.core.files import write_text
 from tenfold.core.records.data import (
     SHOWN_ISSUES,
@@ -35,8 +27,15 @@ from tenfold.core.records.data import (
     ScoresOn,
     TestScores,
 )
-from tenfold.data.duplicate_groups import exact_groups
-from tenfold.data.split_files import SplitName, write_arrays
+from tenfold.data.dataset import SplitName, write_arrays
+from tenfold.data.near_duplicates import (
+    SMALLEST_SIDE_PX,
+    NetworkFeatures,
+    equal_pairs,
+    find_near_duplicates,
+)
+from tenfold.data.pixel_agreement import ImagePairs, joined_thumbnails, make_thumbnails
+from tenfold.data.splits import exact_groups
 from tenfold.metrics.classification import classification_scores
 from tenfold.recipe import StudySettings
 from tenfold.reporting.formats import counted

@@ -13,11 +13,16 @@ import numpy.typing as npt
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import CrossValidateRecord, FoldScores, ProtocolRecord
-from tenfold.data.dataset import ImageSplit
-from tenfold.data.duplicate_groups import Groups, regrouped
+from tenfold.data.dataset import (
+    Groups,
+    ImageSplit,
+    read_arrays,
+    read_groups,
+    read_split,
+    write_arrays,
+)
 from tenfold.data.folds import plan_folds, stratified_folds
-from tenfold.data.split_files import read_arrays, read_groups, read_split, write_arrays
-from tenfold.data.splits import possible_holdout
+from tenfold.data.splits import possible_holdout, regrouped
 from tenfold.engine.checkpoint import Checkpoint
 from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.engine.training import Trainer

@@ -11,8 +11,7 @@ from tenfold.calibrating import calibrated_probabilities, predict_probabilities
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord, RobustnessRecord, ViewsScores
-from tenfold.data.dataset import Images, ImageSplit
-from tenfold.data.split_files import read_split, write_arrays
+from tenfold.data.dataset import Images, ImageSplit, read_split, write_arrays
 from tenfold.data.splits import stratified_sample
 from tenfold.engine.inference import predict_logits
 from tenfold.engine.test_time_augmentation import predict_logits_of_views, views

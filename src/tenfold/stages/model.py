@@ -9,7 +9,7 @@ from tenfold.core.randomness import derive_seed
 from tenfold.core.records.data import AuditRecord
 from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.core.records.training import ModelData, ModelRecord, TrainRecord
-from tenfold.data.split_files import read_split
+from tenfold.data.dataset import read_split
 from tenfold.data.splits import stratified_sample
 from tenfold.engine.features import features_and_logits
 from tenfold.explaining.neighbour_index import NeighbourIndex, images_that_fit

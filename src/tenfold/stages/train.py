@@ -8,7 +8,7 @@ from tenfold.calibrating import validation_temperature
 from tenfold.core.files import write_text
 from tenfold.core.records.training import EpochRecord, TrainRecord
 from tenfold.core.text import csv_line
-from tenfold.data.split_files import read_groups, read_split, read_validation
+from tenfold.data.dataset import read_groups, read_split, read_validation
 from tenfold.data.splits import possible_holdout
 from tenfold.engine.checkpoint import Checkpoint, write_tensors
 from tenfold.engine.optimizers import peak_learning_rate

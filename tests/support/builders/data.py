@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenfold.core.records.data import AcquireRecord, ClassStatistics, ExploreRecord, LeftOutImage
-from tenfold.sources.cifar10_batches import CLASSES as CIFAR10_CLASSES
+from tenfold.data.sources.cifar10_formats import CLASSES as CIFAR10_CLASSES
 
 __all__ = ["CIFAR10_CLASSES", "acquire_record", "explore_record"]
 

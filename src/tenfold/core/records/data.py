@@ -72,7 +72,7 @@ class ValueRange(Record):
 class ValueRanges(Record):
     """What a data set's training images really use, found once and the same ever after.
 
-    How they are found: `tenfold.sources.value_ranges`.
+    How they are found: `tenfold.data.images.deep`.
     """
 
     integers: ValueRange | None = None
@@ -91,7 +91,7 @@ BEFORE_THEY_WERE_FOUND = ValueRanges(integers=FULL_16_BITS)
 class AcquireRecord(Record):
     """The data set as it lies in the run folder.
 
-    The arrays are beside this record, see `tenfold.data.split_files`: ``train_images.npy`` (uint8,
+    The arrays are beside this record, see `tenfold.data.dataset`: ``train_images.npy`` (uint8,
     N×H×W×C), ``train_labels.npy`` (int64, N) and the same for ``test``. Only the evaluate and the
     audit stage open the test files. Counts and hashes are of the splits with corrections applied.
     """

@@ -1,0 +1,337 @@
+"""Many image files to one array, in threads, at the size that suits them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isqrt, prod
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.errors import DataError
+from tenfold.core.machine import available_memory, in_gib
+from tenfold.core.progress import Progress
+from tenfold.core.records.data import LeftOutImage, ValueRanges
+from tenfold.data.dataset import Images
+from tenfold.data.images.decoding import decode_image, decoding_threads, measure_image, read_header
+from tenfold.data.images.deep import Measured, find_ranges, quantiles_for, range_note
+from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
+from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX, ImageHeader, check_image_size
+
+_CHUNK = 32  # Files a thread takes at once: few enough to stop soon, enough to be cheap.
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """All files in one array.
+
+    Parameters
+    ----------
+    images
+        uint8, shape (N, H, W, C), in the order of the files; a row that could not be read is
+        undefined.
+    is_read
+        bool, shape (N,).
+    resized
+        How many had another size.
+    left_out
+        What could not be read, and why.
+    size_note
+        Which size was chosen and how to choose another; empty where nothing was to be chosen.
+    ranges
+        What images of more than 8 bits use; what they were scaled by.
+    notes
+        Sentences about that for people.
+    """
+
+    images: Images
+    is_read: npt.NDArray[np.bool_]
+    resized: int
+    left_out: tuple[LeftOutImage, ...]
+    size_note: str = ""
+    ranges: ValueRanges = field(default_factory=ValueRanges)
+    notes: tuple[str, ...] = ()
+
+
+def decode_files(
+    files: Sequence[Path],
+    image_size_px: int | None,
+    progress: Progress,
+    *,
+    is_strict: bool,
+    large_image_size_px: int = LARGE_IMAGE_SIZE_PX,
+    is_training: npt.NDArray[np.bool_] | None = None,
+    ranges: ValueRanges | None = None,
+    most_megapixels: float | None = None,
+) -> DecodedImages:
+    """Decode image files into one array of one size.
+
+    Gray (one channel) if every file is gray, else colour (three).
+
+    Parameters
+    ----------
+    files
+        In the order of the rows wanted.
+    image_size_px
+        Height and width; None for those that `common_size` chooses.
+    is_strict
+        Whether the first unreadable file is an error.
+    large_image_size_px
+        Where larger images are made smaller, if no size is asked for.
+    is_training
+        bool, shape (N,): whose values say which range is used; None for all.
+    ranges
+        Those of a model that the images are for; None to find them.
+    most_megapixels
+        Images with more are left out; None for the default.
+
+    Raises
+    ------
+    DataError
+        If no file can be read, or one cannot and `is_strict`, or the memory cannot hold them.
+    """
+    if image_size_px is not None:
+        check_image_size(image_size_px)
+    is_read = np.zeros(len(files), dtype=bool)
+    failures: dict[int, str] = {}
+    limits = DecodingLimits()
+    if most_megapixels is not None:
+        limits = DecodingLimits(pixels=int(most_megapixels * 1e6))
+
+    def take(row: int, failure: object) -> None:
+        if isinstance(failure, UnreadableImageError):
+            reason = str(failure)
+            if isinstance(failure, TooManyPixelsError):
+                reason += ": raise the limit with --set data.most_megapixels=NUMBER"
+            if is_strict:
+                raise DataError(
+                    f"{files[row]} cannot be read: {reason}. Repair or remove it, or run without "
+                    "--strict to leave such images out."
+                )
+            failures[row] = reason
+
+    headers: dict[int, ImageHeader] = {}
+    for row, header in _parallel(
+        lambda row: read_header(files[row], limits),
+        range(len(files)),
+        "Looking at images",
+        progress,
+    ):
+        take(row, header)
+        if isinstance(header, ImageHeader):
+            headers[row] = header
+    if not headers:
+        _raise_none_read(files, failures)
+    notes: tuple[str, ...] = ()
+    if ranges is None:
+        deep = [row for row, header in headers.items() if header.depth]
+        ranges, notes = _find_ranges(
+            files,
+            [row for row in deep if is_training is None or is_training[row]],
+            {row: headers[row].depth for row in deep},
+            len(headers),
+            limits,
+            progress,
+        )
+    sizes = [(header.height, header.width) for header in headers.values()]
+    size = common_size(sizes, image_size_px, large_image_size_px)
+    shape = (*size, 1 if all(header.is_gray for header in headers.values()) else 3)
+    is_resized = {row: (h.height, h.width) != shape[:2] for row, h in headers.items()}
+    images = new_images(len(files), shape)
+
+    def decode(row: int) -> None:
+        images[row] = decode_image(
+            files[row], shape, is_resized=is_resized[row], ranges=ranges, limits=limits
+        )
+
+    for row, failure in _parallel(decode, sorted(headers), "Decoding images", progress):
+        take(row, failure)
+        is_read[row] = failure is None
+    if not is_read.any():
+        _raise_none_read(files, failures)
+    return DecodedImages(
+        images=images,
+        is_read=is_read,
+        resized=sum(is_resized[row] for row in np.flatnonzero(is_read).tolist()),
+        left_out=tuple(
+            LeftOutImage(path=str(files[row]), reason=failures[row]) for row in sorted(failures)
+        ),
+        size_note=size_note(sizes, size, image_size_px),
+        ranges=ranges,
+        notes=notes,
+    )
+
+
+def _find_ranges(  # noqa: PLR0917 -- as decode_files takes them
+    files: Sequence[Path],
+    measured_rows: Sequence[int],
+    depths: Mapping[int, str],
+    count: int,
+    limits: DecodingLimits,
+    progress: Progress,
+) -> tuple[ValueRanges, tuple[str, ...]]:
+    """Find what images of more than 8 bits use; give it, and sentences about it for people."""
+    if not measured_rows:
+        return ValueRanges(), ()
+    quantiles = quantiles_for(len(measured_rows))
+    measured = [
+        Measured(depths[row], values)
+        for row, values in _parallel(
+            lambda row: measure_image(files[row], quantiles, limits),
+            measured_rows,
+            "Measuring images of more than 8 bits",
+            progress,
+        )
+        if not isinstance(values, UnreadableImageError)  # Decoding meets it again.
+    ]
+    found = find_ranges(measured)
+    return found.ranges, tuple(range_note(found, list(depths.values()), count))
+
+
+def _parallel(
+    function: Callable[[int], T], rows: Sequence[int], description: str, progress: Progress
+) -> Iterator[tuple[int, T | UnreadableImageError]]:
+    """Give (row, result or reason) in the order of `rows`, worked on by several threads."""
+    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    with (
+        decoding_threads() as (pool, _, is_over),
+        progress.task(description, total=len(rows), unit="images") as task,
+    ):
+
+        def work(chunk: Sequence[int]) -> list[T | UnreadableImageError]:
+            results: list[T | UnreadableImageError] = []
+            for row in chunk:
+                if is_over.is_set():
+                    break
+                try:
+                    results.append(function(row))
+                except UnreadableImageError as error:
+                    results.append(error)
+            return results
+
+        for chunk, results in zip(chunks, pool.map(work, chunks), strict=True):
+            yield from zip(chunk, results, strict=True)
+            task.advance(len(chunk))
+
+
+def _raise_none_read(files: Sequence[Path], failures: dict[int, str]) -> None:
+    shown = "".join(f"\n  {files[row]}: {failures[row]}" for row in sorted(failures)[:5])
+    raise DataError(
+        f"None of {len(files):,} image files could be read. The first reasons:{shown}\n"
+        "Do as the reasons say, or check that the files are whole."
+    )
+
+
+Size = tuple[int, int]
+"""Height and width, in px."""
+
+SMALL_IMAGE_SIZE_PX = 32
+"""For images of several sizes that are smaller still: CIFAR-10's, which recipes are made for."""
+_COMMON_SHARE = 0.9
+"""A size that so many of the images have is that of the data set; others are exceptions."""
+_COPIES = 2.2
+"""The images once as they are read and, in training, a second time in its two parts."""
+_OTHER_BYTES = 2**28
+"""What the libraries themselves take, about."""
+
+
+def common_size(sizes: Sequence[Size], asked_px: int | None, large_px: int) -> Size:
+    """Choose the size that all images are brought to.
+
+    A size that is asked for; else the one that nine of ten images have, if it is not large; else a
+    square with the side that half of the images fill, between `SMALL_IMAGE_SIZE_PX` and `large_px`.
+    So one image of another size changes nothing.
+
+    Parameters
+    ----------
+    sizes
+        Of all images that can be read; not empty.
+    asked_px
+        Height and width that were asked for; None for none.
+    large_px
+        Where larger images are made smaller.
+    """
+    if asked_px is not None:
+        return asked_px, asked_px
+    counts = Counter(sizes)
+    # The smallest of several, so that the order of the files does not matter.
+    common, count = max(counts.items(), key=lambda item: (item[1], (-item[0][0], -item[0][1])))
+    if count >= _COMMON_SHARE * len(sizes) and max(common) <= large_px:
+        return common
+    shorter = sorted(min(size) for size in sizes)
+    side = min(max(shorter[(len(shorter) - 1) // 2], SMALL_IMAGE_SIZE_PX), large_px)
+    return side, side
+
+
+def size_note(sizes: Sequence[Size], chosen: Size, asked_px: int | None) -> str:
+    """Say what size was chosen and how to choose another; empty if no image was resized."""
+    if asked_px is not None or all(size == chosen for size in sizes):
+        return ""
+    least = min(sizes, key=prod)
+    most = max(sizes, key=prod)
+    found = _shown(least) if least == most else f"{_shown(least)} to {_shown(most)}"
+    return (
+        f"Images of {found} px were resized to {_shown(chosen)} px, what is longer cut to the "
+        f"middle. For another size: --set data.image_size_px={min(chosen) * 2}"
+    )
+
+
+def new_images(count: int, shape: tuple[int, int, int]) -> Images:
+    """Give an array for images, once it is sure that the memory can hold them and be trained on.
+
+    Parameters
+    ----------
+    count
+        Number of images.
+    shape
+        Height, width and channels of each.
+
+    Returns
+    -------
+    uint8, shape (count, *shape); zeros.
+
+    Raises
+    ------
+    DataError
+        If it cannot; the message names a size that fits.
+    """
+    memory = available_memory()
+    needed = int(count * prod(shape) * _COPIES) + _OTHER_BYTES
+    try:
+        if memory is not None and needed > memory:
+            raise MemoryError
+        return np.zeros((count, *shape), dtype=np.uint8)
+    except MemoryError:
+        raise DataError(_memory_message(count, shape, needed, memory)) from None
+
+
+def _memory_message(
+    count: int, shape: tuple[int, int, int], needed: int, memory: int | None
+) -> str:
+    """Say that images do not fit into the memory, and which size would."""
+    free = needed // 2 if memory is None else memory
+    fits = isqrt(int(max(free - _OTHER_BYTES, 0) / (count * shape[2] * _COPIES)))
+    largest = min(fits, min(shape[:2]) - 1)
+    # A size that people would type: the next lower of 16, 24, 32, 48, 64, 96, ...
+    steps = [step for power in range(4, 13) for step in (2**power, 3 * 2 ** (power - 1))]
+    typed = max((step for step in steps if step <= largest), default=0)
+    remedy = (
+        f"Make them smaller: --set data.image_size_px={typed}"
+        if typed
+        else "Use fewer images, or a machine with more memory."
+    )
+    there = "more than there is" if memory is None else f"but {in_gib(memory)} are free"
+    return (
+        f"{count:,} images of {_shown(shape[:2])} px need {in_gib(needed)} of memory, {there}. "
+        f"{remedy}"
+    )
+
+
+def _shown(size: Size) -> str:
+    return f"{size[1]} × {size[0]}"

