@@ -15,7 +15,7 @@ from tenfold.engine.muon import (
     orthogonalize,
     orthogonalize_mirrored,
 )
-from tenfold.models.mirror_equivariant import MirrorConvolution
+from tenfold.models.layers import MirrorConvolution
 
 
 def random_matrix(rows: int, columns: int) -> Tensor:

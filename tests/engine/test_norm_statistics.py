@@ -13,7 +13,7 @@ from tenfold.engine import norm_statistics
 from tenfold.engine.batches import TrainingBatches
 from tenfold.engine.device import Device
 from tenfold.engine.norm_statistics import NormStatistics
-from tenfold.models.batch_norm import BatchNorm
+from tenfold.models.layers import BatchNorm
 from tenfold.models.model import ImageNetwork
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from tenfold.engine.muon import orthogonalize
 from tenfold.engine.optimizers import DEFAULT_LEARNING_RATES, make_optimizer, peak_learning_rate
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
-from tenfold.models.mirror_equivariant import MirrorConvolution
+from tenfold.models.layers import MirrorConvolution
 
 Vector = npt.NDArray[np.float64]
 Updates = Iterator[Vector]  # what is added to the weights, step by step

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tenfold.models.dropout import Dropout, bind_generator
+from tenfold.models.layers import Dropout, bind_generator
 
 RATES = [0.2, 0.25, 0.5, 0.7, 1 / 256]
 SIGMAS = 5  # a fair mask is outside once in two million draws; the seed is fixed besides

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tenfold.core.errors import WeightsError
+from tenfold.models.backbones import LiteBackbone, package_name, weights_path
 from tenfold.models.efficientnet_lite import published_names
-from tenfold.models.lite_backbone import LiteBackbone, package_name, weights_path
 
 NAME = "efficientnet-lite0"
 IS_INSTALLED = importlib.util.find_spec(package_name(NAME).replace("-", "_")) is not None

@@ -13,12 +13,7 @@ from tenfold.engine.training import Trainer
 from tenfold.engine.training_settings import TrainingSettings
 from tenfold.fitting import fit_network
 from tenfold.models.fast import MODEL, FastNetwork, FastSettings, PatchWhitening
-from tenfold.models.mirror_equivariant import (
-    MirrorBatchNorm,
-    MirrorConvolution,
-    MirrorMaxPool,
-    mirror_bases,
-)
+from tenfold.models.layers import MirrorBatchNorm, MirrorConvolution, MirrorMaxPool, mirror_bases
 from tenfold.models.model import NetworkPlan
 
 

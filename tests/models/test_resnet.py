@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenfold.core.errors import ImageShapeError, SettingsError
-from tenfold.models.dropout import Dropout
+from tenfold.models.layers import Dropout
 from tenfold.models.resnet import MODEL, ResidualBlock, Resnet, ResnetSettings
 
 

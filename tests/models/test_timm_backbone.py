@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import ImageShapeError, SettingsError, WeightsError
+from tenfold.models.backbones import TimmBackbone
 from tenfold.models.pretrained import MODEL, PretrainedSettings
-from tenfold.models.timm_backbone import TimmBackbone
 
 
 class Network(nn.Module):

@@ -14,7 +14,7 @@ from torch import nn
 from tenfold.engine.muon import KERNEL_LEARNING_RATE, Muon
 from tenfold.engine.rmsprop import RMSprop
 from tenfold.engine.training_settings import OptimizerName, TrainingSettings
-from tenfold.models.mirror_equivariant import MirrorConvolution
+from tenfold.models.layers import MirrorConvolution
 
 DEFAULT_LEARNING_RATES: dict[OptimizerName, float] = {
     "adam": 1e-3,

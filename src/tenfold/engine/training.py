@@ -34,7 +34,7 @@ from tenfold.engine.plateau import plateau_factor
 from tenfold.engine.rate_sweep import RateSweep
 from tenfold.engine.schedules import learning_rate_factor
 from tenfold.engine.training_settings import TrainingSettings
-from tenfold.models.dropout import bind_generator
+from tenfold.models.layers import bind_generator
 from tenfold.models.model import ImageNetwork
 
 # A step computes the forward pass and twice as much again for the gradients; the allowance is for

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.tuning import Condition, Ingredient, SearchDimension
 from tenfold.core.settings import Settings
-from tenfold.models.batch_norm import BatchNorm
-from tenfold.models.dropout import Dropout
+from tenfold.models.layers import BatchNorm, Dropout
 from tenfold.models.model import Model, NetworkBody
 
 FilterCount = Annotated[int, Field(ge=1, le=4096)]

@@ -2,7 +2,7 @@
 
 Sources: Keller Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (arXiv 2404.00498):
 whitening of patches, identity-initialised convolutions, batch norm without scales, scaled output.
-Ours: layers that commute with mirroring (`tenfold.models.mirror_equivariant`).
+Ours: layers that commute with mirroring (`tenfold.models.layers`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
-from tenfold.models.batch_norm import BatchNorm
-from tenfold.models.mirror_equivariant import (
+from tenfold.models.layers import (
+    BatchNorm,
     MirrorBatchNorm,
     MirrorConvolution,
     MirrorMaxPool,

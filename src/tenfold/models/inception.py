@@ -15,11 +15,16 @@ from torch import Tensor, nn
 
 from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
-from tenfold.models.batch_norm import BatchNorm
-from tenfold.models.dropout import Dropout
-from tenfold.models.initial_weights import initialise_he
+from tenfold.models.layers import (
+    BatchNorm,
+    Dropout,
+    StemName,
+    check_image_size,
+    choose_stem,
+    initialise_he,
+    make_stem,
+)
 from tenfold.models.model import Model, NetworkBody
-from tenfold.models.stem import StemName, check_image_size, choose_stem, make_stem
 
 BlockCount = Annotated[int, Field(ge=1, le=32)]
 
@@ -40,7 +45,7 @@ class InceptionSettings(Settings):
         Multiplier of the blocks' output channels 64, 128 and 256 (rounded to multiples of 16).
     stem
         First layers: ``small`` keeps the image's size, ``large`` shrinks it by 4 at once, ``auto``
-        takes the large one from 96 pixels on (`tenfold.models.stem`).
+        takes the large one from 96 pixels on (`tenfold.models.layers`).
     dropout
         Rate before the output layer (GoogLeNet: 0.4, with many more channels).
     """

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
-from tenfold.models.backbone import TIMM_PREFIX, Backbone, build_backbone, check_name
+from tenfold.models.backbones import TIMM_PREFIX, Backbone, build_backbone, check_name
 from tenfold.models.model import FrozenFeatures, Model, NetworkBody
 
 _BLOCK_IMAGES = 32

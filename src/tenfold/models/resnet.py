@@ -16,11 +16,16 @@ from torch import Tensor, nn
 
 from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
-from tenfold.models.batch_norm import BatchNorm
-from tenfold.models.dropout import Dropout
-from tenfold.models.initial_weights import initialise_he
+from tenfold.models.layers import (
+    BatchNorm,
+    Dropout,
+    StemName,
+    check_image_size,
+    choose_stem,
+    initialise_he,
+    make_stem,
+)
 from tenfold.models.model import Model, NetworkBody
-from tenfold.models.stem import StemName, check_image_size, choose_stem, make_stem
 
 _FIRST_WIDTH = 16
 """Channels of the stem and, times the multiplier, of the first group (both papers)."""
@@ -40,7 +45,7 @@ class ResnetSettings(Settings):
         Multiplier of the channels 16, 32 and 64 of the three groups.
     stem
         First layers: ``small`` keeps the image's size, ``large`` shrinks it by 4 at once, ``auto``
-        takes the large one from 96 pixels on (`tenfold.models.stem`).
+        takes the large one from 96 pixels on (`tenfold.models.layers`).
     dropout
         Rate between the two convolutions of a block.
     has_zero_last_scale
