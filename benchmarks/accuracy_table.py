@@ -32,13 +32,13 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
-from tenfold.engine.device import choose_device
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import fit_network, seconds_per_image
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
+from tenfold.training.device import choose_device
+from tenfold.training.fit import fit_network, seconds_per_image
+from tenfold.training.inference import predict_logits
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import TrainingSettings
 
 SHAPE, CLASSES, HELD_OUT = (32, 32, 3), 10, 0.1
 COLUMNS = ("size", "settings", "relative_cost", "epochs", "images_shown", "accuracy")

@@ -32,14 +32,14 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.engine.device import Device
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import fit_network
 from tenfold.metrics.repeats import Spread
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
+from tenfold.training.device import Device
+from tenfold.training.fit import fit_network
+from tenfold.training.inference import predict_logits
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import TrainingSettings
 
 HERE = Path(__file__).parent
 CLASS_COUNT = 10

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenfold.data.dataset import ImageDataset
-from tenfold.engine.device import choose_device
+from tenfold.training.device import choose_device
 
 BATCH, RATE, DECAY, PADDING = 128, 0.1, 5e-4, 4
 

@@ -40,13 +40,13 @@ import tenfold
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import Images
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.engine.device import choose_device
-from tenfold.engine.inference import INFERENCE_BATCH_SIZE, predict_logits
 from tenfold.exporting.export import exported_model
 from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.loading import classifier_of
-from tenfold.model_folder import PackagedModel, read_model_folder
 from tenfold.prediction import find_images, predict_files
+from tenfold.training.device import choose_device
+from tenfold.training.inference import INFERENCE_BATCH_SIZE, predict_logits
+from tenfold.training.model_folder import PackagedModel, read_model_folder
 
 CLIENTS = 32
 

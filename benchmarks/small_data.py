@@ -31,12 +31,12 @@ import torch
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.engine.device import choose_device
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.training import Trainer
-from tenfold.fitting import fit_network
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
+from tenfold.training.device import choose_device
+from tenfold.training.fit import fit_network
+from tenfold.training.inference import predict_logits
+from tenfold.training.loop import Trainer
 
 RESULTS = Path(__file__).parent / "results" / "small-data.json"
 PICTURE = Path(__file__).parent.parent / "docs" / "small-data.svg"

@@ -30,12 +30,12 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.engine.batches import TrainingBatches
-from tenfold.engine.device import Device, choose_device
-from tenfold.engine.training import Trainer, Training
-from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.model import ImageNetwork, NetworkPlan, fit_normalization
 from tenfold.recipe import load_recipe
+from tenfold.training.batches import TrainingBatches
+from tenfold.training.device import Device, choose_device
+from tenfold.training.loop import Trainer, Training
+from tenfold.training.settings import TrainingSettings
 
 CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_slow_conv2d")
 PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm")

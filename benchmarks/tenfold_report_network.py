@@ -14,11 +14,11 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.training import EpochRecord
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
-from tenfold.engine.device import choose_device
-from tenfold.engine.training import Trainer
-from tenfold.fitting import fit_network
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
+from tenfold.training.device import choose_device
+from tenfold.training.fit import fit_network
+from tenfold.training.loop import Trainer
 
 
 def main(folder: Path, epochs: int) -> None:

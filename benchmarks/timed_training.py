@@ -21,13 +21,13 @@ from plain_resnet import train_resnet18
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.engine.device import choose_device
-from tenfold.engine.test_time_augmentation import ViewSet, predict_logits_of_views
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import fit_network
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
+from tenfold.training.device import choose_device
+from tenfold.training.fit import fit_network
+from tenfold.training.inference import ViewSet, predict_logits_of_views
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import TrainingSettings
 
 
 def tenfold_run(data: ImageDataset, seconds: float, seed: int) -> dict[str, Any]:

@@ -30,14 +30,14 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.augmentation import augmentation_names
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
-from tenfold.engine.device import choose_device
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import ScheduleName, TrainingSettings
-from tenfold.fitting import fit_network
 from tenfold.metrics.shares import wilson_interval
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
+from tenfold.training.device import choose_device
+from tenfold.training.fit import fit_network
+from tenfold.training.inference import predict_logits
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import ScheduleName, TrainingSettings
 
 SCORED = 10_000
 WATCHED_FRACTION = 0.1  # of the images trained with: schedule plateau and early stopping need them

@@ -104,13 +104,12 @@ def make_model_folder(tmp_path: Path) -> Callable[..., Path]:
     import torch
 
     from tenfold.core.records.training import ModelData
-    from tenfold.engine.device import Device
-    from tenfold.engine.features import features_and_logits
-    from tenfold.engine.training_settings import TrainingSettings
     from tenfold.explaining.neighbour_index import NeighbourIndex
-    from tenfold.model_folder import PackagedModel, write_model_folder
     from tenfold.models.model import NetworkPlan
-    from tenfold.packaging import describe_model
+    from tenfold.training.device import Device
+    from tenfold.training.inference import features_and_logits
+    from tenfold.training.model_folder import PackagedModel, describe_model, write_model_folder
+    from tenfold.training.settings import TrainingSettings
 
     def make(
         classes: tuple[str, ...] = ("dark", "gray", "light"),

@@ -29,7 +29,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tenfold.classifier import ImageClassifier
 from tenfold.data.dataset import Images
-from tenfold.engine import device
+from tenfold.training import device
 
 TINY: dict[str, Any] = {
     "model": "cnn",

@@ -12,8 +12,8 @@ from tenfold.core.errors import DataError
 from tenfold.explanation import NEIGHBOURS, Explainer
 from tenfold.explanation_page import ExplanationPage
 from tenfold.loading import classifier_of
-from tenfold.model_folder import read_model_folder
 from tenfold.prediction import Predicted
+from tenfold.training.model_folder import read_model_folder
 
 FolderMaker = Callable[..., Path]
 NAMES = ("<b>dark</b>", "gray", "light")

@@ -14,13 +14,13 @@ from tenfold.core.errors import DataError, ImageShapeError, SettingsError
 from tenfold.core.records.training import EpochRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import rebalancing_names
-from tenfold.engine.checkpoint import Checkpoint
-from tenfold.engine.device import Device
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, fit_network
 from tenfold.models.model import NetworkPlan
+from tenfold.training.checkpoint import Checkpoint
+from tenfold.training.device import Device
+from tenfold.training.fit import FittedNetwork, fit_network
+from tenfold.training.inference import predict_logits
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import TrainingSettings
 
 CPU = Device("cpu", "a processor", 1)
 MODEL = {"conv_layers": 1, "filters": [6], "units": 12}

@@ -14,19 +14,18 @@ from torch import Tensor, nn
 from tenfold.core.errors import SettingsError, WeightsError
 from tenfold.core.records.training import EpochRecord
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine import frozen_features as frozen_module
-from tenfold.engine.checkpoint import Checkpoint, TrainingResult
-from tenfold.engine.device import Device
-from tenfold.engine.feature_store import FeatureStore
-from tenfold.engine.features import features_and_logits
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.optimizers import make_optimizer
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, fit_network
-from tenfold.frozen_fitting import FittedHead
 from tenfold.models import pretrained
 from tenfold.models.model import NetworkPlan
+from tenfold.training import inference as frozen_module
+from tenfold.training.checkpoint import Checkpoint, TrainingResult
+from tenfold.training.device import Device
+from tenfold.training.feature_store import FeatureStore
+from tenfold.training.fit import FittedNetwork, fit_network
+from tenfold.training.head import FittedHead
+from tenfold.training.inference import features_and_logits, predict_logits
+from tenfold.training.loop import Trainer
+from tenfold.training.optimizers import make_optimizer
+from tenfold.training.settings import TrainingSettings
 
 CPU = Device("cpu", "a processor", 1)
 SHAPE = (8, 8, 3)
@@ -182,7 +181,7 @@ def test_mirrored_images_are_fitted_to_where_a_mirror_keeps_the_class(
 def test_many_validation_images_choose_the_penalty(
     split: ImageSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tenfold.frozen_fitting.ENOUGH_VALIDATION_IMAGES", 30)
+    monkeypatch.setattr("tenfold.training.head.ENOUGH_VALIDATION_IMAGES", 30)
     train, held_out = split.take(np.arange(60)), split.take(np.arange(60, 90))
     fitted = fit(train, validation=held_out)
     assert fitted.probe is not None
@@ -194,7 +193,7 @@ def test_many_validation_images_choose_the_penalty(
 def test_many_training_images_hold_some_out(
     split: ImageSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tenfold.frozen_fitting.ENOUGH_TRAINING_IMAGES", 60)
+    monkeypatch.setattr("tenfold.training.head.ENOUGH_TRAINING_IMAGES", 60)
     fitted = fit(split, model={"uses_mirrored": True})
     assert fitted.probe is not None
     assert fitted.probe.judged_by == "9 training images held out for it"

@@ -16,19 +16,19 @@ from safetensors.torch import save
 
 from tenfold.core.errors import ModelFolderError, RunFolderError
 from tenfold.core.records.training import ModelData
-from tenfold.engine.checkpoint import read_tensors
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.model_folder import (
+from tenfold.models.model import NetworkPlan
+from tenfold.training.checkpoint import read_tensors
+from tenfold.training.model_folder import (
     CARD,
     MODEL_JSON,
     NEIGHBOURS,
     WEIGHTS,
     PackagedModel,
+    describe_model,
     read_model_folder,
     write_model_folder,
 )
-from tenfold.models.model import NetworkPlan
-from tenfold.packaging import describe_model
+from tenfold.training.settings import TrainingSettings
 
 PLAN = NetworkPlan.parse(
     "cnn", {"conv_layers": 1, "filters": [4], "units": 5}, image_shape=(8, 10, 1), class_count=3

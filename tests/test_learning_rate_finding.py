@@ -16,13 +16,13 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.training import RateSweepRecord
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.engine.device import Device
-from tenfold.engine.training import Trainer
 from tenfold.learning_rate_finding import find_learning_rate
 from tenfold.recipe import load_recipe
 from tenfold.reporting.figures.canvas import svg_text
 from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
 from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
+from tenfold.training.device import Device
+from tenfold.training.loop import Trainer
 
 SMALL = (
     "model.conv_layers=1",
@@ -43,7 +43,7 @@ def digits() -> ImageDataset:
 
 @pytest.fixture(scope="module")
 def device() -> Device:
-    from tenfold.engine.device import choose_device
+    from tenfold.training.device import choose_device
 
     return choose_device("cpu")
 

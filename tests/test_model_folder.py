@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 
 from tenfold.core.errors import ModelFolderError
 from tenfold.core.records.training import FORMAT_VERSION, ModelData
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.model_folder import (
+from tenfold.models.model import NetworkPlan
+from tenfold.training.model_folder import (
     CARD,
     MODEL_JSON,
     NEIGHBOURS,
     WEIGHTS,
     PackagedModel,
+    describe_model,
     parse_model_json,
     read_model_folder,
+    save_model,
     write_model_folder,
 )
-from tenfold.models.model import NetworkPlan
-from tenfold.packaging import describe_model, save_model
+from tenfold.training.settings import TrainingSettings
 
 PLAN = NetworkPlan.parse(
     "cnn", {"conv_layers": 1, "filters": [4], "units": 5}, image_shape=(8, 10, 1), class_count=3

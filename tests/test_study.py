@@ -28,12 +28,12 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.run_folder import Manifest, RunFolder
 from tenfold.core.stages import stage_order
 from tenfold.data.corrections import corrections_settings
-from tenfold.model_folder import outdated_notice, read_model_folder
 from tenfold.recipe import StudySettings
 from tenfold.reporting.study_records import read_study_records
 from tenfold.stage_running import StageRunner
 from tenfold.stages.stage import STAGES, StageContext
 from tenfold.study import Study
+from tenfold.training.model_folder import outdated_notice, read_model_folder
 
 ALL_BUT_REPORT = ("explore", "evaluate", "cross-validate")
 """With what they need, every stage but the page, which takes the longest."""

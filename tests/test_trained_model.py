@@ -11,9 +11,9 @@ import torch
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.training import TrainRecord
-from tenfold.engine.checkpoint import write_tensors
 from tenfold.models.model import ImageNetwork, NetworkPlan
 from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS, TrainedModel
+from tenfold.training.checkpoint import write_tensors
 
 ACQUIRED = AcquireRecord(
     source="folder",

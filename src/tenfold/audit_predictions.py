@@ -12,18 +12,17 @@ import torch
 
 from tenfold.auditing.audited_images import AuditedImages
 from tenfold.auditing.label_issues import Probabilities
-from tenfold.calibrating import calibrated_probabilities
 from tenfold.core.progress import Progress, Task
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.data.dataset import Images, SplitName, read_arrays
 from tenfold.data.near_duplicates import NetworkFeatures
-from tenfold.engine.device import Device
-from tenfold.engine.features import features_and_logits
-from tenfold.engine.inference import probabilities_from_logits
 from tenfold.fold_models import read_fold_models
 from tenfold.models.model import ImageNetwork
 from tenfold.trained_model import TrainedModel
+from tenfold.training.device import Device
+from tenfold.training.inference import features_and_logits, probabilities_from_logits
+from tenfold.training.temperature import calibrated_probabilities
 
 _OUT_OF_FOLD = "out_of_fold_fresh.npz"
 
@@ -105,7 +104,7 @@ def look_at_all(
     folds
         None if there are none.
     device, precision
-        See `tenfold.engine.inference.predict_logits`.
+        See `tenfold.training.inference.predict_logits`.
     progress
         Who is told.
     """

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from tenfold.calibrating import predict_probabilities, validation_temperature
 from tenfold.core.errors import ImageShapeError, SettingsError
 from tenfold.core.randomness import seed_from
 from tenfold.core.records.data import MirrorRecord
@@ -23,15 +22,15 @@ from tenfold.data.array_images import as_images
 from tenfold.data.array_labels import encode_labels, labels_like, named_classes
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.splits import exact_groups, possible_holdout
-from tenfold.engine.device import choose_device
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import fit_network
 from tenfold.mirroring.decision import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
-from tenfold.model_folder import PackagedModel
 from tenfold.models.model import MODELS, NetworkPlan
-from tenfold.packaging import describe_arrays, describe_model, save_model
 from tenfold.reporting.model_card import CardSources, model_card
+from tenfold.training.device import choose_device
+from tenfold.training.fit import fit_network
+from tenfold.training.loop import Trainer
+from tenfold.training.model_folder import PackagedModel, describe_arrays, describe_model, save_model
+from tenfold.training.settings import TrainingSettings
+from tenfold.training.temperature import predict_probabilities, validation_temperature
 
 _RECIPE = recipe_values(DEFAULT_RECIPE)
 _MODEL: str = _RECIPE["model"]["name"]
@@ -59,7 +58,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 plateau_factor, plateau_patience, averaging, ema_decay, swa_share, gradient_clip_norm, \
 early_stopping_patience, label_smoothing, augmentation, rebalance, low_resolution_scale, \
 normalization, validation_fraction, weights, precision
-        See `tenfold.engine.training_settings.TrainingSettings`.
+        See `tenfold.training.settings.TrainingSettings`.
     low_resolution_share : float, default=None
         The same; None takes the recipe's, and 0 for a model that takes images of one size only.
     mirror_keeps_class : bool or "auto", default="auto"

@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from tenfold.classifier import ImageClassifier
 from tenfold.data.dataset import Images
-from tenfold.engine.device import Device, choose_device
-from tenfold.engine.features import features_and_logits
 from tenfold.explaining.grad_cam import SpatialLayer, find_spatial_layer, heat_maps
 from tenfold.explaining.neighbour_index import NeighbourIndex
-from tenfold.model_folder import PackagedModel
+from tenfold.training.device import Device, choose_device
+from tenfold.training.inference import features_and_logits
+from tenfold.training.model_folder import PackagedModel
 
 NEIGHBOURS = 4
 """Training images shown beside an image."""

@@ -15,9 +15,9 @@ import torch
 
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.data import AcquireRecord
-from tenfold.engine.checkpoint import read_tensors, write_tensors
-from tenfold.fitting import FittedNetwork
 from tenfold.models.model import ImageNetwork, NetworkPlan
+from tenfold.training.checkpoint import read_tensors, write_tensors
+from tenfold.training.fit import FittedNetwork
 
 _PLAN = "plan"
 

@@ -12,11 +12,11 @@ import numpy as np
 from tenfold.core.errors import SettingsError, TrainingError
 from tenfold.core.records.training import RateStep, RateSweepRecord
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.optimizers import peak_learning_rate
-from tenfold.engine.rate_sweep import RateSweep, SweepOver
-from tenfold.engine.training import Trainer
-from tenfold.fitting import fit_network
 from tenfold.models.model import NetworkPlan
+from tenfold.training.fit import fit_network
+from tenfold.training.loop import Trainer
+from tenfold.training.optimizers import peak_learning_rate
+from tenfold.training.schedule import RateSweep, SweepOver
 
 _BELOW_DEFAULT, _ABOVE_DEFAULT = 1e-3, 1e2
 _FEWEST_STEPS = 20

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 
 from tenfold.classifier import ImageClassifier
-from tenfold.model_folder import PackagedModel, read_model_folder
+from tenfold.training.model_folder import PackagedModel, read_model_folder
 
 
 def load(path: str | PathLike[str], *, device: str = "auto") -> ImageClassifier:

@@ -29,7 +29,7 @@ from tenfold.core.records.data import LeftOutImage
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.data.images.stream import ImageFile, ReadImage, read_images
 from tenfold.data.sources.folder_files import FolderScan
-from tenfold.engine.inference import INFERENCE_BATCH_SIZE
+from tenfold.training.inference import INFERENCE_BATCH_SIZE
 
 _LIMITS = DecodingLimits()
 

@@ -12,8 +12,8 @@ from tenfold.data.dataset import read_groups, read_labels, read_validation
 from tenfold.data.folds import plan_folds
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.data.splits import possible_holdout
-from tenfold.fitting import check_fit
 from tenfold.recipe import StudySettings
+from tenfold.training.fit import check_fit
 
 
 def check_study(settings: StudySettings, acquired: Path, stages: Collection[str]) -> list[str]:

@@ -25,9 +25,9 @@ from tenfold.data.corrections import CorrectionsSettings
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.rebalancing import check_rebalancing
 from tenfold.data.sources.source import SourceOptions
-from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.mirroring.setting import MirrorSetting
 from tenfold.models.model import MODELS, NetworkPlan
+from tenfold.training.settings import OptimizerName, TrainingSettings
 
 
 class RecipeTitle(Settings):
@@ -185,7 +185,7 @@ class EvaluateSettings(Settings):
         0 for none.
     test_time_augmentation
         Views of each image whose mean is scored too, beside the plain scores: ``none``, ``mirror``,
-        or ``mirror-shift`` (see `tenfold.engine.test_time_augmentation`).
+        or ``mirror-shift`` (see `tenfold.training.inference`).
     """
 
     test_time_augmentation: Literal["none", "mirror", "mirror-shift"] = "mirror"

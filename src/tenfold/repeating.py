@@ -10,11 +10,11 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord, RepeatedRun, RepeatsRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.run_folder import REPEATS, REPEATS_RECORD, RunFolder
-from tenfold.engine.device import Device
 from tenfold.metrics.imbalance import is_imbalanced
 from tenfold.metrics.repeats import Spread
 from tenfold.stage_running import StageOutcome, StageRunner
 from tenfold.stages.stage import RECORD, STAGES
+from tenfold.training.device import Device
 
 REPEATED_STAGES = ("train", "evaluate")
 """What a further run does itself; data and searched settings are the study's."""

@@ -24,9 +24,9 @@ from tenfold.core.run_folder import (
 )
 from tenfold.core.stages import stage_order
 from tenfold.data.sources.source import SOURCES
-from tenfold.engine.device import Device
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import STAGES, Stage, StageContext
+from tenfold.training.device import Device
 
 
 def _nothing(*_: object) -> None:

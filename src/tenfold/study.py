@@ -14,12 +14,12 @@ from tenfold.core.run_folder import RunFolder
 from tenfold.core.stages import stage_order, training_stages
 from tenfold.core.text import format_estimate
 from tenfold.data.corrections import adopt_corrections, offer_corrections
-from tenfold.engine.device import Device, choose_device
 from tenfold.preflight import check_study
 from tenfold.recipe import StudySettings
 from tenfold.repeating import REPEATED_STAGES, Repeats
 from tenfold.stage_running import StageOutcome, StageRunner
 from tenfold.stages.stage import STAGES
+from tenfold.training.device import Device, choose_device
 
 _WORTH_A_WORD_SECONDS = 30.0
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.training import TrainRecord
-from tenfold.engine.checkpoint import read_tensors
 from tenfold.models.model import ImageNetwork, NetworkPlan
+from tenfold.training.checkpoint import read_tensors
 
 LAST_WEIGHTS = "weights_last.safetensors"
 BEST_WEIGHTS = "weights_best.safetensors"

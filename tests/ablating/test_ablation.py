@@ -18,10 +18,10 @@ from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.engine.ingredients import TRAINING_INGREDIENTS
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings, load_recipe
 from tenfold.reporting.ablation_text import ablation_csv, ablation_text
+from tenfold.training.settings import TRAINING_INGREDIENTS
 
 SHORT = ("training.epochs=1", "training.least_steps=4", "model.widths=[8, 8, 8]")
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold import fitting
-from tenfold.budgeting.accuracy_table import NetworkSize
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.device import choose_device
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, fit_network
 from tenfold.models.model import NetworkPlan
+from tenfold.training import fit as fitting
+from tenfold.training.budget import NetworkSize
+from tenfold.training.device import choose_device
+from tenfold.training.fit import FittedNetwork, fit_network
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import TrainingSettings
 
 SIZE = NetworkSize(
     "only",

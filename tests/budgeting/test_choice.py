@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tenfold.budgeting.accuracy_table import NetworkSize, network_sizes
-from tenfold.budgeting.choice import choose_size
 from tenfold.models.model import MODELS
+from tenfold.training.budget import NetworkSize, choose_size, network_sizes
 
 SMALL = NetworkSize("S", {}, {"batch_size": 100}, 1.0, ((1e4, 0.4), (1e5, 0.2)))
 LARGE = NetworkSize("L", {}, {"batch_size": 100}, 10.0, ((1e4, 0.35), (1e6, 0.07)))

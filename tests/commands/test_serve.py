@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.model_folder import read_model_folder, write_model_folder
+from tenfold.training.model_folder import read_model_folder, write_model_folder
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")

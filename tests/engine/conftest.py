@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.device import Device
 from tenfold.models.model import MODELS, ImageNetwork
+from tenfold.training.device import Device
 
 
 @pytest.fixture(autouse=True)

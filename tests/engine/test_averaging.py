@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from tenfold.engine.averaging import WeightAverage, copied_weights, held_progress
-from tenfold.engine.training_settings import TrainingSettings
+from tenfold.training.checkpoint import WeightAverage, copied_weights, held_progress
+from tenfold.training.settings import TrainingSettings
 
 
 def settings(**values: Any) -> TrainingSettings:

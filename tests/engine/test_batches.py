@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tenfold.data.augmentation import POLICIES, AugmentationPolicy
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine import batches as batches_module
-from tenfold.engine.batches import TrainingBatches, epoch_order
 from tenfold.models.model import as_pixels
+from tenfold.training import batches as batches_module
+from tenfold.training.batches import TrainingBatches, epoch_order
 
 MakeSplit = Callable[..., ImageSplit]
 CPU = torch.device("cpu")

@@ -17,11 +17,17 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import RunFolderError, StorageError
 from tenfold.core.records.training import EpochRecord
-from tenfold.engine.averaging import WeightAverage, copied_weights
-from tenfold.engine.checkpoint import Checkpoint, TrainingState, read_tensors, write_tensors
-from tenfold.engine.optimizers import make_optimizer
-from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.model import ImageNetwork
+from tenfold.training.checkpoint import (
+    Checkpoint,
+    TrainingState,
+    WeightAverage,
+    copied_weights,
+    read_tensors,
+    write_tensors,
+)
+from tenfold.training.optimizers import make_optimizer
+from tenfold.training.settings import OptimizerName, TrainingSettings
 
 MakeNetwork = Callable[..., ImageNetwork]
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ import torch
 
 from tenfold.core.errors import DeviceError, UnknownNameError
 from tenfold.core.machine import available_cores
-from tenfold.engine import device as device_module
-from tenfold.engine.device import Device, choose_device, keep_freed_memory
+from tenfold.training import device as device_module
+from tenfold.training.device import Device, choose_device, keep_freed_memory
 
 
 @pytest.fixture(autouse=True)

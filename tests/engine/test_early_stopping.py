@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenfold.engine.early_stopping import has_stalled
+from tenfold.training.schedule import has_stalled
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from tenfold.data.dataset import Images
-from tenfold.engine import feature_store as module
-from tenfold.engine.feature_store import FeatureStore, feature_store, image_digests
+from tenfold.training import feature_store as module
+from tenfold.training.feature_store import FeatureStore, feature_store, image_digests
 
 
 class Counter:

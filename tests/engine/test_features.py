@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.engine.device import Device
-from tenfold.engine.features import features_and_logits
-from tenfold.engine.inference import predict_logits
 from tenfold.models.model import MODELS, ImageNetwork, NetworkBody, NetworkPlan
+from tenfold.training.device import Device
+from tenfold.training.inference import features_and_logits, predict_logits
 
 DEVICE = Device("cpu", "test", 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import softmax
 
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.device import Device
-from tenfold.engine.inference import predict_logits, probabilities_from_logits
 from tenfold.models.model import ImageNetwork, as_pixels
+from tenfold.training.device import Device
+from tenfold.training.inference import predict_logits, probabilities_from_logits
 
 MakeSplit = Callable[..., ImageSplit]
 MakeNetwork = Callable[..., ImageNetwork]

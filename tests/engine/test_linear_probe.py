@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from tenfold.engine.linear_probe import FeatureSet, LinearLayer, choose_penalty, fit_path
+from tenfold.training.linear_probe import FeatureSet, LinearLayer, choose_penalty, fit_path
 
 
 def problem(count: int, seed: int = 0, noise: float = 2.0) -> FeatureSet:

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tenfold.core.records.training import RebalancingPlan
 from tenfold.data.rebalancing import REBALANCINGS
-from tenfold.engine.loss import MixedLabels, TrainingLoss, right_answers
+from tenfold.training.batches import MixedLabels, TrainingLoss, right_answers
 
 CPU = torch.device("cpu")
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))

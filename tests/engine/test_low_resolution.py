@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tenfold.engine.low_resolution import LEAST_SIZE_PX, images_gained, scaled_down, size_px
+from tenfold.training.batches import LEAST_SIZE_PX, images_gained, scaled_down, size_px
 
 
 def test_sizes_grow_to_the_whole_image_and_never_shrink() -> None:

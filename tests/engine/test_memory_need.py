@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from tenfold.core.errors import TrainingError
-from tenfold.engine import memory_need
-from tenfold.engine.memory_need import check_memory, enough_memory
+from tenfold.training import device as memory_need
+from tenfold.training.device import check_memory, enough_memory
 
 CPU = torch.device("cpu")
 

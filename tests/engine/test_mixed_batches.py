@@ -11,8 +11,7 @@ from torch import Tensor
 
 from tenfold.data.augmentation import augmentation_named, augmentation_names
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.batches import TrainingBatches
-from tenfold.engine.loss import MixedLabels, Targets
+from tenfold.training.batches import MixedLabels, Targets, TrainingBatches
 
 MakeSplit = Callable[..., ImageSplit]
 NAMES = (*augmentation_names(), "strong+mixup+cutmix")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.engine.muon import (
+from tenfold.models.layers import MirrorConvolution
+from tenfold.training.optimizers import (
     DECAY_PER_IMAGE,
     KERNEL_LEARNING_RATE,
     MATRIX_LEARNING_RATE,
@@ -15,7 +16,6 @@ from tenfold.engine.muon import (
     orthogonalize,
     orthogonalize_mirrored,
 )
-from tenfold.models.layers import MirrorConvolution
 
 
 def random_matrix(rows: int, columns: int) -> Tensor:

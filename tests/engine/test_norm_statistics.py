@@ -9,12 +9,12 @@ import torch
 
 from tenfold.data.augmentation import POLICIES
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine import norm_statistics
-from tenfold.engine.batches import TrainingBatches
-from tenfold.engine.device import Device
-from tenfold.engine.norm_statistics import NormStatistics
 from tenfold.models.layers import BatchNorm
 from tenfold.models.model import ImageNetwork
+from tenfold.training import norm_statistics
+from tenfold.training.batches import TrainingBatches
+from tenfold.training.device import Device
+from tenfold.training.norm_statistics import NormStatistics
 
 
 @pytest.fixture

@@ -14,10 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from tenfold.engine.muon import orthogonalize
-from tenfold.engine.optimizers import DEFAULT_LEARNING_RATES, make_optimizer, peak_learning_rate
-from tenfold.engine.training_settings import OptimizerName, TrainingSettings
 from tenfold.models.layers import MirrorConvolution
+from tenfold.training.optimizers import (
+    DEFAULT_LEARNING_RATES,
+    make_optimizer,
+    orthogonalize,
+    peak_learning_rate,
+)
+from tenfold.training.settings import OptimizerName, TrainingSettings
 
 Vector = npt.NDArray[np.float64]
 Updates = Iterator[Vector]  # what is added to the weights, step by step

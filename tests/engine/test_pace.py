@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tenfold.engine import pace as pace_module
-from tenfold.engine.pace import ClockPace, StepPace
+from tenfold.training import schedule as pace_module
+from tenfold.training.schedule import ClockPace, StepPace
 
 
 class Clock:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.engine.plateau import plateau_factor
+from tenfold.training.schedule import plateau_factor
 
 
 @pytest.mark.parametrize(

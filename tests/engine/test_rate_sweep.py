@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenfold.engine.rate_sweep import RateSweep, SweepOver
+from tenfold.training.schedule import RateSweep, SweepOver
 
 
 def sweep(steps: int = 5) -> RateSweep:

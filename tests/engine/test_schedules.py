@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.engine.schedules import WARM_UP_SHARE, learning_rate_factor
-from tenfold.engine.training_settings import ScheduleName
+from tenfold.training.schedule import WARM_UP_SHARE, learning_rate_factor
+from tenfold.training.settings import ScheduleName
 
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tenfold.engine.device import choose_device
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.test_time_augmentation import ViewSet, predict_logits_of_views, views
 from tenfold.models.model import ImageNetwork, NetworkBody
+from tenfold.training.device import choose_device
+from tenfold.training.inference import ViewSet, predict_logits, predict_logits_of_views, views
 
 
 class _Corner(NetworkBody):

@@ -15,14 +15,13 @@ from tenfold.core.errors import TrainingError
 from tenfold.core.progress import SilentProgress, TaskContext
 from tenfold.core.records.training import EpochRecord
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine import training as training_module
-from tenfold.engine.averaging import copied_weights
-from tenfold.engine.checkpoint import Checkpoint
-from tenfold.engine.device import Device
-from tenfold.engine.schedules import learning_rate_factor
-from tenfold.engine.training import Trainer, Training
-from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.model import ImageNetwork, as_pixels
+from tenfold.training import loop as training_module
+from tenfold.training.checkpoint import Checkpoint, copied_weights
+from tenfold.training.device import Device
+from tenfold.training.loop import Trainer, Training
+from tenfold.training.schedule import learning_rate_factor
+from tenfold.training.settings import TrainingSettings
 
 MakeTraining = Callable[..., Training]
 CPU = torch.device("cpu")

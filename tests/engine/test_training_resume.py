@@ -16,11 +16,11 @@ from tenfold.core.records.training import EpochRecord
 from tenfold.data.augmentation import augmentation_names
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing, rebalancing_names
-from tenfold.engine.checkpoint import Checkpoint, TrainingResult, TrainingState, read_tensors
-from tenfold.engine.device import Device
-from tenfold.engine.training import Trainer, Training
-from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.model import ImageNetwork
+from tenfold.training.checkpoint import Checkpoint, TrainingResult, TrainingState, read_tensors
+from tenfold.training.device import Device
+from tenfold.training.loop import Trainer, Training
+from tenfold.training.settings import TrainingSettings
 
 EPOCHS = 3
 STEPS_PER_EPOCH = 3  # 20 images in batches of 8: the last of an epoch is smaller

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.engine.device import Device
 from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
 from tenfold.models.model import MODELS, ImageNetwork, NetworkBody, NetworkPlan
+from tenfold.training.device import Device
 
 CPU = Device("cpu", "test", 1)
 

@@ -17,9 +17,9 @@ from tenfold.exporting.export_text import export_text
 from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.exporting.real_images import RealImages, images_for
 from tenfold.loading import load
-from tenfold.model_folder import read_model_folder
 from tenfold.recipe import StudySettings
 from tenfold.study import Study
+from tenfold.training.model_folder import read_model_folder
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

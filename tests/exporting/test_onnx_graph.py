@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.calibrating import predict_probabilities
-from tenfold.engine.device import choose_device
 from tenfold.exporting.onnx_graph import onnx_bytes
 from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.training.device import choose_device
+from tenfold.training.temperature import predict_probabilities
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.calibrating import calibrated_probabilities
 from tenfold.metrics.classification import mean_log_loss
-from tenfold.metrics.temperature import fit_temperature
+from tenfold.training.temperature import calibrated_probabilities, fit_temperature
 
 
 def honest_logits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import SettingsError
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.device import choose_device
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import fit_network
 from tenfold.models.fast import MODEL, FastNetwork, FastSettings, PatchWhitening
 from tenfold.models.layers import MirrorBatchNorm, MirrorConvolution, MirrorMaxPool, mirror_bases
 from tenfold.models.model import NetworkPlan
+from tenfold.training.device import choose_device
+from tenfold.training.fit import fit_network
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import TrainingSettings
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

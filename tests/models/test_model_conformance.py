@@ -18,8 +18,8 @@ from torch.nn import functional
 from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import with_values
-from tenfold.engine.linear_probe import FeatureSet, fit_path
 from tenfold.models.model import MODELS, NetworkBody
+from tenfold.training.linear_probe import FeatureSet, fit_path
 
 SHAPES = [
     (16, 16, 3),

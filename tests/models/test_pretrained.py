@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tenfold.engine.device import Device
-from tenfold.engine.inference import predict_logits
 from tenfold.models.model import FrozenFeatures, ImageNetwork
 from tenfold.models.pretrained import (
     MODEL,
@@ -20,6 +18,8 @@ from tenfold.models.pretrained import (
     channel_mixing,
     layer_of,
 )
+from tenfold.training.device import Device
+from tenfold.training.inference import predict_logits
 
 
 def build(image_shape: tuple[int, int, int] = (16, 16, 3), **settings: Any) -> PretrainedNetwork:

@@ -19,14 +19,13 @@ from photographs import write_photographs
 from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.training import ModelData
 from tenfold.core.settings import recipe_names
-from tenfold.engine.device import Device
-from tenfold.engine.training_settings import TrainingSettings
 from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
 from tenfold.exporting.export import exported_model
-from tenfold.model_folder import PackagedModel
 from tenfold.models.model import MODELS, NetworkPlan
-from tenfold.packaging import describe_model
 from tenfold.recipe import load_recipe
+from tenfold.training.device import Device
+from tenfold.training.model_folder import PackagedModel, describe_model
+from tenfold.training.settings import TrainingSettings
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

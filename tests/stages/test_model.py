@@ -12,7 +12,7 @@ import tenfold
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.data.dataset import read_arrays, read_split
-from tenfold.model_folder import read_model_folder
+from tenfold.training.model_folder import read_model_folder
 
 
 def test_the_model_is_the_one_that_was_tested(run_stage: Callable[..., Path]) -> None:

@@ -9,8 +9,8 @@ import torch
 
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
-from tenfold.engine.checkpoint import read_tensors
 from tenfold.trained_model import TEMPERATURE
+from tenfold.training.checkpoint import read_tensors
 
 RunStage = Callable[..., Path]
 CPU = torch.device("cpu")

@@ -26,9 +26,9 @@ from tenfold.core.run_folder import recorded_versions
 from tenfold.core.worker_pool import WorkerPool
 from tenfold.data.dataset import Groups, ImageSplit, write_groups, write_split
 from tenfold.data.near_duplicates import pixel_groups
-from tenfold.engine.device import Device, choose_device
 from tenfold.metrics.crossed import crossed_interval
 from tenfold.recipe import StudySettings
+from tenfold.training.device import Device, choose_device
 
 RECORD = "ablation.json"
 _WORK = ".work"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.tuning import Ingredient
-from tenfold.engine.ingredients import TRAINING_INGREDIENTS
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings
+from tenfold.training.settings import TRAINING_INGREDIENTS
 
 
 def ingredients_of(settings: StudySettings) -> tuple[Ingredient, ...]:

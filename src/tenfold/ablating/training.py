@@ -14,11 +14,11 @@ from tenfold.core.files import write_text
 from tenfold.core.record import Record
 from tenfold.data.dataset import Groups, ImageSplit, read_groups, read_split
 from tenfold.data.splits import holdout_split
-from tenfold.engine.device import Device, choose_device
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.training import Trainer
-from tenfold.fitting import fit_network
 from tenfold.recipe import StudySettings
+from tenfold.training.device import Device, choose_device
+from tenfold.training.fit import fit_network
+from tenfold.training.inference import predict_logits
+from tenfold.training.loop import Trainer
 
 HELD_OUT = 0.1
 """Share of the training images that no training sees; the test split has no part in this."""

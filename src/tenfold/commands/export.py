@@ -45,7 +45,7 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.exporting.export import export_onnx
     from tenfold.exporting.export_text import export_text
     from tenfold.exporting.real_images import images_for
-    from tenfold.model_folder import read_model_folder
+    from tenfold.training.model_folder import read_model_folder
 
     if not is_onnx:
         raise SettingsError("Say which kind of file to write: tenfold export MODEL --onnx")

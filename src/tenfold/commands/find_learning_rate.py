@@ -52,8 +52,6 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
 
     from tenfold.core.files import write_text
     from tenfold.core.settings import DEFAULT_RECIPE
-    from tenfold.engine.device import choose_device
-    from tenfold.engine.training import Trainer
     from tenfold.learning_rate_finding import find_learning_rate as find_rate
     from tenfold.mirroring.decision import decide_mirroring
     from tenfold.recipe import load_recipe
@@ -61,6 +59,8 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.reporting.interpretation_data import mirror_sentence
     from tenfold.reporting.rate_sweep_text import rate_sweep_csv, rate_sweep_text
     from tenfold.terminal import TerminalProgress
+    from tenfold.training.device import choose_device
+    from tenfold.training.loop import Trainer
 
     settings = load_recipe(recipe or DEFAULT_RECIPE, tuple(assignments or ()), seed=seed)
     progress = TerminalProgress(is_quiet=is_quiet)

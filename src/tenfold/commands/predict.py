@@ -86,9 +86,9 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
 
     from tenfold.data.images.formats import DecodingLimits
     from tenfold.loading import classifier_of
-    from tenfold.model_folder import outdated_notice, read_model_folder
     from tenfold.prediction import find_images, predict_files
     from tenfold.terminal import TerminalProgress
+    from tenfold.training.model_folder import outdated_notice, read_model_folder
 
     packaged = read_model_folder(model)
     classifier = classifier_of(packaged, device=device)

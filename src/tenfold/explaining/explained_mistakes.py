@@ -10,11 +10,11 @@ from tenfold.core.progress import Progress
 from tenfold.core.records.evaluation import ExplainedMistakes
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.splits import stratified_sample
-from tenfold.engine.device import Device
-from tenfold.engine.features import features_and_logits
 from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
 from tenfold.explaining.neighbour_index import NeighbourIndex
 from tenfold.models.model import ImageNetwork
+from tenfold.training.device import Device
+from tenfold.training.inference import features_and_logits
 
 _NEIGHBOURS = 3
 _MOST_COMPARED = 10_000
@@ -46,7 +46,7 @@ def explain_mistakes(
     seed
         Of the sample.
     device, precision
-        As in `tenfold.engine.inference.predict_logits`.
+        As in `tenfold.training.inference.predict_logits`.
     progress
         Who is told.
     """

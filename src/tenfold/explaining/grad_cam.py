@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenfold.data.dataset import Images
-from tenfold.engine.device import Device
 from tenfold.models.model import ImageNetwork, as_pixels
+from tenfold.training.device import Device
 
 _LEAST_SIDE_PX = 4
 """Of the map that is taken, if there is one: on a map of 2 × 2 everything lies everywhere."""

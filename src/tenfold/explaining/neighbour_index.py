@@ -57,7 +57,7 @@ class NeighbourIndex:
         Parameters
         ----------
         features
-            Of the images, see `tenfold.engine.features`.
+            Of the images, see `tenfold.training.inference`.
         images, labels, places
             Of the training split.
         """

@@ -18,7 +18,7 @@ from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.exporting.parity import Parity, check_parity
 from tenfold.exporting.quantization import quantized
 from tenfold.exporting.real_images import RealImages, spread
-from tenfold.model_folder import PackagedModel
+from tenfold.training.model_folder import PackagedModel
 
 PARITY_IMAGES = 1000
 """Images that the exported file and PyTorch both compute: seconds, even for large networks."""

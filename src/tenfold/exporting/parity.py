@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tenfold.calibrating import predict_probabilities
 from tenfold.core.errors import ExportError
 from tenfold.data.dataset import Images
-from tenfold.engine.device import choose_device
 from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.models.model import ImageNetwork
+from tenfold.training.device import choose_device
+from tenfold.training.temperature import predict_probabilities
 
 TOLERANCE = 1e-4
 """Largest difference of a probability. Both compute in float32 but add up in other orders, which

@@ -1,7 +1,7 @@
 """A network with ImageNet weights: its features as they are, a new layer for the classes.
 
 Transfer learning in two phases. First the head is fitted to the features of the frozen backbone,
-which are computed once (`tenfold.frozen_fitting`); then, if asked, all weights are trained on with
+which are computed once (`tenfold.training.head`); then, if asked, all weights are trained on with
 lower learning rates for lower layers (arXiv 1801.06146).
 """
 

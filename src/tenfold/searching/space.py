@@ -7,9 +7,9 @@ from typing import Any
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.tuning import ParameterValue, SearchDimension
-from tenfold.engine.training_settings import REGULARISATION_SEARCH_SPACE, TRAINING_SEARCH_SPACE
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings
+from tenfold.training.settings import REGULARISATION_SEARCH_SPACE, TRAINING_SEARCH_SPACE
 
 MODEL_NAME = "model.name"
 """The dimension that draws the model, in a search over several."""

@@ -19,10 +19,6 @@ from tenfold.core.randomness import derive_seed
 from tenfold.core.record import Record
 from tenfold.core.records.training import EpochRecord
 from tenfold.core.records.tuning import ParameterValue, SearchDimension
-from tenfold.engine.checkpoint import Checkpoint
-from tenfold.engine.device import Device, choose_device
-from tenfold.engine.training import Trainer
-from tenfold.fitting import fit_network
 from tenfold.recipe import StudySettings
 from tenfold.searching.optuna_study import (
     EpochPruner,
@@ -34,6 +30,10 @@ from tenfold.searching.optuna_study import (
 from tenfold.searching.searched_images import SearchedImages
 from tenfold.searching.space import is_active, search_space
 from tenfold.searching.time_limit import TimeLimit
+from tenfold.training.checkpoint import Checkpoint
+from tenfold.training.device import Device, choose_device
+from tenfold.training.fit import fit_network
+from tenfold.training.loop import Trainer
 
 REASON = "reason"
 """Under which the journal keeps why a trial failed."""

@@ -51,8 +51,8 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     from tenfold.explanation import Explainer
     from tenfold.exporting.export import exported_model
     from tenfold.loading import classifier_of
-    from tenfold.model_folder import outdated_notice, read_model_folder
     from tenfold.serving.torch_explainer import explain_image
+    from tenfold.training.model_folder import outdated_notice, read_model_folder
 
     packaged = read_model_folder(path)
     explainer = Explainer.of(classifier_of(packaged, device=device), packaged)

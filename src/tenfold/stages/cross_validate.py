@@ -23,17 +23,17 @@ from tenfold.data.dataset import (
 )
 from tenfold.data.folds import plan_folds, stratified_folds
 from tenfold.data.splits import possible_holdout, regrouped
-from tenfold.engine.checkpoint import Checkpoint
-from tenfold.engine.inference import predict_logits, probabilities_from_logits
-from tenfold.engine.training import Trainer
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.fitting import FittedNetwork, fit_network
 from tenfold.fold_models import write_fold_model
 from tenfold.metrics.classification import classification_scores
 from tenfold.metrics.folds import fold_means, fold_standard_deviations, nadeau_bengio_intervals
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
+from tenfold.training.checkpoint import Checkpoint
+from tenfold.training.fit import FittedNetwork, fit_network
+from tenfold.training.inference import predict_logits, probabilities_from_logits
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import TrainingSettings
 
 _DESCRIPTIONS = {
     "fresh": "A new model a fold, trained on the other folds alone.",

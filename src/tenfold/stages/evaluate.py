@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tenfold.calibrating import calibrated_probabilities, predict_probabilities
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord, RobustnessRecord, ViewsScores
 from tenfold.data.dataset import Images, ImageSplit, read_split, write_arrays
 from tenfold.data.splits import stratified_sample
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.test_time_augmentation import predict_logits_of_views, views
 from tenfold.explaining.explained_mistakes import explain_mistakes
 from tenfold.given_labels import AS_GIVEN, scores_as_given
 from tenfold.metrics.calibration import calibration_record
@@ -27,6 +24,8 @@ from tenfold.models.model import ImageNetwork
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
+from tenfold.training.inference import predict_logits, predict_logits_of_views, views
+from tenfold.training.temperature import calibrated_probabilities, predict_probabilities
 
 
 class EvaluateStage(Stage):

@@ -11,14 +11,18 @@ from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.core.records.training import ModelData, ModelRecord, TrainRecord
 from tenfold.data.dataset import read_split
 from tenfold.data.splits import stratified_sample
-from tenfold.engine.features import features_and_logits
 from tenfold.explaining.neighbour_index import NeighbourIndex, images_that_fit
-from tenfold.model_folder import PackagedModel, write_model_folder
-from tenfold.packaging import describe_model, scores_of
 from tenfold.recipe import StudySettings
 from tenfold.reporting.model_card import CardSources, model_card
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
+from tenfold.training.inference import features_and_logits
+from tenfold.training.model_folder import (
+    PackagedModel,
+    describe_model,
+    scores_of,
+    write_model_folder,
+)
 
 
 class ModelStage(Stage):

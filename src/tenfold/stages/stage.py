@@ -14,8 +14,8 @@ from tenfold.core.records.tuning import TuneRecord
 from tenfold.core.registry import Registry
 from tenfold.core.run_folder import WORK
 from tenfold.core.stages import STAGE_FILES
-from tenfold.engine.device import Device
 from tenfold.recipe import StudySettings
+from tenfold.training.device import Device
 
 RECORD = "record.json"
 

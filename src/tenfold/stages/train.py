@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenfold.calibrating import validation_temperature
 from tenfold.core.files import write_text
 from tenfold.core.records.training import EpochRecord, TrainRecord
 from tenfold.core.text import csv_line
 from tenfold.data.dataset import read_groups, read_split, read_validation
 from tenfold.data.splits import possible_holdout
-from tenfold.engine.checkpoint import Checkpoint, write_tensors
-from tenfold.engine.optimizers import peak_learning_rate
-from tenfold.engine.training import Trainer
-from tenfold.fitting import fit_network
 from tenfold.models.summary import summarize_layers
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS, TEMPERATURE
+from tenfold.training.checkpoint import Checkpoint, write_tensors
+from tenfold.training.fit import fit_network
+from tenfold.training.loop import Trainer
+from tenfold.training.optimizers import peak_learning_rate
+from tenfold.training.temperature import validation_temperature
 
 
 class TrainStage(Stage):

@@ -229,7 +229,7 @@ class ModelRecord(Record):
     """Registered name of the architecture."""
     model_settings: dict[str, object]
     training: dict[str, object]
-    """How it was trained, see `tenfold.engine.training_settings.TrainingSettings`."""
+    """How it was trained, see `tenfold.training.settings.TrainingSettings`."""
     image_shape: tuple[Side, Side, Literal[1, 3]]
     """Height, width and channels of the images that the network takes; others are scaled."""
     normalization_mean: tuple[float, ...]

@@ -10,20 +10,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tenfold.budgeting.accuracy_table import network_sizes
-from tenfold.budgeting.choice import PROBE_STEPS, choose_for_budget, with_budget
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.training import BudgetRecord, ProbeRecord, RebalancingRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
-from tenfold.engine.averaging import copied_weights
-from tenfold.engine.checkpoint import TrainingResult
-from tenfold.engine.device import Device
-from tenfold.engine.memory_need import check_memory, enough_memory
-from tenfold.engine.training import Trainer, Training
-from tenfold.engine.training_settings import TrainingSettings
-from tenfold.frozen_fitting import HeadFit
 from tenfold.models.model import MODELS, ImageNetwork, NetworkPlan, as_pixels, fit_normalization
+from tenfold.training.budget import PROBE_STEPS, choose_for_budget, network_sizes, with_budget
+from tenfold.training.checkpoint import TrainingResult, copied_weights
+from tenfold.training.device import Device, check_memory, enough_memory
+from tenfold.training.head import HeadFit
+from tenfold.training.loop import Trainer, Training
+from tenfold.training.settings import TrainingSettings
 
 FITTING_IMAGES = 5000
 """Training images that a network's first layer is fitted to, about (arXiv 2404.00498: 5,000)."""

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tenfold.engine.batches import TrainingBatches
-from tenfold.engine.device import Device
+from tenfold.training.batches import TrainingBatches
+from tenfold.training.device import Device
 
 STATISTICS_IMAGES = 5000
 """Training images that the statistics are measured on, about: enough for two digits of a channel's

@@ -19,23 +19,37 @@ from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord, RebalancingPlan
 from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
-from tenfold.engine.averaging import copied_weights, held_progress
-from tenfold.engine.batches import TrainingBatches
-from tenfold.engine.checkpoint import Checkpoint, TrainingResult, TrainingState
-from tenfold.engine.device import Device
-from tenfold.engine.early_stopping import has_stalled
-from tenfold.engine.inference import predict_logits
-from tenfold.engine.loss import Targets, TrainingLoss, right_answers
-from tenfold.engine.low_resolution import scaled_down, size_px
-from tenfold.engine.norm_statistics import NormStatistics
-from tenfold.engine.optimizers import make_optimizer, peak_learning_rate
-from tenfold.engine.pace import ClockPace, Pace, StepPace
-from tenfold.engine.plateau import plateau_factor
-from tenfold.engine.rate_sweep import RateSweep
-from tenfold.engine.schedules import learning_rate_factor
-from tenfold.engine.training_settings import TrainingSettings
 from tenfold.models.layers import bind_generator
 from tenfold.models.model import ImageNetwork
+from tenfold.training.batches import (
+    Targets,
+    TrainingBatches,
+    TrainingLoss,
+    right_answers,
+    scaled_down,
+    size_px,
+)
+from tenfold.training.checkpoint import (
+    Checkpoint,
+    TrainingResult,
+    TrainingState,
+    copied_weights,
+    held_progress,
+)
+from tenfold.training.device import Device
+from tenfold.training.inference import predict_logits
+from tenfold.training.norm_statistics import NormStatistics
+from tenfold.training.optimizers import make_optimizer, peak_learning_rate
+from tenfold.training.schedule import (
+    ClockPace,
+    Pace,
+    RateSweep,
+    StepPace,
+    has_stalled,
+    learning_rate_factor,
+    plateau_factor,
+)
+from tenfold.training.settings import TrainingSettings
 
 # A step computes the forward pass and twice as much again for the gradients; the allowance is for
 # what validation does beside the network.

@@ -1,11 +1,50 @@
-"""How far a training is and when it ends: counted in steps, or by the clock."""
+"""How far a training is, and which learning rate belongs there."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
 import torch
+
+from tenfold.training.settings import ScheduleName
+
+WARM_UP_SHARE = 0.2  # as in the fast CIFAR-10 recipes that use a triangular schedule
+
+
+def learning_rate_factor(schedule: ScheduleName, progress: float) -> float:
+    """Give the factor on the highest learning rate.
+
+    Parameters
+    ----------
+    schedule
+        Name of the schedule.
+    progress
+        Share of the training that is done, 0 to 1; it may come from steps or from a clock.
+        ``plateau`` does not depend on it (see `tenfold.training.schedule`).
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+    """
+    match schedule:
+        case "constant" | "plateau":
+            return 1.0
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        case "linear":
+            return 1 - progress
+        case "one-cycle":
+            if progress < WARM_UP_SHARE:
+                return progress / WARM_UP_SHARE
+            return (1 - progress) / (1 - WARM_UP_SHARE)
+
+
+_SWEEP_SMOOTHING = 0.9  # what the smoothed loss keeps of itself at a step
+
 
 _SMOOTHING = 0.2  # weight of the newest step in the running mean of a step's seconds
 
@@ -145,3 +184,110 @@ class ClockPace:
             self._seconds_per_step += weight * (newest - self._seconds_per_step)
             self._last = (steps, elapsed)
         return elapsed
+
+
+_LEAST_FALL = 1e-4  # of the loss; Keras' default (keras.io/api/callbacks/reduce_lr_on_plateau)
+
+
+def plateau_factor(losses: Iterable[float | None], *, factor: float, patience: int) -> float:
+    """Give the factor on the highest learning rate after some epochs.
+
+    It follows from the losses alone, so a resumed training needs nothing else to go on alike.
+
+    Parameters
+    ----------
+    losses
+        Validation loss of every epoch so far; None and NaN are no improvement.
+    factor
+        What the rate is multiplied by at each reduction, above 0 and below 1.
+    patience
+        Epochs in a row without a lower loss before a reduction; they count anew after it.
+
+    Returns
+    -------
+    float
+        A power of `factor`; 1 before the first reduction.
+    """
+    best, waited, reductions = float("inf"), 0, 0
+    for loss in losses:
+        if loss is not None and loss < best - _LEAST_FALL:
+            best, waited = loss, 0
+            continue
+        waited += 1
+        if waited >= patience:
+            reductions, waited = reductions + 1, 0
+    return float(factor**reductions)
+
+
+def has_stalled(*, epochs: int, best_epoch: int | None, patience: int | None) -> bool:
+    """Say whether enough epochs passed since the best one.
+
+    Parameters
+    ----------
+    epochs
+        Epochs that are complete.
+    best_epoch
+        Index of the best of them, from 0; None where nothing was validated.
+    patience
+        Epochs in a row without a better one that end the training; None never ends it.
+    """
+    if patience is None or best_epoch is None:
+        return False
+    return epochs - 1 - best_epoch >= patience
+
+
+_DIVERGED = 4.0  # times the lowest smoothed loss, as fastai's finder has it
+
+
+class SweepOver(Exception):
+    """The last rate was tried, or the loss has grown too large; nobody's mistake."""
+
+
+class RateSweep:
+    """Learning rates from low to high, in equal ratios, one a step (arXiv 1506.01186).
+
+    Parameters
+    ----------
+    low, high
+        First and last rate.
+    steps
+        How many rates are tried, at least 2.
+    peak
+        The rate that the optimiser was made with; `factor` is relative to it.
+    """
+
+    def __init__(self, *, low: float, high: float, steps: int, peak: float) -> None:
+        self._low = low
+        self._ratio = (high / low) ** (1 / (steps - 1))
+        self._steps = steps
+        self._peak = peak
+        self._mean = 0.0
+        self.losses: list[float] = []
+        """Loss of each step, before its update."""
+        self.smoothed: list[float] = []
+        """Exponential moving average of the losses, corrected for its start."""
+
+    def rate(self, step: int) -> float:
+        """Give the rate of a step, counted from 0."""
+        return float(self._low * self._ratio**step)
+
+    @property
+    def factor(self) -> float:
+        """Give the factor on the optimiser's learning rates for the next step."""
+        return self.rate(len(self.losses)) / self._peak
+
+    def note(self, loss: float) -> None:
+        """Take in a step's loss.
+
+        Raises
+        ------
+        SweepOver
+            After the last rate, or when the loss is four times the lowest or no number.
+        """
+        if not math.isfinite(loss):
+            raise SweepOver
+        self.losses.append(loss)
+        self._mean = _SWEEP_SMOOTHING * self._mean + (1 - _SWEEP_SMOOTHING) * loss
+        self.smoothed.append(self._mean / (1 - _SWEEP_SMOOTHING ** len(self.losses)))
+        if len(self.losses) == self._steps or self.smoothed[-1] > _DIVERGED * min(self.smoothed):
+            raise SweepOver

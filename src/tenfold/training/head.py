@@ -14,13 +14,17 @@ from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecor
 from tenfold.data.dataset import Groups, Images, ImageSplit
 from tenfold.data.folds import stratified_folds
 from tenfold.data.splits import Indices, exact_groups, holdout_split
-from tenfold.engine.averaging import copied_weights
-from tenfold.engine.checkpoint import TrainingResult
-from tenfold.engine.frozen_features import frozen_features, logits_of_features
-from tenfold.engine.linear_probe import PENALTIES, FeatureSet, LinearLayer, choose_penalty, fit_path
-from tenfold.engine.test_time_augmentation import mirrored
-from tenfold.engine.training import Trainer
 from tenfold.models.model import FrozenFeatures, ImageNetwork
+from tenfold.training.checkpoint import TrainingResult, copied_weights
+from tenfold.training.inference import frozen_features, logits_of_features, mirrored
+from tenfold.training.linear_probe import (
+    PENALTIES,
+    FeatureSet,
+    LinearLayer,
+    choose_penalty,
+    fit_path,
+)
+from tenfold.training.loop import Trainer
 
 ENOUGH_VALIDATION_IMAGES = 1000
 """From so many validation images on they choose the penalty; the log loss of fewer is too noisy."""

@@ -1,4 +1,4 @@
-"""How a network is trained."""
+"""How to train: every setting with its range, and the ingredients that an ablation leaves out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from tenfold.core.records.tuning import SearchDimension
+from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
 
 OptimizerName = Literal["adam", "adamw", "muon", "rmsprop", "sgd"]
@@ -27,11 +27,11 @@ class TrainingSettings(Settings):
     budget_seconds
         Time that the training may take, start-up and validation included; None for a fixed number
         of epochs. The schedule runs on the clock, and the network's size, the batch size and the
-        number of epochs are chosen for the time (`tenfold.budgeting`).
+        number of epochs are chosen for the time (`tenfold.training`).
     batch_size
         Images a step; the last batch of an epoch may be smaller.
     optimizer
-        See `tenfold.engine.optimizers`.
+        See `tenfold.training.optimizers`.
     learning_rate
         Highest learning rate; None takes the optimiser's own default.
     momentum
@@ -42,7 +42,7 @@ class TrainingSettings(Settings):
         Course of the learning rate over the training: ``constant``; ``cosine`` down to zero
         (arXiv 1608.03983); ``linear`` down to zero; ``one-cycle``: linear up over the
         first fifth, linear down to zero (after arXiv 1708.07120); ``plateau``: as it is until the
-        validation loss stops falling, then reduced (see `tenfold.engine.plateau`).
+        validation loss stops falling, then reduced (see `tenfold.training.schedule`).
     plateau_factor, plateau_patience
         Of schedule ``plateau``: the factor on the learning rate after so many epochs in a row
         without a lower validation loss. Keras' and torch's 0.1 and 10 are for long trainings; half
@@ -50,7 +50,7 @@ class TrainingSettings(Settings):
     averaging
         Which weights are validated, evaluated and saved: the newest (``none``); their exponential
         moving average (``ema``); or their mean over the end of the training (``swa``, arXiv
-        1803.05407), with batch norm's statistics measured again. See `tenfold.engine.averaging`.
+        1803.05407), with batch norm's statistics measured again. See `tenfold.training.checkpoint`.
     ema_decay
         What the moving average keeps of itself at a step; less in the first steps.
     swa_share
@@ -73,7 +73,7 @@ class TrainingSettings(Settings):
         different they are (see `tenfold.data.rebalancing`).
     low_resolution_share, low_resolution_scale
         Over the first share of the training, images grow from this share of their height and width
-        to the whole; a step's cost goes with the square (see `tenfold.engine.low_resolution`).
+        to the whole; a step's cost goes with the square (see `tenfold.training.batches`).
     normalization
         ``scale``: pixels to 0..1; ``standardize``: each channel to mean 0 and standard deviation
         1 over the training images (fitted again in each fold).
@@ -169,3 +169,74 @@ REGULARISATION_SEARCH_SPACE = (
 )
 """Further ranges, worth searching for a training that is long enough for them to matter; a recipe's
 `tune.space` takes them by name as it takes the others."""
+
+
+TRAINING_INGREDIENTS = (
+    Ingredient(
+        name="augmentation",
+        title="Augmentation",
+        without="the images as they are",
+        changes={"training.augmentation": "none"},
+    ),
+    Ingredient(
+        name="alternating-flip",
+        title="Alternating flip",
+        without="flips drawn anew in every epoch",
+        changes={"training.augmentation": "crop-random-flip"},
+        only_with={"augmentation": "crop-flip"},
+    ),
+    Ingredient(
+        name="label-smoothing",
+        title="Label smoothing",
+        without="the whole target on one class",
+        changes={"training.label_smoothing": 0.0},
+    ),
+    Ingredient(
+        name="low-resolution-first",
+        title="Low resolution first",
+        without="full resolution from the first step on, in as many steps",
+        changes={"training.low_resolution_share": 0.0},
+    ),
+    Ingredient(
+        name="muon",
+        title="Muon",
+        without="SGD with Nesterov momentum 0.9, learning rate 0.05",
+        changes={
+            "training.optimizer": "sgd",
+            "training.learning_rate": 0.05,
+            "training.momentum": 0.9,
+        },
+        only_with={"optimizer": "muon"},
+    ),
+    Ingredient(
+        name="schedule",
+        title="Learning rate schedule",
+        without="a constant learning rate",
+        changes={"training.schedule": "constant"},
+    ),
+    Ingredient(
+        name="weight-decay",
+        title="Weight decay",
+        without="none beyond the optimiser's own",
+        changes={"training.weight_decay": 0.0},
+    ),
+    Ingredient(
+        name="standardization",
+        title="Standardised channels",
+        without="pixels from 0 to 1",
+        changes={"training.normalization": "scale"},
+    ),
+    Ingredient(
+        name="averaging",
+        title="Averaged weights",
+        without="the newest weights",
+        changes={"training.averaging": "none"},
+    ),
+    Ingredient(
+        name="gradient-clipping",
+        title="Clipped gradients",
+        without="gradients of any length",
+        changes={"training.gradient_clip_norm": None},
+    ),
+)
+"""Ingredients of any model's training."""
