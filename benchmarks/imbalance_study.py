@@ -32,7 +32,7 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.metrics.repeats import Spread
+from tenfold.evaluation.differences import Spread
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.training.device import Device

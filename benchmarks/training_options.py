@@ -30,7 +30,7 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.augmentation import augmentation_names
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
-from tenfold.metrics.shares import wilson_interval
+from tenfold.evaluation.intervals import wilson_interval
 from tenfold.models.model import NetworkPlan
 from tenfold.recipe import load_recipe
 from tenfold.training.device import choose_device

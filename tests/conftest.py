@@ -104,7 +104,7 @@ def make_model_folder(tmp_path: Path) -> Callable[..., Path]:
     import torch
 
     from tenfold.core.records.training import ModelData
-    from tenfold.explaining.neighbour_index import NeighbourIndex
+    from tenfold.evaluation.explanations import NeighbourIndex
     from tenfold.models.model import NetworkPlan
     from tenfold.training.device import Device
     from tenfold.training.inference import features_and_logits

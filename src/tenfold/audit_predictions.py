@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tenfold.auditing.audited_images import AuditedImages
-from tenfold.auditing.label_issues import Probabilities
 from tenfold.core.progress import Progress, Task
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.data.dataset import Images, SplitName, read_arrays
 from tenfold.data.near_duplicates import NetworkFeatures
+from tenfold.evaluation.audit import AuditedImages, Probabilities
 from tenfold.fold_models import read_fold_models
 from tenfold.models.model import ImageNetwork
 from tenfold.trained_model import TrainedModel

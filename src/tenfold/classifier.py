@@ -22,7 +22,7 @@ from tenfold.data.array_images import as_images
 from tenfold.data.array_labels import encode_labels, labels_like, named_classes
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.splits import exact_groups, possible_holdout
-from tenfold.mirroring.decision import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
+from tenfold.evaluation.mirroring import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.reporting.model_card import CardSources, model_card
 from tenfold.training.device import choose_device

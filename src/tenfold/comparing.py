@@ -16,8 +16,8 @@ from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Compariso
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.run_folder import MANIFEST, SETTINGS, RunFolder
 from tenfold.data.dataset import read_arrays
-from tenfold.metrics.imbalance import is_imbalanced
-from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value, paired_interval
+from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value, paired_interval
+from tenfold.evaluation.scores import is_imbalanced
 
 ENDINGS = (".html", ".svg")
 """Of the file that a comparison is written to: the page, or its picture alone."""

@@ -19,8 +19,12 @@ import numpy.typing as npt
 
 from tenfold.classifier import ImageClassifier
 from tenfold.data.dataset import Images
-from tenfold.explaining.grad_cam import SpatialLayer, find_spatial_layer, heat_maps
-from tenfold.explaining.neighbour_index import NeighbourIndex
+from tenfold.evaluation.explanations import (
+    NeighbourIndex,
+    SpatialLayer,
+    find_spatial_layer,
+    heat_maps,
+)
 from tenfold.training.device import Device, choose_device
 from tenfold.training.inference import features_and_logits
 from tenfold.training.model_folder import PackagedModel

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tenfold.core.records.evaluation import ClassificationScores
 from tenfold.data.dataset import Images, kept_places, read_given_split
-from tenfold.metrics.classification import classification_scores
+from tenfold.evaluation.scores import classification_scores
 
 AS_GIVEN = "scores_as_given.json"
 """Beside the evaluate stage's record, if the study has corrections."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from tenfold.auditing.label_issues import cleanlab_filter
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.stages import training_stages
 from tenfold.data.dataset import read_groups, read_labels, read_validation
 from tenfold.data.folds import plan_folds
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.data.splits import possible_holdout
+from tenfold.evaluation.audit import cleanlab_filter
 from tenfold.recipe import StudySettings
 from tenfold.training.fit import check_fit
 

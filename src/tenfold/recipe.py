@@ -25,7 +25,7 @@ from tenfold.data.corrections import CorrectionsSettings
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.rebalancing import check_rebalancing
 from tenfold.data.sources.source import SourceOptions
-from tenfold.mirroring.setting import MirrorSetting
+from tenfold.evaluation.mirroring import MirrorSetting
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.training.settings import OptimizerName, TrainingSettings
 

@@ -10,8 +10,8 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord, RepeatedRun, RepeatsRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.run_folder import REPEATS, REPEATS_RECORD, RunFolder
-from tenfold.metrics.imbalance import is_imbalanced
-from tenfold.metrics.repeats import Spread
+from tenfold.evaluation.differences import Spread
+from tenfold.evaluation.scores import is_imbalanced
 from tenfold.stage_running import StageOutcome, StageRunner
 from tenfold.stages.stage import RECORD, STAGES
 from tenfold.training.device import Device

@@ -7,13 +7,11 @@ import io
 
 import numpy as np
 
-from tenfold.auditing.audit_files import duplicates_csv, issues_csv
-from tenfold.auditing.audited_images import AuditedImages
-from tenfold.auditing.duplicate_summary import summarize_duplicates
 from tenfold.core.records.data import LabelAudit, LabelIssue
 from tenfold.data.corrections import parse_corrections
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.pixel_agreement import ImagePairs
+from tenfold.evaluation.audit import AuditedImages, duplicates_csv, issues_csv, summarize_duplicates
 
 CLASSES = ("cat", "dog, wet", "=cmd")
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.auditing.label_issues import confident_class, rank_label_issues
 from tenfold.core.errors import SettingsError
+from tenfold.evaluation.audit import confident_class, rank_label_issues
 
 
 def noisy(count: int = 1000) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], set[int]]:

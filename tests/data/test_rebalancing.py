@@ -19,7 +19,7 @@ from tenfold.data.rebalancing import (
     epoch_samples,
     rebalancing_names,
 )
-from tenfold.metrics.imbalance import IMBALANCE_RATIO
+from tenfold.evaluation.scores import IMBALANCE_RATIO
 
 COUNTS = (500, 120, 60, 5)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
+from tenfold.evaluation.explanations import find_spatial_layer, heat_maps
 from tenfold.models.model import MODELS, ImageNetwork, NetworkBody, NetworkPlan
 from tenfold.training.device import Device
 

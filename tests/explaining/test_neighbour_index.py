@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from tenfold.core.errors import ModelFolderError
-from tenfold.explaining.neighbour_index import (
+from tenfold.evaluation.explanations import (
     MOST_BYTES,
     NeighbourIndex,
     images_that_fit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenfold.metrics.calibration import (
+from tenfold.evaluation.calibration import (
     bin_count,
     calibration_record,
     calibration_scores,

@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from tenfold.core.errors import DataError, TrainingError
 from tenfold.core.records.evaluation import ClassificationScores
-from tenfold.metrics.classification import classification_scores
+from tenfold.evaluation.scores import classification_scores
 
 NAMES = ("ant", "bee", "cat", "dog")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenfold.metrics.crossed import crossed_interval
+from tenfold.evaluation.differences import crossed_interval
 
 
 def test_one_seed_gives_the_interval_of_the_images() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tenfold.core.records.evaluation import FoldScores
-from tenfold.metrics.folds import (
+from tenfold.evaluation.differences import (
     SCORE_NAMES,
     fold_means,
     fold_standard_deviations,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenfold.metrics.gallery import choose_gallery
+from tenfold.evaluation.scores import choose_gallery
 
 PROBABILITIES = np.array(
     [

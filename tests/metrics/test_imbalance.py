@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tenfold.metrics.imbalance import Imbalance, rank_correlation
+from tenfold.evaluation.scores import Imbalance, rank_correlation
 
 
 def test_measures_by_hand() -> None:

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from tenfold.core.records.evaluation import ClassificationScores
-from tenfold.metrics.classification import classification_scores
-from tenfold.metrics.intervals import score_intervals
-from tenfold.metrics.shares import f1_interval, wilson_interval
-from tenfold.metrics.stratified_bootstrap import MACRO_SCORES, macro_intervals
+from tenfold.evaluation.intervals import (
+    MACRO_SCORES,
+    f1_interval,
+    macro_intervals,
+    score_intervals,
+    wilson_interval,
+)
+from tenfold.evaluation.scores import classification_scores
 
 
 def scores_of(confusion: np.ndarray) -> ClassificationScores:

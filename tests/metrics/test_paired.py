@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value, paired_interval
+from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value, paired_interval
 
 
 def test_mcnemar_is_the_exact_binomial_test() -> None:

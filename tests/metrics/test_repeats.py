@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenfold.metrics.repeats import Spread
+from tenfold.evaluation.differences import Spread
 
 
 def test_three_runs_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tenfold.data.corruptions import CORRUPTIONS
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.metrics.robustness import measure_robustness, passes
+from tenfold.evaluation.robustness import measure_robustness, passes
 
 
 def by_brightness(images: Images) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.metrics.classification import mean_log_loss
+from tenfold.evaluation.scores import mean_log_loss
 from tenfold.training.temperature import calibrated_probabilities, fit_temperature
 
 

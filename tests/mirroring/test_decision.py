@@ -12,7 +12,7 @@ import torch
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.mirroring.decision import decide_mirroring
+from tenfold.evaluation.mirroring import decide_mirroring
 
 Draw = Callable[..., ImageSplit]
 NAMES = ("ant", "bee", "cow", "dog", "elk", "fox")

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from tenfold.data.dataset import ImageSplit
-from tenfold.mirroring import probe
-from tenfold.mirroring.features import mirror_features
-from tenfold.mirroring.probe import MirrorKernels, mirror_scores
+from tenfold.evaluation import mirror_features as probe
+from tenfold.evaluation.mirror_features import MirrorKernels, mirror_features, mirror_scores
 
 
 @pytest.mark.parametrize("shape", [(24, 24, 3), (8, 8, 1), (40, 71, 3), (5, 90, 1), (1, 1, 1)])

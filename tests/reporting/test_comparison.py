@@ -10,8 +10,8 @@ import pytest
 
 from tenfold.core.record import Interval
 from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison
-from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value
-from tenfold.metrics.shares import wilson_interval
+from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value
+from tenfold.evaluation.intervals import wilson_interval
 from tenfold.reporting.comparison_page import write_comparison
 from tenfold.reporting.interpretation_comparison import comparison_text, finding, verdict
 

@@ -11,7 +11,7 @@ import pytest
 
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.core.records.training import RebalancingRecord
-from tenfold.metrics.imbalance import is_imbalanced
+from tenfold.evaluation.scores import is_imbalanced
 from tenfold.reporting.imbalance import size_effect, validation_draw
 from tenfold.reporting.study_records import StudyRecords
 

@@ -19,7 +19,7 @@ from photographs import write_photographs
 from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.training import ModelData
 from tenfold.core.settings import recipe_names
-from tenfold.explaining.grad_cam import find_spatial_layer, heat_maps
+from tenfold.evaluation.explanations import find_spatial_layer, heat_maps
 from tenfold.exporting.export import exported_model
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.recipe import load_recipe

@@ -10,7 +10,7 @@ import pytest
 from tenfold.core.records.data import AuditRecord
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.data.dataset import ImageSplit, read_arrays, read_split
-from tenfold.metrics.classification import classification_scores
+from tenfold.evaluation.scores import classification_scores
 from tenfold.stages import cross_validate
 from tenfold.trained_model import TrainedModel
 

@@ -10,8 +10,8 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.data.dataset import read_arrays, read_split
-from tenfold.metrics.calibration import calibration_scores
-from tenfold.metrics.classification import classification_scores
+from tenfold.evaluation.calibration import calibration_scores
+from tenfold.evaluation.scores import classification_scores
 
 RunStage = Callable[..., Path]
 

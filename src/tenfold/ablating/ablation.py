@@ -26,7 +26,7 @@ from tenfold.core.run_folder import recorded_versions
 from tenfold.core.worker_pool import WorkerPool
 from tenfold.data.dataset import Groups, ImageSplit, write_groups, write_split
 from tenfold.data.near_duplicates import pixel_groups
-from tenfold.metrics.crossed import crossed_interval
+from tenfold.evaluation.differences import crossed_interval
 from tenfold.recipe import StudySettings
 from tenfold.training.device import Device, choose_device
 

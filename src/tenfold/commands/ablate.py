@@ -54,7 +54,7 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.ablating.ablation import Ablation
     from tenfold.ablating.ingredients import parse_names
     from tenfold.core.files import write_text
-    from tenfold.mirroring.decision import decide_mirroring
+    from tenfold.evaluation.mirroring import decide_mirroring
     from tenfold.recipe import load_recipe
     from tenfold.reporting.ablation_text import ablation_csv, ablation_text
     from tenfold.reporting.figures.ablation import draw_ablation

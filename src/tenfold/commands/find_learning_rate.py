@@ -52,8 +52,8 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
 
     from tenfold.core.files import write_text
     from tenfold.core.settings import DEFAULT_RECIPE
+    from tenfold.evaluation.mirroring import decide_mirroring
     from tenfold.learning_rate_finding import find_learning_rate as find_rate
-    from tenfold.mirroring.decision import decide_mirroring
     from tenfold.recipe import load_recipe
     from tenfold.reporting.figures.rate_sweep import draw_rate_sweep
     from tenfold.reporting.interpretation_data import mirror_sentence

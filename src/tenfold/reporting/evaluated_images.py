@@ -13,7 +13,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedImages:
-    """Images of the test split worth a look; see `tenfold.metrics.gallery.Gallery`.
+    """Images of the test split worth a look; see `tenfold.evaluation.scores.Gallery`.
 
     Parameters
     ----------

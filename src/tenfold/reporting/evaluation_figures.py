@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from tenfold.core.records.evaluation import CalibrationRecord, EvaluateRecord, RobustnessRecord
-from tenfold.metrics.imbalance import is_imbalanced
+from tenfold.evaluation.scores import is_imbalanced
 from tenfold.reporting.evaluated_images import EvaluatedImages
 from tenfold.reporting.figures.calibration import draw_calibration
 from tenfold.reporting.figures.class_scores import draw_class_scores

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord
-from tenfold.metrics.imbalance import Imbalance, rank_correlation
+from tenfold.evaluation.scores import Imbalance, rank_correlation
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Literal
 
 from tenfold.core.records.data import AcquireRecord, ClassStatistics, ExploreRecord, MirrorRecord
-from tenfold.metrics.imbalance import Imbalance
+from tenfold.evaluation.scores import Imbalance
 from tenfold.reporting.formats import score
 from tenfold.reporting.wording import words
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tenfold.core.files import write_bytes, write_text
 from tenfold.core.stages import shown_stages
-from tenfold.metrics.imbalance import Imbalance, is_imbalanced
+from tenfold.evaluation.scores import Imbalance, is_imbalanced
 from tenfold.reporting.figures.canvas import png_bytes, svg_text
 from tenfold.reporting.figures.svg import inline_svg, standalone_svg
 from tenfold.reporting.headline import (

@@ -13,7 +13,7 @@ from tenfold.core.records.data import AcquireRecord, AuditRecord
 from tenfold.core.records.evaluation import ClassificationScores, EvaluateRecord, RepeatsRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
-from tenfold.metrics.imbalance import Imbalance
+from tenfold.evaluation.scores import Imbalance
 from tenfold.reporting.interpretation_audit import conflicts, flagged_share
 from tenfold.reporting.interpretation_calibration import honesty
 from tenfold.reporting.interpretation_evaluation import leaning

@@ -30,7 +30,7 @@ from tenfold.data.dataset import (
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.near_duplicates import pixel_groups
 from tenfold.data.sources.source import SOURCES
-from tenfold.mirroring.decision import decide_mirroring
+from tenfold.evaluation.mirroring import decide_mirroring
 from tenfold.recipe import StudySettings
 from tenfold.reporting.interpretation_data import mirror_sentence
 from tenfold.stages.stage import RECORD, Stage, StageContext

@@ -8,16 +8,6 @@ from typing import Any
 import numpy as np
 
 from tenfold.audit_predictions import FoldPredictions, look_at_all
-from tenfold.auditing.audit_files import (
-    DUPLICATES,
-    IMAGES,
-    LABEL_ISSUES,
-    duplicates_csv,
-    issues_csv,
-)
-from tenfold.auditing.audited_images import AuditedImages
-from tenfold.auditing.duplicate_summary import summarize_duplicates
-from tenfold.auditing.label_issues import Probabilities, rank_label_issues
 from tenfold.core.files import write_text
 from tenfold.core.records.data import (
     SHOWN_ISSUES,
@@ -36,7 +26,18 @@ from tenfold.data.near_duplicates import (
 )
 from tenfold.data.pixel_agreement import ImagePairs, joined_thumbnails, make_thumbnails
 from tenfold.data.splits import exact_groups
-from tenfold.metrics.classification import classification_scores
+from tenfold.evaluation.audit import (
+    DUPLICATES,
+    IMAGES,
+    LABEL_ISSUES,
+    AuditedImages,
+    Probabilities,
+    duplicates_csv,
+    issues_csv,
+    rank_label_issues,
+    summarize_duplicates,
+)
+from tenfold.evaluation.scores import classification_scores
 from tenfold.recipe import StudySettings
 from tenfold.reporting.formats import counted
 from tenfold.stages.stage import RECORD, Stage, StageContext

@@ -23,9 +23,13 @@ from tenfold.data.dataset import (
 )
 from tenfold.data.folds import plan_folds, stratified_folds
 from tenfold.data.splits import possible_holdout, regrouped
+from tenfold.evaluation.differences import (
+    fold_means,
+    fold_standard_deviations,
+    nadeau_bengio_intervals,
+)
+from tenfold.evaluation.scores import classification_scores
 from tenfold.fold_models import write_fold_model
-from tenfold.metrics.classification import classification_scores
-from tenfold.metrics.folds import fold_means, fold_standard_deviations, nadeau_bengio_intervals
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel

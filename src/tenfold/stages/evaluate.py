@@ -12,14 +12,12 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord, RobustnessRecord, ViewsScores
 from tenfold.data.dataset import Images, ImageSplit, read_split, write_arrays
 from tenfold.data.splits import stratified_sample
-from tenfold.explaining.explained_mistakes import explain_mistakes
+from tenfold.evaluation.calibration import calibration_record
+from tenfold.evaluation.explanations import explain_mistakes
+from tenfold.evaluation.intervals import score_intervals, wilson_interval
+from tenfold.evaluation.robustness import measure_robustness, passes
+from tenfold.evaluation.scores import choose_gallery, classification_scores
 from tenfold.given_labels import AS_GIVEN, scores_as_given
-from tenfold.metrics.calibration import calibration_record
-from tenfold.metrics.classification import classification_scores
-from tenfold.metrics.gallery import choose_gallery
-from tenfold.metrics.intervals import score_intervals
-from tenfold.metrics.robustness import measure_robustness, passes
-from tenfold.metrics.shares import wilson_interval
 from tenfold.models.model import ImageNetwork
 from tenfold.recipe import StudySettings
 from tenfold.stages.stage import RECORD, Stage, StageContext

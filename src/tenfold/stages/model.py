@@ -11,7 +11,7 @@ from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.core.records.training import ModelData, ModelRecord, TrainRecord
 from tenfold.data.dataset import read_split
 from tenfold.data.splits import stratified_sample
-from tenfold.explaining.neighbour_index import NeighbourIndex, images_that_fit
+from tenfold.evaluation.explanations import NeighbourIndex, images_that_fit
 from tenfold.recipe import StudySettings
 from tenfold.reporting.model_card import CardSources, model_card
 from tenfold.stages.stage import RECORD, Stage, StageContext

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+
+# Not where it is used: a time budget counts start-up, but not what comes after the training.
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.records.evaluation import ClassificationScores, EvaluateRecord
-from tenfold.metrics.calibration import calibration_record
-from tenfold.metrics.classification import classification_scores
-from tenfold.metrics.intervals import score_intervals
+from tenfold.evaluation.calibration import calibration_record
+from tenfold.evaluation.intervals import score_intervals
+from tenfold.evaluation.scores import classification_scores
 
 SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 _SURE = 0.9

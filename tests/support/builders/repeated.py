@@ -6,8 +6,7 @@ import numpy as np
 
 from builders.evaluation import SCORES
 from tenfold.core.records.evaluation import FoldScores, ProtocolRecord, RepeatedRun, RepeatsRecord
-from tenfold.metrics.folds import nadeau_bengio_intervals
-from tenfold.metrics.repeats import Spread
+from tenfold.evaluation.differences import Spread, nadeau_bengio_intervals
 
 
 def protocol_record(name: str, accuracies: tuple[float, ...]) -> ProtocolRecord:

@@ -53,7 +53,7 @@ class ScoreIntervals(Record):
     """Intervals of the scores, over test sets with as many images of each class.
 
     Accuracy, precision and recall of a class: Wilson; F1 of a class: Wilson, indirect; averages
-    over classes: stratified BCa bootstrap. See `tenfold.metrics.intervals`.
+    over classes: stratified BCa bootstrap. See `tenfold.evaluation.intervals`.
     """
 
     level: float
@@ -166,8 +166,8 @@ class EvaluateRecord(Record):
     Beside this record: ``predictions.npz`` with ``probabilities`` (float32, N × classes;
     calibrated, if the train stage fitted a temperature) and ``labels`` (int64, N), in the order of
     the test split; and ``gallery.npz`` with the test images that the page shows, see
-    `tenfold.metrics.gallery`; and ``explained_mistakes.npz``, the arrays of `ExplainedMistakes`, if
-    there are mistakes.
+    `tenfold.evaluation.scores`; and ``explained_mistakes.npz``, the arrays of `ExplainedMistakes`,
+    if there are mistakes.
     """
 
     weights: str

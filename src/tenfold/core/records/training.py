@@ -183,7 +183,7 @@ class Measure(Record):
 class ModelScores(Record):
     """Scores on the test split, of the calibrated probabilities that prediction gives.
 
-    How the intervals are made: `tenfold.metrics.intervals`.
+    How the intervals are made: `tenfold.evaluation.intervals`.
     """
 
     count: int

@@ -123,7 +123,7 @@ class AblatedScores(Record):
     effect: float
     """Mean accuracy with the ingredient minus without it, over the same seeds and images."""
     interval: Interval
-    """95%, of the effect: see `tenfold.metrics.crossed.crossed_interval`."""
+    """95%, of the effect: see `tenfold.evaluation.differences.crossed_interval`."""
 
 
 class AblationRecord(Record):

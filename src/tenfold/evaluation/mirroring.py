@@ -1,16 +1,143 @@
-"""What the out-of-fold scores of images and of their mirror images say."""
+"""Whether mirror images keep their class, decided on training images."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from tenfold.data.dataset import Groups, Images, Labels
-from tenfold.metrics.paired import holm_adjusted, mcnemar_p_value
-from tenfold.mirroring.features import mirror_features
-from tenfold.mirroring.probe import Floats, MirrorKernels, MirrorScores, mirror_scores
+from tenfold.core.randomness import derive_seed
+from tenfold.core.records.data import MirrorRecord
+from tenfold.data.dataset import Groups, Images, ImageSplit, Labels
+from tenfold.data.splits import exact_groups
+from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value
+from tenfold.evaluation.mirror_features import (
+    Floats,
+    MirrorKernels,
+    MirrorScores,
+    mirror_features,
+    mirror_scores,
+)
+
+MEASURED_IMAGES = 1200
+"""Time grows with its square and more; 28 images of each of 43 classes are enough to tell."""
+MEASURED_IN_BUDGET = 400
+"""Where seconds count."""
+
+
+@dataclass(frozen=True)
+class MirrorDecision:
+    """Whether a mirrored image still shows its class, and how that was found."""
+
+    keeps_class: bool
+    record: MirrorRecord
+
+
+def decide_mirroring(
+    split: ImageSplit,
+    classes: Sequence[str],
+    wanted: MirrorSetting = "auto",
+    *,
+    seed: int,
+    groups: Groups | None = None,
+    most_images: int = MEASURED_IMAGES,
+) -> MirrorDecision:
+    """Decide whether images may be mirrored.
+
+    They may not if two classes look like each other's mirror images, if mirror images are not
+    recognised (half as clearly as images, or less), or if learning from them harms. Where the
+    measurement leaves a doubt, the likelier is taken; without one, what the classes' names say; and
+    else that a mirror image shows its class, as of nearly all photographs.
+
+    Parameters
+    ----------
+    split
+        Training images alone.
+    classes
+        The classes' names.
+    wanted
+        What the user says of it; it is measured in any case.
+    seed
+        Of the sample, the filters and the folds.
+    groups
+        Which images are near-duplicates, see `tenfold.data.splits`; None looks for equal
+        ones.
+    most_images
+        Images that are tried; of each class as many, where there are as many.
+    """
+    generator = np.random.default_rng(derive_seed(seed, "mirroring"))
+    rows = _balanced_sample(split.labels, most_images, generator)
+    present, labels = np.unique(split.labels[rows], return_inverse=True)
+    names = [classes[label] for label in present]
+    measured = None
+    if len(present) > 1:
+        measured = measure_mirroring(
+            split.images[rows],
+            labels.astype(np.int64),
+            len(present),
+            exact_groups(split.images[rows]) if groups is None else groups[rows],
+            generator,
+            suspected=named_pairs(names),
+        )
+    verdict = None if measured is None else measured.verdict
+    keeps_class, decided_by = _decide(measured, verdict, names, wanted)
+    plain, mirrored, taught = (0.0, 0.0, 0.0) if measured is None else measured.accuracies
+    return MirrorDecision(
+        keeps_class,
+        MirrorRecord(
+            decided_by=decided_by,
+            measured=verdict,
+            images=len(rows),
+            plain_accuracy=plain,
+            mirrored_accuracy=mirrored,
+            taught_accuracy=taught,
+            pairs=()
+            if measured is None
+            else tuple((names[first], names[second]) for first, second in measured.pairs),
+        ),
+    )
+
+
+def _decide(
+    measured: MirrorMeasurement | None,
+    verdict: bool | None,
+    names: Sequence[str],
+    wanted: MirrorSetting,
+) -> tuple[bool, Literal["measurement", "names", "default", "setting"]]:
+    if wanted != "auto":
+        return wanted, "setting"
+    if verdict is False or (verdict is None and measured is not None and measured.seems_lost):
+        return False, "measurement"
+    if measured is not None and measured.unsettled:
+        return False, "names"
+    if verdict:
+        return True, "measurement"
+    return (False, "names") if are_characters(names) else (True, "default")
+
+
+def _balanced_sample(
+    labels: Labels, most: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw at most `most` places, ascending, of each class as many, where there are as many."""
+    counts = np.sort(np.bincount(labels))
+    counts = counts[counts > 0]
+    left, share = most, most
+    for place, count in enumerate(counts):
+        share = max(left // (len(counts) - place), 2)
+        if count > share:
+            break
+        left -= int(count)
+    chosen = [
+        generator.permutation(np.flatnonzero(labels == label))[:share]
+        for label in np.unique(labels)
+    ]
+    return np.sort(np.concatenate(chosen))[: max(most, 2 * len(counts))]
+
 
 ClassPair = tuple[int, int]
 
@@ -202,3 +329,35 @@ def _p_value(values: Floats) -> float:
     from scipy.stats import ttest_1samp  # slow to import
 
     return float(ttest_1samp(values, 0.0, alternative="greater").pvalue)
+
+
+_SIDES = (("left", "right"), ("l", "r"), ("west", "east"), ("clockwise", "counterclockwise"))
+_OTHER_SIDE = {one: other for pair in _SIDES for one, other in (pair, pair[::-1])}
+
+
+def named_pairs(classes: Sequence[str]) -> list[tuple[int, int]]:
+    """Give the classes whose names differ in nothing but the side: "turn left", "turn right"."""
+    words = [re.findall(r"[^\W\d_]+|\d+", _split_humps(name).lower()) for name in classes]
+    return [
+        (first, second)
+        for first, second in combinations(range(len(words)), 2)
+        if words[first] != words[second]
+        and len(words[first]) == len(words[second])
+        and all(
+            one == other or _OTHER_SIDE.get(one) == other
+            for one, other in zip(words[first], words[second], strict=True)
+        )
+    ]
+
+
+def are_characters(classes: Sequence[str]) -> bool:
+    """Say whether every name is a single letter or digit: writing is not mirrored."""
+    return all(len(name) == 1 and name.isalnum() for name in classes)
+
+
+def _split_humps(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+
+
+MirrorSetting = bool | Literal["auto"]
+"""``auto``: measured; True or False: whether a mirrored image still shows its class."""

@@ -14,8 +14,8 @@ from tenfold.core.records.evaluation import (
     CoveragePoint,
     ReliabilityBin,
 )
-from tenfold.metrics.classification import mean_log_loss
-from tenfold.metrics.shares import wilson_interval
+from tenfold.evaluation.intervals import wilson_interval
+from tenfold.evaluation.scores import mean_log_loss
 
 BINS = 15
 """As Guo et al. use (arXiv 1706.04599); here with the same number of images in each, which Nixon

@@ -1,14 +1,17 @@
-"""Accuracy, precision, recall, F1, log-loss and confusion matrix of predicted probabilities."""
+"""Scores of a classifier, how uneven its classes are, and the images that show its mistakes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, TrainingError
+from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import ClassificationScores, ClassScores
 
 # float16 probabilities of a thousand classes are this far from 1 in sum; logits are farther.
@@ -133,3 +136,131 @@ def _check(
             f"{is_off.sum()} of {len(labels)} images (the first: image {is_off.argmax()}). "
             "Logits have to go through a softmax first."
         )
+
+
+IMBALANCE_RATIO = 1.5
+"""Largest over smallest class from which on a split is called imbalanced."""
+
+
+@dataclass(frozen=True)
+class Imbalance:
+    """How unevenly images are spread over classes.
+
+    Parameters
+    ----------
+    ratio
+        Largest over smallest class; infinite where a class has no image.
+    effective_classes
+        The number of equally large classes that would be as hard to guess: the exponential of the
+        shares' entropy (Hill 1973, doi:10.2307/1934352).
+    """
+
+    ratio: float
+    effective_classes: float
+
+    @classmethod
+    def of(cls, counts: Sequence[int]) -> Imbalance:
+        """Measure it from the number of images of each class."""
+        total, smallest = sum(counts), min(counts)
+        shares = [number / total for number in counts if number] if total else []
+        return cls(
+            max(counts) / smallest if smallest else math.inf,
+            math.exp(-sum(share * math.log(share) for share in shares)),
+        )
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether accuracy may no longer stand alone."""
+        return self.ratio >= IMBALANCE_RATIO
+
+    @property
+    def has_empty_class(self) -> bool:
+        """Whether a class has no image."""
+        return math.isinf(self.ratio)
+
+
+def is_imbalanced(acquire: AcquireRecord) -> bool:
+    """Say whether the training or the test split is imbalanced."""
+    splits = [counts for counts in (acquire.train_counts, acquire.test_counts) if any(counts)]
+    return any(Imbalance.of(counts).is_uneven for counts in splits)
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Give Spearman's rank correlation; None where a side is all equal or there are under 4 values.
+
+    Ties share their mean rank (Spearman 1904, doi:10.2307/1412159).
+    """
+    from scipy.stats import spearmanr
+
+    if len(first) < 4 or min(first) == max(first) or min(second) == max(second):
+        return None
+    return float(spearmanr(first, second).statistic)
+
+
+Indices = npt.NDArray[np.int64]
+
+_SHOWN = 24
+_PAIRS = 5
+_IMAGES_A_PAIR = 9
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Indices of test images worth a look.
+
+    Parameters
+    ----------
+    mistakes
+        Wrongly predicted, the most confident first.
+    uncertain
+        With the lowest probability of the predicted class, the lowest first.
+    pairs
+        Most frequent confusions, shape (P, 2): true class, predicted class.
+    pair_images
+        Images of each confusion, the most confident first, shape (P, 9); -1 where there are fewer.
+    """
+
+    mistakes: Indices
+    uncertain: Indices
+    pairs: Indices
+    pair_images: Indices
+
+    def shown(self) -> Indices:
+        """Give every image that occurs, once, in ascending order."""
+        everything = np.concatenate([self.mistakes, self.uncertain, self.pair_images.ravel()])
+        return np.unique(everything[everything >= 0])
+
+
+def choose_gallery(
+    probabilities: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
+) -> Gallery:
+    """Choose the most confident mistakes, the least certain images and the most confused pairs.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (N, K).
+    labels
+        True classes, shape (N,).
+    """
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    by_confidence = np.argsort(-confidence, kind="stable")
+    wrong = by_confidence[(predicted != labels)[by_confidence]]
+    confusion = confusion_matrix(labels, predicted, probabilities.shape[1])
+    np.fill_diagonal(confusion, 0)
+    most = np.argsort(-confusion.ravel(), kind="stable")[:_PAIRS]
+    pairs = np.array(
+        [divmod(int(place), len(confusion)) for place in most if confusion.ravel()[place] > 0],
+        dtype=np.int64,
+    ).reshape(-1, 2)
+    pair_images = np.full((len(pairs), _IMAGES_A_PAIR), -1, dtype=np.int64)
+    for row, (true, other) in enumerate(pairs):
+        members = wrong[(labels[wrong] == true) & (predicted[wrong] == other)][:_IMAGES_A_PAIR]
+        pair_images[row, : len(members)] = members
+    return Gallery(
+        mistakes=wrong[:_SHOWN],
+        uncertain=np.argsort(confidence, kind="stable")[:_SHOWN],
+        pairs=pairs,
+        pair_images=pair_images,
+    )

@@ -13,8 +13,8 @@ from tenfold.core.randomness import derive_seed
 from tenfold.core.records.evaluation import CorruptionScores, RobustnessRecord
 from tenfold.data.corruptions import CORRUPTIONS, Corruption
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.metrics.paired import paired_interval
-from tenfold.metrics.shares import wilson_interval
+from tenfold.evaluation.differences import paired_interval
+from tenfold.evaluation.intervals import wilson_interval
 
 Predict = Callable[[Images], npt.NDArray[np.int64]]
 """Takes uint8 images (N, H, W, C) and gives the predicted classes, int64, shape (N,)."""

@@ -1,1 +1,0 @@
-"""The audit of a data set: near-duplicates, leaks between the splits, labels that look wrong."""

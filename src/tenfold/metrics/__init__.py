@@ -1,1 +1,0 @@
-"""Scores of predictions and how sure they are; NumPy, SciPy and scikit-learn."""
