@@ -22,7 +22,7 @@ from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.text import format_duration, parse_duration
 from tenfold.models.model import MODELS
-from tenfold.reporting import formats
+from tenfold.report import formats
 from tenfold.study import Study
 from tenfold.study_request import StudyRequest
 from tenfold.terminal import TerminalProgress

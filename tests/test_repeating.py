@@ -12,7 +12,7 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.recipe import StudySettings
 from tenfold.repeating import read_repeats
-from tenfold.reporting.study_records import read_study_records
+from tenfold.report.records import read_study_records
 from tenfold.study import Study
 from tenfold.study_request import StudyRequest
 

@@ -29,7 +29,7 @@ from tenfold.core.run_folder import Manifest, RunFolder
 from tenfold.core.stages import stage_order
 from tenfold.data.corrections import corrections_settings
 from tenfold.recipe import StudySettings
-from tenfold.reporting.study_records import read_study_records
+from tenfold.report.records import read_study_records
 from tenfold.stage_running import StageRunner
 from tenfold.stages.stage import STAGES, StageContext
 from tenfold.study import Study

@@ -24,7 +24,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.splits import exact_groups, possible_holdout
 from tenfold.evaluation.mirroring import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
 from tenfold.models.model import MODELS, NetworkPlan
-from tenfold.reporting.model_card import CardSources, model_card
+from tenfold.report.model_card import CardSources, model_card
 from tenfold.training.device import choose_device
 from tenfold.training.fit import fit_network
 from tenfold.training.loop import Trainer

@@ -94,7 +94,7 @@ def _study_command(*stages: str) -> Any:
     ) -> None:
         del debug  # read by `main`, which shows the trace
         from tenfold.repeating import read_repeats
-        from tenfold.reporting.interpretation_repeats import repeats_text
+        from tenfold.report.findings.reliability import repeats_text
         from tenfold.study_request import StudyRequest
 
         request = StudyRequest(
@@ -169,7 +169,7 @@ def compare(
     """Compare studies on the same test images: which is better, or is it chance?"""
     del debug
     from tenfold.comparing import check_ending, compare_runs
-    from tenfold.reporting.interpretation_comparison import comparison_text
+    from tenfold.report.findings.comparison import comparison_text
 
     if out is not None:
         check_ending(out)
@@ -177,7 +177,7 @@ def compare(
     echo(comparison_text(comparison))
     if out is not None:
         # matplotlib is slow to import, which a reader of the text should not wait for.
-        from tenfold.reporting.comparison_page import write_comparison
+        from tenfold.report.comparison import write_comparison
 
         write_comparison(comparison, out)
         echo(f"Comparison: {out.resolve()}")

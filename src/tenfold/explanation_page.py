@@ -18,8 +18,8 @@ from tenfold.core.records.training import ModelRecord
 from tenfold.core.text import readable
 from tenfold.explanation import Explainer, Explanation
 from tenfold.prediction import Predicted
-from tenfold.reporting.heat_overlay import heat_overlay
-from tenfold.reporting.wording import page_environment
+from tenfold.report.figures.canvas import heat_overlay
+from tenfold.report.wording import page_environment
 
 INDEX = "index.html"
 _PICTURES = "explained_images"

@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 from tenfold.core.files import atomic_path
 from tenfold.core.text import csv_line, json_line, printable, readable
 from tenfold.prediction import Predicted
-from tenfold.reporting.formats import percent, shorten
+from tenfold.report.formats import percent, shorten
 
 _LONGEST_CLASS = 24
 

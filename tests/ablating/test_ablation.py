@@ -20,7 +20,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.models.model import MODELS
 from tenfold.recipe import StudySettings, load_recipe
-from tenfold.reporting.ablation_text import ablation_csv, ablation_text
+from tenfold.report.findings.tuning import ablation_csv, ablation_text
 from tenfold.training.settings import TRAINING_INGREDIENTS
 
 SHORT = ("training.epochs=1", "training.least_steps=4", "model.widths=[8, 8, 8]")

@@ -13,8 +13,8 @@ from tenfold.core.records.training import ModelSummary
 from tenfold.models.fast import PatchWhitening
 from tenfold.models.model import MODELS
 from tenfold.models.summary import summarize_layers, summarize_model
-from tenfold.reporting.network import parts_of
-from tenfold.reporting.wording import words
+from tenfold.report.findings.training import parts_of
+from tenfold.report.wording import words
 
 
 def test_layers_are_listed_as_they_compute() -> None:

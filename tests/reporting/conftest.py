@@ -16,10 +16,10 @@ from filelock import FileLock
 import builders
 from real_study import run_study
 from tenfold.core.records.training import PenaltyRecord, ProbeRecord
-from tenfold.reporting.figures.canvas import svg_text
-from tenfold.reporting.page import _render
-from tenfold.reporting.report_figures import report_figures
-from tenfold.reporting.study_records import StudyRecords, read_study_records
+from tenfold.report.figures.canvas import svg_text
+from tenfold.report.page import _render
+from tenfold.report.plots import report_figures
+from tenfold.report.records import StudyRecords, read_study_records
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from tenfold.core.record import Interval
 from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison
 from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value
 from tenfold.evaluation.intervals import wilson_interval
-from tenfold.reporting.comparison_page import write_comparison
-from tenfold.reporting.interpretation_comparison import comparison_text, finding, verdict
+from tenfold.report.comparison import write_comparison
+from tenfold.report.findings.comparison import comparison_text, finding, verdict
 
 
 def comparison(*right: int, discordant: int = 100, names: str = "abc") -> Comparison:

@@ -14,17 +14,18 @@ from matplotlib import get_data_path
 from matplotlib.figure import Figure
 from PIL import Image, ImageFont
 
-from tenfold.reporting.figures.canvas import (
+from tenfold.report.figures.canvas import (
     CSS_VARIABLES,
     PLACEHOLDERS,
     Palette,
+    inline_svg,
     new_figure,
     png_bytes,
+    standalone_svg,
     svg_text,
 )
-from tenfold.reporting.figures.confusion_matrix import draw_confusion_matrix
-from tenfold.reporting.figures.svg import inline_svg, standalone_svg
-from tenfold.reporting.report_figures import report_figures
+from tenfold.report.figures.classes import draw_confusion_matrix
+from tenfold.report.plots import report_figures
 
 STUDIES = ["whole", "two-class", "many-class", "gray", "searched"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.reporting import formats
+from tenfold.report import formats
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from tenfold.reporting.page import _render
-from tenfold.reporting.report_figures import report_figures
-from tenfold.reporting.study_records import StudyRecords
+from tenfold.report.page import _render
+from tenfold.report.plots import report_figures
+from tenfold.report.records import StudyRecords
 
 GOLDEN = Path(__file__).parent / "golden" / "page.txt"
 INLINE = {"a", "b", "em", "code", "span", "wbr"}

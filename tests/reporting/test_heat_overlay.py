@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenfold.reporting.heat_overlay import heat_overlay
+from tenfold.report.figures.canvas import heat_overlay
 
 RNG = np.random.default_rng(0)
 

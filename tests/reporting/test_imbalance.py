@@ -12,8 +12,8 @@ import pytest
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.core.records.training import RebalancingRecord
 from tenfold.evaluation.scores import is_imbalanced
-from tenfold.reporting.imbalance import size_effect, validation_draw
-from tenfold.reporting.study_records import StudyRecords
+from tenfold.report.findings.data import size_effect, validation_draw
+from tenfold.report.records import StudyRecords
 
 
 @pytest.fixture

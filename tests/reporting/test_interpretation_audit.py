@@ -11,10 +11,10 @@ import pytest
 
 from real_study import CONFLICTS, LEAKS, TEST_COUNTS, TRAIN_COUNTS
 from tenfold.core.records.data import CorrectionsRecord, SplitCorrections
-from tenfold.reporting.audit_figures import figures_of_audit
-from tenfold.reporting.figures.canvas import svg_text
-from tenfold.reporting.interpretation_audit import conflicts, had_copies_only, share_in_groups
-from tenfold.reporting.study_records import StudyRecords
+from tenfold.report.figures.canvas import svg_text
+from tenfold.report.findings.data import conflicts, had_copies_only, share_in_groups
+from tenfold.report.plots import figures_of_audit
+from tenfold.report.records import StudyRecords
 
 
 def _with_duplicates(real_study: StudyRecords, **changes: Any) -> StudyRecords:

@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 
 from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
-from tenfold.reporting.headline import agreement
-from tenfold.reporting.interpretation_cross_validation import (
-    accuracy_margin,
-    honest_protocol,
-    leaky_protocol,
-)
+from tenfold.report.findings.reliability import accuracy_margin, honest_protocol, leaky_protocol
+from tenfold.report.page import agreement
 
 
 def _evaluate(builder: SimpleNamespace, right: int) -> EvaluateRecord:

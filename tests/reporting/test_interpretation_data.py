@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from tenfold.core.records.data import AcquireRecord, MirrorRecord
-from tenfold.reporting.interpretation_data import (
+from tenfold.report.findings.data import (
     Extremes,
     brightness_extremes,
     channel_facts,

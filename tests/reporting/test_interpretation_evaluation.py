@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.reporting.interpretation_evaluation import (
+from tenfold.report.findings.evaluation import (
     against_guessing,
     confused_pairs,
     guessing_accuracy,
     leaning,
     weakest_classes,
 )
-from tenfold.reporting.measures import weakest_first
+from tenfold.report.reproduction import weakest_first
 
 CLASSES = ("airplane", "bird", "cat", "dog", "ship")
 CONFUSION = np.array(

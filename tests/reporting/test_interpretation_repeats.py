@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from tenfold.reporting.interpretation_repeats import leading_score, repeats_text
-from tenfold.reporting.wording import words
+from tenfold.report.findings.reliability import leading_score, repeats_text
+from tenfold.report.wording import words
 
 
 def test_terminal_has_a_row_a_run_and_the_meaning(builder: SimpleNamespace) -> None:

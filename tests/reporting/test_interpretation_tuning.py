@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pytest
 
 from tenfold.core.records.tuning import Condition, SearchDimension
-from tenfold.reporting.interpretation_tuning import (
+from tenfold.report.findings.tuning import (
     completed_trials,
     execution_spread,
     searched_names,
     settings_at_their_edge,
     trial_states,
 )
-from tenfold.reporting.wording import words
+from tenfold.report.wording import words
 
 
 def test_trials(builder: SimpleNamespace) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tenfold.core.record import Interval
 from tenfold.core.records.training import Measure, ModelData, ModelRecord, ModelScores
-from tenfold.reporting.model_card import CardSources, model_card
+from tenfold.report.model_card import CardSources, model_card
 
 HOSTILE = ("cat", "<script>alert(1)</script>", "a|b\n# c `d` [e](f)")
 

@@ -16,10 +16,10 @@ from markupsafe import Markup
 from tenfold.core.errors import StorageError
 from tenfold.core.record import Reference
 from tenfold.core.records.training import ProbeRecord, TrainRecord
-from tenfold.reporting.page import _render, render_page, write_report
-from tenfold.reporting.report_figures import report_figures
-from tenfold.reporting.study_records import StudyRecords
-from tenfold.reporting.wording import page_environment
+from tenfold.report.page import _render, render_page, write_report
+from tenfold.report.plots import report_figures
+from tenfold.report.records import StudyRecords
+from tenfold.report.wording import page_environment
 
 STUDIES = ["whole", "two-class", "many-class", "gray", "searched"]
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}

@@ -15,8 +15,8 @@ import pytest
 from real_study import CONFLICTS, LEAKS
 from tenfold.core.record import Interval
 from tenfold.core.records.data import AuditRecord
-from tenfold.reporting.recommendations import about_audit, recommendations
-from tenfold.reporting.study_records import StudyRecords
+from tenfold.report.recommendations import about_audit, recommendations
+from tenfold.report.records import StudyRecords
 
 
 def _found(records: StudyRecords) -> dict[str, Any]:

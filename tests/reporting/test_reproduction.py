@@ -9,12 +9,13 @@ import pytest
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.record import Reference
-from tenfold.reporting.measures import check_measure_name, measures
-from tenfold.reporting.reproduction import (
+from tenfold.report.reproduction import (
     Difference,
     ReproductionRow,
+    check_measure_name,
     curve_pairs,
     measured,
+    measures,
     reproduction_rows,
 )
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.settings import parse_assignment
-from tenfold.reporting.settings_text import command_options, toml_text
+from tenfold.report.formats import command_options, toml_text
 
 values = st.one_of(
     st.booleans(),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tenfold.core.errors import RunFolderError
-from tenfold.reporting.study_records import STAGES, StudyRecords, read_study_records
+from tenfold.report.records import STAGES, StudyRecords, read_study_records
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from tenfold.core.records.training import BudgetRecord, ProbeRecord, TrainRecord
-from tenfold.reporting.page import render_page
-from tenfold.reporting.training_course import course_of
-from tenfold.reporting.wording import words
+from tenfold.report.findings.training import course_of
+from tenfold.report.page import render_page
+from tenfold.report.wording import words
 
 RISING = tuple(0.3 + 0.03 * epoch for epoch in range(10))
 

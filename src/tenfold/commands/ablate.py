@@ -56,9 +56,9 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.core.files import write_text
     from tenfold.evaluation.mirroring import decide_mirroring
     from tenfold.recipe import load_recipe
-    from tenfold.reporting.ablation_text import ablation_csv, ablation_text
-    from tenfold.reporting.figures.ablation import draw_ablation
-    from tenfold.reporting.interpretation_data import mirror_sentence
+    from tenfold.report.figures.search import draw_ablation
+    from tenfold.report.findings.data import mirror_sentence
+    from tenfold.report.findings.tuning import ablation_csv, ablation_text
     from tenfold.terminal import TerminalProgress
 
     settings = load_recipe(recipe, tuple(assignments or ()))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tenfold.core.progress import Progress
     from tenfold.data.dataset import ImageDataset
     from tenfold.recipe import StudySettings
-    from tenfold.reporting.figures.canvas import Draw
+    from tenfold.report.figures.canvas import Draw
     from tenfold.study_request import ResolvedRequest, StudyRequest
 
 
@@ -90,8 +90,7 @@ def read_data(
 def write_picture(path: Path, draw: Draw, *, name: str, description: str) -> None:
     """Write a figure as an SVG file of its own."""
     from tenfold.core.files import write_text
-    from tenfold.reporting.figures.canvas import svg_text
-    from tenfold.reporting.figures.svg import standalone_svg
+    from tenfold.report.figures.canvas import standalone_svg, svg_text
 
     write_text(path, standalone_svg(svg_text(draw), name=name, description=description))
 

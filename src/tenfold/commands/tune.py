@@ -80,7 +80,7 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
     """Search the settings."""
     del debug  # read by `main`, which shows the trace
     from tenfold.core.records.tuning import TuneRecord
-    from tenfold.reporting.settings_text import command_options
+    from tenfold.report.formats import command_options
     from tenfold.study_request import StudyRequest
 
     models = tuple(dict.fromkeys(model or ()))

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tenfold.core.records.training import ModelSummary
-from tenfold.reporting.formats import MISSING, count, shape
-from tenfold.reporting.network import parts_of
-from tenfold.reporting.wording import words
+from tenfold.report.findings.training import parts_of
+from tenfold.report.formats import MISSING, count, shape
+from tenfold.report.wording import words
 
 
 def sentences(summary: ModelSummary) -> list[str]:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tenfold.core.text import printable
 from tenfold.exporting.onnx_description import OnnxDescription
-from tenfold.reporting.formats import percent, visible
+from tenfold.report.formats import percent, visible
 from tenfold.serving.serving_settings import ServingSettings
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -9,7 +9,7 @@ import numpy as np
 
 from tenfold.explanation import Explainer
 from tenfold.explanation_page import png
-from tenfold.reporting.heat_overlay import heat_overlay
+from tenfold.report.figures.canvas import heat_overlay
 from tenfold.serving.batching import Pixels
 
 

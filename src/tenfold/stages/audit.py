@@ -39,7 +39,7 @@ from tenfold.evaluation.audit import (
 )
 from tenfold.evaluation.scores import classification_scores
 from tenfold.recipe import StudySettings
-from tenfold.reporting.formats import counted
+from tenfold.report.formats import counted
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
 

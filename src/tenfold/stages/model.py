@@ -13,7 +13,7 @@ from tenfold.data.dataset import read_split
 from tenfold.data.splits import stratified_sample
 from tenfold.evaluation.explanations import NeighbourIndex, images_that_fit
 from tenfold.recipe import StudySettings
-from tenfold.reporting.model_card import CardSources, model_card
+from tenfold.report.model_card import CardSources, model_card
 from tenfold.stages.stage import RECORD, Stage, StageContext
 from tenfold.trained_model import TrainedModel
 from tenfold.training.inference import features_and_logits

@@ -29,8 +29,8 @@ class ReportStage(Stage):
     def run(self, context: StageContext) -> None:
         """Write the page and its figures."""
         # matplotlib is slow to import, which a study that is complete should not wait for.
-        from tenfold.reporting.page import write_report
-        from tenfold.reporting.study_records import read_study_records
+        from tenfold.report.page import write_report
+        from tenfold.report.records import read_study_records
 
         records = read_study_records(
             context.run_folder, shown=context.inputs, notices=context.notices

@@ -16,7 +16,7 @@ from builders.searches import search_over_models, tune_record
 from builders.training import OUR_VALIDATION_ACCURACY, train_record
 from tenfold.core.records.data import LeftOutImage
 from tenfold.core.records.evaluation import CrossValidateRecord
-from tenfold.reporting.study_records import StudyRecords
+from tenfold.report.records import StudyRecords
 
 
 def _images(*shape: int) -> npt.NDArray[np.uint8]:
