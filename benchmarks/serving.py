@@ -40,10 +40,10 @@ import tenfold
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import Images
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.exporting.export import exported_model
-from tenfold.exporting.onnx_model import OnnxModel
 from tenfold.loading import classifier_of
-from tenfold.prediction import find_images, predict_files
+from tenfold.serving.export import exported_model
+from tenfold.serving.onnx_model import OnnxModel
+from tenfold.serving.prediction import find_images, predict_files
 from tenfold.training.device import choose_device
 from tenfold.training.inference import INFERENCE_BATCH_SIZE, predict_logits
 from tenfold.training.model_folder import PackagedModel, read_model_folder

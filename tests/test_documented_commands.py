@@ -389,7 +389,7 @@ def is_taken(recipe: str, assignment: str) -> bool:
     """Say whether a study of a recipe, or the server, has such a setting."""
     from tenfold.core.errors import SettingsError
     from tenfold.core.settings import parse_assignment
-    from tenfold.serving.serving_settings import ServingSettings
+    from tenfold.serving.settings import ServingSettings
 
     for take in (
         lambda: load_recipe(recipe, [assignment]),

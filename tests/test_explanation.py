@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from tenfold.core.errors import DataError
-from tenfold.explanation import NEIGHBOURS, Explainer
-from tenfold.explanation_page import ExplanationPage
 from tenfold.loading import classifier_of
-from tenfold.prediction import Predicted
+from tenfold.serving.explanation import NEIGHBOURS, Explainer, ExplanationPage
+from tenfold.serving.prediction import Predicted
 from tenfold.training.model_folder import read_model_folder
 
 FolderMaker = Callable[..., Path]

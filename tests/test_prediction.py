@@ -16,7 +16,7 @@ import tenfold
 from builders.hostile_images import png_of_16_bits
 from tenfold.core.records.data import AcquireRecord, ValueRange, ValueRanges
 from tenfold.data.dataset import read_arrays, read_split
-from tenfold.prediction import Predicted, find_images, predict_files
+from tenfold.serving.prediction import Predicted, find_images, predict_files
 
 FolderMaker = Callable[..., Path]
 

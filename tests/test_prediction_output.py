@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tenfold.prediction import Predicted
-from tenfold.prediction_output import CsvOutput, JsonOutput, TableOutput
+from tenfold.serving.prediction import CsvOutput, JsonOutput, Predicted, TableOutput
 
 CLASSES = ("cat", "a class with a very long name", '<owl>,\n"x"')
 GOOD = Predicted("photos/1.jpg", np.array([0.25, 0.05, 0.7], np.float32))

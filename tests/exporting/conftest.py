@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.exporting.onnx_description import OnnxDescription
 from tenfold.models.model import ImageNetwork, NetworkPlan
+from tenfold.serving.onnx_model import OnnxDescription
 
 CLASSES = ("cat", "dög", 'a "quoted"\nname')
 

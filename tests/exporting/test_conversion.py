@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tenfold.core.errors import ExportError, SettingsError
-from tenfold.exporting.conversion import conversion
+from tenfold.serving.onnx_graph import conversion
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

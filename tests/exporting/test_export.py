@@ -12,12 +12,11 @@ import pytest
 
 from tenfold.commands.export import default_path
 from tenfold.core.errors import DataError, ExportError
-from tenfold.exporting.export import export_onnx, int8_path
-from tenfold.exporting.export_text import export_text
-from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.exporting.real_images import RealImages, images_for
 from tenfold.loading import load
 from tenfold.recipe import StudySettings
+from tenfold.serving.export import export_onnx, export_text, int8_path
+from tenfold.serving.onnx_graph import RealImages, images_for
+from tenfold.serving.onnx_model import OnnxModel
 from tenfold.study import Study
 from tenfold.training.model_folder import read_model_folder
 
@@ -74,7 +73,7 @@ def test_int8_is_measured_beside_float32(run_folder: Path, tmp_path: Path) -> No
 def test_a_difference_writes_nothing(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tenfold.exporting import export as module
+    from tenfold.serving import export as module
 
     right: Any = module.onnx_bytes
     monkeypatch.setattr(module, "onnx_bytes", lambda network, _, about: right(network, 9.0, about))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.exporting.onnx_graph import onnx_bytes
-from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.serving.onnx_graph import onnx_bytes
+from tenfold.serving.onnx_model import OnnxModel
 from tenfold.training.device import choose_device
 from tenfold.training.temperature import predict_probabilities
 

@@ -9,8 +9,8 @@ import pytest
 
 from tenfold.core.errors import ModelFolderError, SettingsError, need
 from tenfold.core.records.data import ValueRange, ValueRanges
-from tenfold.exporting.onnx_graph import onnx_bytes, with_metadata
-from tenfold.exporting.onnx_model import BATCH_SIZE, OnnxModel
+from tenfold.serving.onnx_graph import onnx_bytes, with_metadata
+from tenfold.serving.onnx_model import BATCH_SIZE, OnnxModel
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import ExportError
-from tenfold.exporting.onnx_graph import onnx_bytes
-from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.exporting.parity import check_parity
+from tenfold.serving.export import check_parity
+from tenfold.serving.onnx_graph import onnx_bytes
+from tenfold.serving.onnx_model import OnnxModel
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

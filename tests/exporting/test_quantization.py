@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from tenfold.exporting.onnx_graph import onnx_bytes
-from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.exporting.quantization import quantized
 from tenfold.models.model import as_pixels
+from tenfold.serving.onnx_graph import onnx_bytes, quantized
+from tenfold.serving.onnx_model import OnnxModel
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -61,9 +61,9 @@ def onnx_content() -> bytes:
     pytest.importorskip("onnxruntime")
     import torch
 
-    from tenfold.exporting.onnx_description import OnnxDescription
-    from tenfold.exporting.onnx_graph import onnx_bytes
     from tenfold.models.model import NetworkPlan
+    from tenfold.serving.onnx_graph import onnx_bytes
+    from tenfold.serving.onnx_model import OnnxDescription
 
     plan = NetworkPlan.parse(
         "cnn",
@@ -162,9 +162,9 @@ class AsgiClient:
 def client(onnx_content: bytes) -> Iterator[Callable[..., AsgiClient]]:
     """Give a function that makes an application with some settings, and a client for it."""
     pytest.importorskip("fastapi")
-    from tenfold.exporting.onnx_model import OnnxModel
     from tenfold.serving.app import create_app
-    from tenfold.serving.serving_settings import ServingSettings
+    from tenfold.serving.onnx_model import OnnxModel
+    from tenfold.serving.settings import ServingSettings
 
     model = OnnxModel(onnx_content, threads=1)
     made: list[AsgiClient] = []
@@ -256,7 +256,7 @@ class HangingModel:
 @pytest.fixture
 def hanging(onnx_content: bytes) -> Iterator[HangingModel]:
     """Give a model whose network hangs until the test lets it run."""
-    from tenfold.exporting.onnx_model import OnnxModel
+    from tenfold.serving.onnx_model import OnnxModel
 
     model = HangingModel(OnnxModel(onnx_content, threads=1))
     yield model
@@ -267,9 +267,9 @@ def hanging(onnx_content: bytes) -> Iterator[HangingModel]:
 def serve_here(onnx_content: bytes) -> Iterator[Callable[..., LocalServer]]:
     """Give a function that serves the tiny model, or another, in a thread of this process."""
     pytest.importorskip("uvicorn")
-    from tenfold.exporting.onnx_model import OnnxModel
     from tenfold.serving.app import create_app
-    from tenfold.serving.serving_settings import ServingSettings
+    from tenfold.serving.onnx_model import OnnxModel
+    from tenfold.serving.settings import ServingSettings
 
     tiny = OnnxModel(onnx_content, threads=1)
     started: list[LocalServer] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tenfold.core.errors import SettingsError
-from tenfold.serving.allowed_hosts import AllowedHosts
+from tenfold.serving.guard import AllowedHosts
 
 LOOPBACK = ("localhost", "LocalHost:8000", "localhost.", "127.0.0.1:80", "127.0.0.2", "[::1]:1")
 NONE = (

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tenfold.data.images.decoding import decode_image
-from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.serving.allowed_hosts import AllowedHosts
-from tenfold.serving.batching import Batcher
+from tenfold.serving.guard import AllowedHosts
+from tenfold.serving.onnx_model import OnnxModel
+from tenfold.serving.predictor import Batcher
 
 pytest.importorskip("fastapi")
 pytest.importorskip("onnxruntime")

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from tenfold.serving.arriving import ArrivingBodies
-from tenfold.serving.refusal import Refusal
+from tenfold.serving.guard import Refusal
+from tenfold.serving.requests import ArrivingBodies
 
 STEP = 65_536
 

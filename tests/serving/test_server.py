@@ -22,7 +22,7 @@ from PIL import Image
 
 from builders.hostile_images import png_of_data_chunks, tiff_of_one_tile
 from tenfold.core.errors import SettingsError
-from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.serving.onnx_model import OnnxModel
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -174,10 +174,10 @@ def test_names_and_token_of_the_command(start_server: Any, onnx_file: Path) -> N
 def test_a_network_that_hangs_does_not_keep_the_server_from_its_end(onnx_file: Path) -> None:
     program = """
 import sys, threading
-from tenfold.exporting.onnx_model import OnnxModel
+from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.app import create_app
 from tenfold.serving.server import address_of, open_socket, run_server
-from tenfold.serving.serving_settings import ServingSettings
+from tenfold.serving.settings import ServingSettings
 
 model = OnnxModel.read(__import__("pathlib").Path(sys.argv[1]))
 model.predict = lambda images: threading.Event().wait()

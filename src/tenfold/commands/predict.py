@@ -16,7 +16,7 @@ from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.text import printable
 
 if TYPE_CHECKING:
-    from tenfold.prediction_output import PredictionOutput
+    from tenfold.serving.prediction import PredictionOutput
 
 _MOST_MEGAPIXELS = 100_000
 
@@ -86,7 +86,7 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
 
     from tenfold.data.images.formats import DecodingLimits
     from tenfold.loading import classifier_of
-    from tenfold.prediction import find_images, predict_files
+    from tenfold.serving.prediction import find_images, predict_files
     from tenfold.terminal import TerminalProgress
     from tenfold.training.model_folder import outdated_notice, read_model_folder
 
@@ -109,8 +109,7 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
         output = stack.enter_context(_output(csv, is_json, classes, top))
         page = None
         if explain is not None:
-            from tenfold.explanation import Explainer
-            from tenfold.explanation_page import ExplanationPage
+            from tenfold.serving.explanation import Explainer, ExplanationPage
 
             explainer = Explainer.of(classifier, packaged)
             page = stack.enter_context(ExplanationPage.in_folder(explain, packaged.record, top))
@@ -137,7 +136,7 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
 def _output(
     csv: Path | None, is_json: bool, classes: tuple[str, ...], top: int
 ) -> Iterator[PredictionOutput]:
-    from tenfold.prediction_output import CsvOutput, JsonOutput, TableOutput
+    from tenfold.serving.prediction import CsvOutput, JsonOutput, TableOutput
 
     if csv is not None:
         with CsvOutput.to_file(csv, classes, top) as output:

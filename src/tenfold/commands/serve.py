@@ -71,12 +71,11 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
         need(module, extra="serve")
     from tenfold.core.settings import parse_assignment
     from tenfold.core.text import printable
-    from tenfold.serving.allowed_hosts import AllowedHosts
     from tenfold.serving.app import create_app
-    from tenfold.serving.guard import read_token
-    from tenfold.serving.served_model import prepare_model
+    from tenfold.serving.guard import AllowedHosts, read_token
+    from tenfold.serving.model import prepare_model
     from tenfold.serving.server import address_of, open_socket, run_server
-    from tenfold.serving.serving_settings import ServingSettings
+    from tenfold.serving.settings import ServingSettings
 
     changes: dict[str, Any] = dict(parse_assignment(text) for text in assignments or ())
     settings = ServingSettings.parse(changes)

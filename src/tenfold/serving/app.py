@@ -1,4 +1,4 @@
-"""The web application: which address answers what."""
+"""The HTTP application: page, predictions, explanations, health."""
 
 from __future__ import annotations
 
@@ -8,33 +8,30 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tenfold.core.text import printable
-from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.serving.allowed_hosts import AllowedHosts
-from tenfold.serving.api_records import (
-    ExplainAnswer,
-    HealthAnswer,
-    ModelAnswer,
-    PredictAnswer,
-    ProblemAnswer,
-)
-from tenfold.serving.arriving import SLOWEST_BYTES_PER_SECOND, ArrivingBodies
-from tenfold.serving.guard import Guard
-from tenfold.serving.held_memory import MemoryBudget
+from tenfold.report.formats import percent, visible
+from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
-from tenfold.serving.page import page_files
+from tenfold.serving.model import ImageExplainer
+from tenfold.serving.onnx_model import OnnxDescription, OnnxModel
 from tenfold.serving.predictor import Predictor
-from tenfold.serving.receiving import receive_images
-from tenfold.serving.refusal import Refusal
-from tenfold.serving.served_model import ImageExplainer
-from tenfold.serving.serving_settings import ServingSettings
+from tenfold.serving.requests import (
+    SLOWEST_BYTES_PER_SECOND,
+    ArrivingBodies,
+    MemoryBudget,
+    receive_images,
+)
+from tenfold.serving.settings import ServingSettings
 
 _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
 HANGING_SHARE = 2
@@ -61,6 +58,21 @@ _IMAGE_BODY = {
         },
     }
 }
+
+
+class Problem(BaseModel):
+    """Why something was not done."""
+
+    code: str = Field(description="One word, for programs.")
+    message: str = Field(description="For people.")
+
+
+class ProblemAnswer(BaseModel):
+    """The body of every answer that says no."""
+
+    error: Problem
+
+
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemAnswer, "description": text}
     for status, text in {
@@ -253,3 +265,99 @@ async def _parameter_error(_: Request, error: Exception) -> Response:
         f"The parameter {first['loc'][-1]} is no whole number of at least 1: "
         f"{str(first['input'])[:40]!r}.",
     )
+
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_REPORT_STYLE = Path(__file__).parent.parent / "reporting" / "templates" / "style.css"
+"""The page looks as the report does because it has its style; page.css adds to it."""
+
+
+def page_files(
+    description: OnnxDescription, settings: ServingSettings, *, needs_token: bool, explains: bool
+) -> dict[str, tuple[bytes, str]]:
+    """Give content and media type by address; the page tells and keeps the limits of `settings`."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
+        autoescape=True,  # class names come from folders that anybody may have named
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "printable": printable}
+    html = environment.get_template("page.html.j2").render(
+        model=description,
+        settings=settings,
+        needs_token=needs_token,
+        explains=explains,
+        version=metadata.version("tenfold"),
+    )
+    style = _REPORT_STYLE.read_bytes() + b"\n" + (_TEMPLATES / "page.css").read_bytes()
+    return {
+        "/": (html.encode(errors="replace"), "text/html"),
+        "/page.css": (style, "text/css"),
+        "/page.js": ((_TEMPLATES / "page.js").read_bytes(), "text/javascript"),
+    }
+
+
+class ClassProbability(BaseModel):
+    """One class and how probable it is."""
+
+    class_name: str = Field(alias="class")
+    probability: float = Field(ge=0, le=1)
+
+
+class ImageResult(BaseModel):
+    """One image: its classes, or why it could not be read."""
+
+    image: str = Field(description="Its name as it was sent; empty for a body that is an image.")
+    class_name: str | None = Field(None, alias="class", description="The most probable class.")
+    probability: float | None = Field(None, description="Of that class; calibrated.")
+    top: list[ClassProbability] | None = Field(
+        None, description="The most probable classes, the first first."
+    )
+    error: Problem | None = None
+
+
+class PredictAnswer(BaseModel):
+    """One result an image, in the order sent."""
+
+    results: list[ImageResult]
+
+
+class SimilarImage(BaseModel):
+    """A training image that the network finds alike."""
+
+    class_name: str = Field(alias="class")
+    similarity: float = Field(description="Cosine of the features, -1 to 1.")
+    picture: str = Field(description="A data: URI of a PNG.")
+
+
+class ExplainAnswer(BaseModel):
+    """What speaks for the most probable class."""
+
+    class_name: str = Field(alias="class")
+    probability: float
+    seen: str = Field(description="What the network saw, a data: URI of a PNG.")
+    heat: str | None = Field(description="The heat map over it; null if there is none.")
+    neighbours: list[SimilarImage]
+
+
+class ModelAnswer(BaseModel):
+    """The model that is served."""
+
+    title: str
+    model: str = Field(description="The architecture's name.")
+    classes: list[str]
+    image_shape: list[int] = Field(description="Height, width, channels; others are scaled.")
+    accuracy: float | None = Field(description="On the test split; null if it was not tested.")
+    test_count: int | None
+    quantization: str | None
+    explains: bool = Field(description="Whether /api/explain answers.")
+    versions: dict[str, str]
+
+
+class HealthAnswer(BaseModel):
+    """The server is well; otherwise it answers 503 with a `ProblemAnswer`."""
+
+    status: str

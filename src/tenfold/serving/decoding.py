@@ -23,7 +23,7 @@ from tenfold.data.images.formats import (
     why_not_read,
 )
 from tenfold.data.images.pillow import Hold
-from tenfold.serving.refusal import Refusal
+from tenfold.serving.guard import Refusal
 
 NOT_QUICK = "not_quick"
 """Code of a refusal of an image that is to be decoded elsewhere; no client sees it."""

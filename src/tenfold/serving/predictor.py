@@ -1,12 +1,23 @@
-"""Images that clients sent to results: decoded in threads, computed in batches."""
+"""One model answering many clients: batches filled as requests arrive.
+
+Requests that arrive together are computed together.
+No clock is waited for: while the network computes, what arrives gathers and is the next batch (the
+adaptive batching of Crankshaw et al., "Clipper", NSDI 2017, without its tuned delays). So a request
+alone never waits, and load makes batches grow by itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -14,14 +25,12 @@ import numpy.typing as npt
 
 from tenfold.core.machine import available_cores
 from tenfold.data.images.formats import DecodingLimits
-from tenfold.exporting.onnx_model import OnnxModel, are_probabilities
-from tenfold.serving.batching import Batcher, Pixels, Row
 from tenfold.serving.decoding import NOT_QUICK, UploadDecoder
-from tenfold.serving.held_memory import MemoryBudget
+from tenfold.serving.guard import Refusal
 from tenfold.serving.metrics import Metrics
-from tenfold.serving.receiving import Upload
-from tenfold.serving.refusal import Refusal
-from tenfold.serving.serving_settings import ServingSettings
+from tenfold.serving.onnx_model import OnnxModel, are_probabilities
+from tenfold.serving.requests import MemoryBudget, Upload
+from tenfold.serving.settings import ServingSettings
 
 _LONGEST_NAME = 255
 _SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512
@@ -69,7 +78,7 @@ class Predictor:
         return self._batcher.running_seconds
 
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
-        """Give one result an image, as `tenfold.serving.api_records.ImageResult` describes it.
+        """Give one result an image, as `tenfold.serving.app.ImageResult` describes it.
 
         If none of them can be read, the first one's `Refusal` is raised.
         """
@@ -164,3 +173,152 @@ def _unsound() -> Refusal:
         "no_probabilities",
         "The model gives no probabilities for this image: they are not finite, or do not sum to 1.",
     )
+
+
+Pixels = npt.NDArray[np.uint8]
+Row = npt.NDArray[np.float32]
+MakeImage = Callable[[], Pixels]
+_Outcome = npt.NDArray[Any] | Exception
+_Waiting = tuple[MakeImage, "asyncio.Future[Row]"]
+_Job = tuple[Sequence[_Waiting], asyncio.AbstractEventLoop]
+
+
+class Batcher:
+    """Gathers images into batches; belongs to one event loop.
+
+    Parameters
+    ----------
+    predict
+        Gives probabilities (N, classes) of images (N, H, W, C), or an error in place of a row;
+        called in a thread of its own, one batch at a time.
+    most_images
+        In a batch.
+    most_waiting
+        Images; `submit` refuses beyond.
+    stuck_seconds
+        A batch that takes longer is taken for one that never ends; `submit` refuses.
+    on_batch
+        Told the size of each batch.
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Pixels], Iterable[_Outcome]],
+        *,
+        most_images: int,
+        most_waiting: int,
+        stuck_seconds: float = 60.0,
+        on_batch: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self._predict = predict
+        self._most_images = most_images
+        self._most_waiting = most_waiting
+        self._on_batch = on_batch
+        self._stuck_seconds = stuck_seconds
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        # A daemon: one that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._work, name="network", daemon=True)
+        self._waiting: deque[_Waiting] = deque()
+        self._running_since: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Give how many images wait."""
+        return len(self._waiting)
+
+    @property
+    def running_seconds(self) -> float:
+        """Give how long the network computes its present batch; 0 if it rests, inf if it died."""
+        if self._thread.ident is not None and not self._thread.is_alive():
+            return float("inf")
+        return 0.0 if self._running_since is None else time.monotonic() - self._running_since
+
+    async def submit(self, make_image: MakeImage) -> Row:
+        """Give the probabilities, shape (classes,), of one image.
+
+        Parameters
+        ----------
+        make_image
+            Gives the pixels, shape (H, W, C); called in the network's thread, so that a small image
+            need not be handed from thread to thread, which costs more than a small network. What it
+            raises comes out here and nowhere else.
+
+        Raises
+        ------
+        Refusal
+            If too many images wait, or the network hangs.
+        """
+        if self.running_seconds > self._stuck_seconds:
+            raise Refusal(503, "not_ready", "The network does not answer. Try again later.")
+        if len(self._waiting) >= self._most_waiting:
+            raise Refusal(503, "busy", "Too many requests at the moment. Try again in a second.")
+        future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+        self._waiting.append((make_image, future))
+        self._start()
+        return await future
+
+    def close(self) -> None:
+        """Let a running batch end and start no more."""
+        self._jobs.put(None)
+
+    def _start(self) -> None:
+        """Compute what waits, unless the network is busy."""
+        while self._waiting and self._running_since is None:
+            size = min(len(self._waiting), self._most_images)
+            batch = [self._waiting.popleft() for _ in range(size)]
+            wanted = [one for one in batch if not one[1].done()]  # some clients gave up meanwhile
+            if wanted:
+                self._running_since = time.monotonic()
+                self._jobs.put((wanted, asyncio.get_running_loop()))
+                if self._thread.ident is None:
+                    self._thread.start()
+
+    def _work(self) -> None:
+        """Compute batches; runs in the network's thread until `close`."""
+        while (job := self._jobs.get()) is not None:
+            batch, loop = job
+            outcomes: list[_Outcome]
+            try:
+                outcomes = self._compute([make_image for make_image, _ in batch])
+            except BaseException as error:  # a thread that ended would leave all others waiting
+                failed = RuntimeError(f"the network's thread failed: {error!r}")
+                outcomes = [failed] * len(batch)
+            with contextlib.suppress(RuntimeError):  # the loop ended meanwhile
+                loop.call_soon_threadsafe(self._finish, batch, outcomes)
+            # Or they would be held until the next batch.
+            del job, batch, outcomes
+
+    def _compute(self, makers: Sequence[MakeImage]) -> list[_Outcome]:
+        """Give each image's row, or why there is none; runs in the network's thread."""
+        outcomes = [_attempt(make_image) for make_image in makers]
+        images = {n: one for n, one in enumerate(outcomes) if not isinstance(one, Exception)}
+        if images:
+            rows: Iterable[_Outcome]
+            try:
+                rows = self._predict(np.stack(list(images.values())))
+            except Exception as error:
+                rows = [error] * len(images)
+            for place, row in zip(images, rows, strict=True):
+                outcomes[place] = row
+        return outcomes
+
+    def _finish(self, batch: Sequence[_Waiting], outcomes: Sequence[_Outcome]) -> None:
+        self._running_since = None
+        if computed := sum(not isinstance(one, Exception) for one in outcomes):
+            self._on_batch(computed)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        self._start()
+
+
+def _attempt(make_image: MakeImage) -> _Outcome:
+    # On its own, for an error holds the frame it comes from: here one image, there the whole batch.
+    try:
+        return make_image()
+    except Exception as error:
+        return error

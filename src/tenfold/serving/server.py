@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from tenfold.core.errors import SettingsError
 from tenfold.data.images.decoding import quiet_pillow
 from tenfold.data.images.processes import PROCESSES
-from tenfold.serving.bounded_protocol import BoundedProtocol
-from tenfold.serving.serving_settings import ServingSettings
+from tenfold.serving.protocol import BoundedProtocol
+from tenfold.serving.settings import ServingSettings
 
 _MOST_CONNECTIONS = 1000
 _OTHER_FILES = 200

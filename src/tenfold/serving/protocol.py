@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from tenfold.serving.refusal import Refusal
+from tenfold.serving.guard import Refusal
 
 _HEAD_BYTES = 65_536
 _HEADERS = 100

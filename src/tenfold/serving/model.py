@@ -1,21 +1,21 @@
-"""A model made ready to be served, from whatever the user has."""
+"""The model that is served: a PyTorch or an ONNX one, with what explains it."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tenfold.data.dataset import Images
-from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.serving.batching import Pixels
-
-if TYPE_CHECKING:  # torch takes seconds to import
-    from tenfold.explanation import Explainer
+from tenfold.report.figures.canvas import heat_overlay
+from tenfold.serving.explanation import Explainer, png
+from tenfold.serving.onnx_model import OnnxModel
+from tenfold.serving.predictor import Pixels
 
 ImageExplainer = Callable[[Pixels, int], dict[str, Any]]
 """Says what speaks for a class, of pixels and the class's index; called for one image at a time."""
@@ -48,10 +48,9 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     """
     if path.suffix == ".onnx":
         return ServedModel(OnnxModel.read(path), None)
-    from tenfold.explanation import Explainer
-    from tenfold.exporting.export import exported_model
     from tenfold.loading import classifier_of
-    from tenfold.serving.torch_explainer import explain_image
+    from tenfold.serving.explanation import Explainer
+    from tenfold.serving.export import exported_model
     from tenfold.training.model_folder import outdated_notice, read_model_folder
 
     packaged = read_model_folder(path)
@@ -67,10 +66,37 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
 
 def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:
     """Give images to check the export with: training images that the folder has, else noise."""
-    from tenfold.exporting.real_images import spread
+    from tenfold.serving.onnx_graph import spread
 
     index = explainer.index
     if index is not None and len(index) and index.thumbnails.shape[1:] == image_shape:
         return spread(index.thumbnails, _CHECKED_IMAGES)
     generator = np.random.default_rng(0)
     return generator.integers(0, 256, (_CHECKED_IMAGES, *image_shape), np.uint8)
+
+
+def explain_image(
+    explainer: Explainer, classes: tuple[str, ...], pixels: Pixels, predicted: int
+) -> dict[str, Any]:
+    """Give ``seen``, ``heat`` and ``neighbours`` of `tenfold.serving.app.ExplainAnswer`.
+
+    One image at a time, for it hooks into the network's layers.
+    """
+    (explanation,) = explainer.explain(pixels[None], np.array([predicted]))
+    heat = explanation.heat
+    return {
+        "seen": _picture(pixels),
+        "heat": None if heat is None else _picture(heat_overlay(pixels, heat)),
+        "neighbours": [
+            {
+                "class": classes[one.label],
+                "similarity": round(one.similarity, 4),
+                "picture": _picture(one.thumbnail),
+            }
+            for one in explanation.neighbours
+        ],
+    }
+
+
+def _picture(pixels: Pixels) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")

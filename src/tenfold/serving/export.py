@@ -1,4 +1,4 @@
-"""Export a model: the graph, its check against PyTorch, and what was measured."""
+"""Export: the model as one file that answers alike, proved on real images."""
 
 from __future__ import annotations
 
@@ -6,22 +6,34 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tenfold.core.errors import need
+import numpy as np
+import torch
+
+from tenfold.core.errors import ExportError, need
 from tenfold.core.files import write_bytes
 from tenfold.core.run_folder import recorded_versions
 from tenfold.data.dataset import Images
-from tenfold.exporting.conversion import conversion
-from tenfold.exporting.measuring import Measurement, measure
-from tenfold.exporting.onnx_description import OnnxDescription
-from tenfold.exporting.onnx_graph import onnx_bytes
-from tenfold.exporting.onnx_model import OnnxModel
-from tenfold.exporting.parity import Parity, check_parity
-from tenfold.exporting.quantization import quantized
-from tenfold.exporting.real_images import RealImages, spread
+from tenfold.models.model import ImageNetwork
+from tenfold.serving.onnx_graph import RealImages, conversion, onnx_bytes, quantized, spread
+from tenfold.serving.onnx_model import Measurement, OnnxDescription, OnnxModel, measure
+from tenfold.training.device import choose_device
 from tenfold.training.model_folder import PackagedModel
+from tenfold.training.temperature import predict_probabilities
 
 PARITY_IMAGES = 1000
 """Images that the exported file and PyTorch both compute: seconds, even for large networks."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far apart two ways to compute the same are."""
+
+    count: int
+    """Images asked about."""
+    largest_difference: float
+    """Of any probability of any image."""
+    changed: int
+    """Images whose most probable class is another."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +130,67 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
 def int8_path(out: Path) -> Path:
     """Give the place of the int8 version of a file: ``model.onnx``, ``model.int8.onnx``."""
     return out.with_name(f"{out.stem}.int8{out.suffix}")
+
+
+def export_text(export: Export, place: str) -> str:
+    """Give the check's result, the measurements if there are any, and the files.
+
+    `place` says where the images are from.
+    """
+    parity = export.parity
+    lines = [
+        f"Checked against PyTorch on {parity.count:,} images of {place}: probabilities differ by "
+        f"at most {parity.largest_difference:.1e}; {parity.changed:,} images get another class."
+    ]
+    if export.measurements:
+        lines += ["", *_table(export.measurements), ""]
+    lines += [f"Written: {path}" for path in export.paths]
+    return "\n".join(lines)
+
+
+def _table(measurements: tuple[Measurement, ...]) -> list[str]:
+    return [
+        f"{'':10}{'size':>10}{'accuracy':>11}{'one image':>12}{'many images':>14}",
+        *(
+            f"{one.name:10}{one.size_bytes / 1e6:>7.2f} MB{one.accuracy:>11.2%}"
+            f"{one.image_seconds * 1e3:>9.2f} ms{one.images_per_second:>12,.0f}/s"
+            for one in measurements
+        ),
+    ]
+
+
+TOLERANCE = 1e-4
+"""Largest difference of a probability. Both compute in float32 but add up in other orders, which
+gives some 1e-6; a forgotten step of the preprocessing gives 0.1."""
+
+
+def check_parity(
+    model: OnnxModel, network: ImageNetwork, temperature: float | None, images: Images
+) -> Parity:
+    """Compare an exported model with the network and temperature it was made of, in float32.
+
+    `images` are uint8, shape (N, H, W, C).
+
+    Raises
+    ------
+    ExportError
+        If a probability differs by more than `TOLERANCE`.
+    """
+    expected = predict_probabilities(
+        network, images, temperature, device=choose_device("cpu"), precision=torch.float32
+    )
+    received = model.predict_many(images)
+    difference = float(np.abs(expected - received).max(initial=0.0))
+    parity = Parity(
+        count=len(images),
+        largest_difference=difference,
+        changed=int((expected.argmax(1) != received.argmax(1)).sum()),
+    )
+    if not difference <= TOLERANCE:  # NaN too
+        raise ExportError(
+            f"The exported model does not give what the model gives: on {parity.count:,} images a "
+            f"probability differs by up to {difference:.2g} (allowed: {TOLERANCE:g}), and "
+            f"{parity.changed:,} images get another class. Nothing was written. Please report "
+            "this with the model's settings; another version of torch or onnxruntime may do."
+        )
+    return parity

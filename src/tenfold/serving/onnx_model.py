@@ -1,18 +1,25 @@
-"""An exported model, run by ONNX Runtime; works without torch."""
+"""An exported model in use: ONNX Runtime, its description, its speed."""
 
 from __future__ import annotations
 
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, ValidationError
 
 from tenfold.core.errors import ModelFolderError, need
 from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.core.machine import available_cores
-from tenfold.data.dataset import Images
-from tenfold.exporting.onnx_description import OnnxDescription
+from tenfold.core.record import Record
+from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
+from tenfold.data.dataset import Images, ImageSplit
 
 BATCH_SIZE = 100
 """Images in one run of the graph where there are many; more gained nothing on CIFAR-10."""
@@ -39,7 +46,7 @@ class OnnxModel:
     Parameters
     ----------
     content
-        The bytes of an ONNX file that `tenfold.exporting.onnx_graph.onnx_bytes` made.
+        The bytes of an ONNX file that `tenfold.serving.onnx_graph.onnx_bytes` made.
     name
         The file's, for messages.
     threads
@@ -183,3 +190,128 @@ class OnnxModel:
             block = np.ascontiguousarray(images[start : start + BATCH_SIZE])
             result[start : start + BATCH_SIZE] = self.predict(block)
         return result
+
+
+PREFIX = "tenfold."
+FORMAT_VERSION = 2
+"""Raised when an older tenfold could not use the file rightly any more."""
+_Side = Annotated[int, Field(ge=1, le=8192)]
+
+
+class OnnxDescription(Record):
+    """Class names by index and what else a user of the file needs; see `metadata`."""
+
+    format_version: int = FORMAT_VERSION
+    title: str
+    """For people, for example "CIFAR-10, recipe fast"."""
+    model: str
+    """Registered name of the architecture."""
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    """The output i is the class with index i."""
+    image_shape: tuple[_Side, _Side, Annotated[int, Field(ge=1, le=4)]]
+    """Height, width and channels of the images that it takes."""
+    value_ranges: ValueRanges = BEFORE_THEY_WERE_FOUND
+    """What image files of more than 8 bits are scaled by to the 0 to 255 that it takes."""
+    temperature: float | None
+    """Inside the graph already."""
+    accuracy: float | None = Field(None, ge=0, le=1)
+    """On the data set's test split; None where the model was not tested."""
+    test_count: int | None = Field(None, ge=0)
+    """Images in that split; there where an accuracy is."""
+    quantization: str | None = None
+    """``int8``; None for float32."""
+    versions: dict[str, str]
+    """Of Python and of packages, when the file was made."""
+
+    def metadata(self) -> dict[str, str]:
+        """Give the entries of the file's metadata, each one line of JSON.
+
+        ``tenfold.classes`` is the list of class names.
+        """
+        return {
+            f"{PREFIX}{name}": json.dumps(value, ensure_ascii=False)
+            for name, value in self.model_dump(mode="json").items()
+        }
+
+    @classmethod
+    def parse(cls, metadata: Mapping[str, str], name: str) -> Self:
+        """Read the entries of a file's metadata.
+
+        Parameters
+        ----------
+        metadata
+            As ONNX Runtime gives it; entries of others are left alone.
+        name
+            The file's, for messages.
+
+        Raises
+        ------
+        ModelFolderError
+            If tenfold did not write the file, or a newer one did.
+        """
+        own = {
+            key.removeprefix(PREFIX): text
+            for key, text in metadata.items()
+            if key.startswith(PREFIX)
+        }
+        try:
+            values = {key: json.loads(text) for key, text in own.items()}
+            version = values.get("format_version")
+            if type(version) is int and version > FORMAT_VERSION:
+                raise ModelFolderError(
+                    f"{name} has format {version}, which a newer tenfold wrote; this one reads up "
+                    f"to {FORMAT_VERSION}. Update tenfold: pip install --upgrade tenfold."
+                )
+            description = cls.model_validate(values)
+            if description.accuracy is not None and description.test_count is None:
+                raise ValueError("an accuracy without the number of images that it is of")
+            return description
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise ModelFolderError(
+                f"{name} is an ONNX file without the description that tenfold writes (class names, "
+                "image size), or with one that is wrong. Make it with: tenfold export MODEL --onnx"
+            ) from error
+
+
+_REPEATS = 30
+_MOST_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of one file."""
+
+    name: str
+    """``float32`` or ``int8``."""
+    size_bytes: int
+    accuracy: float
+    """On the test images."""
+    image_seconds: float
+    """Median time for one image alone."""
+    images_per_second: float
+    """With many images at once."""
+
+
+def measure(name: str, content: bytes, model: OnnxModel, test: ImageSplit) -> Measurement:
+    """Measure a model on a test split."""
+    predicted = model.predict_many(test.images).argmax(1)
+    one = np.ascontiguousarray(test.images[:1])
+    block = np.ascontiguousarray(np.resize(test.images, (BATCH_SIZE, *test.images.shape[1:])))
+    return Measurement(
+        name=name,
+        size_bytes=len(content),
+        accuracy=float((predicted == test.labels).mean()),
+        image_seconds=_median_seconds(model, one),
+        images_per_second=BATCH_SIZE / _median_seconds(model, block),
+    )
+
+
+def _median_seconds(model: OnnxModel, images: Images) -> float:
+    model.predict(images)
+    seconds: list[float] = []
+    began = time.perf_counter()
+    while len(seconds) < _REPEATS and time.perf_counter() - began < _MOST_SECONDS:
+        start = time.perf_counter()
+        model.predict(images)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)

@@ -1,0 +1,371 @@
+"""A network to an ONNX graph with calibrated probabilities, in 32 or 8 bits, tried on real images.
+
+What other packages say while they convert a model: kept from the user, errors said in words.
+torch's exporter prints the whole graph when a layer cannot be converted, and warns of its own
+insides; ONNX Runtime logs, its quantiser prints. Part of it is written by C++, past Python's
+streams.
+
+A model with 8-bit weights and activations: a quarter of the size, and faster where the CPU can.
+Static quantisation (Jacob et al., "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", CVPR 2018, arXiv 1712.05877): the ranges of activations are
+measured once, on training images. Weights have one scale a channel (Krishnamoorthi, arXiv
+1806.08342, section 3.1), in the form that ONNX Runtime calls QDQ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tenfold.core.errors import DataError, ExportError, SettingsError, need
+from tenfold.core.progress import SilentProgress
+from tenfold.core.records.data import AcquireRecord, ValueRanges
+from tenfold.core.records.training import ModelRecord
+from tenfold.data.dataset import Images, ImageSplit, read_split
+from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.source import SourceOptions
+from tenfold.models.model import ImageNetwork
+from tenfold.serving.onnx_model import INPUT, OUTPUT, OnnxDescription
+
+OUTPUTS = (OUTPUT, "logits")
+OPSET = 17  # The highest that the exporter by tracing writes without conversions; 2022.
+
+
+class CalibratedNetwork(nn.Module):
+    """All between pixels and probabilities as one module, so that nothing can be left outside.
+
+    Parameters
+    ----------
+    network
+        Normalisation and network.
+    temperature
+        Logits are divided by it before the softmax; None for 1.
+    """
+
+    def __init__(self, network: ImageNetwork, temperature: float | None) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature or 1.0
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Give probabilities and logits, float32, of images, uint8."""
+        logits: Tensor = self.network(images.permute(0, 3, 1, 2).float())  # (N, H, W, C) in
+        return torch.softmax(logits / self.temperature, dim=1), logits  # (N, classes)
+
+
+def onnx_bytes(
+    network: ImageNetwork, temperature: float | None, description: OnnxDescription
+) -> bytes:
+    """Give a network as the bytes of an ONNX file.
+
+    One input, ``images``: uint8 (N, height, width, channels), any N. Two outputs: ``probabilities``
+    and ``logits``, float32 (N, classes). Normalisation, temperature and softmax are in the graph,
+    so whoever runs it needs no more than the pixels.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    temperature
+        See `CalibratedNetwork`.
+    description
+        Goes into the metadata.
+    """
+    onnx = need("onnx", extra="onnx")
+    module = CalibratedNetwork(network.cpu(), temperature).eval()
+    # Two images, so that no dimension of 1 is taken for one to drop.
+    example = torch.zeros((2, *description.image_shape), dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad(), silence():
+        path = Path(folder) / "model.onnx"
+        # Layers that keep what they compute of their weights have it then, and the graph holds it
+        # as a constant, which the 8-bit version needs.
+        module(example)
+        # The exporter by tracing is announced to go one day. The other one needs onnxscript,
+        # writes side files and fixes batch sizes (peers' threads: pytorch#148886, darts#2930).
+        torch.onnx.export(
+            module,
+            (example,),
+            str(path),
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in (INPUT, *OUTPUTS)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        graph = onnx.load(path)
+    graph.producer_name = "tenfold"
+    graph.producer_version = description.versions.get("tenfold", "")
+    onnx.checker.check_model(graph)
+    return with_metadata(graph, description.metadata())
+
+
+def with_metadata(graph: Any, metadata: Mapping[str, str]) -> bytes:
+    """Give the bytes of onnx's model with its metadata replaced."""
+    need("onnx", extra="onnx").helper.set_model_props(graph, dict(metadata))
+    content: bytes = graph.SerializeToString()
+    return content
+
+
+_MOST_LETTERS = 160
+_PART_OF_A_GRAPH = re.compile(r"%[\w.]+ :|%\d|graph\(")
+_OUTPUTS = (1, 2)
+"""File descriptors of standard output and standard error."""
+
+
+@contextmanager
+def conversion(what: str, advice: str) -> Iterator[None]:
+    """Keep what is printed in the block from the user, and make what is raised an ExportError.
+
+    Its message begins with `what`, for example "The model 'cnn' cannot be written as a graph", and
+    ends with the sentence `advice`. A missing package is left as it is.
+    """
+    try:
+        with silence():
+            yield
+    except (ExportError, SettingsError):
+        raise
+    except Exception as error:  # three packages, each with a tree of errors of its own
+        raise ExportError(f"{what} ({_in_words(error)}). {advice}") from error
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Drop what is printed, warned and logged in the block, by whatever writes it."""
+    logged = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            _dropped_descriptors(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logged)
+
+
+@contextmanager
+def _dropped_descriptors() -> Iterator[None]:
+    """Let the process's standard output and standard error lead nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    kept: dict[int, int] = {}
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for place in _OUTPUTS:
+            with contextlib.suppress(OSError):  # closed, as in a service
+                kept[place] = os.dup(place)
+                os.dup2(nowhere, place)
+        yield
+    finally:
+        os.close(nowhere)
+        for place, original in kept.items():
+            os.dup2(original, place)
+            os.close(original)
+
+
+def _in_words(error: Exception) -> str:
+    """Give an error's kind and its first line, unless that is a part of a graph."""
+    kind = type(error).__name__
+    line = " ".join(str(error).strip().partition("\n")[0].split())
+    if not line or _PART_OF_A_GRAPH.search(line):
+        return kind
+    line = line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS].rstrip()}…"
+    return f"{kind}: {line.rstrip('.')}"
+
+
+CALIBRATION_IMAGES = 512
+"""Training images that the ranges are measured on; the paper uses some hundred."""
+_BATCH = 16
+"""Of the calibration, which holds every map of a batch: 25 MB an image in EfficientNet-Lite0."""
+
+
+def quantized(model: bytes, metadata: dict[str, str], images: Images) -> bytes:
+    """Give an int8 version of a float32 ONNX model.
+
+    Convolutions and matrix products compute in 8 bits; the input stays uint8, and the first
+    convolution, temperature and softmax stay float32.
+
+    Parameters
+    ----------
+    model
+        From `tenfold.serving.onnx_graph.onnx_bytes`.
+    metadata
+        Of the new file.
+    images
+        uint8, shape (N, H, W, C): training images, at least one; `CALIBRATION_IMAGES` of them,
+        spread over the whole, are used.
+    """
+    onnx = need("onnx", extra="onnx")
+    quantization = need("onnxruntime.quantization", extra="onnx")
+    preparation = need("onnxruntime.quantization.shape_inference", extra="onnx")
+    chosen = spread(images, CALIBRATION_IMAGES)[:CALIBRATION_IMAGES]
+    with tempfile.TemporaryDirectory() as folder, silence():
+        plain, prepared, small = (Path(folder) / f"{name}.onnx" for name in ("a", "b", "c"))
+        plain.write_bytes(model)
+        preparation.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+        quantization.quantize_static(
+            str(prepared),
+            str(small),
+            _reader(quantization.CalibrationDataReader, chosen),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "MatMul", "Gemm", "Add", "MaxPool", "Relu"],
+            nodes_to_exclude=_first_convolution(onnx.load(prepared)),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.Percentile,
+            # The histograms are made batch by batch; else all maps of all images are held at once,
+            # and a last batch that is smaller is an error.
+            extra_options={"CalibPercentile": 99.99, "CalibStridedMinMax": 1},
+        )
+        return with_metadata(onnx.load(small), metadata)
+
+
+def _first_convolution(model: Any) -> list[str]:
+    """Give the name of the layer that sees the pixels, if there is one.
+
+    It takes differences of neighbours, above all where it whitens patches, and 8 bits leave little
+    of them: recipe `fast` on CIFAR-10 found 27% of the classes so, 76% without (decision 019).
+    """
+    return [node.name for node in model.graph.node if node.op_type == "Conv"][:1]
+
+
+def _reader(base: type[Any], images: Images) -> Any:
+    """Give images to ONNX Runtime's calibration; it counts in batches."""
+
+    class Reader(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._places: Iterator[int] = iter(())
+
+        def __len__(self) -> int:
+            return math.ceil(len(images) / _BATCH)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self._places = iter(range(start_index, end_index))
+
+        def get_next(self) -> dict[str, Images] | None:
+            place = next(self._places, None)
+            if place is None:
+                return None
+            block = images[place * _BATCH : (place + 1) * _BATCH]
+            return {INPUT: np.ascontiguousarray(block)}
+
+    return Reader()
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Images that a model can take."""
+
+    train: Images
+    """uint8, shape (N, H, W, C): what an 8-bit version is fitted to."""
+    test: ImageSplit
+    """Labels as the model counts classes: what accuracies are measured on."""
+    place: str
+    """Where they are from, for people."""
+
+
+def images_of_run(path: Path, model: ModelRecord) -> RealImages | None:
+    """Give the images of the study that a model is of; None if they are not there.
+
+    `path` is a run folder, or the model folder in one. The test split is opened to measure files
+    that are finished; nothing is fitted to it.
+
+    Raises
+    ------
+    DataError
+        If the study has other data by now than the model was made of.
+    """
+    for run in (path, path.absolute().parent):
+        record = run / "acquire" / "record.json"
+        if not record.is_file():
+            continue
+        acquired = AcquireRecord.read(record)
+        digests = model.data.train_sha256, model.data.test_sha256
+        if (acquired.train_sha256, acquired.test_sha256) != digests:
+            raise DataError(
+                f"The data in {run} are not those that the model was made of: the study has read "
+                "others since, or is of another model. Bring it up to date (tenfold run --out "
+                f"{run}), or say where images of the model's classes are: --data PATH."
+            )
+        train = read_split(run / "acquire", "train")
+        return RealImages(train.images, read_split(run / "acquire", "test"), f"the study in {run}")
+    return None
+
+
+def images_of_data(
+    data: str,
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    value_ranges: ValueRanges,
+) -> RealImages:
+    """Read a data set, a source's name or a path, as a model of these properties sees it.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, has other classes, or its images cannot be brought to the shape.
+    """
+    source, path, _ = find_source(data)
+    options = SourceOptions(image_size_px=image_shape[0], value_ranges=value_ranges)
+    dataset = source.load(path, options, SilentProgress())
+    if dataset.train.images.shape[1:] != image_shape:
+        raise DataError(
+            f"The images of {data} have shape {dataset.train.images.shape[1:]} (height, width, "
+            f"channels), but the model takes {image_shape}. Give the data set that the model was "
+            "trained on."
+        )
+    unknown = sorted(set(dataset.classes) - set(classes))
+    if unknown:
+        raise DataError(
+            f"{data} has classes that the model does not know: {', '.join(unknown[:5])}. The model "
+            f"knows {', '.join(classes[:20])}. Give the data set that it was trained on."
+        )
+    index = np.array([classes.index(name) for name in dataset.classes], dtype=np.int64)
+    test = ImageSplit(dataset.test.images, index[dataset.test.labels])
+    return RealImages(dataset.train.images, test, dataset.location)
+
+
+def images_for(path: Path, data: str | None, model: ModelRecord) -> RealImages:
+    """Give the images of ``--data``, or of the study that a model lies in.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if data is not None:
+        return images_of_data(data, model.classes, model.image_shape, model.value_ranges)
+    images = images_of_run(path, model)
+    if images is None:
+        raise DataError(
+            f"{path} lies in no run folder, so there are no real images to check the exported file "
+            "with. Say where some are: --data NAME or --data PATH (the data set that the model was "
+            "trained on, or images of the same classes)."
+        )
+    return images
+
+
+def spread(images: Images, count: int) -> Images:
+    """Give every n-th image: at least so many, where there are, and fewer than twice as many."""
+    return images[:: max(1, len(images) // count)]
