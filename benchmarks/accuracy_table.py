@@ -33,7 +33,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
 from tenfold.models.model import NetworkPlan
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 from tenfold.training.device import choose_device
 from tenfold.training.fit import fit_network, seconds_per_image
 from tenfold.training.inference import predict_logits

@@ -34,7 +34,7 @@ from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.evaluation.differences import Spread
 from tenfold.models.model import NetworkPlan
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 from tenfold.training.device import Device
 from tenfold.training.fit import fit_network
 from tenfold.training.inference import predict_logits

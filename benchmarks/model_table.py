@@ -23,8 +23,8 @@ from tenfold.core.records.training import TrainRecord
 from tenfold.core.text import format_duration, parse_duration
 from tenfold.models.model import MODELS
 from tenfold.report import formats
-from tenfold.study import Study
-from tenfold.study_request import StudyRequest
+from tenfold.study.request import StudyRequest
+from tenfold.study.study import Study
 from tenfold.terminal import TerminalProgress
 
 WITHOUT_REST = (

@@ -32,7 +32,7 @@ from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.models.model import NetworkPlan
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 from tenfold.training.device import choose_device
 from tenfold.training.fit import fit_network
 from tenfold.training.inference import predict_logits

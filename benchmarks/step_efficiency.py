@@ -31,7 +31,7 @@ from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.models.model import ImageNetwork, NetworkPlan, fit_normalization
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 from tenfold.training.batches import TrainingBatches
 from tenfold.training.device import Device, choose_device
 from tenfold.training.loop import Trainer, Training

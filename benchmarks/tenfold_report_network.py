@@ -15,7 +15,7 @@ from tenfold.core.records.training import EpochRecord
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
 from tenfold.models.model import NetworkPlan
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 from tenfold.training.device import choose_device
 from tenfold.training.fit import fit_network
 from tenfold.training.loop import Trainer

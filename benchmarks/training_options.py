@@ -32,7 +32,7 @@ from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.data.splits import holdout_split
 from tenfold.evaluation.intervals import wilson_interval
 from tenfold.models.model import NetworkPlan
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 from tenfold.training.device import choose_device
 from tenfold.training.fit import fit_network
 from tenfold.training.inference import predict_logits

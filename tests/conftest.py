@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from tenfold.recipe import StudySettings
+    from tenfold.study.recipe import StudySettings
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background with Ctrl-C ignored, and the commands that tests
@@ -66,7 +66,7 @@ def tiny_settings(
     It takes changes by dotted name. Everything is computed on one core: such small networks gain
     nothing from more, and lose much where others use them.
     """
-    from tenfold.recipe import load_recipe
+    from tenfold.study.recipe import load_recipe
 
     monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
     tiny: dict[str, Any] = {

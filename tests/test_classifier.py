@@ -23,7 +23,7 @@ from tenfold.classifier import ImageClassifier
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError, UnknownNameError
 from tenfold.core.settings import DEFAULT_RECIPE
 from tenfold.data.dataset import Images
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 from tenfold.training import device
 
 TINY: dict[str, Any] = {

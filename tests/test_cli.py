@@ -19,7 +19,7 @@ from tenfold.cli import main
 from tenfold.core.settings import recipe_names, recipe_text
 from tenfold.core.stages import stage_help
 from tenfold.data.sources.source import SOURCES
-from tenfold.stages.stage import STAGES, StageContext
+from tenfold.study.stages.stage import STAGES, StageContext
 
 STAGE_HELP = stage_help()
 COMMANDS = ("run", *STAGE_HELP, "recipes", "models", "data", "export", "serve", "ablate")
@@ -306,7 +306,7 @@ class TestStopped:
     ) -> None:
         command = ["explore", "--out", run_folder]
         code = (  # waits inside the stage's work, so that the signal surely comes in its midst
-            "import time\nfrom tenfold.cli import main\nfrom tenfold.stages.stage import STAGES\n"
+            "import time\nfrom tenfold.cli import main\nfrom tenfold.study.stages.stage import STAGES\n"
             "STAGES['explore'].run = lambda context: (print('in it', flush=True), time.sleep(99))\n"
             "main()\n"
         )

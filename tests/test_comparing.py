@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tenfold.cli import main
-from tenfold.comparing import compare_runs
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.data.dataset import read_arrays
-from tenfold.recipe import StudySettings
-from tenfold.study import Study
+from tenfold.study.comparison import compare_runs
+from tenfold.study.recipe import StudySettings
+from tenfold.study.study import Study
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tenfold.data.corrections import (
     offer_corrections,
     stored_corrections,
 )
-from tenfold.study_request import StudyRequest
+from tenfold.study.request import StudyRequest
 
 
 def request(out: Path, corrections: Path | None, data: Path | None = None) -> StudyRequest:

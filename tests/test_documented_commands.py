@@ -31,7 +31,7 @@ from documentation import REPOSITORY, Block, blocks, spans
 from photographs import write_photographs
 from tenfold.cli import app
 from tenfold.core.settings import recipe_names
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("fastapi")
@@ -288,7 +288,7 @@ def shell(
     template: Path, tenfold: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Shell:
     """Give a shell in a copy of the template's folder."""
-    from tenfold.study import Study
+    from tenfold.study.study import Study
 
     place = tmp_path / "place"
     shutil.copytree(template, place)

@@ -11,9 +11,9 @@ import pytest
 from tenfold.core.errors import RunFolderError
 from tenfold.core.records.data import AcquireRecord
 from tenfold.data.dataset import read_arrays, read_split
-from tenfold.fold_models import read_fold_models
-from tenfold.recipe import StudySettings
-from tenfold.study import Study
+from tenfold.study.recipe import StudySettings
+from tenfold.study.stages.stage import read_fold_models
+from tenfold.study.study import Study
 from tenfold.training.device import Device
 from tenfold.training.inference import predict_logits, probabilities_from_logits
 

@@ -16,11 +16,11 @@ from tenfold.core.progress import SilentProgress
 from tenfold.core.records.training import RateSweepRecord
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.learning_rate_finding import find_learning_rate
-from tenfold.recipe import load_recipe
 from tenfold.report.figures.canvas import svg_text
 from tenfold.report.figures.curves import draw_rate_sweep
 from tenfold.report.findings.tuning import rate_sweep_csv, rate_sweep_text
+from tenfold.study.learning_rate import find_learning_rate
+from tenfold.study.recipe import load_recipe
 from tenfold.training.device import Device
 from tenfold.training.loop import Trainer
 

@@ -84,7 +84,7 @@ def test_the_test_split_as_files_gives_the_evaluated_probabilities(
 
 @pytest.fixture
 def run_stage_in(tiny_settings: Callable[..., object], tmp_path: Path) -> Callable[..., Path]:
-    from tenfold.study import Study
+    from tenfold.study.study import Study
 
     def run(stage: str, changes: dict[str, object]) -> Path:
         list(Study(tiny_settings(changes), tmp_path / "run").run(stage))  # type: ignore[arg-type]

@@ -15,8 +15,8 @@ from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import Settings, recipe_names, recipe_text
 from tenfold.models.model import MODELS
-from tenfold.recipe import StudySettings, load_recipe
-from tenfold.searching.space import search_space
+from tenfold.study.recipe import StudySettings, load_recipe
+from tenfold.study.search.space import search_space
 
 
 class TestEveryRecipe:
@@ -297,7 +297,7 @@ def test_a_model_for_one_image_size_is_trained_without_low_resolution() -> None:
 
 
 def test_photographs_are_read_at_the_size_that_the_model_looks_at() -> None:
-    from tenfold.stages.acquire import STAGE
+    from tenfold.study.stages.acquire import STAGE
 
     fast, transfer = load_recipe("fast"), load_recipe("transfer")
     sizes = [

@@ -10,11 +10,11 @@ import pytest
 from tenfold.cli import main
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.evaluation import EvaluateRecord
-from tenfold.recipe import StudySettings
-from tenfold.repeating import read_repeats
 from tenfold.report.records import read_study_records
-from tenfold.study import Study
-from tenfold.study_request import StudyRequest
+from tenfold.study.recipe import StudySettings
+from tenfold.study.request import StudyRequest
+from tenfold.study.runner import read_repeats
+from tenfold.study.study import Study
 
 CHEAP = {"tune.is_enabled": False, "evaluate.robustness_images": 0}
 

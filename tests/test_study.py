@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tenfold.comparing import compare_runs
 from tenfold.core.errors import (
     DataError,
     ImageShapeError,
@@ -28,11 +27,12 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.run_folder import Manifest, RunFolder
 from tenfold.core.stages import stage_order
 from tenfold.data.corrections import corrections_settings
-from tenfold.recipe import StudySettings
 from tenfold.report.records import read_study_records
-from tenfold.stage_running import StageRunner
-from tenfold.stages.stage import STAGES, StageContext
-from tenfold.study import Study
+from tenfold.study.comparison import compare_runs
+from tenfold.study.recipe import StudySettings
+from tenfold.study.runner import StageRunner
+from tenfold.study.stages.stage import STAGES, StageContext
+from tenfold.study.study import Study
 from tenfold.training.model_folder import outdated_notice, read_model_folder
 
 ALL_BUT_REPORT = ("explore", "evaluate", "cross-validate")

@@ -9,8 +9,8 @@ import pytest
 
 from tenfold.core.errors import DataError, RunFolderError, SettingsError, UnknownNameError
 from tenfold.core.settings import recipe_text
-from tenfold.recipe import StudySettings, load_recipe
-from tenfold.study_request import StudyRequest
+from tenfold.study.recipe import StudySettings, load_recipe
+from tenfold.study.request import StudyRequest
 
 
 @pytest.fixture(autouse=True)

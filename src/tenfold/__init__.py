@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from tenfold.classifier import ImageClassifier
     from tenfold.core.errors import TenfoldError
     from tenfold.loading import load
-    from tenfold.recipe import StudySettings, load_recipe
-    from tenfold.study import Study
+    from tenfold.study.recipe import StudySettings, load_recipe
+    from tenfold.study.study import Study
 
 __version__ = "0.1.0"
 
@@ -22,11 +22,11 @@ __all__ = ["ImageClassifier", "Study", "StudySettings", "TenfoldError", "load", 
 
 _HOMES = {
     "ImageClassifier": "tenfold.classifier",
-    "Study": "tenfold.study",
-    "StudySettings": "tenfold.recipe",
+    "Study": "tenfold.study.study",
+    "StudySettings": "tenfold.study.recipe",
     "TenfoldError": "tenfold.core.errors",
     "load": "tenfold.loading",
-    "load_recipe": "tenfold.recipe",
+    "load_recipe": "tenfold.study.recipe",
 }
 
 

@@ -93,9 +93,9 @@ def _study_command(*stages: str) -> Any:
         debug: DebugOption = False,
     ) -> None:
         del debug  # read by `main`, which shows the trace
-        from tenfold.repeating import read_repeats
         from tenfold.report.findings.reliability import repeats_text
-        from tenfold.study_request import StudyRequest
+        from tenfold.study.request import StudyRequest
+        from tenfold.study.runner import read_repeats
 
         request = StudyRequest(
             data=data,
@@ -135,7 +135,7 @@ def recipes(
 ) -> None:
     """List the recipes, or show one."""
     from tenfold.core.settings import recipe_names, recipe_text
-    from tenfold.recipe import load_recipe
+    from tenfold.study.recipe import load_recipe
 
     if name is not None:
         echo(recipe_text(name), nl=False)
@@ -168,8 +168,8 @@ def compare(
 ) -> None:
     """Compare studies on the same test images: which is better, or is it chance?"""
     del debug
-    from tenfold.comparing import check_ending, compare_runs
     from tenfold.report.findings.comparison import comparison_text
+    from tenfold.study.comparison import check_ending, compare_runs
 
     if out is not None:
         check_ending(out)

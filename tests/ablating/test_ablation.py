@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tenfold.ablating import training as ablation_training
-from tenfold.ablating.ablation import Ablation
-from tenfold.ablating.ingredients import ingredients_of, parse_names
 from tenfold.cli import app
 from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.models.model import MODELS
-from tenfold.recipe import StudySettings, load_recipe
 from tenfold.report.findings.tuning import ablation_csv, ablation_text
+from tenfold.study import ablation as ablation_training
+from tenfold.study.ablation import Ablation, ingredients_of, parse_names
+from tenfold.study.recipe import StudySettings, load_recipe
 from tenfold.training.settings import TRAINING_INGREDIENTS
 
 SHORT = ("training.epochs=1", "training.least_steps=4", "model.widths=[8, 8, 8]")

@@ -12,9 +12,9 @@ import pytest
 
 from tenfold.commands.running import run_study
 from tenfold.core.records.training import TrainRecord
-from tenfold.recipe import StudySettings
-from tenfold.study import Study
-from tenfold.study_request import StudyRequest
+from tenfold.study.recipe import StudySettings
+from tenfold.study.request import StudyRequest
+from tenfold.study.study import Study
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")

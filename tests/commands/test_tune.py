@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tenfold.searching.space import search_space
-from tenfold.study_request import StudyRequest
+from tenfold.study.request import StudyRequest
+from tenfold.study.search.space import search_space
 
 Command = Callable[..., Any]
 

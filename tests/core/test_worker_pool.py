@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tenfold.core.errors import TrainingError
-from tenfold.core.worker_pool import MOST_DEATHS, WorkerFunction, WorkerPool
+from tenfold.study.scaling.processes import MOST_DEATHS, WorkerFunction, WorkerPool
 
 # A task's number says what becomes of it: 0 to 9 are done, 10 kills its process the first time, 20
 # every time, 30 stops everything, 40 takes for ever. The pool's request is a folder's name.
@@ -124,7 +124,7 @@ class TestNobodyIsLeftBehind:
     def test_when_the_parent_is_killed(self, pool: WorkerPool, tmp_path: Path) -> None:
         code = (
             "from pathlib import Path\nfrom pool_test_worker import worker\n"
-            "from tenfold.core.worker_pool import WorkerPool\n"
+            "from tenfold.study.scaling.processes import WorkerPool\n"
             f"folder = Path({str(tmp_path)!r})\n"
             "pool = WorkerPool(worker, folder / 'request.json', 2, 1, folder / 'm')\n"
             "tasks = iter([40, 40])\n"

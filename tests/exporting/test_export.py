@@ -13,11 +13,11 @@ import pytest
 from tenfold.commands.export import default_path
 from tenfold.core.errors import DataError, ExportError
 from tenfold.loading import load
-from tenfold.recipe import StudySettings
 from tenfold.serving.export import export_onnx, export_text, int8_path
 from tenfold.serving.onnx_graph import RealImages, images_for
 from tenfold.serving.onnx_model import OnnxModel
-from tenfold.study import Study
+from tenfold.study.recipe import StudySettings
+from tenfold.study.study import Study
 from tenfold.training.model_folder import read_model_folder
 
 pytest.importorskip("onnx")

@@ -7,8 +7,8 @@ import pytest
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.tuning import SearchDimension
 from tenfold.models.model import MODELS
-from tenfold.recipe import StudySettings, load_recipe
-from tenfold.searching.space import search_space
+from tenfold.study.recipe import StudySettings, load_recipe
+from tenfold.study.search.space import search_space
 
 UNITS = {"name": "model.units", "low": 2, "high": 64, "step": 2}
 RATE = {"name": "training.learning_rate", "low": 1e-4, "high": 1e-1, "is_log": True}

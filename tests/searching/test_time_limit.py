@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.searching import time_limit
-from tenfold.searching.time_limit import TimeLimit
+from tenfold.study.search import trials as time_limit
+from tenfold.study.search.trials import TimeLimit
 
 
 @pytest.fixture

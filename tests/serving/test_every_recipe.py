@@ -21,8 +21,8 @@ from tenfold.core.records.training import ModelData
 from tenfold.core.settings import recipe_names
 from tenfold.evaluation.explanations import find_spatial_layer, heat_maps
 from tenfold.models.model import MODELS, NetworkPlan
-from tenfold.recipe import load_recipe
 from tenfold.serving.export import exported_model
+from tenfold.study.recipe import load_recipe
 from tenfold.training.device import Device
 from tenfold.training.model_folder import PackagedModel, describe_model
 from tenfold.training.settings import TrainingSettings

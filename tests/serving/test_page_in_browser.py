@@ -264,7 +264,7 @@ def test_reasons_are_shown(  # noqa: PLR0917 -- pytest passes them by name
     pictures: list[Path],
     tmp_path: Path,
 ) -> None:
-    from tenfold.study import Study
+    from tenfold.study.study import Study
 
     list(Study(tiny_settings(), tmp_path / "run").run("model"))
     browser.open(start_server(str(tmp_path / "run")).address)
@@ -290,7 +290,7 @@ def test_reasons_are_shown(  # noqa: PLR0917 -- pytest passes them by name
 def test_many_images_are_explained_when_asked(
     browser: Browser, start_server: Any, tiny_settings: Any, image_folder: Path, tmp_path: Path
 ) -> None:
-    from tenfold.study import Study
+    from tenfold.study.study import Study
 
     list(Study(tiny_settings(), tmp_path / "run").run("model"))
     browser.open(start_server(str(tmp_path / "run")).address)

@@ -11,7 +11,7 @@ from tenfold.data.sources.finding import find_source
 from tenfold.data.sources.folder import SOURCE
 from tenfold.data.sources.folder_files import FolderScan
 from tenfold.data.sources.folder_layout import read_layout
-from tenfold.recipe import load_recipe
+from tenfold.study.recipe import load_recipe
 
 Tree = Callable[..., Path]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tenfold.recipe import StudySettings
-from tenfold.study import Study
+from tenfold.study.recipe import StudySettings
+from tenfold.study.study import Study
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from tenfold.core.records.data import AcquireRecord, AuditRecord
 from tenfold.core.records.evaluation import ClassificationScores, EvaluateRecord
 from tenfold.data.corrections import corrections_settings
 from tenfold.data.dataset import read_arrays, read_given_split, read_groups, read_split, write_array
-from tenfold.recipe import StudySettings
-from tenfold.study import Study
+from tenfold.study.recipe import StudySettings
+from tenfold.study.study import Study
 
 RunStage = Callable[..., Path]
 QUICK = {"tune.is_enabled": False, "evaluate.robustness_images": 0}

@@ -11,8 +11,8 @@ from tenfold.core.records.data import AuditRecord
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.data.dataset import ImageSplit, read_arrays, read_split
 from tenfold.evaluation.scores import classification_scores
-from tenfold.stages import cross_validate
-from tenfold.trained_model import TrainedModel
+from tenfold.study.stages import cross_validate
+from tenfold.study.stages.stage import TrainedModel
 
 RunStage = Callable[..., Path]
 NO_SEARCH = {"tune.is_enabled": False}

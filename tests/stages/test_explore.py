@@ -8,8 +8,8 @@ import pytest
 
 from tenfold.core.records.data import ExploreRecord
 from tenfold.data.dataset import read_arrays, read_split
-from tenfold.recipe import load_recipe
-from tenfold.stages.explore import shown_policy
+from tenfold.study.recipe import load_recipe
+from tenfold.study.stages.explore import shown_policy
 
 RunStage = Callable[..., Path]
 

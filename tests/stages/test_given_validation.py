@@ -12,8 +12,8 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
 from tenfold.data.dataset import read_split, read_validation
-from tenfold.recipe import StudySettings
-from tenfold.study import Study
+from tenfold.study.recipe import StudySettings
+from tenfold.study.study import Study
 
 COUNTS = {"train": 10, "valid": 3, "test": 4}
 

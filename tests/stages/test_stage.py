@@ -9,8 +9,8 @@ import pytest
 from tenfold.core.errors import UnknownNameError
 from tenfold.core.settings import recipe_names
 from tenfold.core.stages import STAGE_FILES, shown_stages, stage_help, stage_order, training_stages
-from tenfold.recipe import StudySettings, load_recipe
-from tenfold.stages.stage import STAGES, Stage
+from tenfold.study.recipe import StudySettings, load_recipe
+from tenfold.study.stages.stage import STAGES, Stage
 
 
 @pytest.fixture(params=STAGES.names())

@@ -9,7 +9,7 @@ import torch
 
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
-from tenfold.trained_model import TEMPERATURE
+from tenfold.study.stages.stage import TEMPERATURE
 from tenfold.training.checkpoint import read_tensors
 
 RunStage = Callable[..., Path]

@@ -11,8 +11,8 @@ from tenfold.core.errors import SettingsError, TrainingError
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
-from tenfold.recipe import load_recipe
-from tenfold.searching import trials as searching
+from tenfold.study.recipe import load_recipe
+from tenfold.study.search import trials as searching
 
 RunStage = Callable[..., Path]
 UNITS = {"name": "model.units", "low": 2, "high": 64, "step": 2}

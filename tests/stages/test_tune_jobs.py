@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tenfold.core.records.tuning import TuneRecord
-from tenfold.core.worker_pool import worker_name
-from tenfold.recipe import StudySettings
-from tenfold.searching.trials import trial_worker
+from tenfold.study.recipe import StudySettings
+from tenfold.study.scaling.processes import worker_name
+from tenfold.study.search.trials import trial_worker
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tenfold.recipe import StudySettings, load_recipe
-from tenfold.study import Study
+from tenfold.study.recipe import StudySettings, load_recipe
+from tenfold.study.study import Study
 
 CLASSES = ("dark & dull", "gray", "light", "red")
 TRAIN_COUNTS = (40, 36, 30, 20)

@@ -51,14 +51,13 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     del debug  # read by `main`, which shows the trace
     from functools import partial
 
-    from tenfold.ablating.ablation import Ablation
-    from tenfold.ablating.ingredients import parse_names
     from tenfold.core.files import write_text
     from tenfold.evaluation.mirroring import decide_mirroring
-    from tenfold.recipe import load_recipe
     from tenfold.report.figures.search import draw_ablation
     from tenfold.report.findings.data import mirror_sentence
     from tenfold.report.findings.tuning import ablation_csv, ablation_text
+    from tenfold.study.ablation import Ablation, parse_names
+    from tenfold.study.recipe import load_recipe
     from tenfold.terminal import TerminalProgress
 
     settings = load_recipe(recipe, tuple(assignments or ()))

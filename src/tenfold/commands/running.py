@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tenfold.core.progress import Progress
     from tenfold.data.dataset import ImageDataset
-    from tenfold.recipe import StudySettings
     from tenfold.report.figures.canvas import Draw
-    from tenfold.study_request import ResolvedRequest, StudyRequest
+    from tenfold.study.recipe import StudySettings
+    from tenfold.study.request import ResolvedRequest, StudyRequest
 
 
 def run_study(
@@ -47,7 +47,7 @@ def run_study(
     TenfoldError
         Whatever goes wrong, with a message for people.
     """
-    from tenfold.study import Study
+    from tenfold.study.study import Study
     from tenfold.terminal import TerminalProgress
 
     progress = TerminalProgress(is_quiet=is_quiet)

@@ -81,7 +81,7 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
     del debug  # read by `main`, which shows the trace
     from tenfold.core.records.tuning import TuneRecord
     from tenfold.report.formats import command_options
-    from tenfold.study_request import StudyRequest
+    from tenfold.study.request import StudyRequest
 
     models = tuple(dict.fromkeys(model or ()))
     named = {"tune.sampler": sampler, "tune.pruner": pruner}

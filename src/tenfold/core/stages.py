@@ -10,8 +10,8 @@ from typing import Any
 
 from tenfold.core.registry import Registry
 
-STAGE_FILES: Registry[Any] = Registry("tenfold.stages", "STAGE", kind="stage")
-"""All stages by name; see `tenfold.stages.stage.Stage` for what one is."""
+STAGE_FILES: Registry[Any] = Registry("tenfold.study.stages", "STAGE", kind="stage")
+"""All stages by name; see `tenfold.study.stages.stage.Stage` for what one is."""
 
 
 def stage_order() -> tuple[str, ...]:

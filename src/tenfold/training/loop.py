@@ -88,7 +88,7 @@ class Trainer:
         When a time budget began to run, on `time.monotonic`'s clock; None for when the training
         begins.
     sweep
-        Sets the learning rate in the schedule's place (see `tenfold.learning_rate_finding`).
+        Sets the learning rate in the schedule's place (see `tenfold.study.learning_rate`).
     """
 
     settings: TrainingSettings

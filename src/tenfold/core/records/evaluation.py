@@ -248,8 +248,8 @@ class CrossValidateRecord(Record):
 
     Beside this record: ``out_of_fold_PROTOCOL.npz`` with ``probabilities`` (float32, N × classes,
     each row by a model whose fold did not train on it) and ``fold`` (int64, N, counted from 1); and
-    the models of the ``fresh`` folds, see `tenfold.fold_models`. An image that validated in no fold
-    has fold 0 and probabilities that are not numbers.
+    the models of the ``fresh`` folds, see `tenfold.study.stages.stage`. An image that
+    validated in no fold has fold 0 and probabilities that are not numbers.
     """
 
     folds: int

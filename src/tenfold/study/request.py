@@ -15,14 +15,14 @@ from tenfold.core.stages import training_stages
 from tenfold.core.text import parse_duration
 from tenfold.data.corrections import corrections_settings, read_corrections
 from tenfold.data.sources.finding import find_source
-from tenfold.recipe import (
+from tenfold.study.recipe import (
     DataSettings,
     StudySettings,
     recipe_for_model,
     recipe_model,
     resolve_recipe,
 )
-from tenfold.repeating import REPEATED_STAGES
+from tenfold.study.runner import REPEATED_STAGES
 
 NO_CORRECTIONS = "none"
 

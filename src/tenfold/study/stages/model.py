@@ -12,10 +12,9 @@ from tenfold.core.records.training import ModelData, ModelRecord, TrainRecord
 from tenfold.data.dataset import read_split
 from tenfold.data.splits import stratified_sample
 from tenfold.evaluation.explanations import NeighbourIndex, images_that_fit
-from tenfold.recipe import StudySettings
 from tenfold.report.model_card import CardSources, model_card
-from tenfold.stages.stage import RECORD, Stage, StageContext
-from tenfold.trained_model import TrainedModel
+from tenfold.study.recipe import StudySettings
+from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
 from tenfold.training.inference import features_and_logits
 from tenfold.training.model_folder import (
     PackagedModel,

@@ -1,25 +1,30 @@
-"""A study: a data set, a recipe and a run folder. Orders the stages, skips what is complete."""
+"""A study from data to report: whether it can begin, its stages in order, its summary."""
 
 from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.records.data import AcquireRecord
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.stages import stage_order, training_stages
 from tenfold.core.text import format_estimate
 from tenfold.data.corrections import adopt_corrections, offer_corrections
-from tenfold.preflight import check_study
-from tenfold.recipe import StudySettings
-from tenfold.repeating import REPEATED_STAGES, Repeats
-from tenfold.stage_running import StageOutcome, StageRunner
-from tenfold.stages.stage import STAGES
+from tenfold.data.dataset import read_groups, read_labels, read_validation
+from tenfold.data.folds import plan_folds
+from tenfold.data.rebalancing import choose_rebalancing
+from tenfold.data.splits import possible_holdout
+from tenfold.evaluation.audit import cleanlab_filter
+from tenfold.study.recipe import StudySettings
+from tenfold.study.runner import REPEATED_STAGES, Repeats, StageOutcome, StageRunner
+from tenfold.study.stages.stage import STAGES
 from tenfold.training.device import Device, choose_device
+from tenfold.training.fit import check_fit
 
 _WORTH_A_WORD_SECONDS = 30.0
 
@@ -247,3 +252,58 @@ def _said(name: str, error: TenfoldError) -> str:
 
 def _without_folds(settings: StudySettings) -> StudySettings:
     return settings.with_changes({"cross_validate.is_enabled": False})
+
+
+def check_study(settings: StudySettings, acquired: Path, stages: Collection[str]) -> list[str]:
+    """Check that the stages of a study can begin with its data.
+
+    Parameters
+    ----------
+    settings
+        The study's.
+    acquired
+        Folder of the acquire stage, complete or about to be.
+    stages
+        Names of those that are to run.
+
+    Returns
+    -------
+    list of str
+        What will be otherwise than asked, for people.
+
+    Raises
+    ------
+    TenfoldError
+        If the network cannot be built for these images, or cannot be trained with these settings,
+        or a package that a stage needs is not installed.
+    """
+    record = AcquireRecord.read(acquired / "record.json")
+    notes: list[str] = []
+    if "audit" in stages and settings.audit.label_method == "cleanlab":
+        cleanlab_filter()
+    if not set(stages) & set(training_stages()):
+        return notes
+    labels, training = read_labels(acquired, "train"), settings.training
+    _, held_out, note = possible_holdout(
+        labels,
+        fraction=training.validation_fraction,
+        method=training.validation_method,
+        seed=settings.seed,
+        classes=record.classes,
+        groups=read_groups(acquired),
+        given=read_validation(acquired),
+    )
+    if note is not None:
+        notes.append(note)
+        training = training if len(held_out) else training.without_validation()
+    check_fit(
+        settings.network_plan(record.image_shape, len(record.classes)),
+        training,
+        has_validation=len(held_out) > 0,
+        mirror_keeps_class=record.mirror_keeps_class,
+    )
+    choose_rebalancing(training.rebalance, record.train_counts, record.classes)
+    if "cross-validate" in stages:
+        folds = settings.cross_validate.folds
+        notes += plan_folds(labels, folds, classes=record.classes).notes
+    return notes

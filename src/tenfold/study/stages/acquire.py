@@ -31,9 +31,9 @@ from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.near_duplicates import pixel_groups
 from tenfold.data.sources.source import SOURCES
 from tenfold.evaluation.mirroring import decide_mirroring
-from tenfold.recipe import StudySettings
 from tenfold.report.findings.data import mirror_sentence
-from tenfold.stages.stage import RECORD, Stage, StageContext
+from tenfold.study.recipe import StudySettings
+from tenfold.study.stages.stage import RECORD, Stage, StageContext
 
 _FEW_PER_CLASS = 10  # With fewer validation images, one image is a jump of the accuracy.
 

@@ -10,9 +10,15 @@ from tenfold.core.text import csv_line
 from tenfold.data.dataset import read_groups, read_split, read_validation
 from tenfold.data.splits import possible_holdout
 from tenfold.models.summary import summarize_layers
-from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, Stage, StageContext
-from tenfold.trained_model import BEST_WEIGHTS, LAST_WEIGHTS, TEMPERATURE
+from tenfold.study.recipe import StudySettings
+from tenfold.study.stages.stage import (
+    BEST_WEIGHTS,
+    LAST_WEIGHTS,
+    RECORD,
+    TEMPERATURE,
+    Stage,
+    StageContext,
+)
 from tenfold.training.checkpoint import Checkpoint, write_tensors
 from tenfold.training.fit import fit_network
 from tenfold.training.loop import Trainer

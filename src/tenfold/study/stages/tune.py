@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tenfold.core.records.tuning import TuneRecord
-from tenfold.recipe import StudySettings
-from tenfold.searching.searched_images import SearchedImages
-from tenfold.stages.stage import RECORD, Stage, StageContext
+from tenfold.study.recipe import StudySettings
+from tenfold.study.search.space import SearchedImages
+from tenfold.study.stages.stage import RECORD, Stage, StageContext
 
 
 class TuneStage(Stage):
@@ -37,9 +37,8 @@ class TuneStage(Stage):
         settings = context.settings
         tune = settings.tune
         # Optuna takes a second to import, which only a study that searches should wait for.
-        from tenfold.searching.search import Search
-        from tenfold.searching.time_limit import TimeLimit
-        from tenfold.searching.trials import TrialRunner, trial_epochs
+        from tenfold.study.search.search import Search
+        from tenfold.study.search.trials import TimeLimit, TrialRunner, trial_epochs
 
         images = SearchedImages.read(context.inputs["acquire"], settings)
         if not len(images.validation):

@@ -1,7 +1,8 @@
-"""One trial of a search: values drawn, trained with, and told to the journal."""
+"""Trials of a search: trained here or in worker processes, within the time there is."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,23 +14,21 @@ import optuna
 import torch
 from optuna.trial import Trial, TrialState
 
-from tenfold.core.errors import ImageShapeError, SettingsError, TrainingError
+from tenfold.core.errors import ImageShapeError, RunFolderError, SettingsError, TrainingError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.randomness import derive_seed
 from tenfold.core.record import Record
 from tenfold.core.records.training import EpochRecord
 from tenfold.core.records.tuning import ParameterValue, SearchDimension
-from tenfold.recipe import StudySettings
-from tenfold.searching.optuna_study import (
+from tenfold.study.recipe import StudySettings
+from tenfold.study.search.optuna_study import (
     EpochPruner,
     find_trial,
     open_study,
     quiet_optuna,
     suggest,
 )
-from tenfold.searching.searched_images import SearchedImages
-from tenfold.searching.space import is_active, search_space
-from tenfold.searching.time_limit import TimeLimit
+from tenfold.study.search.space import SearchedImages, is_active, search_space
 from tenfold.training.checkpoint import Checkpoint
 from tenfold.training.device import Device, choose_device
 from tenfold.training.fit import fit_network
@@ -45,6 +44,46 @@ class ExecutionRecord(Record):
     value: float
     epochs: int
     seconds: float
+
+
+class TimeLimit:
+    """Says when no further trial may begin.
+
+    What is spent is noted on disk about every second, so a kill costs no more of it.
+
+    Parameters
+    ----------
+    seconds
+        The limit; None for none.
+    path
+        Where the time spent is kept.
+    """
+
+    def __init__(self, seconds: float | None, path: Path) -> None:
+        self.seconds = seconds
+        self._path = path
+        try:
+            self._before = _Spent.read(path).seconds
+        except RunFolderError:  # nothing was spent yet
+            self._before = 0.0
+        self._started = self._noted = time.monotonic()
+
+    def spent(self) -> float:
+        """Give the seconds spent so far, earlier attempts included."""
+        return self._before + time.monotonic() - self._started
+
+    def is_over(self) -> bool:
+        """Say whether the time is up."""
+        return self.seconds is not None and self.spent() >= self.seconds
+
+    def note(self, *, is_due: bool = False) -> None:
+        """Write the time spent down, if the last note is old or this one `is_due`."""
+        now = time.monotonic()
+        if self.seconds is not None and (
+            is_due or now - self._noted >= _LEAST_SECONDS_BETWEEN_NOTES
+        ):
+            _Spent(seconds=self.spent()).write(self._path)
+            self._noted = now
 
 
 @dataclass(frozen=True)
@@ -219,3 +258,10 @@ def trial_worker(request: Path) -> Callable[[int], None]:
                 runner.run(study, trial)
 
     return run
+
+
+_LEAST_SECONDS_BETWEEN_NOTES = 1.0
+
+
+class _Spent(Record):
+    seconds: float

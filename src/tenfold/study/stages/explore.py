@@ -13,8 +13,8 @@ from tenfold.core.records.data import ClassStatistics, ExploreRecord
 from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit, pixel_statistics, read_split, write_arrays
 from tenfold.models.model import as_pixels
-from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, Stage, StageContext
+from tenfold.study.recipe import StudySettings
+from tenfold.study.stages.stage import RECORD, Stage, StageContext
 
 _CHANNEL_NAMES = {1: ("gray",), 3: ("red", "green", "blue")}
 

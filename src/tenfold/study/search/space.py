@@ -1,14 +1,19 @@
-"""What is searched: ranges of settings, and which of them are active."""
+"""What is searched, and on which images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tenfold.core.errors import SettingsError, UnknownNameError
+from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.tuning import ParameterValue, SearchDimension
+from tenfold.data.dataset import ImageSplit, read_groups, read_split, read_validation
+from tenfold.data.splits import possible_holdout
 from tenfold.models.model import MODELS
-from tenfold.recipe import StudySettings
+from tenfold.study.recipe import StudySettings
 from tenfold.training.settings import REGULARISATION_SEARCH_SPACE, TRAINING_SEARCH_SPACE
 
 MODEL_NAME = "model.name"
@@ -124,3 +129,36 @@ def _value_at(values: Any, name: str) -> Any:
     for part in name.split("."):
         values = values[int(part)] if isinstance(values, list) else values.get(part, {})
     return values
+
+
+@dataclass(frozen=True)
+class SearchedImages:
+    """The training split alone, in two parts.
+
+    Parameters
+    ----------
+    train, validation
+        The images to fit to, and those that score a training.
+    acquired
+        What is known of them.
+    """
+
+    train: ImageSplit
+    validation: ImageSplit
+    acquired: AcquireRecord
+
+    @classmethod
+    def read(cls, acquire: Path, settings: StudySettings) -> SearchedImages:
+        """Read them from the folder of the acquire stage; see `possible_holdout`."""
+        acquired = AcquireRecord.read(acquire / "record.json")
+        split = read_split(acquire, "train")
+        train, validation, _ = possible_holdout(
+            split.labels,
+            fraction=settings.tune.validation_fraction,
+            method=settings.tune.validation_method,
+            seed=settings.seed,
+            classes=acquired.classes,
+            groups=read_groups(acquire),
+            given=read_validation(acquire),
+        )
+        return cls(split.take(train), split.take(validation), acquired)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tenfold.core.stages import shown_stages
-from tenfold.recipe import StudySettings
-from tenfold.stages.stage import Stage, StageContext
+from tenfold.study.recipe import StudySettings
+from tenfold.study.stages.stage import Stage, StageContext
 
 
 class ReportStage(Stage):

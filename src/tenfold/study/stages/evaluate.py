@@ -1,27 +1,40 @@
-"""Evaluate: score the trained model on the test split, which no stage before it opens."""
+"""The evaluate stage: the test split, opened here for the first time."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.data import AcquireRecord
-from tenfold.core.records.evaluation import EvaluateRecord, RobustnessRecord, ViewsScores
-from tenfold.data.dataset import Images, ImageSplit, read_split, write_arrays
+from tenfold.core.records.evaluation import (
+    ClassificationScores,
+    EvaluateRecord,
+    RobustnessRecord,
+    ViewsScores,
+)
+from tenfold.data.dataset import (
+    Images,
+    ImageSplit,
+    kept_places,
+    read_given_split,
+    read_split,
+    write_arrays,
+)
 from tenfold.data.splits import stratified_sample
 from tenfold.evaluation.calibration import calibration_record
 from tenfold.evaluation.explanations import explain_mistakes
 from tenfold.evaluation.intervals import score_intervals, wilson_interval
 from tenfold.evaluation.robustness import measure_robustness, passes
 from tenfold.evaluation.scores import choose_gallery, classification_scores
-from tenfold.given_labels import AS_GIVEN, scores_as_given
 from tenfold.models.model import ImageNetwork
-from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, Stage, StageContext
-from tenfold.trained_model import TrainedModel
+from tenfold.study.recipe import StudySettings
+from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
 from tenfold.training.inference import predict_logits, predict_logits_of_views, views
 from tenfold.training.temperature import calibrated_probabilities, predict_probabilities
 
@@ -185,3 +198,29 @@ def _generator(context: StageContext, purpose: str) -> np.random.Generator:
 
 
 STAGE = EvaluateStage()
+
+
+AS_GIVEN = "scores_as_given.json"
+"""Beside the evaluate stage's record, if the study has corrections."""
+
+
+def scores_as_given(
+    acquire_folder: Path,
+    classes: Sequence[str],
+    predict: Callable[[Images], npt.NDArray[np.float32]],
+) -> ClassificationScores | None:
+    """Score all test images against the labels that the source gave; None without corrections.
+
+    Parameters
+    ----------
+    acquire_folder
+        Of the acquire stage.
+    classes
+        Class names.
+    predict
+        Gives probabilities, shape (N, classes), for uint8 images (N, H, W, C).
+    """
+    if kept_places(acquire_folder, "test") is None:
+        return None
+    given = read_given_split(acquire_folder, "test")
+    return classification_scores(given.labels, predict(given.images), classes)

@@ -29,10 +29,8 @@ from tenfold.evaluation.differences import (
     nadeau_bengio_intervals,
 )
 from tenfold.evaluation.scores import classification_scores
-from tenfold.fold_models import write_fold_model
-from tenfold.recipe import StudySettings
-from tenfold.stages.stage import RECORD, Stage, StageContext
-from tenfold.trained_model import TrainedModel
+from tenfold.study.recipe import StudySettings
+from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel, write_fold_model
 from tenfold.training.checkpoint import Checkpoint
 from tenfold.training.fit import FittedNetwork, fit_network
 from tenfold.training.inference import predict_logits, probabilities_from_logits

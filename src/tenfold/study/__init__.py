@@ -1,0 +1,1 @@
+"""A study: a data set, a recipe and a run folder."""
