@@ -37,10 +37,10 @@ import torch
 from PIL import Image
 
 import tenfold
+from tenfold.classifier import classifier_of
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import Images
 from tenfold.data.sources.source import SOURCES, SourceOptions
-from tenfold.loading import classifier_of
 from tenfold.serving.export import exported_model
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.prediction import find_images, predict_files

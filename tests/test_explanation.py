@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tenfold.classifier import classifier_of
 from tenfold.core.errors import DataError
-from tenfold.loading import classifier_of
 from tenfold.serving.explanation import NEIGHBOURS, Explainer, ExplanationPage
 from tenfold.serving.prediction import Predicted
 from tenfold.training.model_folder import read_model_folder

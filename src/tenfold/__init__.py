@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tenfold.core.machine import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
-    from tenfold.classifier import ImageClassifier
+    from tenfold.classifier import ImageClassifier, load
     from tenfold.core.errors import TenfoldError
-    from tenfold.loading import load
     from tenfold.study.recipe import StudySettings, load_recipe
     from tenfold.study.study import Study
 
@@ -25,7 +24,7 @@ _HOMES = {
     "Study": "tenfold.study.study",
     "StudySettings": "tenfold.study.recipe",
     "TenfoldError": "tenfold.core.errors",
-    "load": "tenfold.loading",
+    "load": "tenfold.classifier",
     "load_recipe": "tenfold.study.recipe",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import warnings
 from os import PathLike
@@ -28,7 +29,13 @@ from tenfold.report.model_card import CardSources, model_card
 from tenfold.training.device import choose_device
 from tenfold.training.fit import fit_network
 from tenfold.training.loop import Trainer
-from tenfold.training.model_folder import PackagedModel, describe_arrays, describe_model, save_model
+from tenfold.training.model_folder import (
+    PackagedModel,
+    describe_arrays,
+    describe_model,
+    read_model_folder,
+    save_model,
+)
 from tenfold.training.settings import TrainingSettings
 from tenfold.training.temperature import predict_probabilities, validation_temperature
 
@@ -388,3 +395,41 @@ normalization, validation_fraction, weights, precision
         tags.input_tags.three_d_array = True
         tags.non_deterministic = self.random_state is None
         return tags
+
+
+def load(path: str | PathLike[str], *, device: str = "auto") -> ImageClassifier:
+    """Give a fitted classifier from a model folder, or from the run folder of a study.
+
+    It computes with the precision that the model was tested with and divides logits by the model's
+    temperature, so its probabilities are those that the scores were measured on.
+
+    Parameters
+    ----------
+    path
+        A folder that a study or `ImageClassifier.save` made.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises
+    ------
+    ModelFolderError
+        If there is no model, a file is missing or was changed, or a newer tenfold wrote it.
+    """
+    return classifier_of(read_model_folder(Path(path)), device=device)
+
+
+def classifier_of(model: PackagedModel, *, device: str = "auto") -> ImageClassifier:
+    """Give a fitted classifier of a packaged model; see `load`."""
+    record = model.record
+    known = set(inspect.signature(ImageClassifier).parameters)
+    training = {name: value for name, value in record.training.items() if name in known}
+    parameters = training | {
+        "model": record.model,
+        "model_settings": dict(record.model_settings),
+        "precision": record.precision,
+        "mirror_keeps_class": record.mirror_keeps_class,
+        "device": device,
+    }
+    classifier = ImageClassifier(**parameters)  # type: ignore[arg-type]
+    classifier.adopt(model)
+    return classifier

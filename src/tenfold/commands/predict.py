@@ -84,8 +84,8 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
         raise SettingsError("--json and --csv were both given. Choose one.")
     from contextlib import ExitStack
 
+    from tenfold.classifier import classifier_of
     from tenfold.data.images.formats import DecodingLimits
-    from tenfold.loading import classifier_of
     from tenfold.serving.prediction import find_images, predict_files
     from tenfold.terminal import TerminalProgress
     from tenfold.training.model_folder import outdated_notice, read_model_folder

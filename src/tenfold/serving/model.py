@@ -48,7 +48,7 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     """
     if path.suffix == ".onnx":
         return ServedModel(OnnxModel.read(path), None)
-    from tenfold.loading import classifier_of
+    from tenfold.classifier import classifier_of
     from tenfold.serving.explanation import Explainer
     from tenfold.serving.export import exported_model
     from tenfold.training.model_folder import outdated_notice, read_model_folder
