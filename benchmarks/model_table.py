@@ -17,6 +17,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from tenfold.cli.terminal import TerminalProgress
 from tenfold.core.errors import TenfoldError
 from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.core.records.training import TrainRecord
@@ -25,7 +26,6 @@ from tenfold.models.model import MODELS
 from tenfold.report import formats
 from tenfold.study.request import StudyRequest
 from tenfold.study.study import Study
-from tenfold.terminal import TerminalProgress
 
 WITHOUT_REST = (
     "training.validation_fraction=0",

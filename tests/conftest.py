@@ -182,7 +182,7 @@ def tenfold(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., CommandResult]:
     """Give a function that runs the command line, in a folder and with a cache of its own."""
-    from tenfold.cli import main
+    from tenfold.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TENFOLD_CIFAR10", raising=False)

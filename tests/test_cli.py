@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.cli import main
+from tenfold.cli.main import main
 from tenfold.core.settings import recipe_names, recipe_text
 from tenfold.core.stages import stage_help
 from tenfold.data.sources.source import SOURCES
@@ -80,7 +80,8 @@ class TestHelp:
     def test_is_there_at_once(self) -> None:
         """At most 0.3 s; the least of some tries, as other programs may use the machine."""
         code = (
-            "import sys, time\nsys.argv = ['tenfold', '--help']\nfrom tenfold.cli import main\n"
+            "import sys, time\nsys.argv = ['tenfold', '--help']\n"
+            "from tenfold.cli.main import main\n"
             "try:\n    main()\nexcept SystemExit:\n    print(time.process_time(), file=sys.stderr)"
         )
         seconds = [
@@ -306,7 +307,8 @@ class TestStopped:
     ) -> None:
         command = ["explore", "--out", run_folder]
         code = (  # waits inside the stage's work, so that the signal surely comes in its midst
-            "import time\nfrom tenfold.cli import main\nfrom tenfold.study.stages.stage import STAGES\n"
+            "import time\nfrom tenfold.cli.main import main\n"
+            "from tenfold.study.stages.stage import STAGES\n"
             "STAGES['explore'].run = lambda context: (print('in it', flush=True), time.sleep(99))\n"
             "main()\n"
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.cli import main
+from tenfold.cli.main import main
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.data.dataset import read_arrays
 from tenfold.study.comparison import compare_runs

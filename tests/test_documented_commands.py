@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 
 from documentation import REPOSITORY, Block, blocks, spans
 from photographs import write_photographs
-from tenfold.cli import app
+from tenfold.cli.main import app
 from tenfold.core.settings import recipe_names
 from tenfold.study.recipe import load_recipe
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tenfold.cli import app
+from tenfold.cli.main import app
 from tenfold.core.errors import SettingsError, TrainingError
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.training import RateSweepRecord

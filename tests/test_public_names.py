@@ -63,7 +63,7 @@ def test_the_error_type_loads_nothing_else() -> None:
 def test_help_loads_the_command_line_s_own_packages_alone() -> None:
     loaded = loaded_by(
         "sys.argv = ['tenfold', '--help']\n"
-        "from tenfold.cli import main\n"
+        "from tenfold.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code == 0, stop.code"
     )
     # A new name in here costs start-up time: look at `python -X importtime` before adding it.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.cli import main
+from tenfold.cli.main import main
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.report.records import read_study_records

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from tenfold import terminal
-from tenfold.terminal import TerminalProgress
+from tenfold.cli import terminal
+from tenfold.cli.terminal import TerminalProgress
 
 
 class _Clock:

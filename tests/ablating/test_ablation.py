@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tenfold.cli import app
+from tenfold.cli.main import app
 from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit

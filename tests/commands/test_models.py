@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from tenfold.cli import app
-from tenfold.commands.models import parse_image_size
+from tenfold.cli.main import app
+from tenfold.cli.using import parse_image_size
 from tenfold.core.errors import ImageShapeError, SettingsError, TenfoldError
 from tenfold.core.records.training import ModelSummary
 from tenfold.models.model import MODELS

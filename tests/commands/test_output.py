@@ -18,8 +18,8 @@ from PIL import Image
 from rich.console import Console
 
 import tenfold as package
+from tenfold.cli.terminal import TerminalProgress
 from tenfold.core.text import csv_cell_text
-from tenfold.terminal import TerminalProgress
 
 CLASSES = (b"\xff\xfe", b"\x1b]0;pwned\x07\n[red]", "=1+1 \u202e→😀".encode(), b"-x")
 STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

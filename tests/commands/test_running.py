@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.commands.running import run_study
+from tenfold.cli.options import run_study
 from tenfold.core.records.training import TrainRecord
 from tenfold.study.recipe import StudySettings
 from tenfold.study.request import StudyRequest
@@ -21,7 +21,7 @@ from tenfold.study.study import Study
 def test_a_command_begins_with_its_process() -> None:
     script = (
         "import time; time.sleep(0.5); before = time.monotonic(); "
-        "from tenfold.commands.running import _process_start; print(before - _process_start())"
+        "from tenfold.cli.options import _process_start; print(before - _process_start())"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -38,7 +38,7 @@ class TestTune:
             requests.append(request)
             raise SystemExit(0)
 
-        monkeypatch.setattr("tenfold.commands.running.run_study", stop)
+        monkeypatch.setattr("tenfold.cli.options.run_study", stop)
         assert tenfold("tune", "--data", "digits", "--model", "resnet").code == 0
         settings = requests[0].resolve().settings
         assert (settings.recipe.name, settings.model.name) == ("resnet", "resnet")

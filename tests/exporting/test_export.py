@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tenfold.classifier import load
-from tenfold.commands.export import default_path
+from tenfold.cli.using import default_path
 from tenfold.core.errors import DataError, ExportError
 from tenfold.serving.export import export_onnx, export_text, int8_path
 from tenfold.serving.onnx_graph import RealImages, images_for

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from builders.hostile_images import png_of_16_bits
-from tenfold.cli import app
+from tenfold.cli.main import app
 from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, AcquireRecord, ValueRange, ValueRanges
 from tenfold.data.dataset import read_split

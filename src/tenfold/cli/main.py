@@ -12,11 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tenfold.commands.ablate import ablate
-from tenfold.commands.export import export
-from tenfold.commands.find_learning_rate import find_learning_rate
-from tenfold.commands.models import models
-from tenfold.commands.options import (
+from tenfold.cli.options import (
     BudgetOption,
     CorrectionsOption,
     DataOption,
@@ -33,12 +29,11 @@ from tenfold.commands.options import (
     SetOption,
     StrictOption,
     UpdateOption,
+    echo,
+    run_study,
 )
-from tenfold.commands.output import echo
-from tenfold.commands.predict import predict
-from tenfold.commands.running import run_study
-from tenfold.commands.serve import serve
-from tenfold.commands.tune import tune
+from tenfold.cli.training import ablate, find_learning_rate, tune
+from tenfold.cli.using import export, models, predict, serve
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 from tenfold.core.stages import stage_help

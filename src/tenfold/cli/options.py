@@ -1,12 +1,17 @@
-"""What several commands do: run a study, read a data set, write a picture."""
+"""Options that commands share, and how a command runs a study and prints."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tenfold.core.text import escaped
 
 if TYPE_CHECKING:
     from tenfold.core.progress import Progress
@@ -14,6 +19,87 @@ if TYPE_CHECKING:
     from tenfold.report.figures.canvas import Draw
     from tenfold.study.recipe import StudySettings
     from tenfold.study.request import ResolvedRequest, StudyRequest
+
+
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="A source's name (see `tenfold data`) or a path. Default: CIFAR-10 if it is on this "
+        "machine, else the bundled digits.",
+    ),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", help="A recipe's name (see `tenfold recipes`) or a TOML file."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="The architecture (see `tenfold models`), in the place of the recipe's. Without "
+        "--recipe, a recipe that is made for it is taken if there is one.",
+    ),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="The run folder. Default: runs/RECIPE-SOURCE.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, help="The one seed of everything random.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.epochs=3."),
+]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        help="Time to train in, e.g. 90s, 10m, 2h: the network's size and its epochs are chosen "
+        "for it. With run, train and cross-validate.",
+    ),
+]
+RunsOption = Annotated[
+    int,
+    typer.Option(
+        "--runs",
+        min=1,
+        help="Train and test so many times, each with another seed, and report mean and spread. "
+        "With run, train and evaluate.",
+    ),
+]
+CorrectionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections",
+        metavar="FILE",
+        help="Train and score with labels that you corrected: a run folder's "
+        "audit/label_issues.csv with its column action edited. 'none' takes them away.",
+    ),
+]
+RebalanceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rebalance",
+        metavar="NAME",
+        help="What to do about classes of different size: none, inverse, effective-number, "
+        "over-sample, under-sample, logit-adjust, or auto. With run, tune, train and "
+        "cross-validate.",
+    ),
+]
+UpdateOption = Annotated[
+    bool,
+    typer.Option("--update", help="Take new settings into an existing run folder."),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop at an unreadable image instead of leaving it out.")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Never download.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
 
 
 def run_study(
@@ -47,8 +133,8 @@ def run_study(
     TenfoldError
         Whatever goes wrong, with a message for people.
     """
+    from tenfold.cli.terminal import TerminalProgress
     from tenfold.study.study import Study
-    from tenfold.terminal import TerminalProgress
 
     progress = TerminalProgress(is_quiet=is_quiet)
     started_at = _process_start()
@@ -109,3 +195,21 @@ def _process_start() -> float:
         return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
     except (OSError, ValueError, IndexError, AttributeError):
         return now
+
+
+def echo(message: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print some lines with every character to be seen; see `core.text.escaped`.
+
+    Parameters
+    ----------
+    message
+        Text of any lines.
+    err
+        Print to standard error.
+    nl
+        End the line.
+    """
+    # Not click's: it writes UTF-8 to a stream that is ASCII.
+    stream = sys.stderr if err else sys.stdout
+    stream.write(escaped(message, keep="\n\t") + ("\n" if nl else ""))
+    stream.flush()

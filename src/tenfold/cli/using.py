@@ -1,0 +1,406 @@
+"""The commands that use a finished model: models, predict, serve, export."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tenfold.cli.options import DebugOption, DeviceOption, QuietOption, echo
+from tenfold.core.errors import DataError, SettingsError
+from tenfold.core.text import printable
+
+if TYPE_CHECKING:
+    from tenfold.core.records.training import ModelSummary
+    from tenfold.serving.prediction import PredictionOutput
+
+
+_IMAGE_SIZE = re.compile(r"(\d{1,5})(?:[x×](\d{1,5}))?(?:[x×](\d{1,5}))?", re.ASCII)
+_MOST_PX = 4096
+_WIDTH_WITHOUT_TERMINAL = 120
+"""Columns where the output goes to a file or a pipe."""
+
+
+def models(  # noqa: PLR0917 -- typer passes them all by name
+    name: Annotated[str | None, typer.Argument(help="Show this model's layers.")] = None,
+    image_size: Annotated[
+        str,
+        typer.Option(
+            "--image-size", metavar="HxWxC", help="Height, width and channels of the images."
+        ),
+    ] = "32x32x3",
+    classes: Annotated[int, typer.Option("--classes", min=2, help="Number of classes.")] = 10,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, e.g. model.depth=56."),
+    ] = None,
+    is_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the models, or show one: its settings, layers, parameters, multiply-adds."""
+    del debug  # read by `main`, which shows the trace
+    if name is None:
+        _list_models(is_json)
+        return
+    image_shape = parse_image_size(image_size)
+    settings = _model_settings(name, assignments or [])
+    from tenfold.models.summary import summarize_model
+
+    summary = summarize_model(name, settings, image_shape=image_shape, class_count=classes)
+    if is_json:
+        echo(summary.model_dump_json(indent=2))
+    else:
+        _show(summary)
+
+
+def parse_image_size(text: str) -> tuple[int, int, int]:
+    """Give height, width and channels of ``32x32x3``, ``32x32`` (three channels) or ``32``.
+
+    Raises
+    ------
+    SettingsError
+        If it is none of these, or a number is out of range.
+    """
+    match = _IMAGE_SIZE.fullmatch(text.strip().lower())
+    if match is not None:
+        height = int(match.group(1))
+        width, channels = int(match.group(2) or height), int(match.group(3) or 3)
+        if 1 <= min(height, width) <= max(height, width) <= _MOST_PX and 1 <= channels <= 4:
+            return height, width, channels
+    raise SettingsError(
+        f"{text!r} is not an image size. Write HEIGHTxWIDTHxCHANNELS, for example 32x32x3 (up to "
+        f"{_MOST_PX} pixels, 1 to 4 channels)."
+    )
+
+
+def _model_settings(name: str, assignments: list[str]) -> dict[str, Any]:
+    from tenfold.core.settings import parse_assignment, with_values
+    from tenfold.models.model import MODELS
+
+    changes = dict(parse_assignment(text) for text in assignments)
+    for setting in changes:
+        if not setting.startswith("model.") or setting == "model.name":
+            raise SettingsError(
+                f"--set {setting} does not name a setting of a model. Write model.SETTING=value, "
+                "for example model.width=2; the argument says which model: tenfold models NAME."
+            )
+    # Assignments may name a place in a list, so they change the defaults.
+    defaults = {"model": MODELS[name].settings_type().plain()}
+    settings: dict[str, Any] = with_values(defaults, changes)["model"]
+    return settings
+
+
+def _list_models(is_json: bool) -> None:
+    from tenfold.models.model import MODELS
+
+    lines = {name: MODELS[name].summary for name in MODELS}
+    if is_json:
+        echo(json.dumps(lines, indent=2, ensure_ascii=False))
+        return
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        echo(f"{name:{width}}  {line}")
+
+
+def _show(summary: ModelSummary) -> None:
+    from rich.console import Console
+
+    from tenfold.cli import terminal as model_tables
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
+    parts = (
+        *model_tables.sentences(summary),
+        "",
+        model_tables.settings_table(summary),
+        model_tables.layer_table(summary),
+        *model_tables.explanations(summary),
+    )
+    for part in parts:
+        console.print(part, markup=False, highlight=False)
+
+
+_MOST_MEGAPIXELS = 100_000
+
+EXIT_SOME_UNREADABLE = 1
+"""Every other image was predicted."""
+
+
+def predict(  # noqa: PLR0917 -- typer passes them all by name
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model folder, or the run folder of a study.")
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files, folders (searched at any depth), or - for one image on "
+            "standard input.",
+        ),
+    ],
+    top: Annotated[int, typer.Option("--top", min=1, help="Show so many classes.")] = 3,
+    is_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON an image.")
+    ] = False,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a table for spreadsheets.")
+    ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain",
+            metavar="FOLDER",
+            help="Write a page with heat maps and the most similar training images.",
+        ),
+    ] = None,
+    max_megapixels: Annotated[
+        float,
+        typer.Option("--max-megapixels", help="Read no image of more million pixels."),
+    ] = 250.0,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Tell what images show, with calibrated probabilities.
+
+    Images of any size, colour or gray. One that cannot be read is reported and the rest goes on;
+    the exit code is then 1.
+
+    Examples:
+
+      tenfold predict runs/fast-digits photo.jpg
+
+      tenfold predict runs/fast-digits photos/ --top 5 --csv photos.csv
+
+      tenfold predict runs/fast-digits photos/ --explain explained/
+
+      curl -s https://example.org/cat.jpg | tenfold predict runs/fast-digits - --json
+    """
+    del debug  # read by `main`, which shows the trace
+    if not 0 < max_megapixels <= _MOST_MEGAPIXELS:
+        raise SettingsError(
+            f"--max-megapixels is {max_megapixels:g}; it must be above 0, and at most "
+            f"{_MOST_MEGAPIXELS:,}."
+        )
+    if is_json and csv is not None:
+        raise SettingsError("--json and --csv were both given. Choose one.")
+    from contextlib import ExitStack
+
+    from tenfold.classifier import classifier_of
+    from tenfold.cli.terminal import TerminalProgress
+    from tenfold.data.images.formats import DecodingLimits
+    from tenfold.serving.prediction import find_images, predict_files
+    from tenfold.training.model_folder import outdated_notice, read_model_folder
+
+    packaged = read_model_folder(model)
+    classifier = classifier_of(packaged, device=device)
+    found = find_images(images, sys.stdin.buffer)
+    if not found.files and not found.left_out:
+        raise DataError(
+            f"There is no image in {', '.join(images)}. Give image files, or folders that hold "
+            f"some (files that are no images by their name: {found.ignored:,})."
+        )
+    classes = packaged.record.classes
+    # Rows on a terminal show the progress themselves, and a bar between them would be torn.
+    shows_bar = csv is not None or not sys.stdout.isatty()
+    progress = TerminalProgress(is_quiet=quiet)
+    if notice := outdated_notice(model):
+        progress.say(notice)
+    unreadable = 0
+    with ExitStack() as stack:
+        output = stack.enter_context(_output(csv, is_json, classes, top))
+        page = None
+        if explain is not None:
+            from tenfold.serving.explanation import Explainer, ExplanationPage
+
+            explainer = Explainer.of(classifier, packaged)
+            page = stack.enter_context(ExplanationPage.in_folder(explain, packaged.record, top))
+        limits = DecodingLimits(pixels=int(max_megapixels * 1e6))
+        bar = progress if shows_bar else None
+        for result in predict_files(classifier, found, bar, limits=limits):
+            output.add(result)
+            if result.probabilities is None:
+                unreadable += 1
+                if csv is not None or not is_json:
+                    name = printable(result.name)
+                    echo(f"Cannot be read: {name}: {result.reason}.", err=True)
+            elif page is not None:
+                page.add(result, explainer)
+    if csv is not None:
+        progress.say(f"{len(found.files):,} images: {csv.resolve()}")
+    if explain is not None:
+        progress.say(f"Explanations: {(explain / 'index.html').resolve()}")
+    if unreadable:
+        raise typer.Exit(EXIT_SOME_UNREADABLE)
+
+
+@contextmanager
+def _output(
+    csv: Path | None, is_json: bool, classes: tuple[str, ...], top: int
+) -> Iterator[PredictionOutput]:
+    from tenfold.serving.prediction import CsvOutput, JsonOutput, TableOutput
+
+    if csv is not None:
+        with CsvOutput.to_file(csv, classes, top) as output:
+            yield output
+    elif is_json:
+        yield JsonOutput(classes, top, echo)
+    else:
+        yield TableOutput(classes, top, echo)
+
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(  # noqa: PLR0917 -- typer passes them all by name
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A model folder, a study's run folder, or a file that `tenfold export` wrote."
+        ),
+    ],
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Where to listen; 0.0.0.0 for everyone who can reach you."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")
+    ] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="TENFOLD_TOKEN",
+            show_envvar=True,
+            help="What clients must send as `Authorization: Bearer TOKEN`. Better in the "
+            "environment than on the command line, which others may see.",
+        ),
+    ] = None,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            help="A name by which browsers and programs reach the server, e.g. "
+            "models.example.org; may be given again. Loopback and what --host names are allowed "
+            "already; * allows every name.",
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a limit, e.g. body_mib=8."),
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Serve a model: a page to drop images on, and an API.
+
+    Stop it with Ctrl-C; requests that were begun are answered first.
+    """
+    del debug  # read by `main`, which shows the trace
+    from tenfold.core.errors import need
+
+    for module in (
+        "fastapi",
+        "uvicorn",
+        "httptools",
+        "python_multipart",
+        "prometheus_client",
+        "onnxruntime",
+    ):
+        need(module, extra="serve")
+    from tenfold.core.settings import parse_assignment
+    from tenfold.core.text import printable
+    from tenfold.serving.app import create_app
+    from tenfold.serving.guard import AllowedHosts, read_token
+    from tenfold.serving.model import prepare_model
+    from tenfold.serving.server import address_of, open_socket, run_server
+    from tenfold.serving.settings import ServingSettings
+
+    changes: dict[str, Any] = dict(parse_assignment(text) for text in assignments or ())
+    settings = ServingSettings.parse(changes)
+    own_token = read_token(token)
+    hosts = AllowedHosts(host, allowed_hosts or ())
+    with open_socket(host, port) as listening:
+        served = prepare_model(model)
+        if served.notice is not None:
+            echo(served.notice, err=True)
+        app = create_app(
+            served.model, settings, token=own_token, hosts=hosts, explainer=served.explainer
+        )
+        if host not in _LOOPBACK and own_token is None:
+            echo(
+                "Everyone who can reach this machine can use the model. Set TENFOLD_TOKEN to ask "
+                "for a token.",
+                err=True,
+            )
+        title, address = printable(served.model.description.title), address_of(listening)
+        run_server(
+            app,
+            listening,
+            settings,
+            on_start=lambda: echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
+        )
+    echo("Stopped.")
+
+
+def export(  # noqa: PLR0917 -- typer passes them all by name
+    model: Annotated[Path, typer.Argument(help="A model folder, or a study's run folder.")],
+    is_onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write an ONNX file (the only kind there is).")
+    ] = False,
+    is_int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Write a version with 8-bit numbers too, and measure both on test images.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file. Default: MODEL.onnx beside the folder.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="Images to check with, a source's name or a path. Default: those of the study "
+            "that the model is of.",
+        ),
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write a model as one file: pixels in, calibrated probabilities out.
+
+    The file is checked against PyTorch on real images; a file that differs is not written.
+    """
+    del debug  # read by `main`, which shows the trace
+    from tenfold.core.errors import SettingsError
+    from tenfold.serving.export import export_onnx, export_text
+    from tenfold.serving.onnx_graph import images_for
+    from tenfold.training.model_folder import read_model_folder
+
+    if not is_onnx:
+        raise SettingsError("Say which kind of file to write: tenfold export MODEL --onnx")
+    packaged = read_model_folder(model)
+    images = images_for(model, data, packaged.record)
+    place = out or default_path(model)
+    if place.suffix != ".onnx":
+        raise SettingsError(f"--out must end in .onnx, received {place}.")
+    echo(export_text(export_onnx(packaged, place, images, is_int8=is_int8), images.place))
+
+
+def default_path(model: Path) -> Path:
+    """Give the file that a model is exported to unless ``--out`` says otherwise.
+
+    ``runs/fast-digits`` and ``runs/fast-digits/model`` both give ``runs/fast-digits.onnx``.
+    """
+    folder = model.absolute()
+    if folder.name == "model" and (folder.parent / "acquire").is_dir():
+        folder = folder.parent
+    return folder.with_name(f"{folder.name}.onnx")
