@@ -80,7 +80,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["run", "--data", str(photos), "--out", str(folder / RUN)]
     words += [f"--set={one}" for one in SHORT_SETTINGS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tenfold.core.machine.available_cores", lambda: 1)
+        patch.setattr("tenfold.training.device.available_cores", lambda: 1)
         assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
         export = ["export", str(folder / RUN), "--onnx"]
         assert CliRunner().invoke(app, export, catch_exceptions=False).exit_code == 0
@@ -294,8 +294,8 @@ def shell(
     shutil.copytree(template, place)
     monkeypatch.chdir(place)
     monkeypatch.setenv("HOME", str(place / "home"))
-    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
-    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.serving.onnx_model.available_cores", lambda: 1)
     whole = Study.run
     monkeypatch.setattr(
         Study,

@@ -15,7 +15,7 @@ from tenfold.core.errors import ModelFolderError
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
 
 
 def images(count: int = 40) -> np.ndarray[Any, np.dtype[np.uint8]]:

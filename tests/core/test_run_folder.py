@@ -1,18 +1,29 @@
+"""Recorded versions."""
+
 from __future__ import annotations
 
 import errno
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tenfold.core.errors import RunFolderBusyError, RunFolderError, StorageError
 from tenfold.core.files import set_aside
-from tenfold.core.run_folder import MANIFEST, WORK, Manifest, RunFolder, StageFolder
+from tenfold.core.run_folder import (
+    MANIFEST,
+    WORK,
+    Manifest,
+    RunFolder,
+    StageFolder,
+    recorded_versions,
+)
 
 
 @pytest.fixture
@@ -320,3 +331,10 @@ class TestStageFolder:
         assert stage.is_complete("abc")
         files = json.loads((stage.path / MANIFEST).read_text())["files"]
         assert list(files) == ["weights.bin"]
+
+
+def test_python_and_what_results_depend_on_are_there() -> None:
+    versions = recorded_versions()
+    assert versions["python"] == platform.python_version()
+    assert versions["torch"] == version("torch")
+    assert {"tenfold", "numpy", "pillow"} <= set(versions)

@@ -377,7 +377,7 @@ class TestExplain:
             sizes.append(len(file.getvalue()))
             return decode_image(file, *arguments, **options)
 
-        monkeypatch.setattr("tenfold.data.images.decoding.decode_image", decode)
+        monkeypatch.setattr("tenfold.serving.decoding.decode_image", decode)
         content = make_png()
         one = client(explainer=explain)
         assert one("POST", "/api/explain", content, BYTES).status == 200

@@ -83,7 +83,7 @@ def test_memory_that_is_not_there_is_no_crash(monkeypatch: pytest.MonkeyPatch) -
 
     content = io.BytesIO()
     Image.new("RGB", (8, 8)).save(content, "PNG")
-    monkeypatch.setattr("tenfold.data.images.decoding.decode_image", full)
+    monkeypatch.setattr("tenfold.serving.decoding.decode_image", full)
     with pytest.raises(Refusal) as caught:
         decode(content.getvalue())
     assert caught.value.status == 503

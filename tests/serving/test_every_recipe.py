@@ -59,8 +59,8 @@ def settings_of() -> dict[str, tuple[str, dict[str, Any]]]:
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
-    monkeypatch.setattr("tenfold.core.machine.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.serving.onnx_model.available_cores", lambda: 1)
 
 
 def packaged(name: str, settings: dict[str, Any], shape: tuple[int, int, int]) -> PackagedModel:

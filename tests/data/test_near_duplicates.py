@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tenfold.core.progress import SilentProgress
+from tenfold.data import near_duplicates as neighbours
+from tenfold.data.near_duplicates import (
+    NetworkFeatures,
+    equal_pairs,
+    find_near_duplicates,
+    nearest,
+    pixel_groups,
+)
+from tenfold.data.pixel_agreement import ImagePairs, make_thumbnails
+from tenfold.data.splits import exact_groups
+
+Pixels = npt.NDArray[np.uint8]
+Make = Callable[..., Pixels]
+
+
+def search(
+    images: Pixels, *, has_mirror: bool = True, labels: npt.NDArray[np.int64] | None = None
+) -> ImagePairs:
+    # Features that say nothing: what the pixels do not find, random vectors do not either.
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(len(images), 8)).astype(np.float32)
+    found, compared = find_near_duplicates(
+        make_thumbnails(images),
+        NetworkFeatures(features, features[-5:] if has_mirror else None),
+        exact_groups(images),
+        np.zeros(len(images), np.int64) if labels is None else labels,
+        least_agreement=0.8,
+        progress=SilentProgress(),
+    )
+    assert compared >= len(found) - (found.is_exact).sum()
+    return found
+
+
+def test_finds_copies_edits_and_mirror_images_and_nothing_else(
+    scenes: Make, cropped: Make, edited: Make
+) -> None:
+    base = cropped(scenes(60), 2, 2)
+    images = np.concatenate([base, base[:3], edited(base[3:6]), base[6:9][:, :, ::-1]])
+    found = search(images)
+    assert found.first.tolist() == list(range(9))
+    assert found.second.tolist() == list(range(60, 69))
+    assert found.is_exact.tolist() == [True] * 3 + [False] * 6
+    assert found.is_mirrored.tolist() == [False] * 6 + [True] * 3
+    assert (found.agreement[:3] == 1).all()
+    assert len(search(images, has_mirror=False)) == 6
+
+
+def test_features_find_what_the_coarse_pixels_miss(scenes: Make, cropped: Make) -> None:
+    whole = scenes(60, side=48)
+    first, second = cropped(whole, 2, 2, 38), cropped(whole[:10], 6, 6, 38)
+    images = np.concatenate([first, second])
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 16)).astype(np.float32)
+    features = np.concatenate([features, features[:10] + 0.1])
+    arguments = (exact_groups(images), np.zeros(70, np.int64))
+    with_features, without = (
+        find_near_duplicates(
+            make_thumbnails(images),
+            NetworkFeatures(vectors, None),
+            *arguments,
+            least_agreement=0.8,
+            progress=SilentProgress(),
+        )[0]
+        for vectors in (features, rng.normal(size=(70, 16)).astype(np.float32))
+    )
+    assert len(with_features) > len(without)
+    assert (with_features.second == with_features.first + 60).all()
+
+
+def test_different_labels_ask_for_better_agreement(
+    scenes: Make, cropped: Make, edited: Make
+) -> None:
+    base = cropped(scenes(60), 2, 2)
+    images = np.concatenate([base, edited(base[:20])])
+    same = search(images)
+    other = search(images, labels=np.arange(80))
+    assert len(other) == (same.agreement >= 0.9).sum() < len(same)
+    copies = search(np.concatenate([base, base[:2]]), labels=np.arange(62))
+    assert len(copies) == 2
+
+
+def test_a_chain_of_edits_gives_all_its_pairs(scenes: Make, cropped: Make, edited: Make) -> None:
+    base = cropped(scenes(30), 2, 2)
+    images = np.concatenate([base, *(edited(base[:1], seed) for seed in range(4))])
+    found = search(images)
+    assert len(found) == 10  # of five images
+
+
+def test_a_crowd_of_copies_is_paired_with_its_first() -> None:
+    groups = np.zeros(500, np.int64)
+    pairs = equal_pairs(groups)
+    assert len(pairs) == 499
+    assert (pairs.first == 0).all()
+
+
+def test_the_quick_look_groups_copies_of_all_and_edits_of_one_class(
+    scenes: Make, cropped: Make, edited: Make
+) -> None:
+    base = cropped(scenes(40), 2, 2)
+    images = np.concatenate([base, base[:2], edited(base[2:4])])
+    labels = np.concatenate([np.zeros(40, np.int64), [1, 0, 0, 1]])
+    groups = pixel_groups(images, labels, SilentProgress())
+    assert groups[40:].tolist() == [0, 1, 2, 43]  # the last is an edit under another label
+    assert groups[:40].tolist() == list(range(40))
+
+
+def test_classes_whose_images_all_look_alike_are_not_one_group(
+    scenes: Make, cropped: Make, edited: Make
+) -> None:
+    one = cropped(scenes(1), 2, 2)
+    images = np.concatenate([edited(one, seed) for seed in range(60)])
+    labels = np.zeros(60, np.int64)
+    assert len(np.unique(pixel_groups(images, labels, SilentProgress()))) == 60
+
+
+def test_of_tiny_images_only_copies_are_grouped(scenes: Make, edited: Make) -> None:
+    base = scenes(10)[:, :8, :8]
+    images = np.concatenate([base, base[:1], edited(base[1:2])])
+    groups = pixel_groups(images, np.zeros(12, np.int64), SilentProgress())
+    assert groups.tolist() == [*range(10), 0, 11]
+
+
+@pytest.mark.parametrize(("total", "count"), [(1, 2), (2, 3), (15, 2), (16, 3), (17, 4), (300, 5)])
+def test_finds_what_the_whole_matrix_shows(
+    monkeypatch: pytest.MonkeyPatch, total: int, count: int
+) -> None:
+    monkeypatch.setattr(neighbours, "_ROWS", 7)
+    monkeypatch.setattr(neighbours, "_COLUMNS", 32)
+    rng = np.random.default_rng(total)
+    vectors = rng.normal(size=(total, 6)).astype(np.float32) - 1  # also all negative products
+    other = rng.normal(size=(total, 6)).astype(np.float32)
+    products = vectors @ other.T
+    np.fill_diagonal(products, -np.inf)
+    seen: list[int] = []
+    indices, similarities = nearest(vectors, other, count, on_rows=seen.append)
+    expected = np.sort(products, axis=1)[:, ::-1][:, : min(count, total - 1)]
+    np.testing.assert_allclose(similarities, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        np.take_along_axis(products, indices, axis=1), expected, rtol=1e-5, atol=1e-5
+    )
+    assert sum(seen) == total
+
+
+def test_queries_may_be_the_last_images() -> None:
+    vectors = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    whole, _ = nearest(vectors, vectors, 3)
+    last, _ = nearest(vectors[40:], vectors, 3, start=40)
+    np.testing.assert_array_equal(last, whole[40:])
+
+
+def test_the_whole_matrix_is_never_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = 0
+    original = neighbours._largest_of_groups
+
+    def watch(rows: object, *rest: object) -> object:
+        nonlocal largest
+        result = original(rows, *rest)  # type: ignore[arg-type]
+        largest = max(largest, result.numel())
+        return result
+
+    monkeypatch.setattr(neighbours, "_largest_of_groups", watch)
+    vectors = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
+    nearest(vectors, vectors, 1)
+    assert largest <= 512 * 2000 / 16

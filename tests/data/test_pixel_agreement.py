@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tenfold.data.near_duplicates import LEAST_AGREEMENT
+from tenfold.data.pixel_agreement import (
+    ImagePairs,
+    align,
+    identity,
+    joined_thumbnails,
+    make_thumbnails,
+    pixel_agreement,
+)
+
+
+def pairs(*rows: tuple[int, int], is_mirrored: bool = False) -> ImagePairs:
+    one, other = np.array(rows, np.int64).reshape(-1, 2).T
+    return ImagePairs.of(one, other, is_mirrored=is_mirrored)
+
+
+def test_a_pair_is_the_same_either_way_and_not_of_one_image() -> None:
+    found = pairs((3, 1), (1, 3), (2, 2))
+    assert (found.first.tolist(), found.second.tolist()) == ([1, 1], [3, 3])
+    assert len(ImagePairs.joined(found, pairs())) == 1
+
+
+def test_mirrored_is_another_pair_until_the_best_is_kept() -> None:
+    plain = pairs((0, 1), (2, 3)).with_agreement(np.array([0.5, 0.9], np.float32))
+    mirrored = pairs((0, 1), (2, 3), is_mirrored=True)
+    mirrored = mirrored.with_agreement(np.array([0.7, 0.8], np.float32))
+    joined = ImagePairs.joined(plain, mirrored)
+    assert len(joined) == 4
+    best = joined.best_of_each()
+    assert best.is_mirrored.tolist() == [True, False]
+    assert len(joined.without(plain)) == 2
+
+
+def test_exact_wins_over_measured() -> None:
+    measured = pairs((0, 1)).with_agreement(np.ones(1, np.float32))
+    joined = ImagePairs.joined(measured, pairs((0, 1)).as_exact())
+    assert joined.is_exact.tolist() == [True]
+
+
+Pixels = npt.NDArray[np.uint8]
+Make = Callable[..., Pixels]
+COUNT = 40
+
+
+def agreement(
+    first: Pixels, second: Pixels, *, is_mirrored: bool = False
+) -> npt.NDArray[np.float32]:
+    thumbnails = joined_thumbnails(make_thumbnails(first), make_thumbnails(second))
+    place = np.arange(len(first))
+    pairs = ImagePairs.of(place, place + len(first), is_mirrored=is_mirrored)
+    return pixel_agreement(thumbnails, pairs)
+
+
+def test_equal_images_agree_wholly(scenes: Make, cropped: Make) -> None:
+    images = cropped(scenes(4), 2, 2)
+    assert agreement(images, images) == pytest.approx(np.ones(4), abs=1e-3)
+
+
+def test_another_crop_brightness_and_contrast_still_agree(
+    scenes: Make, cropped: Make, edited: Make
+) -> None:
+    images = scenes(COUNT)
+    first, second = cropped(images, 2, 2), edited(cropped(images, 1, 4, 34))
+    assert (agreement(first, second) >= LEAST_AGREEMENT).mean() >= 0.9
+    mirrored = agreement(first, second[:, :, ::-1], is_mirrored=True)
+    assert (mirrored >= LEAST_AGREEMENT).mean() >= 0.9
+    assert (agreement(first, second[:, :, ::-1]) < LEAST_AGREEMENT).mean() >= 0.9
+
+
+def test_gray_and_coloured_copies_agree(scenes: Make, cropped: Make) -> None:
+    first = cropped(scenes(5), 2, 2)
+    gray = first @ np.array([0.299, 0.587, 0.114])
+    second = np.repeat(gray[..., None], 3, axis=3).round().astype(np.uint8)
+    assert agreement(first, second).min() > 0.98
+
+
+def test_other_images_do_not_agree(scenes: Make, cropped: Make) -> None:
+    first, second = cropped(scenes(COUNT), 2, 2), cropped(scenes(COUNT, 7), 2, 2)
+    assert agreement(first, second).max() < LEAST_AGREEMENT
+
+
+def test_constant_images_agree_with_nothing() -> None:
+    flat = np.full((2, 32, 32, 1), 90, np.uint8)
+    assert agreement(flat, flat).tolist() == [0, 0]
+
+
+def test_alignment_finds_the_shift(scenes: Make) -> None:
+    import torch
+
+    images = torch.from_numpy(scenes(10)).float().mean(3) / 255
+    blurred = torch.nn.functional.avg_pool2d(images[:, None], 5, 1)[:, 0]  # (10, 36, 36)
+    first, second = blurred[:, 2:34, 2:34], blurred[:, 1:33, 4:36]
+    found = align(first, second, identity(10), steps=12)
+    # A pixel of the first lies one lower and two to the left in the second: 1/16 of half a side.
+    expected = torch.tensor([1, 1, -2 / 16, 1 / 16]).expand(10, -1)
+    is_found = (found.stretch_and_shift - expected).abs().amax(1) < 0.01
+    assert is_found.float().mean() >= 0.8
+    assert (found.correlation[is_found] > 0.99).all()
