@@ -34,11 +34,11 @@ class FolderSource:
     One sub-folder a class, with images at any depth below it; either one tree, which we split, or
     with splits of its own: training and test, and validation, by which the training is watched
     then. `tenfold.data.sources.folder_splits` says what is understood. Classes are matched by name
-    and sorted naturally: "2" before "10". Images are put into a random order that the seed fixes, so
-    that any part of them is a fair sample.
+    and sorted naturally: "2" before "10". Images are put into a random order that the seed fixes,
+    so that any part of them is a fair sample.
 
-    `decoding` says what becomes of transparency, 16 bits, rotation and the like;
-    `reading` what of sizes.
+    `tenfold.data.images.decoding` says what becomes of transparency, 16 bits, rotation and the
+    like; `tenfold.data.images.reading` what of sizes.
     """
 
     name = "folder"
