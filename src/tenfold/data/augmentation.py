@@ -6,13 +6,13 @@ Nothing heavy is imported here: an augmentation's name is checked before torch i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class AugmentationPolicy(Protocol):
@@ -265,8 +265,6 @@ def augmentation_named(name: str) -> Augmentation:
     SettingsError
         If the name is not valid.
     """
-    # It needs torch, which names do without.
-
     names = parse_augmentation(name)
     policy = POLICIES[names.policy]
     if names.changes:
@@ -301,6 +299,8 @@ class EitherMixing:
 
     def __call__(self, images: Tensor, partners: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
         """Mix a batch; float32 out; see `Mixing`."""
+        import torch
+
         chosen = (uniforms[:, 0] * len(self.parts)).long().clamp_(max=len(self.parts) - 1)
         mixed, share = self.parts[0](images, partners, uniforms[:, 1:])
         mixed = mixed.float()

@@ -12,20 +12,14 @@ from tenfold.models.model import MODELS
 
 SOURCE = Path(tenfold.__file__).parent
 WHERE_NONE_IS_NAMED = (
-    "stages",
-    "engine",
-    "searching",
-    "budgeting",
-    "metrics",
-    "reporting",
+    "study/stages",
+    "study/search",
+    "study/study.py",
+    "study/runner.py",
+    "training",
+    "evaluation",
+    "report",
     "data",
-    "auditing",
-    "fitting.py",
-    "trained_model.py",
-    "fold_models.py",
-    "stage_running.py",
-    "study.py",
-    "repeating.py",
 )
 
 
