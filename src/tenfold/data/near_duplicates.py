@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from tenfold.core.progress import Progress
-from tenfold.data.dataset import Groups, Images, Labels
+from tenfold.data.dataset import Groups, Images, Indices, Labels
 from tenfold.data.pixel_agreement import (
     SIDE_PX,
     ImagePairs,
-    Indices,
     Thumbnails,
     make_thumbnails,
     pixel_agreement,

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from tenfold.data.dataset import Images
+from tenfold.data.dataset import Images, Indices
 
 _BATCH = 2000
 _COARSE_BLUR_PX = 2.0
@@ -113,9 +113,6 @@ def _blurred(images: Tensor, sigma_px: float) -> Tensor:
     padded = nn.functional.pad(images[:, None], (reach,) * 4, mode="replicate")
     rows = nn.functional.conv2d(padded, weights.view(1, 1, 1, -1))
     return nn.functional.conv2d(rows, weights.view(1, 1, -1, 1))[:, 0]
-
-
-Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

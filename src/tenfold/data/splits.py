@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.core.text import shortlist
-from tenfold.data.dataset import Groups, Images, Labels
+from tenfold.data.dataset import Groups, Images, Indices, Labels
 
-Indices = npt.NDArray[np.int64]
 HoldoutMethod = Literal["last", "stratified"]
 
 
