@@ -22,9 +22,19 @@ from tenfold.data.images.deep import Measured, find_ranges, quantiles_for, range
 from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX, ImageHeader, check_image_size
 
-_CHUNK = 32  # Files a thread takes at once: few enough to stop soon, enough to be cheap.
-
+Size = tuple[int, int]
+"""Height and width, in px."""
 T = TypeVar("T")
+
+SMALL_IMAGE_SIZE_PX = 32
+"""For images of several sizes that are smaller still: CIFAR-10's, which recipes are made for."""
+_CHUNK = 32  # Files a thread takes at once: few enough to stop soon, enough to be cheap.
+_COMMON_SHARE = 0.9
+"""A size that so many of the images have is that of the data set; others are exceptions."""
+_COPIES = 2.2
+"""The images once as they are read and, in training, a second time in its two parts."""
+_OTHER_BYTES = 2**28
+"""What the libraries themselves take, about."""
 
 
 @dataclass(frozen=True)
@@ -226,19 +236,6 @@ def _raise_none_read(files: Sequence[Path], failures: dict[int, str]) -> None:
         f"None of {len(files):,} image files could be read. The first reasons:{shown}\n"
         "Do as the reasons say, or check that the files are whole."
     )
-
-
-Size = tuple[int, int]
-"""Height and width, in px."""
-
-SMALL_IMAGE_SIZE_PX = 32
-"""For images of several sizes that are smaller still: CIFAR-10's, which recipes are made for."""
-_COMMON_SHARE = 0.9
-"""A size that so many of the images have is that of the data set; others are exceptions."""
-_COPIES = 2.2
-"""The images once as they are read and, in training, a second time in its two parts."""
-_OTHER_BYTES = 2**28
-"""What the libraries themselves take, about."""
 
 
 def common_size(sizes: Sequence[Size], asked_px: int | None, large_px: int) -> Size:
