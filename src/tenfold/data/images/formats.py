@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+
+from tenfold.core.machine import total_memory
 
 HEAD_BYTES = 1024
 """Of a file's beginning that `recognise` looks at."""
@@ -240,11 +241,8 @@ DEFAULT_LIMITS = DecodingLimits()
 
 
 def machine_memory() -> int:
-    """Give this machine's memory in bytes."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Not a POSIX system.
-        return _MEMORY_IF_UNKNOWN
+    """Give this machine's memory in bytes, or a guess."""
+    return total_memory() or _MEMORY_IF_UNKNOWN
 
 
 @dataclass
