@@ -66,6 +66,7 @@ POLICIES: Registry[AugmentationPolicy] = Registry(
     "tenfold.data.augmentation_policies", "POLICIES", kind="augmentation policy"
 )
 """All augmentation policies by name."""
+
 CHANGES: Registry[AugmentationPolicy] = Registry(
     "tenfold.data.augmentation_changes", "CHANGES", kind="augmentation policy"
 )
@@ -108,8 +109,10 @@ class Mixing(Protocol):
 
 MIXINGS: Registry[Mixing] = Registry("tenfold.data.augmentation_changes", "MIXINGS", kind="mixing")
 """All mixings by name."""
+
 DEFAULT_POLICY = "crop-flip"
 """Policy below the changes and mixings where none is named."""
+
 COMPOSITIONS = {"strong": ("colour", "cutout")}
 """Names that stand for several changes."""
 
