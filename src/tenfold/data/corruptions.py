@@ -23,7 +23,6 @@ from tenfold.data.dataset import Images, Indices
 
 Pixels = npt.NDArray[np.float32]
 
-STRENGTHS = 5
 _REFERENCE_SIDE_PX = 32
 """The side of the images for which CIFAR-10-C chose its strengths; lengths grow with the side."""
 
