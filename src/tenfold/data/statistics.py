@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.data.dataset import Images, Labels
+if TYPE_CHECKING:
+    from tenfold.data.dataset import Images, Labels
 
 # A block, its squares (two bytes each) and their sums stay in a second-level cache.
 _BLOCK_BYTES = 2**19
