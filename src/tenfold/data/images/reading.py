@@ -140,15 +140,7 @@ def decode_files(
         _raise_none_read(files, failures)
     notes: tuple[str, ...] = ()
     if ranges is None:
-        deep = [row for row, header in headers.items() if header.depth]
-        ranges, notes = _find_ranges(
-            files,
-            [row for row in deep if is_training is None or is_training[row]],
-            {row: headers[row].depth for row in deep},
-            len(headers),
-            limits,
-            progress,
-        )
+        ranges, notes = _find_ranges(files, headers, is_training, limits, progress)
     sizes = [(header.height, header.width) for header in headers.values()]
     size = common_size(sizes, image_size_px, large_image_size_px)
     shape = (*size, 1 if all(header.is_gray for header in headers.values()) else 3)
@@ -178,20 +170,21 @@ def decode_files(
     )
 
 
-def _find_ranges(  # noqa: PLR0917 -- as decode_files takes them
+def _find_ranges(
     files: Sequence[Path],
-    measured_rows: Sequence[int],
-    depths: Mapping[int, str],
-    count: int,
+    headers: Mapping[int, ImageHeader],
+    is_training: npt.NDArray[np.bool_] | None,
     limits: DecodingLimits,
     progress: Progress,
 ) -> tuple[ValueRanges, tuple[str, ...]]:
     """Find what images of more than 8 bits use; give it, and sentences about it for people."""
+    deep = [row for row, header in headers.items() if header.depth]
+    measured_rows = [row for row in deep if is_training is None or is_training[row]]
     if not measured_rows:
         return ValueRanges(), ()
     quantiles = quantiles_for(len(measured_rows))
     measured = [
-        Measured(depths[row], values)
+        Measured(headers[row].depth, values)
         for row, values in _parallel(
             lambda row: measure_image(files[row], quantiles, limits),
             measured_rows,
@@ -201,7 +194,8 @@ def _find_ranges(  # noqa: PLR0917 -- as decode_files takes them
         if not isinstance(values, UnreadableImageError)  # Decoding meets it again.
     ]
     found = find_ranges(measured)
-    return found.ranges, tuple(range_note(found, list(depths.values()), count))
+    depths = [headers[row].depth for row in deep]
+    return found.ranges, tuple(range_note(found, depths, len(headers)))
 
 
 def _parallel(
