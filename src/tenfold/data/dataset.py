@@ -10,7 +10,7 @@ corrections made of them; ``train_groups.npy``, which training images are near-d
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import atomic_path, load_array, load_arrays
-from tenfold.core.records.data import LeftOutImage, ValueRanges
+from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
 
 Images = npt.NDArray[np.uint8]
@@ -127,7 +127,7 @@ class ImageDataset:
     left_out: tuple[LeftOutImage, ...] = ()
     notes: tuple[str, ...] = ()
     is_validation: npt.NDArray[np.bool_] | None = None
-    value_ranges: ValueRanges = field(default_factory=ValueRanges)
+    value_ranges: ValueRanges = NO_RANGES
 
     def __post_init__(self) -> None:
         # Names come from file systems, and from here on they are stored.

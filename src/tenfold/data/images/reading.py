@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isqrt, prod
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError
 from tenfold.core.machine import available_memory, in_gib
 from tenfold.core.progress import Progress
-from tenfold.core.records.data import LeftOutImage, ValueRanges
+from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.data.dataset import Images
 from tenfold.data.images.decoding import decode_image, decoding_threads, measure_image, read_header
 from tenfold.data.images.deep import Measured, find_ranges, quantiles_for, range_note
@@ -65,7 +65,7 @@ class DecodedImages:
     resized: int
     left_out: tuple[LeftOutImage, ...]
     size_note: str = ""
-    ranges: ValueRanges = field(default_factory=ValueRanges)
+    ranges: ValueRanges = NO_RANGES
     notes: tuple[str, ...] = ()
 
 
@@ -181,7 +181,7 @@ def _find_ranges(
     deep = [row for row, header in headers.items() if header.depth]
     measured_rows = [row for row in deep if is_training is None or is_training[row]]
     if not measured_rows:
-        return ValueRanges(), ()
+        return NO_RANGES, ()
     quantiles = quantiles_for(len(measured_rows))
     measured = [
         Measured(headers[row].depth, values)
