@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from tenfold.cli.main import app
 from tenfold.cli.using import parse_image_size
 from tenfold.core.errors import ImageShapeError, SettingsError, TenfoldError
-from tenfold.core.records.training import ModelSummary
 from tenfold.models.model import MODELS
+from tenfold.models.summary import ModelSummary
 
 
 def models(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""How many cores there really are, in containers too."""
+"""How many cores and how much memory there really are, in containers too."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.core import machine as cores_module
-from tenfold.core import machine as memory
+from tenfold.core import machine
 from tenfold.core.machine import (
     available_cores,
     available_memory,
@@ -22,12 +21,11 @@ from tenfold.core.machine import (
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the folder that stands for /sys/fs/cgroup, on a machine of 8 cores."""
-    monkeypatch.setattr(cores_module, "Path", lambda path: tmp_path / path.lstrip("/"))
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    folder = tmp_path / "sys/fs/cgroup"
-    (folder / "cpu").mkdir(parents=True)
-    return folder
+    (tmp_path / "cpu").mkdir()
+    return tmp_path
 
 
 def test_this_machine_has_a_core() -> None:
@@ -96,6 +94,40 @@ def test_the_threads_that_a_user_asked_for(
     assert available_cores() == cores
 
 
+def test_some_memory_is_there_and_said() -> None:
+    known = available_memory()
+    assert known is None or known > 2**20
+    assert in_gib(3 * 2**29) == "1.5 GiB"
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "prefix"),
+    [
+        ("memory.max", "memory.current", ""),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory/"),
+    ],
+)
+def test_a_containers_limit_counts_and_its_page_cache_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, used: str, prefix: str
+) -> None:
+    folder = tmp_path / prefix
+    folder.mkdir(exist_ok=True)
+    (folder / limit).write_text("1000000\n")
+    (folder / used).write_text("900000\n")
+    (folder / "memory.stat").write_text("anon 500000\ninactive_file 300000\n")
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    assert available_memory() == 400_000
+    (folder / limit).write_text("max\n" if not prefix else str(2**63))
+    unlimited = available_memory()
+    assert unlimited is None or unlimited != 400_000
+
+
+def test_the_limit_of_the_address_space_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2**10, resource.RLIM_INFINITY))
+    assert available_memory() == 0
+
+
 @pytest.mark.parametrize("variable", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
 def test_how_threads_wait_is_the_users_if_said(
     variable: str, monkeypatch: pytest.MonkeyPatch
@@ -120,37 +152,3 @@ def test_waiting_threads_sleep_before_torch_is_loaded() -> None:
         [sys.executable, "-c", script], env=plain, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "1000"
-
-
-def test_some_memory_is_there_and_said() -> None:
-    known = available_memory()
-    assert known is None or known > 2**20
-    assert in_gib(3 * 2**29) == "1.5 GiB"
-
-
-@pytest.mark.parametrize(
-    ("limit", "used", "prefix"),
-    [
-        ("memory.max", "memory.current", ""),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory/"),
-    ],
-)
-def test_a_containers_limit_counts_and_its_page_cache_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, used: str, prefix: str
-) -> None:
-    folder = tmp_path / prefix
-    folder.mkdir(exist_ok=True)
-    (folder / limit).write_text("1000000\n")
-    (folder / used).write_text("900000\n")
-    (folder / "memory.stat").write_text("anon 500000\ninactive_file 300000\n")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert available_memory() == 400_000
-    (folder / limit).write_text("max\n" if not prefix else str(2**63))
-    unlimited = available_memory()
-    assert unlimited is None or unlimited != 400_000
-
-
-def test_the_limit_of_the_address_space_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    resource = pytest.importorskip("resource")
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (2**10, resource.RLIM_INFINITY))
-    assert available_memory() == 0

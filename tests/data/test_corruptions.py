@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenfold.data.corruptions import CORRUPTIONS, STRENGTHS, Corruption
+from tenfold.data.corruptions import CORRUPTIONS, Corruption
 from tenfold.data.dataset import Images
 
 BY_NAME = {corruption.name: corruption for corruption in CORRUPTIONS}
@@ -40,10 +40,10 @@ def test_keeps_shape_type_and_the_original(name: str, channels: int, side_px: in
 
 @pytest.mark.parametrize("name", NAMES)
 def test_strength_grows(name: str) -> None:
-    images = photographs()
+    images, corruption = photographs(), BY_NAME[name]
     changes = [
-        np.abs(applied(BY_NAME[name], images, place).astype(int) - images).mean()
-        for place in range(STRENGTHS)
+        np.abs(applied(corruption, images, place).astype(int) - images).mean()
+        for place in range(len(corruption.strengths))
     ]
     assert changes == sorted(changes)
     assert changes[0] > 0

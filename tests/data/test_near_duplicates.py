@@ -4,15 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from tenfold.core.progress import SilentProgress
-from tenfold.data import near_duplicates as neighbours
 from tenfold.data.near_duplicates import (
     NetworkFeatures,
     equal_pairs,
     find_near_duplicates,
-    nearest,
     pixel_groups,
 )
 from tenfold.data.pixel_agreement import ImagePairs, make_thumbnails
@@ -127,47 +124,3 @@ def test_of_tiny_images_only_copies_are_grouped(scenes: Make, edited: Make) -> N
     images = np.concatenate([base, base[:1], edited(base[1:2])])
     groups = pixel_groups(images, np.zeros(12, np.int64), SilentProgress())
     assert groups.tolist() == [*range(10), 0, 11]
-
-
-@pytest.mark.parametrize(("total", "count"), [(1, 2), (2, 3), (15, 2), (16, 3), (17, 4), (300, 5)])
-def test_finds_what_the_whole_matrix_shows(
-    monkeypatch: pytest.MonkeyPatch, total: int, count: int
-) -> None:
-    monkeypatch.setattr(neighbours, "_ROWS", 7)
-    monkeypatch.setattr(neighbours, "_COLUMNS", 32)
-    rng = np.random.default_rng(total)
-    vectors = rng.normal(size=(total, 6)).astype(np.float32) - 1  # also all negative products
-    other = rng.normal(size=(total, 6)).astype(np.float32)
-    products = vectors @ other.T
-    np.fill_diagonal(products, -np.inf)
-    seen: list[int] = []
-    indices, similarities = nearest(vectors, other, count, on_rows=seen.append)
-    expected = np.sort(products, axis=1)[:, ::-1][:, : min(count, total - 1)]
-    np.testing.assert_allclose(similarities, expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(
-        np.take_along_axis(products, indices, axis=1), expected, rtol=1e-5, atol=1e-5
-    )
-    assert sum(seen) == total
-
-
-def test_queries_may_be_the_last_images() -> None:
-    vectors = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    whole, _ = nearest(vectors, vectors, 3)
-    last, _ = nearest(vectors[40:], vectors, 3, start=40)
-    np.testing.assert_array_equal(last, whole[40:])
-
-
-def test_the_whole_matrix_is_never_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    largest = 0
-    original = neighbours._largest_of_groups
-
-    def watch(rows: object, *rest: object) -> object:
-        nonlocal largest
-        result = original(rows, *rest)  # type: ignore[arg-type]
-        largest = max(largest, result.numel())
-        return result
-
-    monkeypatch.setattr(neighbours, "_largest_of_groups", watch)
-    vectors = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
-    nearest(vectors, vectors, 1)
-    assert largest <= 512 * 2000 / 16

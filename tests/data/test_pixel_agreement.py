@@ -9,12 +9,14 @@ import pytest
 from tenfold.data.near_duplicates import LEAST_AGREEMENT
 from tenfold.data.pixel_agreement import (
     ImagePairs,
-    align,
-    identity,
     joined_thumbnails,
     make_thumbnails,
     pixel_agreement,
 )
+
+Pixels = npt.NDArray[np.uint8]
+Make = Callable[..., Pixels]
+COUNT = 40
 
 
 def pairs(*rows: tuple[int, int], is_mirrored: bool = False) -> ImagePairs:
@@ -43,11 +45,6 @@ def test_exact_wins_over_measured() -> None:
     measured = pairs((0, 1)).with_agreement(np.ones(1, np.float32))
     joined = ImagePairs.joined(measured, pairs((0, 1)).as_exact())
     assert joined.is_exact.tolist() == [True]
-
-
-Pixels = npt.NDArray[np.uint8]
-Make = Callable[..., Pixels]
-COUNT = 40
 
 
 def agreement(
@@ -90,17 +87,3 @@ def test_other_images_do_not_agree(scenes: Make, cropped: Make) -> None:
 def test_constant_images_agree_with_nothing() -> None:
     flat = np.full((2, 32, 32, 1), 90, np.uint8)
     assert agreement(flat, flat).tolist() == [0, 0]
-
-
-def test_alignment_finds_the_shift(scenes: Make) -> None:
-    import torch
-
-    images = torch.from_numpy(scenes(10)).float().mean(3) / 255
-    blurred = torch.nn.functional.avg_pool2d(images[:, None], 5, 1)[:, 0]  # (10, 36, 36)
-    first, second = blurred[:, 2:34, 2:34], blurred[:, 1:33, 4:36]
-    found = align(first, second, identity(10), steps=12)
-    # A pixel of the first lies one lower and two to the left in the second: 1/16 of half a side.
-    expected = torch.tensor([1, 1, -2 / 16, 1 / 16]).expand(10, -1)
-    is_found = (found.stretch_and_shift - expected).abs().amax(1) < 0.01
-    assert is_found.float().mean() >= 0.8
-    assert (found.correlation[is_found] > 0.99).all()

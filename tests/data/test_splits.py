@@ -18,52 +18,13 @@ from tenfold.data.splits import (
     possible_holdout,
     regrouped,
     representatives,
+    stratified_sample,
+    stratified_split,
 )
-
-
-def test_equal_images_have_one_number() -> None:
-    images = np.zeros((5, 2, 2, 1), np.uint8)
-    images[1] = images[4] = 7
-    images[2, 0, 0] = 1
-    assert exact_groups(images).tolist() == [0, 1, 2, 0, 1]
-
-
-def test_pairs_join_over_others() -> None:
-    groups = groups_of_pairs(6, np.array([1, 3]), np.array([3, 5]))
-    assert groups.tolist() == [0, 1, 2, 1, 4, 1]
-    assert representatives(groups).tolist() == [True, True, True, False, True, False]
-
-
-def test_no_pairs_leave_every_image_alone() -> None:
-    none = np.empty(0, np.int64)
-    assert groups_of_pairs(3, none, none).tolist() == [0, 1, 2]
-
-
-def test_two_groupings_are_joined() -> None:
-    joined = joined_groups(np.array([0, 0, 2, 3]), np.array([0, 1, 1, 3]))
-    assert joined.tolist() == [0, 0, 0, 3]
-
-
-def test_some_of_the_images_keep_their_groups() -> None:
-    groups = np.array([0, 0, 2, 0, 4])
-    assert regrouped(groups, np.array([1, 2, 3])).tolist() == [0, 1, 0]
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=12))
-def test_a_group_is_numbered_by_its_first_image(values: list[int]) -> None:
-    images = np.array(values, np.uint8).reshape(-1, 1, 1, 1)
-    groups = exact_groups(images)
-    assert (groups <= np.arange(len(values))).all()
-    assert (groups[groups] == groups).all()
-    assert all(
-        (groups[i] == groups[j]) == (a == b)
-        for i, a in enumerate(values)
-        for j, b in enumerate(values)
-    )
-
 
 TEN_EACH = np.repeat(np.arange(3), 10)
 MIXED = np.arange(1_000) % 10
+UNEVEN = np.repeat([0, 1, 2], [600, 300, 2])
 
 
 def assert_partition(train: Any, validation: Any, count: int) -> None:
@@ -165,6 +126,136 @@ def test_an_unknown_method_is_refused(fraction: float) -> None:
         holdout_split(MIXED, fraction=fraction, method="stratify", seed=0)  # type: ignore[arg-type]
 
 
+def test_given_validation_images_are_held_out_whatever_the_method() -> None:
+    given = np.zeros(len(TEN_EACH), dtype=bool)
+    given[[0, 12, 25]] = True
+    for method in ("last", "stratified"):
+        train, validation = holdout_split(
+            TEN_EACH,
+            fraction=0.4,
+            method=method,
+            seed=0,
+            given=given,  # type: ignore[arg-type]
+        )
+        assert validation.tolist() == [0, 12, 25]
+        assert len(train) == len(TEN_EACH) - 3
+    train, validation = holdout_split(TEN_EACH, fraction=0, method="last", seed=0, given=given)
+    assert (len(train), len(validation)) == (len(TEN_EACH), 0)
+
+
+def test_a_class_of_given_validation_images_alone_is_refused() -> None:
+    with pytest.raises(DataError, match="All images of label 1 are validation images"):
+        holdout_split(TEN_EACH, fraction=0.1, method="last", seed=0, given=TEN_EACH == 1)
+
+
+def test_one_image_a_class_is_said_and_not_a_fraction() -> None:
+    with pytest.raises(DataError, match=r"one training image a class \(3 in all\)") as caught:
+        holdout_split(np.arange(3), fraction=0.1, method="stratified", seed=0)
+    assert "0.1" not in str(caught.value)
+
+
+def test_duplicates_are_held_out_together_or_not_at_all() -> None:
+    labels = np.repeat([0, 1], 50)
+    groups = np.arange(100)
+    groups[10:20] = 10
+    groups[90] = 10  # of the other class
+    for seed in range(20):
+        train, validation = holdout_split(
+            labels, fraction=0.2, method="stratified", seed=seed, groups=groups
+        )
+        assert_partition(train, validation, 100)
+        assert not np.intersect1d(groups[train], groups[validation]).size
+
+
+def test_what_cannot_be_held_out_as_asked_is_as_near_as_can_be() -> None:
+    asked = {"fraction": 0.1, "seed": 0}
+    train, validation, note = possible_holdout(TEN_EACH, method="stratified", **asked)
+    assert note is None
+    assert (validation == holdout_split(TEN_EACH, method="stratified", **asked)[1]).all()
+    sorted_labels = np.repeat([0, 1], [30, 2])  # the last tenth holds the whole second class
+    train, validation, note = possible_holdout(sorted_labels, method="last", **asked)
+    assert note is not None
+    assert set(sorted_labels[train]) == set(sorted_labels[validation]) == {0, 1}
+    train, validation, note = possible_holdout(np.arange(4), method="stratified", **asked)
+    assert note is not None
+    assert (len(train), len(validation)) == (4, 0)
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), max_size=60),
+    fraction=st.floats(0.01, 0.99),
+    seed=st.integers(0, 9),
+)
+def test_every_image_is_in_one_split_and_every_class_in_both(
+    labels: list[int], fraction: float, seed: int
+) -> None:
+    array = np.array(labels, dtype=np.int64)
+    train, test = stratified_split(array, fraction, np.random.default_rng(seed))
+    assert sorted([*train.tolist(), *test.tolist()]) == list(range(len(labels)))
+    for label in set(labels):
+        count = labels.count(label)
+        in_test = int((array[test] == label).sum())
+        assert in_test <= max(count - 1, 0)
+        assert (in_test >= 1) == (count >= 2)
+        assert abs(in_test - count * fraction) <= 1.0 or in_test in (1, count - 1)
+
+
+def test_a_sample_keeps_shares_and_every_class() -> None:
+    sample = stratified_sample(UNEVEN, 90, 0)
+    assert np.bincount(UNEVEN[sample]).tolist() == [60, 30, 1]
+    assert sample.tolist() == sorted(set(sample.tolist()))
+
+
+def test_a_sample_depends_on_the_seed_alone() -> None:
+    assert np.array_equal(stratified_sample(UNEVEN, 90, 0), stratified_sample(UNEVEN, 90, 0))
+    assert not np.array_equal(stratified_sample(UNEVEN, 90, 0), stratified_sample(UNEVEN, 90, 1))
+
+
+def test_a_sample_has_no_more_than_there_are() -> None:
+    assert np.array_equal(stratified_sample(UNEVEN, 5000, 0), np.arange(902))
+
+
+def test_equal_images_have_one_number() -> None:
+    images = np.zeros((5, 2, 2, 1), np.uint8)
+    images[1] = images[4] = 7
+    images[2, 0, 0] = 1
+    assert exact_groups(images).tolist() == [0, 1, 2, 0, 1]
+
+
+def test_pairs_join_over_others() -> None:
+    groups = groups_of_pairs(6, np.array([1, 3]), np.array([3, 5]))
+    assert groups.tolist() == [0, 1, 2, 1, 4, 1]
+    assert representatives(groups).tolist() == [True, True, True, False, True, False]
+
+
+def test_no_pairs_leave_every_image_alone() -> None:
+    none = np.empty(0, np.int64)
+    assert groups_of_pairs(3, none, none).tolist() == [0, 1, 2]
+
+
+def test_two_groupings_are_joined() -> None:
+    joined = joined_groups(np.array([0, 0, 2, 3]), np.array([0, 1, 1, 3]))
+    assert joined.tolist() == [0, 0, 0, 3]
+
+
+def test_some_of_the_images_keep_their_groups() -> None:
+    groups = np.array([0, 0, 2, 0, 4])
+    assert regrouped(groups, np.array([1, 2, 3])).tolist() == [0, 1, 0]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12))
+def test_a_group_is_numbered_by_its_first_image(values: list[int]) -> None:
+    images = np.array(values, np.uint8).reshape(-1, 1, 1, 1)
+    groups = exact_groups(images)
+    assert (groups <= np.arange(len(values))).all()
+    assert (groups[groups] == groups).all()
+    assert all(
+        (groups[i] == groups[j]) == (a == b)
+        for i, a in enumerate(values)
+        for j, b in enumerate(values)
+    )
+
+
 @pytest.mark.parametrize("folds", [2, 5, 10])
 def test_every_image_validates_once_and_classes_are_even(folds: int) -> None:
     labels = np.repeat([0, 1, 2], [100, 50, 10])
@@ -237,20 +328,6 @@ def test_folds_are_as_many_as_the_classes_allow(
         assert len(np.unique(labels[train])) == len(counts), "no fold trains without a class"
 
 
-def test_what_cannot_be_held_out_as_asked_is_as_near_as_can_be() -> None:
-    asked = {"fraction": 0.1, "seed": 0}
-    train, validation, note = possible_holdout(TEN_EACH, method="stratified", **asked)
-    assert note is None
-    assert (validation == holdout_split(TEN_EACH, method="stratified", **asked)[1]).all()
-    sorted_labels = np.repeat([0, 1], [30, 2])  # the last tenth holds the whole second class
-    train, validation, note = possible_holdout(sorted_labels, method="last", **asked)
-    assert note is not None
-    assert set(sorted_labels[train]) == set(sorted_labels[validation]) == {0, 1}
-    train, validation, note = possible_holdout(np.arange(4), method="stratified", **asked)
-    assert note is not None
-    assert (len(train), len(validation)) == (4, 0)
-
-
 @pytest.mark.parametrize("folds", [1, 0, -3])
 def test_fewer_than_two_folds_are_refused(folds: int) -> None:
     with pytest.raises(SettingsError, match=f"at least 2 folds, got {folds}"):
@@ -260,30 +337,6 @@ def test_fewer_than_two_folds_are_refused(folds: int) -> None:
 def test_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="no images to cut into folds"):
         stratified_folds(np.empty(0, np.int64), 2, seed=0)
-
-
-def test_duplicates_are_held_out_together_or_not_at_all() -> None:
-    labels = np.repeat([0, 1], 50)
-    groups = np.arange(100)
-    groups[10:20] = 10
-    groups[90] = 10  # of the other class
-    for seed in range(20):
-        train, validation = holdout_split(
-            labels, fraction=0.2, method="stratified", seed=seed, groups=groups
-        )
-        assert_partition(train, validation, 100)
-        assert not np.intersect1d(groups[train], groups[validation]).size
-
-
-def test_without_duplicates_groups_change_nothing() -> None:
-    alone = np.arange(len(MIXED))
-    for method in (
-        lambda groups: holdout_split(
-            MIXED, fraction=0.1, method="stratified", seed=1, groups=groups
-        )[1],
-        lambda groups: stratified_folds(MIXED, 5, 1, groups=groups)[2][1],
-    ):
-        np.testing.assert_array_equal(method(alone), method(None))
 
 
 @given(st.integers(0, 2**32), st.integers(2, 4))
@@ -300,6 +353,17 @@ def test_folds_do_not_tear_duplicates_apart(seed: int, folds: int) -> None:
         assert not np.intersect1d(groups[train], groups[validation]).size
 
 
+def test_without_duplicates_groups_change_nothing() -> None:
+    alone = np.arange(len(MIXED))
+    for method in (
+        lambda groups: holdout_split(
+            MIXED, fraction=0.1, method="stratified", seed=1, groups=groups
+        )[1],
+        lambda groups: stratified_folds(MIXED, 5, 1, groups=groups)[2][1],
+    ):
+        np.testing.assert_array_equal(method(alone), method(None))
+
+
 def test_a_class_of_copies_is_taken_apart_rather_than_refused() -> None:
     labels = np.repeat([0, 1], 10)
     groups = np.where(labels == 1, 10, np.arange(20))
@@ -309,31 +373,3 @@ def test_a_class_of_copies_is_taken_apart_rather_than_refused() -> None:
         labels, fraction=0.2, method="stratified", seed=0, groups=groups
     )
     assert set(labels[train]) == set(labels[validation]) == {0, 1}
-
-
-def test_given_validation_images_are_held_out_whatever_the_method() -> None:
-    given = np.zeros(len(TEN_EACH), dtype=bool)
-    given[[0, 12, 25]] = True
-    for method in ("last", "stratified"):
-        train, validation = holdout_split(
-            TEN_EACH,
-            fraction=0.4,
-            method=method,
-            seed=0,
-            given=given,  # type: ignore[arg-type]
-        )
-        assert validation.tolist() == [0, 12, 25]
-        assert len(train) == len(TEN_EACH) - 3
-    train, validation = holdout_split(TEN_EACH, fraction=0, method="last", seed=0, given=given)
-    assert (len(train), len(validation)) == (len(TEN_EACH), 0)
-
-
-def test_a_class_of_given_validation_images_alone_is_refused() -> None:
-    with pytest.raises(DataError, match="All images of label 1 are validation images"):
-        holdout_split(TEN_EACH, fraction=0.1, method="last", seed=0, given=TEN_EACH == 1)
-
-
-def test_one_image_a_class_is_said_and_not_a_fraction() -> None:
-    with pytest.raises(DataError, match=r"one training image a class \(3 in all\)") as caught:
-        holdout_split(np.arange(3), fraction=0.1, method="stratified", seed=0)
-    assert "0.1" not in str(caught.value)

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.core.records.training import ModelSummary
 from tenfold.models.fast import PatchWhitening
 from tenfold.models.model import MODELS
-from tenfold.models.summary import summarize_layers, summarize_model
+from tenfold.models.summary import ModelSummary, summarize_layers, summarize_model
 from tenfold.report.findings.training import parts_of
 from tenfold.report.wording import words
 

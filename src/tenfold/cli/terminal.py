@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich import box
 from rich.console import Console
@@ -23,11 +23,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tenfold.core.progress import TaskContext
-from tenfold.core.records.training import ModelSummary
 from tenfold.core.text import escaped, format_estimate, printable
 from tenfold.report.findings.training import parts_of
 from tenfold.report.formats import MISSING, count, shape
 from tenfold.report.wording import words
+
+if TYPE_CHECKING:
+    from tenfold.models.summary import ModelSummary
 
 _LEAST_SECONDS_BETWEEN_UPDATES = 0.1
 _SECONDS_BEFORE_A_WORD = 5.0

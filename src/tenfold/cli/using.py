@@ -17,7 +17,7 @@ from tenfold.core.errors import DataError, SettingsError
 from tenfold.core.text import printable
 
 if TYPE_CHECKING:
-    from tenfold.core.records.training import ModelSummary
+    from tenfold.models.summary import ModelSummary
     from tenfold.serving.prediction import PredictionOutput
 
 

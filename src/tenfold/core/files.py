@@ -1,7 +1,7 @@
-"""Files read and written so that a kill, a full disk or a hostile file leaves nothing half done.
+"""Files written whole or not at all, whatever happens, and read with care, whoever named them.
 
-Read files that somebody named: a pipe is not waited for, a device or a bomb not read for ever.
-What cannot be read is an OSError whose `strerror` says why, so that whoever opens files handles it
+A kill or a full disk leaves nothing half written. A pipe is not waited for, a device or a bomb not
+read for ever: that is an OSError whose `strerror` says why, so that whoever opens files handles it
 as they handle a missing permission.
 """
 
@@ -25,6 +25,14 @@ from tenfold.core.errors import StorageError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+MOST_TEXT_BYTES = 2**28
+"""More than any record, settings or list that a study writes; read by programs, not by people."""
+MOST_MODEL_BYTES = 2**32
+"""More than the weights of any network that tenfold has."""
+_CHUNK_BYTES = 2**20
+# Arrays of little but zeros shrink a thousandfold, and so do files made to exhaust the memory.
+_ALWAYS_UNPACKED_BYTES = 2**28
+_MOST_EXPANSION = 200
 _ADVICE: dict[int | None, str] = {
     errno.ENOSPC: "The disk is full. Free some space and run the same command again: "
     "what is complete is kept.",
@@ -112,6 +120,24 @@ def _append(part: Path, path: Path) -> None:
         shutil.copyfileobj(source, sink)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with atomic_path(path) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a UTF-8 file atomically, with ``\\n`` line ends."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain data as indented JSON, atomically; NaN and infinity are refused."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A path that is no UTF-8 holds lone surrogates; what replaces them is JSON's escape for them.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
 def replace_folder(new: Path, path: Path) -> None:
     """Put the folder `new` at `path`; what is there is removed only when `new` is in its place.
 
@@ -167,24 +193,6 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    with atomic_path(path) as part:
-        part.write_bytes(content)
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a UTF-8 file atomically, with ``\\n`` line ends."""
-    write_bytes(path, content.encode("utf-8"))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write plain data as indented JSON, atomically; NaN and infinity are refused."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # A path that is no UTF-8 holds lone surrogates; what replaces them is JSON's escape for them.
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
 def sha256_of_file(path: Path) -> str:
     """Give the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
@@ -200,15 +208,6 @@ def sha256_of_json(content: Any) -> str:
     """Give the SHA-256 of plain data, the same for the same content whatever its key order."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return sha256_of_bytes(text.encode("utf-8", "backslashreplace"))
-
-
-MOST_TEXT_BYTES = 2**28
-"""More than any record, settings or list that a study writes; read by programs, not by people."""
-
-MOST_MODEL_BYTES = 2**32
-"""More than the weights of any network that tenfold has."""
-
-_CHUNK_BYTES = 2**20
 
 
 def check_regular_file(path: Path, most_bytes: int | None = None) -> None:
@@ -285,11 +284,6 @@ def _too_long(path: Path, size: int, most_bytes: int) -> OSError:
     return OSError(errno.EFBIG, reason, str(path))
 
 
-# Arrays of little but zeros shrink a thousandfold, and so do files made to exhaust the memory.
-_ALWAYS_UNPACKED_BYTES = 2**28
-_MOST_EXPANSION = 200
-
-
 def load_array(path: Path) -> npt.NDArray[Any]:
     """Give the array of an .npy file, never unpickled.
 
@@ -329,6 +323,14 @@ def load_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
             return {name: stored[name] for name in names or stored.files}
 
 
+def _check_expansion(file: Any, size_bytes: int) -> None:
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > max(_ALWAYS_UNPACKED_BYTES, _MOST_EXPANSION * size_bytes):
+        raise ValueError(f"its {size_bytes:,} bytes unpack to {unpacked:,}")
+    file.seek(0)
+
+
 @contextmanager
 def _damage() -> Iterator[None]:
     """Turn what a damaged file raises into a ValueError.
@@ -341,11 +343,3 @@ def _damage() -> Iterator[None]:
         raise
     except Exception as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
-
-
-def _check_expansion(file: Any, size_bytes: int) -> None:
-    with zipfile.ZipFile(file) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > max(_ALWAYS_UNPACKED_BYTES, _MOST_EXPANSION * size_bytes):
-        raise ValueError(f"its {size_bytes:,} bytes unpack to {unpacked:,}")
-    file.seek(0)

@@ -1,4 +1,4 @@
-"""What this machine gives a process: cores and memory."""
+"""What this machine gives a process: cores, memory, and threads that wait without harm."""
 
 from __future__ import annotations
 
@@ -7,31 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-_SPINS = "1000"
-"""Looks at the flag before a waiting thread goes to sleep: about 10 microseconds by the library's
-own estimate, far less than a core's time slice; docs/experiments.md has what others cost."""
-_WAITING_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-
-
-def let_waiting_threads_sleep() -> bool:
-    """Have OpenMP's threads sleep soon while they wait, so that other processes do no harm.
-
-    By default GNU's OpenMP, which torch and scikit-learn bring, spins for milliseconds where a
-    thread waits for its partners. Where another process holds a core, the partner does not come
-    and the spinning thread keeps it from coming: a training took three times as long with one
-    busy process beside it on two cores (`benchmarks/busy_machine.py`). The library reads this when
-    it is loaded, so this is called before torch is imported. Whoever set one of the variables keeps
-    it; processes that are started from here inherit it.
-
-    Returns
-    -------
-    bool
-        Whether it was set now.
-    """
-    if any(name in os.environ for name in _WAITING_VARIABLES) or "torch" in sys.modules:
-        return False
-    os.environ["GOMP_SPINCOUNT"] = _SPINS
-    return True
+_CGROUP = Path("/sys/fs/cgroup")
+_NO_LIMIT = 2**60  # cgroup v1 says "no limit" by a number near 2^63
 
 
 def available_cores() -> int:
@@ -53,21 +30,16 @@ def available_cores() -> int:
 def _cgroup_quota() -> float | None:
     """Read the CPU quota of a container, in cores: cgroup v2, then v1; None if there is none."""
     try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        limit, period = (_CGROUP / "cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         pass
     try:
-        v1 = Path("/sys/fs/cgroup/cpu")
-        limit_v1 = int((v1 / "cpu.cfs_quota_us").read_text())
-        return limit_v1 / int((v1 / "cpu.cfs_period_us").read_text()) if limit_v1 > 0 else None
+        limit_v1 = int((_CGROUP / "cpu/cpu.cfs_quota_us").read_text())
+        period_v1 = int((_CGROUP / "cpu/cpu.cfs_period_us").read_text())
+        return limit_v1 / period_v1 if limit_v1 > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
-
-
-GIB = 2**30
-_CGROUP = Path("/sys/fs/cgroup")
-_NO_LIMIT = 2**60  # cgroup v1 says "no limit" by a number near 2^63
 
 
 def available_memory() -> int | None:
@@ -79,40 +51,38 @@ def available_memory() -> int | None:
     """
     known = [
         found
-        for found in (_of_machine(), _of_container(_CGROUP), _of_address_space())
+        for found in (_of_machine(), _of_container(), _of_address_space())
         if found is not None
     ]
     return max(0, min(known)) if known else None
 
 
-def in_gib(count: int) -> str:
-    """Give a number of bytes for people: "1.5 GiB"."""
-    return f"{count / GIB:,.1f} GiB"
-
-
-def _of_machine() -> int | None:
-    fields = _fields(Path("/proc/meminfo"))
-    if "MemAvailable" in fields:
-        return fields["MemAvailable"] * 1024
+def total_memory() -> int | None:
+    """Give the bytes that the machine has; None where it does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Not a POSIX system.
         return None
 
 
-def _of_container(cgroup: Path) -> int | None:
+def _of_machine() -> int | None:
+    fields = _fields(Path("/proc/meminfo"))
+    return fields["MemAvailable"] * 1024 if "MemAvailable" in fields else total_memory()
+
+
+def _of_container() -> int | None:
     versions = (
         ("memory.max", "memory.current", "memory.stat"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
     )
     for limit_name, used_name, statistics in versions:
         try:
-            limit = int((cgroup / limit_name).read_text())  # "max" is no number: no limit
-            used = int((cgroup / used_name).read_text())
+            limit = int((_CGROUP / limit_name).read_text())  # "max" is no number: no limit
+            used = int((_CGROUP / used_name).read_text())
         except (OSError, ValueError):
             continue
         if limit < _NO_LIMIT:
-            return limit - used + _fields(cgroup / statistics).get("inactive_file", 0)
+            return limit - used + _fields(_CGROUP / statistics).get("inactive_file", 0)
     return None
 
 
@@ -140,3 +110,35 @@ def _fields(path: Path) -> dict[str, int]:
     except (OSError, UnicodeDecodeError):
         pass
     return found
+
+
+def in_gib(count: int) -> str:
+    """Give a number of bytes for people: "1.5 GiB"."""
+    return f"{count / 2**30:,.1f} GiB"
+
+
+_SPINS = "1000"
+"""Looks at the flag before a waiting thread goes to sleep: about 10 microseconds by the library's
+own estimate, far less than a core's time slice; docs/experiments.md has what others cost."""
+_WAITING_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+def let_waiting_threads_sleep() -> bool:
+    """Have OpenMP's threads sleep soon while they wait, so that other processes do no harm.
+
+    By default GNU's OpenMP, which torch and scikit-learn bring, spins for milliseconds where a
+    thread waits for its partners. Where another process holds a core, the partner does not come
+    and the spinning thread keeps it from coming: a training took three times as long with one
+    busy process beside it on two cores (`benchmarks/busy_machine.py`). The library reads this when
+    it is loaded, so this is called before torch is imported. Whoever set one of the variables keeps
+    it; processes that are started from here inherit it.
+
+    Returns
+    -------
+    bool
+        Whether it was set now.
+    """
+    if any(name in os.environ for name in _WAITING_VARIABLES) or "torch" in sys.modules:
+        return False
+    os.environ["GOMP_SPINCOUNT"] = _SPINS
+    return True

@@ -81,7 +81,7 @@ class Reference(Record):
     label: str
     """What it is, for people: "Test accuracy"."""
     measure: str
-    """Name of our measure, for example ``evaluate.accuracy``; `reporting.measures` lists them."""
+    """Name of our measure, for example ``evaluate.accuracy``; see `tenfold.report.reproduction`."""
     value: ReferenceValue
     where: str = ""
     """Where the original states it: "Table 2"."""

@@ -68,6 +68,9 @@ class RunFolder:
         self._recover()
         return self
 
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
     def _recover(self) -> None:
         """Put back what a kill left aside in the moment in which a stage was replaced."""
         with storage_errors(self.path):
@@ -76,9 +79,6 @@ class RunFolder:
                     recover_folder(
                         aside.with_name(aside.name.removeprefix(".").removesuffix(".old"))
                     )
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
     def settings(self) -> dict[str, Any] | None:
         """Give the settings that the folder was made by; None for a new folder.
@@ -89,11 +89,8 @@ class RunFolder:
             If the file is not readable JSON, or the folder holds something else than a study.
         """
         stored = read_settings(self.path)
-        if stored is None:
-            self._refuse_strangers()
-        return stored
-
-    def _refuse_strangers(self) -> None:
+        if stored is not None:
+            return stored
         strangers = sorted(
             entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")
         )
@@ -102,6 +99,7 @@ class RunFolder:
                 f"{self.path} is not a run folder and not empty (it holds "
                 f"{shortlist(strangers, 3)}). Choose another folder with --out."
             )
+        return None
 
     def check_settings(self, settings: dict[str, Any], *, update: bool = False) -> None:
         """Check that settings are those that the folder was made by, or may take their place.
@@ -281,6 +279,27 @@ class StageFolder:
                 yield kept
 
 
+class Manifest(Record):
+    """Written last, so its presence means that the stage is complete."""
+
+    stage: str
+    fingerprint: str
+    """SHA-256 over the stage's version, its settings and its inputs: what the result depends on."""
+    settings: dict[str, object]
+    inputs: dict[str, str]
+    """Digest of every input: an earlier stage's files, or the data source."""
+    files: dict[str, str]
+    """SHA-256 of every file of the stage, by its path in the stage's folder."""
+    versions: dict[str, str]
+    device: str
+    started: str
+    """When this attempt began: ISO 8601, UTC."""
+    seconds: float
+    """Wall time, attempts that were cut off included as far as they were recorded."""
+    attempts: int
+    """How often the stage was started until it was complete."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """How often a stage was begun, this time included, and the seconds spent before."""
@@ -328,27 +347,6 @@ def _free_place(path: Path, digest: str) -> Path:
         number += 1
         place = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return place
-
-
-class Manifest(Record):
-    """Written last, so its presence means that the stage is complete."""
-
-    stage: str
-    fingerprint: str
-    """SHA-256 over the stage's version, its settings and its inputs: what the result depends on."""
-    settings: dict[str, object]
-    inputs: dict[str, str]
-    """Digest of every input: an earlier stage's files, or the data source."""
-    files: dict[str, str]
-    """SHA-256 of every file of the stage, by its path in the stage's folder."""
-    versions: dict[str, str]
-    device: str
-    started: str
-    """When this attempt began: ISO 8601, UTC."""
-    seconds: float
-    """Wall time, attempts that were cut off included as far as they were recorded."""
-    attempts: int
-    """How often the stage was started until it was complete."""
 
 
 _RECORDED_PACKAGES = (

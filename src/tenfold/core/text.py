@@ -23,6 +23,12 @@ _NO_CHARACTERS = "\ufffe\uffff"
 """Which XML, and with it SVG, does not allow."""
 _NOT_PLAIN = re.compile("[^ -~]")
 _ERRORS = "tenfold-escape"
+_FORMULA_SIGNS = r"[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]"
+"""What begins a formula in Excel, LibreOffice or Google Sheets (OWASP, CSV injection), the wide
+forms of East Asian keyboards included."""
+_FORMULA, _GUARDED = re.compile(f"'*{_FORMULA_SIGNS}"), re.compile(f"'+{_FORMULA_SIGNS}")
+_UNITS = (3600, 60, 1)
+_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
 
 
 def readable(name: str) -> str:
@@ -117,12 +123,6 @@ def _escaped_letter(letter: str, keep: str) -> str:
     return letter.encode("unicode_escape").decode()
 
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
-_GUARDED = re.compile(r"'+[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
-"""What begins a formula in Excel, LibreOffice or Google Sheets (OWASP, CSV injection), the wide
-forms of East Asian keyboards included."""
-
-
 def csv_line(cells: Any) -> str:
     """Give a line of CSV; text that a spreadsheet would compute is made text by a ``'`` before it.
 
@@ -146,10 +146,6 @@ def _csv_cell(value: Any) -> str:
     if any(letter in text for letter in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text
-
-
-_UNITS = (3600, 60, 1)
-_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
 
 
 def parse_duration(text: str | float) -> float:

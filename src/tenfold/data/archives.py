@@ -1,14 +1,12 @@
-"""Members of tar and gzip archives that anybody may have made, read within limits.
+"""Tar and gzip archives that anybody may have made, read within limits.
 
 Python's ``tarfile`` cannot be held to that: it skips to wherever a header points, past the end of
 the file too, calls itself for each long name and keeps every extended header. This reads what a
 copy of the published archives may hold (ustar, GNU's long names, pax) and refuses the rest.
-
-Layout: POSIX.1-2017, ``pax``, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
-
-What a gzip file unpacks to, read forwards and never more of it than was allowed.
 ``gzip.GzipFile`` walks through a header's file name byte by byte in Python and begins as many
 members as a file has; here zlib does all of it, and bytes and members are counted on both sides.
+
+Layout: POSIX.1-2017, ``pax``, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 """
 
 from __future__ import annotations
@@ -23,10 +21,14 @@ from typing import BinaryIO
 from tenfold.core.errors import DataError
 
 _BLOCK_BYTES = 512
+_CHUNK_BYTES = 2**16
 _MOST_HEADERS = 1000
 _MOST_NAME_BYTES = 2**20
 """Of all long names and extended headers together; a copy with everything that a Mac knows of its
 files has some kilobytes."""
+_GZIP = 16 + zlib.MAX_WBITS  # zlib's number for: gzip's header and checksum around the data.
+_MOST_MEMBERS = 20_000
+"""Tools that compress in blocks write a member every 64 KiB: 3,000 for CIFAR-10."""
 
 _REGULAR = (b"0", b"\0", b"7")
 _WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6", b"V")  # links, devices, folders, labels
@@ -194,17 +196,6 @@ class TarReader:
         )
 
 
-def _text(name: bytes) -> str:
-    text = name[:4096].decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-_CHUNK_BYTES = 2**16
-_GZIP = 16 + zlib.MAX_WBITS  # zlib's number for: gzip's header and checksum around the data.
-_MOST_MEMBERS = 20_000
-"""Tools that compress in blocks write a member every 64 KiB: 3,000 for CIFAR-10."""
-
-
 class GzipStream:
     """Reads on until more was taken in or given out than allowed (a "zip bomb" stops there).
 
@@ -301,3 +292,8 @@ class GzipStream:
             f"{self._path} is not a whole .tar.gz archive ({reason}). It is cut off or damaged; "
             "copy or download it again."
         )
+
+
+def _text(name: bytes) -> str:
+    text = name[:4096].decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,6 +1,6 @@
 """What is done to a training image: policies, changes and mixings, joined by name.
 
-Nothing heavy is imported here: an augmentation's name is checked before torch is needed.
+A name is taken apart without torch: settings are checked before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -193,6 +193,45 @@ def _origin(change: str) -> str:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training image, alone and then with another.
+
+    Parameters
+    ----------
+    policy
+        Changes single images.
+    mixing
+        Mixes two of them and their labels; None for no mixing.
+    """
+
+    policy: AugmentationPolicy
+    mixing: Mixing | None = None
+
+    def describe(self, mirror_keeps_class: bool) -> str:
+        """Say what is done, a sentence a part."""
+        mixed = "" if self.mixing is None else f" {self.mixing.describe()}"
+        return self.policy.describe(mirror_keeps_class) + mixed
+
+
+def augmentation_named(name: str) -> Augmentation:
+    """Put an augmentation together by its name; see `parse_augmentation`.
+
+    Raises
+    ------
+    SettingsError
+        If the name is not valid.
+    """
+    names = parse_augmentation(name)
+    policy = POLICIES[names.policy]
+    if names.changes:
+        policy = ComposedPolicy((policy, *(CHANGES[change] for change in names.changes)))
+    mixings = tuple(MIXINGS[mixing] for mixing in names.mixings)
+    if len(mixings) > 1:
+        return Augmentation(policy, EitherMixing(mixings))
+    return Augmentation(policy, mixings[0] if mixings else None)
+
+
+@dataclass(frozen=True)
 class ComposedPolicy:
     """One policy after another, each with random numbers of its own.
 
@@ -234,45 +273,6 @@ class ComposedPolicy:
             images = part(images, own, mirror_keeps_class=mirror_keeps_class)
             first += part.uniforms_per_sample
         return images
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to a training image, alone and then with another.
-
-    Parameters
-    ----------
-    policy
-        Changes single images.
-    mixing
-        Mixes two of them and their labels; None for no mixing.
-    """
-
-    policy: AugmentationPolicy
-    mixing: Mixing | None = None
-
-    def describe(self, mirror_keeps_class: bool) -> str:
-        """Say what is done, a sentence a part."""
-        mixed = "" if self.mixing is None else f" {self.mixing.describe()}"
-        return self.policy.describe(mirror_keeps_class) + mixed
-
-
-def augmentation_named(name: str) -> Augmentation:
-    """Put an augmentation together by its name; see `parse_augmentation`.
-
-    Raises
-    ------
-    SettingsError
-        If the name is not valid.
-    """
-    names = parse_augmentation(name)
-    policy = POLICIES[names.policy]
-    if names.changes:
-        policy = ComposedPolicy((policy, *(CHANGES[change] for change in names.changes)))
-    mixings = tuple(MIXINGS[mixing] for mixing in names.mixings)
-    if len(mixings) > 1:
-        return Augmentation(policy, EitherMixing(mixings))
-    return Augmentation(policy, mixings[0] if mixings else None)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.augmentation import CHANGES, MIXINGS
-
-_LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in the brightness that people see (ITU-R BT.601)."""
+from tenfold.data.dataset import LUMA
 
 
 @CHANGES.member("colour")
@@ -48,7 +46,7 @@ class ColourChange:
         pixels = images.permute(0, 2, 3, 1) * brightness  # (B, H, W, C) float32
         middle = image_mean(_gray(pixels)).float()
         pixels = (pixels - middle).mul_(contrast).add_(middle)
-        if pixels.shape[3] == len(_LUMA):
+        if pixels.shape[3] == len(LUMA):
             gray = _gray(pixels)
             pixels = (pixels - gray).mul_(saturation).add_(gray)
         return pixels.clamp_(0, 255).permute(0, 3, 1, 2)
@@ -56,10 +54,10 @@ class ColourChange:
 
 def _gray(pixels: Tensor) -> Tensor:
     """Give the brightness of pixels (B, H, W, C), shape (B, H, W, 1)."""
-    if pixels.shape[3] != len(_LUMA):
+    if pixels.shape[3] != len(LUMA):
         return pixels.mean(3, keepdim=True)
     red, green, blue = torch.split(pixels, 1, dim=3)
-    return red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]
+    return red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
 
 
 @CHANGES.member("cutout")

@@ -35,6 +35,9 @@ Action = Literal["keep", "relabel", "drop"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
+CORRECTIONS = "corrections.csv"
+"""Beside settings.json: an edited ``audit/label_issues.csv`` is replaced by the next audit."""
+_OFFERED = ".corrections.offered.csv"
 _MOST_PROBLEMS = 8  # More at once are not read by anyone.
 
 
@@ -260,13 +263,6 @@ def _unknown(kind: str, name: str, known: Sequence[str], where: str = "") -> str
     near = nearest_names(name, known)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"There is no {kind} {name!r}{where}.{hint} Allowed: {shortlist(known, 20)}."
-
-
-CORRECTIONS = "corrections.csv"
-"""Beside settings.json: an edited ``audit/label_issues.csv`` is replaced by the next audit."""
-
-
-_OFFERED = ".corrections.offered.csv"
 
 
 def read_corrections(path: Path) -> bytes:

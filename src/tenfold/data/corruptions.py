@@ -19,12 +19,10 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtri
 
 from tenfold.core.randomness import sample_uniforms
-from tenfold.data.dataset import Images
+from tenfold.data.dataset import Images, Indices
 
-Indices = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.float32]
 
-STRENGTHS = 5
 _REFERENCE_SIDE_PX = 32
 """The side of the images for which CIFAR-10-C chose its strengths; lengths grow with the side."""
 

@@ -1,6 +1,6 @@
-"""A labelled image data set in memory and in a run folder, and its statistics.
+"""A labelled image data set in memory and in a run folder.
 
-A split on disk: plain NumPy files, loaded without pickle.
+There a split is plain NumPy files, loaded without pickle:
 ``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them. Beside them may lie
 ``NAME_corrected_labels.npy`` and ``NAME_kept.npy`` (places of the images that stay), what
 corrections made of them; ``train_groups.npy``, which training images are near-duplicates; and
@@ -10,9 +10,7 @@ corrections made of them; ``train_groups.npy``, which training images are near-d
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,13 +19,21 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import atomic_path, load_array, load_arrays
-from tenfold.core.records.data import LeftOutImage, ValueRanges
+from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
 
 Images = npt.NDArray[np.uint8]
 """Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the brightness that people see (ITU-R BT.601)."""
 Labels = npt.NDArray[np.int64]
 """Shape (N,), each an index into the data set's classes."""
+Indices = npt.NDArray[np.int64]
+"""Shape (any,), places of images in a split."""
+Groups = npt.NDArray[np.int64]
+"""Shape (N,): images with the same number belong together. The number is the place of the group's
+first image, so an image alone has its own place as its number."""
+SplitName = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,9 @@ class ImageDataset:
     split_note: str
     resized: int = 0
     left_out: tuple[LeftOutImage, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     is_validation: npt.NDArray[np.bool_] | None = None
-    value_ranges: ValueRanges = field(default_factory=ValueRanges)
+    value_ranges: ValueRanges = NO_RANGES
 
     def __post_init__(self) -> None:
         # Names come from file systems, and from here on they are stored.
@@ -138,8 +144,7 @@ class ImageDataset:
         assert self.is_validation is None or self.is_validation.shape == self.train.labels.shape
 
 
-SplitName = Literal["train", "test"]
-
+_GROUPS = "train_groups.npy"
 _VALIDATION = "train_validation.npy"
 
 
@@ -165,14 +170,81 @@ def write_corrected(
     write_array(folder / f"{name}_kept.npy", kept)
 
 
+def read_split(folder: Path, name: SplitName) -> ImageSplit:
+    """Read a split into memory, with the corrections of the study applied.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is missing or is not such an array.
+    """
+    split = read_given_split(folder, name)
+    kept = kept_places(folder, name)
+    if kept is None:
+        return split
+    labels = _read_array(folder / f"{name}_corrected_labels.npy")
+    if labels.shape != split.labels.shape or (kept >= len(split)).any():
+        raise RunFolderError(
+            f"The corrected labels in {folder} do not fit its images. They were changed by hand; "
+            "use another --out."
+        )
+    if len(kept) == len(split):
+        return ImageSplit(split.images, labels)
+    return ImageSplit(split.images[kept], labels[kept])
+
+
+def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
+    """Read a split as the source gave it, whatever was corrected.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is missing or is not such an array.
+    """
+    images = _read_array(folder / f"{name}_images.npy")
+    labels = _read_array(folder / f"{name}_labels.npy")
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or labels.dtype.kind not in "iu"
+        or labels.shape != images.shape[:1]
+    ):
+        raise RunFolderError(
+            f"{folder} does not hold images and labels that fit each other (images "
+            f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was "
+            "changed by hand; use another --out."
+        )
+    return ImageSplit(images, labels.astype(np.int64, copy=False))
+
+
+def read_labels(folder: Path, name: SplitName) -> Labels:
+    """Read the labels of `read_split` alone."""
+    kept = kept_places(folder, name)
+    if kept is None:
+        labels: Labels = _read_array(folder / f"{name}_labels.npy").astype(np.int64, copy=False)
+        return labels
+    corrected: Labels = _read_array(folder / f"{name}_corrected_labels.npy")[kept]
+    return corrected
+
+
+def kept_places(folder: Path, name: SplitName) -> npt.NDArray[np.int64] | None:
+    """Give the places that the images of `read_split` have in the source's split.
+
+    None if they are all there: the places are the same.
+    """
+    path = folder / f"{name}_kept.npy"
+    kept: npt.NDArray[np.int64] | None = _read_array(path) if path.is_file() else None
+    return kept
+
+
 def write_groups(folder: Path, groups: Groups) -> None:
     """Write which images of the training split, corrected, are near-duplicates."""
-    write_array(folder / "train_groups.npy", groups)
+    write_array(folder / _GROUPS, groups)
 
 
 def read_groups(folder: Path) -> Groups:
     """Read which images of the training split, as `read_split` gives it, are near-duplicates."""
-    groups: Groups = _read_array(folder / "train_groups.npy")
+    groups: Groups = _read_array(folder / _GROUPS)
     return groups
 
 
@@ -208,73 +280,6 @@ def read_validation(folder: Path) -> npt.NDArray[np.bool_] | None:
     kept = kept_places(folder, "train")
     is_validation = is_validation if kept is None else is_validation[kept]
     return is_validation if is_validation.any() else None
-
-
-def kept_places(folder: Path, name: SplitName) -> npt.NDArray[np.int64] | None:
-    """Give the places that the images of `read_split` have in the source's split.
-
-    None if they are all there: the places are the same.
-    """
-    path = folder / f"{name}_kept.npy"
-    kept: npt.NDArray[np.int64] | None = _read_array(path) if path.is_file() else None
-    return kept
-
-
-def read_split(folder: Path, name: SplitName) -> ImageSplit:
-    """Read a split into memory, with the corrections of the study applied.
-
-    Raises
-    ------
-    RunFolderError
-        If a file is missing or is not such an array.
-    """
-    split = read_given_split(folder, name)
-    kept = kept_places(folder, name)
-    if kept is None:
-        return split
-    labels = _read_array(folder / f"{name}_corrected_labels.npy")
-    if labels.shape != split.labels.shape or (kept >= len(split)).any():
-        raise RunFolderError(
-            f"The corrected labels in {folder} do not fit its images. They were changed by hand; "
-            "use another --out."
-        )
-    if len(kept) == len(split):
-        return ImageSplit(split.images, labels)
-    return ImageSplit(split.images[kept], labels[kept])
-
-
-def read_labels(folder: Path, name: SplitName) -> Labels:
-    """Read the labels of `read_split` alone."""
-    kept = kept_places(folder, name)
-    if kept is None:
-        labels: Labels = _read_array(folder / f"{name}_labels.npy").astype(np.int64, copy=False)
-        return labels
-    corrected: Labels = _read_array(folder / f"{name}_corrected_labels.npy")[kept]
-    return corrected
-
-
-def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
-    """Read a split as the source gave it, whatever was corrected.
-
-    Raises
-    ------
-    RunFolderError
-        If a file is missing or is not such an array.
-    """
-    images = _read_array(folder / f"{name}_images.npy")
-    labels = _read_array(folder / f"{name}_labels.npy")
-    if (
-        images.dtype != np.uint8
-        or images.ndim != 4
-        or labels.dtype.kind not in "iu"
-        or labels.shape != images.shape[:1]
-    ):
-        raise RunFolderError(
-            f"{folder} does not hold images and labels that fit each other (images "
-            f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was "
-            "changed by hand; use another --out."
-        )
-    return ImageSplit(images, labels.astype(np.int64, copy=False))
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
@@ -314,108 +319,3 @@ def _unreadable(path: Path, error: Exception) -> RunFolderError:
     return RunFolderError(
         f"{path} cannot be read ({error}). It is missing or damaged; run the same command again."
     )
-
-
-# A block, its squares (two bytes each) and their sums stay in a second-level cache.
-_BLOCK_BYTES = 2**19
-# The largest height whose column sums fit: 257 * 255 = 65535.
-_LARGEST_HEIGHT_IN_UINT16 = 257
-
-Sums = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class PixelStatistics:
-    """Pixel statistics on the scale 0 to 1; standard deviations have the divisor n.
-
-    A class without images has the count 0 and 0 for mean and standard deviation.
-
-    Parameters
-    ----------
-    class_counts
-        Images of each class.
-    class_means, class_standard_deviations
-        Over all pixels and channels of the class's images.
-    channel_means, channel_standard_deviations
-        Over all pixels of all images, for each channel.
-    """
-
-    class_counts: tuple[int, ...]
-    class_means: tuple[float, ...]
-    class_standard_deviations: tuple[float, ...]
-    channel_means: tuple[float, ...]
-    channel_standard_deviations: tuple[float, ...]
-
-
-def pixel_statistics(images: Images, labels: Labels, class_count: int) -> PixelStatistics:
-    """Measure pixels by class and by channel.
-
-    Sums and sums of squares are whole numbers, so nothing is lost before the last division. No
-    more than a block of the images is ever copied.
-
-    Parameters
-    ----------
-    images
-        uint8, shape (N, H, W, C).
-    labels
-        int64, shape (N,), from 0 to class_count - 1.
-    class_count
-        Number of classes, those without images included.
-    """
-    assert labels.shape == images.shape[:1], (images.shape, labels.shape)
-    pixels_per_image = images.shape[1] * images.shape[2]
-    channels = images.shape[3]
-    sums = np.zeros((class_count, channels), np.int64)
-    squares = np.zeros((class_count, channels), np.int64)
-    for chosen, block_sums, block_squares in _image_sums(images):
-        np.add.at(sums, labels[chosen], block_sums)
-        np.add.at(squares, labels[chosen], block_squares)
-    counts = np.bincount(labels, minlength=class_count).tolist()
-    by_class = [
-        _moments(count * pixels_per_image * channels, int(total), int(square))
-        for count, total, square in zip(counts, sums.sum(1), squares.sum(1), strict=True)
-    ]
-    by_channel = [
-        _moments(len(images) * pixels_per_image, int(total), int(square))
-        for total, square in zip(sums.sum(0), squares.sum(0), strict=True)
-    ]
-    return PixelStatistics(
-        class_counts=tuple(counts),
-        class_means=tuple(mean for mean, _ in by_class),
-        class_standard_deviations=tuple(deviation for _, deviation in by_class),
-        channel_means=tuple(mean for mean, _ in by_channel),
-        channel_standard_deviations=tuple(deviation for _, deviation in by_channel),
-    )
-
-
-def _image_sums(images: Images) -> Iterator[tuple[slice, Sums, Sums]]:
-    """Give blocks of images with each image's sum and sum of squares, shape (block, C)."""
-    count, height, width, channels = images.shape
-    # Summing over rows first adds whole rows of bytes to each other, which the processor does in
-    # vectors; summing over pixels first would add three bytes at a time.
-    columns = np.uint16 if height <= _LARGEST_HEIGHT_IN_UINT16 else np.uint32
-    step = max(1, _BLOCK_BYTES // max(1, height * width * channels))
-    for start in range(0, count, step):
-        chosen = slice(start, start + step)
-        rows = images[chosen].reshape(-1, height, width * channels)
-        sums = np.add.reduce(rows, axis=1, dtype=columns)  # (block, W * C)
-        squared = np.multiply(rows, rows, dtype=np.uint16)  # 255 * 255 fits
-        squares = np.add.reduce(squared, axis=1, dtype=np.uint32)
-        yield (
-            chosen,
-            sums.reshape(-1, width, channels).sum(axis=1, dtype=np.int64),
-            squares.reshape(-1, width, channels).sum(axis=1, dtype=np.int64),
-        )
-
-
-def _moments(count: int, total: int, squares: int) -> tuple[float, float]:
-    """Give mean and standard deviation, scale 0 to 1; the variance is taken in whole numbers."""
-    if count == 0:
-        return 0.0, 0.0
-    deviation = math.sqrt(count * squares - total * total) / count
-    return total / (count * 255), deviation / 255
-
-
-Groups = npt.NDArray[np.int64]
-"""Shape (N,): images with the same number belong together. The number is the place of the group's
-first image, so an image alone has its own place as its number."""

@@ -20,6 +20,31 @@ from tenfold.data.http import DownloadPatience, HttpStream, MirrorError, WrongFi
 _STALE_SECONDS = 24 * 3600  # No download that still runs is a day old.
 
 
+@dataclass(frozen=True)
+class RemoteArchive:
+    """A file that several mirrors offer.
+
+    Parameters
+    ----------
+    name
+        File name in the cache.
+    sha256
+        Of the whole file: what makes a mirror trustworthy.
+    size_bytes
+        Of the whole file: more is never downloaded.
+    urls
+        Mirrors, tried in order.
+    advice
+        What to do when no mirror gives it: sentences for messages.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    urls: tuple[str, ...]
+    advice: str = ""
+
+
 def download(
     archive: RemoteArchive,
     folder: Path,
@@ -166,48 +191,6 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _plain_reason(error: Exception) -> str:
-    import requests
-
-    if isinstance(error, requests.ConnectTimeout):
-        return "no connection in time"
-    if isinstance(error, requests.ReadTimeout):
-        return "the transfer stalled"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate was not accepted"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the transfer broke off"
-    if isinstance(error, requests.ConnectionError):
-        # A read that stalls in mid-body comes as a ConnectionError that names it.
-        return "the transfer stalled" if "timed out" in str(error) else "no connection"
-    return type(error).__name__
-
-
-@dataclass(frozen=True)
-class RemoteArchive:
-    """A file that several mirrors offer.
-
-    Parameters
-    ----------
-    name
-        File name in the cache.
-    sha256
-        Of the whole file: what makes a mirror trustworthy.
-    size_bytes
-        Of the whole file: more is never downloaded.
-    urls
-        Mirrors, tried in order.
-    advice
-        What to do when no mirror gives it: sentences for messages.
-    """
-
-    name: str
-    sha256: str
-    size_bytes: int
-    urls: tuple[str, ...]
-    advice: str = ""
-
-
 def verify_archive(path: Path, archive: RemoteArchive) -> None:
     """Check that `path` is the published file.
 
@@ -236,3 +219,20 @@ def checksum_problem(archive: RemoteArchive, received_sha256: str, received_byte
         else "another page or version stands in its place, or disk or network damaged it"
     )
     return f"expected SHA-256 {archive.sha256}, received {received_sha256}; likely cause: {cause}"
+
+
+def _plain_reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, requests.ReadTimeout):
+        return "the transfer stalled"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate was not accepted"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the transfer broke off"
+    if isinstance(error, requests.ConnectionError):
+        # A read that stalls in mid-body comes as a ConnectionError that names it.
+        return "the transfer stalled" if "timed out" in str(error) else "no connection"
+    return type(error).__name__

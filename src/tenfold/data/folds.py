@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tenfold.core.errors import DataError, SettingsError
-from tenfold.data.dataset import Groups, Labels
-from tenfold.data.splits import Indices, divisible_groups, named, regrouped, representatives
+from tenfold.data.dataset import Groups, Indices, Labels
+from tenfold.data.splits import divisible_groups, named, regrouped, representatives
 
 
 @dataclass(frozen=True)

@@ -5,32 +5,25 @@ network, which still find a pair whose crop or colours differ. Look-alikes of di
 neighbours too, so each proposed pair is laid over each other and its edges are compared
 (`tenfold.data.pixel_agreement`), which neither search has looked at.
 
-Which training images must stay together in splits and folds: a quick look at the pixels.
-It comes before there is a network, and looks only for what makes a validation optimistic: copies,
-whatever their labels, and near-duplicates of one class. The audit looks for all.
+The audit looks for all near-duplicates so. Before there is a network, a quick look at the pixels
+says which training images must stay together in splits and folds: copies, whatever their labels,
+and near-duplicates of one class, which would make a validation optimistic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from tenfold.core.progress import Progress
 from tenfold.data.dataset import Groups, Images, Labels
-from tenfold.data.pixel_agreement import (
-    SIDE_PX,
-    ImagePairs,
-    Indices,
-    Thumbnails,
-    make_thumbnails,
-    pixel_agreement,
-)
-from tenfold.data.splits import exact_groups, groups_of_pairs, joined_groups
+from tenfold.data.descriptors import Vectors, feature_descriptors, nearest, pixel_descriptors
+from tenfold.data.pixel_agreement import ImagePairs, Thumbnails, make_thumbnails, pixel_agreement
+from tenfold.data.splits import exact_groups, groups_of_pairs, joined_groups, representatives
 
 LEAST_AGREEMENT = 0.8
 """Agreement from which on a pair counts as a near-duplicate: of pairs judged by eye before, 19 in
@@ -40,13 +33,15 @@ SMALLEST_SIDE_PX = 24
 """Smaller images hold too little to tell a shot from its like: the threshold was found on images of
 32 pixels. Of these only copies are found."""
 
-
 _NEIGHBOURS = 2
 # docs/experiments.md has what these three leave out and what they save.
 _LEAST_PIXEL_SIMILARITY = 0.68
 _LEAST_FEATURE_SIMILARITY = 0.6
 _LEAST_PIXEL_SIMILARITY_OF_FEATURE_PAIRS = 0.1
+_LEAST_QUICK_SIMILARITY = 0.7  # docs/experiments.md has what 0.8 would save and miss
 _LARGEST_COMPLETED = 128  # images; of larger groups not every pair is compared
+_LARGEST_SHARE = 0.1  # of a class that one group may hold
+_ALWAYS_BELIEVED = 10  # images, however small the class
 
 
 @dataclass(frozen=True)
@@ -97,8 +92,8 @@ def find_near_duplicates(
         Who is told.
     """
     candidates = _candidates(thumbnails, features, progress)
-    first_of = exact == np.arange(len(exact))
-    candidates = candidates.take(first_of[candidates.first] & first_of[candidates.second])
+    is_first = representatives(exact)
+    candidates = candidates.take(is_first[candidates.first] & is_first[candidates.second])
 
     def confirmed(pairs: ImagePairs, title: str) -> ImagePairs:
         with progress.task(title, len(pairs), unit="pairs") as task:
@@ -132,31 +127,36 @@ def _candidates(
     last = 0 if features.last_mirrored is None else len(features.last_mirrored)
     work = 2 * total + (total + last if has_mirror else 0)
     with progress.task("Nearest neighbours", work, unit="images") as task:
-
-        def search(
-            queries: Vectors, references: Vectors, least: float, *, is_mirrored: bool
-        ) -> ImagePairs:
-            start = total - len(queries)
-            indices, similarities = nearest(
-                queries, references, _NEIGHBOURS, start=start, on_rows=task.advance
-            )
-            rows, places = np.nonzero(similarities >= least)
-            return ImagePairs.of(start + rows, indices[rows, places], is_mirrored=is_mirrored)
-
-        by_pixels = [search(plain, plain, _LEAST_PIXEL_SIMILARITY, is_mirrored=False)]
-        by_features = [search(learned, learned, _LEAST_FEATURE_SIMILARITY, is_mirrored=False)]
+        search = partial(_neighbours, on_rows=task.advance)
+        by_pixels = [search(plain, plain, _LEAST_PIXEL_SIMILARITY)]
+        by_features = [search(learned, learned, _LEAST_FEATURE_SIMILARITY)]
         if features.last_mirrored is not None:
             by_pixels.append(search(plain, mirrored, _LEAST_PIXEL_SIMILARITY, is_mirrored=True))
             flipped = feature_descriptors(features.last_mirrored, features.plain)
-            by_features.append(by_features[0].mirrored())
-            by_features.append(
-                search(flipped, learned, _LEAST_FEATURE_SIMILARITY, is_mirrored=True)
-            )
+            by_features += [
+                by_features[0].mirrored(),
+                search(flipped, learned, _LEAST_FEATURE_SIMILARITY, is_mirrored=True),
+            ]
     of_features = ImagePairs.joined(*by_features)
     similarity = _similarity(of_features, plain, mirrored)
     return ImagePairs.joined(
         *by_pixels, of_features.take(similarity >= _LEAST_PIXEL_SIMILARITY_OF_FEATURE_PAIRS)
     )
+
+
+def _neighbours(
+    queries: Vectors,
+    references: Vectors,
+    least: float,
+    *,
+    is_mirrored: bool = False,
+    on_rows: Callable[[int], None] | None = None,
+) -> ImagePairs:
+    """Pair images with their neighbours of at least some similarity; the queries are the last."""
+    start = len(references) - len(queries)
+    indices, similarities = nearest(queries, references, _NEIGHBOURS, start=start, on_rows=on_rows)
+    rows, places = np.nonzero(similarities >= least)
+    return ImagePairs.of(start + rows, indices[rows, places], is_mirrored=is_mirrored)
 
 
 def _similarity(pairs: ImagePairs, plain: Vectors, mirrored: Vectors) -> Vectors:
@@ -191,13 +191,6 @@ def _pairs_within(groups: Groups, *, is_mirrored: bool) -> ImagePairs:
     return ImagePairs.of(np.concatenate(first), np.concatenate(second), is_mirrored=is_mirrored)
 
 
-_LARGEST_SHARE = 0.1
-_ALWAYS_BELIEVED = 10
-
-
-_LEAST_SIMILARITY = 0.7  # docs/experiments.md has what 0.8 would save and miss
-
-
 def pixel_groups(images: Images, labels: Labels, progress: Progress) -> Groups:
     """Give the groups of near-duplicates, see `tenfold.data.splits`.
 
@@ -221,7 +214,10 @@ def pixel_groups(images: Images, labels: Labels, progress: Progress) -> Groups:
         parts = []
         for label in np.unique(labels):
             members = np.flatnonzero(labels == label)
-            parts.append(_similar_pairs(plain[members], members))
+            found = _neighbours(plain[members], plain[members], _LEAST_QUICK_SIMILARITY)
+            parts.append(
+                ImagePairs.of(members[found.first], members[found.second], is_mirrored=False)
+            )
             task.advance(len(members))
     pairs = ImagePairs.joined(*parts)
     pairs = pairs.take(exact[pairs.first] != exact[pairs.second])
@@ -240,167 +236,3 @@ def _believable(groups: Groups, labels: Labels) -> Groups:
     largest = np.maximum(_LARGEST_SHARE * np.bincount(labels)[labels], _ALWAYS_BELIEVED)
     result: Groups = np.where(sizes > largest[groups], np.arange(len(groups)), groups)
     return result
-
-
-def _similar_pairs(vectors: Vectors, members: Indices) -> ImagePairs:
-    indices, similarities = nearest(vectors, vectors, _NEIGHBOURS)
-    rows, places = np.nonzero(similarities >= _LEAST_SIMILARITY)
-    return ImagePairs.of(members[rows], members[indices[rows, places]], is_mirrored=False)
-
-
-Vectors = npt.NDArray[np.float32]
-"""Shape (N, dimensions), each row of length 1, or all zero where an image is constant."""
-
-_LUMINANCE_WAVES = 8
-_CHROMINANCE_WAVES = 4
-# Between 0 (the smoothest waves decide alone: all skies are alike) and 1 (fine detail, which a
-# shift by a pixel upsets, counts as much). Of 0.3 and 0.6, 0.6 found more; docs/experiments.md.
-_PIXEL_WHITENING = 0.6
-# 0.5 found more of the pairs that the pixels had found than 0 and as many as 1.
-_FEATURE_WHITENING = 0.5
-_FEATURE_DIMENSIONS = 128
-_BLOCK = 4000
-
-
-def pixel_descriptors(thumbnails: Thumbnails) -> tuple[Vectors, Vectors]:
-    """Give descriptors of the images and of their mirror images.
-
-    They are the low cosine waves of the thumbnail, without the constant one: brightness and tint
-    do not count, and contrast is divided out by the length. Mirroring an image only turns the sign
-    of the waves that are odd from left to right.
-    """
-    luminance = _waves(thumbnails.luminance[:, None], _LUMINANCE_WAVES)
-    chrominance = _waves(thumbnails.chrominance, _CHROMINANCE_WAVES)
-    waves = np.concatenate([luminance, 2 * chrominance], axis=1)  # stored halved
-    spread = waves.std(axis=0)
-    waves /= np.where(spread > 0, spread, 1) ** _PIXEL_WHITENING
-    signs = np.concatenate(
-        [
-            _mirror_signs(_LUMINANCE_WAVES),
-            _mirror_signs(_CHROMINANCE_WAVES),
-            _mirror_signs(_CHROMINANCE_WAVES),
-        ]
-    )
-    vectors = _unit(waves)
-    return vectors, vectors * signs
-
-
-def feature_descriptors(
-    features: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]
-) -> Vectors:
-    """Give a network's features, centred, half whitened along at most 128 principal axes.
-
-    Parameters
-    ----------
-    features
-        float32, shape (N, any).
-    reference
-        Whose mean and axes are taken: the features of the images as they are.
-    """
-    mean = reference.mean(axis=0)
-    centred = reference - mean
-    covariance = centred.T.astype(np.float64) @ centred / max(len(centred), 1)
-    values, axes = np.linalg.eigh(covariance)
-    chosen = slice(-_FEATURE_DIMENSIONS, None)
-    # An axis without spread holds rounding errors; do not blow them up.
-    scale = np.maximum(values[chosen], max(values[-1], 1e-12) * 1e-3) ** (-_FEATURE_WHITENING / 2)
-    return _unit((features - mean) @ (axes[:, chosen] * scale).astype(np.float32))
-
-
-def _waves(planes: npt.NDArray[np.uint8], count: int) -> Vectors:
-    """Give the lowest `count` × `count` cosine waves of each plane, the constant left out."""
-    side = planes.shape[2]
-    place = (np.arange(side) + 0.5) * np.pi / side
-    basis = np.cos(np.arange(count)[:, None] * place[None]).astype(np.float32)
-    basis *= SIDE_PX / side / 255  # waves of planes of all sizes on one scale
-    parts = []
-    for start in range(0, len(planes), _BLOCK):
-        block = planes[start : start + _BLOCK].astype(np.float32)
-        waves = basis @ block @ basis.T  # (B, planes, count, count)
-        parts.append(waves.reshape(*waves.shape[:2], -1)[:, :, 1:].reshape(len(block), -1))
-    return np.concatenate(parts)
-
-
-def _mirror_signs(count: int) -> npt.NDArray[np.float32]:
-    horizontal = np.tile(np.arange(count), count)[1:]
-    return np.where(horizontal % 2 == 1, -1, 1).astype(np.float32)
-
-
-def _unit(vectors: npt.NDArray[np.float32]) -> Vectors:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 1e-6, length, np.inf)).astype(np.float32)
-
-
-_ROWS = 512
-_COLUMNS = 8192  # a block of 512 × 8192 float32 similarities is 16 MiB: it stays in a large cache
-_GROUP = 16
-
-
-@torch.inference_mode()
-def nearest(
-    queries: npt.NDArray[np.float32],
-    references: npt.NDArray[np.float32],
-    count: int,
-    *,
-    start: int = 0,
-    on_rows: Callable[[int], None] | None = None,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Give each query's most similar references by scalar product, its own row left out.
-
-    Exact: the largest similarity of each group of 16 references is kept, and the `count` groups
-    with the largest ones hold the `count` best references. Time is N² × dimensions; memory grows
-    with N × N / 16 of one block of rows alone.
-
-    Parameters
-    ----------
-    queries, references
-        float32, shapes (M, dimensions) and (N, dimensions).
-    count
-        Neighbours of each; fewer where there are not so many images.
-    start
-        Query i is about the same image as reference start + i.
-    on_rows
-        Told the number of rows of each block that is done.
-
-    Returns
-    -------
-    indices
-        int64, shape (M, count), the most similar first.
-    similarities
-        float32, of the same shape.
-    """
-    assert start + len(queries) <= len(references)
-    total = len(references)
-    count = min(count, max(total - 1, 0))
-    padding = -total % _GROUP
-    padded = torch.from_numpy(np.pad(references, ((0, padding), (0, 0))))
-    transposed = padded.T.contiguous()
-    indices = np.empty((len(queries), count), np.int64)
-    similarities = np.empty((len(queries), count), np.float32)
-    for first in range(0, len(queries), _ROWS):
-        rows = torch.from_numpy(np.ascontiguousarray(queries[first : first + _ROWS]))
-        own = start + torch.arange(first, first + len(rows))
-        best = _largest_of_groups(rows, transposed, own, total)
-        groups = best.topk(min(count, best.shape[1]), dim=1).indices
-        members = (groups[:, :, None] * _GROUP + torch.arange(_GROUP)).flatten(1)  # (B, count × 16)
-        exact = torch.einsum("bd,bmd->bm", rows, padded[members])
-        exact[(members == own[:, None]) | (members >= total)] = -torch.inf
-        values, places = exact.topk(count, dim=1)
-        indices[first : first + _ROWS] = members.gather(1, places).numpy()
-        similarities[first : first + _ROWS] = values.numpy()
-        if on_rows is not None:
-            on_rows(len(rows))
-    return indices, similarities
-
-
-def _largest_of_groups(rows: Tensor, transposed: Tensor, own: Tensor, total: int) -> Tensor:
-    """Give the largest similarity in each group of references, shape (B, N / 16)."""
-    parts = []
-    for first in range(0, transposed.shape[1], _COLUMNS):
-        similarities = rows @ transposed[:, first : first + _COLUMNS]
-        place = own - first
-        inside = (place >= 0) & (place < similarities.shape[1])
-        similarities[inside.nonzero()[:, 0], place[inside]] = -torch.inf
-        similarities[:, max(total - first, 0) :] = -torch.inf  # the padding
-        parts.append(similarities.view(len(rows), -1, _GROUP).amax(2))
-    return torch.cat(parts, dim=1)

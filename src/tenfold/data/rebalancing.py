@@ -40,12 +40,6 @@ REBALANCINGS: Registry[Rebalancing] = Registry(
 """All ways to rebalance, by name; ``auto`` chooses one of them (`choose_rebalancing`)."""
 
 
-def mean_one(weights: Sequence[float], counts: Sequence[int]) -> tuple[float, ...]:
-    """Scale class weights so that their mean over the images is 1: the step size stays."""
-    mean = sum(w * n for w, n in zip(weights, counts, strict=True)) / sum(counts)
-    return tuple(weight / mean for weight in weights)
-
-
 @REBALANCINGS.member("none")
 @dataclass(frozen=True)
 class NoRebalancing:
@@ -76,7 +70,13 @@ class InverseRebalancing:
 
     def plan(self, counts: Sequence[int]) -> RebalancingPlan:
         """Give the weights; see `Rebalancing`."""
-        return RebalancingPlan(class_weights=mean_one([1 / count for count in counts], counts))
+        return RebalancingPlan(class_weights=_mean_one([1 / count for count in counts], counts))
+
+
+def _mean_one(weights: Sequence[float], counts: Sequence[int]) -> tuple[float, ...]:
+    """Scale class weights so that their mean over the images is 1: the step size stays."""
+    mean = sum(w * n for w, n in zip(weights, counts, strict=True)) / sum(counts)
+    return tuple(weight / mean for weight in weights)
 
 
 @REBALANCINGS.member("effective-number")
@@ -108,7 +108,7 @@ class EffectiveNumberRebalancing:
         """Give the weights; see `Rebalancing`."""
         # 1 - beta^n without cancellation; 1 - beta is the same factor for all.
         inverse = [-1 / math.expm1(count * math.log(self.beta)) for count in counts]
-        return RebalancingPlan(class_weights=mean_one(inverse, counts))
+        return RebalancingPlan(class_weights=_mean_one(inverse, counts))
 
 
 @REBALANCINGS.member("logit-adjust")

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.core.text import shortlist
-from tenfold.data.dataset import Groups, Images, Labels
+from tenfold.data.dataset import Groups, Images, Indices, Labels
 
-Indices = npt.NDArray[np.int64]
 HoldoutMethod = Literal["last", "stratified"]
 
 
@@ -127,10 +126,9 @@ def possible_holdout(
         What is otherwise than asked, for people; None if nothing is.
     """
     asked: dict[str, Any] = {"fraction": fraction, "seed": seed, "groups": groups}
-    note = None
     try:
         found = holdout_split(labels, method=method, classes=classes, given=given, **asked)
-        return *found, note
+        return *found, None
     except DataError as error:
         problem = str(error).split(". ")[0]
     if method != "stratified" or given is not None:

@@ -24,8 +24,16 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.records.data import DuplicateAudit, DuplicateCounts, DuplicatePair, LabelAudit
 from tenfold.core.text import csv_line
 from tenfold.data.corrections import image_id
-from tenfold.data.dataset import Groups, Images, ImageSplit, Labels, kept_places, read_split
-from tenfold.data.pixel_agreement import ImagePairs, Indices
+from tenfold.data.dataset import (
+    Groups,
+    Images,
+    ImageSplit,
+    Indices,
+    Labels,
+    kept_places,
+    read_split,
+)
+from tenfold.data.pixel_agreement import ImagePairs
 from tenfold.data.splits import groups_of_pairs
 
 Probabilities = npt.NDArray[np.float32]

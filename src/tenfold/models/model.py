@@ -15,7 +15,8 @@ from tenfold.core.randomness import derive_seed
 from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.registry import Registry
 from tenfold.core.settings import Settings
-from tenfold.data.dataset import Images, pixel_statistics
+from tenfold.data.dataset import Images
+from tenfold.data.statistics import pixel_statistics
 
 
 class NetworkBody(nn.Module):

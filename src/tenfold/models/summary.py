@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from tenfold.core.records.training import LayerRecord, ModelSummary
+from tenfold.core.record import Record
+from tenfold.core.records.training import LayerRecord
+from tenfold.core.records.tuning import SearchDimension
 from tenfold.models.model import MODELS
 
 
@@ -115,6 +117,24 @@ def summarize_layers(network: nn.Module, image_shape: tuple[int, int, int]) -> L
         for hook in hooks:
             hook.remove()
     return LayerTable(tuple(records), counter.total)
+
+
+class ModelSummary(Record):
+    """A model built for images of one shape: its settings, its layers and what they cost."""
+
+    model: str
+    summary: str
+    """One line for people."""
+    settings: dict[str, object]
+    search_space: tuple[SearchDimension, ...]
+    """The settings' ranges that are worth searching."""
+    image_shape: tuple[int, int, int]
+    """Height, width and channels."""
+    class_count: int
+    layers: tuple[LayerRecord, ...]
+    parameter_count: int
+    multiply_adds: int
+    """Of one image's way through the network."""
 
 
 def summarize_model(

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecord
-from tenfold.data.dataset import Groups, Images, ImageSplit
+from tenfold.data.dataset import Groups, Images, ImageSplit, Indices
 from tenfold.data.folds import stratified_folds
-from tenfold.data.splits import Indices, exact_groups, holdout_split
+from tenfold.data.splits import exact_groups, holdout_split
 from tenfold.models.model import FrozenFeatures, ImageNetwork
 from tenfold.training.checkpoint import TrainingResult, copied_weights
 from tenfold.training.inference import frozen_features, logits_of_features, mirrored

@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from tenfold.core.errors import SettingsError
-from tenfold.data.images.pillow import resize_images, resize_to_square
+from tenfold.data.images.pillow import resize_images, resize_to_cover
 
 
 def test_the_centre_is_cut_out_undistorted() -> None:
     # Three squares side by side: only the middle one stays.
     strip = np.zeros((10, 30, 3), dtype=np.uint8)
     strip[:, :10], strip[:, 10:20], strip[:, 20:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    small = np.asarray(resize_to_square(Image.fromarray(strip), 5))
+    small = np.asarray(resize_to_cover(Image.fromarray(strip), 5, 5))
     assert small.shape == (5, 5, 3)
     assert (small[..., 1] > 225).all()
     assert (small[..., [0, 2]] < 30).all()  # The filter takes a little from beyond the edge.

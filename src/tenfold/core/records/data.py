@@ -86,6 +86,8 @@ class ValueRanges(Record):
 FULL_16_BITS = ValueRange(low=0, high=65535)
 BEFORE_THEY_WERE_FOUND = ValueRanges(integers=FULL_16_BITS)
 """How everything was read before ranges were recorded."""
+NO_RANGES = ValueRanges()
+"""Of images of 8 bits alone."""
 
 
 class AcquireRecord(Record):

@@ -8,7 +8,11 @@ from pydantic import Field, model_validator
 
 from tenfold.core.record import Interval, Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
-from tenfold.core.records.tuning import SearchDimension
+
+FORMAT_VERSION = 2
+"""Of a model folder; raised when an older tenfold could not read it rightly any more."""
+
+Side = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class EpochRecord(Record):
@@ -146,30 +150,6 @@ class TrainRecord(Record):
     """Training time, validation included, resumed sessions added up."""
     notes: tuple[str, ...] = ()
     """What is otherwise than asked, and why."""
-
-
-class ModelSummary(Record):
-    """A model built for images of one shape: its settings, its layers and what they cost."""
-
-    model: str
-    summary: str
-    """One line for people."""
-    settings: dict[str, object]
-    search_space: tuple[SearchDimension, ...]
-    """The settings' ranges that are worth searching."""
-    image_shape: tuple[int, int, int]
-    """Height, width and channels."""
-    class_count: int
-    layers: tuple[LayerRecord, ...]
-    parameter_count: int
-    multiply_adds: int
-    """Of one image's way through the network."""
-
-
-FORMAT_VERSION = 2
-"""Raised when an older tenfold could not read the folder rightly any more."""
-
-Side = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Measure(Record):

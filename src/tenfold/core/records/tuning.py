@@ -96,7 +96,7 @@ class TuneRecord(Record):
 class Ingredient(Record):
     """One ingredient of a training or a network, and how to do without it.
 
-    Models and the engine declare theirs beside the settings.
+    Models and the training declare theirs beside their settings.
     """
 
     name: str

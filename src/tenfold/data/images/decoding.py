@@ -15,8 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from tenfold.core.machine import available_cores
-from tenfold.core.records.data import ValueRanges
+from tenfold.core.records.data import NO_RANGES, ValueRanges
 from tenfold.data.images.formats import (
+    DEFAULT_LIMITS,
     SHARED_MEMORY,
     DecodingLimits,
     NotPlainError,
@@ -39,11 +40,9 @@ from tenfold.data.images.processes import PROCESSES, Job
 
 # Decoding leaves Python's lock; more threads than this wait for the disk or for each other.
 _MOST_THREADS = 8
-_NO_RANGES = ValueRanges()
-_LIMITS = DecodingLimits()
 
 
-def read_header(file: Path | BinaryIO, limits: DecodingLimits = _LIMITS) -> ImageHeader:
+def read_header(file: Path | BinaryIO, limits: DecodingLimits = DEFAULT_LIMITS) -> ImageHeader:
     """Give an image's size, whether it is gray, and whether it has more than 8 bits.
 
     Raises
@@ -62,8 +61,8 @@ def decode_image(
     shape: tuple[int, int, int],
     *,
     is_resized: bool,
-    ranges: ValueRanges = _NO_RANGES,
-    limits: DecodingLimits = _LIMITS,
+    ranges: ValueRanges = NO_RANGES,
+    limits: DecodingLimits = DEFAULT_LIMITS,
     is_quick: bool = False,
     hold: Hold | None = None,
 ) -> npt.NDArray[np.uint8]:
@@ -120,7 +119,7 @@ def decode_image(
 
 
 def measure_image(
-    file: Path | BinaryIO, quantiles: int, limits: DecodingLimits = _LIMITS
+    file: Path | BinaryIO, quantiles: int, limits: DecodingLimits = DEFAULT_LIMITS
 ) -> npt.NDArray[np.float64]:
     """Measure an image of more than 8 bits: smallest and largest value, and so many quantiles.
 
@@ -132,12 +131,7 @@ def measure_image(
     memory = _memory(limits)
     with reasons(), _looked_at(file, limits) as (content, found):
         if found.is_plain:
-            return values_of(
-                _opened(content, found),
-                quantiles,
-                memory,
-                most_pixels=limits.pixels,
-            )
+            return values_of(_opened(content, found), quantiles, memory, most_pixels=limits.pixels)
         return PROCESSES.values(_job(file, found, limits, memory), quantiles)
 
 

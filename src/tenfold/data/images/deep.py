@@ -3,10 +3,9 @@
 Pillow gives the upper byte alone of 16-bit colours, which is black where 12 bits are used. The
 lower byte comes from a second look at the same file with the bytes swapped.
 
-Which range of numbers a data set uses, where its files have more than 8 bits.
 A file of 16 bits rarely holds numbers up to 65,535: X-rays have 12 bits, thermal cameras a narrow
 band far from zero. Scaled from 0 to 65,535, the first are 17 shades of near black and the second a
-handful. So the training images are measured, once, and their range holds for every image after.
+handful. So the training images are measured, once, and their range holds for every image after:
 
 1. The fewest bits that hold the largest value, from 0: a fact of the device, and the brightness
    stays what it was. Taken if the middle 99% of the values spread over a quarter of it, which
@@ -34,12 +33,16 @@ from tenfold.data.images.formats import UnreadableImageError
 
 BAND_PIXELS = 2**20
 """Pixels that are worked on at one time: what bounds the memory beside the image itself."""
-
 MEASURED_PIXELS = 2**16
 """Values of an image that its quantiles are of."""
+_LEAST_SHARE = 0.25  # Of the range that the middle of the values must spread over.
+_TAIL = 0.005  # Of the values, below the middle and above it.
+_MOST_QUANTILES, _LEAST_QUANTILES = 1024, 16
+_MOST_NUMBERS = 2**21  # Of all images together: 16 MiB.
 
 Opener = Callable[[], ImageFile.ImageFile]
 Values = npt.NDArray[Any]
+Rule = Literal["bits", "extent", "middle"]
 
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX")
 _NATIVE_SWAPPED = ";16B" if sys.byteorder == "little" else ";16L"
@@ -220,14 +223,6 @@ def _read_as(image: ImageFile.ImageFile, raw_mode: str) -> None:
         return (raw_mode, *arguments[1:]) if isinstance(arguments, tuple) else raw_mode
 
     image.tile = [tile._replace(args=changed(tile.args)) for tile in image.tile]
-
-
-_TAIL = 0.005
-_LEAST_SHARE = 0.25
-_MOST_QUANTILES, _LEAST_QUANTILES = 1024, 16
-_MOST_NUMBERS = 2**21  # Of all images together: 16 MiB.
-
-Rule = Literal["bits", "extent", "middle"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+
+from tenfold.core.machine import total_memory
 
 HEAD_BYTES = 1024
 """Of a file's beginning that `recognise` looks at."""
@@ -165,6 +166,44 @@ def _reads_avif() -> bool:
     return bool(features.check("avif"))
 
 
+class UnreadableImageError(Exception):
+    """Why an image file cannot be used; caught by whoever decodes many.
+
+    The same words for the same kind of trouble, so that reasons can be counted.
+    """
+
+
+class TooManyPixelsError(UnreadableImageError):
+    """An image has more pixels than the caller wants to unpack."""
+
+    def __init__(self, width: int, height: int, most_pixels: int) -> None:
+        super().__init__(f"it has more than {most_pixels / 1e6:g} million pixels")
+        self.width = width
+        self.height = height
+        self.most_pixels = most_pixels
+
+
+class TooMuchMemoryError(UnreadableImageError):
+    """Decoding an image takes more memory than the caller allows."""
+
+    def __init__(self) -> None:
+        super().__init__("decoding it takes more memory than is allowed")
+
+
+class NoMemoryNowError(UnreadableImageError):
+    """There is no memory for an image while others are decoded."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no memory for it at the moment")
+
+
+class NotPlainError(UnreadableImageError):
+    """An image is not decoded quickly enough for a caller who cannot wait."""
+
+    def __init__(self) -> None:
+        super().__init__("decoding it may take a while")
+
+
 MOST_MEGAPIXELS = 250.0
 """Default of the largest image: the largest cameras of phones have 200 million pixels."""
 
@@ -198,12 +237,12 @@ class DecodingLimits:
         return share if self.memory_bytes is None else min(share, self.memory_bytes)
 
 
+DEFAULT_LIMITS = DecodingLimits()
+
+
 def machine_memory() -> int:
-    """Give this machine's memory in bytes."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Not a POSIX system.
-        return _MEMORY_IF_UNKNOWN
+    """Give this machine's memory in bytes, or a guess."""
+    return total_memory() or _MEMORY_IF_UNKNOWN
 
 
 @dataclass
@@ -241,41 +280,3 @@ class SharedMemory:
 
 SHARED_MEMORY = SharedMemory()
 """Of this process."""
-
-
-class UnreadableImageError(Exception):
-    """Why an image file cannot be used; caught by whoever decodes many.
-
-    The same words for the same kind of trouble, so that reasons can be counted.
-    """
-
-
-class TooManyPixelsError(UnreadableImageError):
-    """An image has more pixels than the caller wants to unpack."""
-
-    def __init__(self, width: int, height: int, most_pixels: int) -> None:
-        super().__init__(f"it has more than {most_pixels / 1e6:g} million pixels")
-        self.width = width
-        self.height = height
-        self.most_pixels = most_pixels
-
-
-class TooMuchMemoryError(UnreadableImageError):
-    """Decoding an image takes more memory than the caller allows."""
-
-    def __init__(self) -> None:
-        super().__init__("decoding it takes more memory than is allowed")
-
-
-class NoMemoryNowError(UnreadableImageError):
-    """There is no memory for an image while others are decoded."""
-
-    def __init__(self) -> None:
-        super().__init__("there is no memory for it at the moment")
-
-
-class NotPlainError(UnreadableImageError):
-    """An image is not decoded quickly enough for a caller who cannot wait."""
-
-    def __init__(self) -> None:
-        super().__init__("decoding it may take a while")

@@ -22,6 +22,9 @@ from tenfold.data.images.deep import DeepImage, check_planes, depth_of, rows_of_
 from tenfold.data.images.formats import TooManyPixelsError, UnreadableImageError, why_not_read
 from tenfold.data.images.inspection import claims_little
 
+LARGE_IMAGE_SIZE_PX = 96
+"""Larger images are made as small as this; decision 020 has the measurement."""
+
 _ORIENTATION_TAG = 0x0112
 # What undoes each EXIF orientation; 1 is upright (Exif 2.32, tag Orientation).
 _UNDO = {
@@ -266,11 +269,6 @@ def reasons() -> Iterator[None]:
         ) from error
 
 
-def resize_to_square(image: Image.Image, size_px: int) -> Image.Image:
-    """Give `image` scaled so that its shorter side is `size_px`, and the centre cut out of it."""
-    return resize_to_cover(image, size_px, size_px)
-
-
 def resize_to_cover(image: Image.Image, height: int, width: int) -> Image.Image:
     """Give `image` scaled so that it just covers a rectangle, and the centre cut out of it.
 
@@ -320,7 +318,7 @@ def resize_images(images: Images, size_px: int) -> Images:
     result = np.empty((count, size_px, size_px, channels), dtype=np.uint8)
     for row, pixels in enumerate(images):
         image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
-        result[row] = np.asarray(resize_to_square(image, size_px)).reshape(result.shape[1:])
+        result[row] = np.asarray(resize_to_cover(image, size_px, size_px)).reshape(result.shape[1:])
     return result
 
 
@@ -334,7 +332,3 @@ def check_image_size(size_px: int) -> None:
     """
     if size_px < 1:
         raise SettingsError(f"image_size_px is {size_px}; it must be at least 1, for example 32.")
-
-
-LARGE_IMAGE_SIZE_PX = 96
-"""Larger images are made as small as this; decision 020 has the measurement."""

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from tenfold.core.machine import available_cores
 from tenfold.core.records.data import ValueRanges
 from tenfold.data.images.formats import (
+    DEFAULT_LIMITS,
     DecodingLimits,
     NoMemoryNowError,
     TooManyPixelsError,
@@ -41,7 +42,6 @@ _MOST_LINE_BYTES = 2**16
 # Longer than the processor's time where the machine is busy with others.
 _WALL_SECONDS_A_SECOND = 4
 _START_SECONDS = 5
-_LIMITS = DecodingLimits()
 _ENVIRONMENT = {
     # Each thread's heap would reserve address space, which is what is limited.
     "MALLOC_ARENA_MAX": "1",
@@ -50,8 +50,6 @@ _ENVIRONMENT = {
 }
 ENDED = "decoding it took too much time or memory, as of files made to exhaust them"
 """Why an image is left out whose process was ended, or ended by itself."""
-
-
 _NOT_STARTED = "it needs a process of its own, which could not be started"
 _PACKAGES = Path(__file__).parents[2]
 """Where tenfold lies."""
@@ -108,7 +106,7 @@ class _Process:
         except OSError as error:
             raise UnreadableImageError(_NOT_STARTED) from error
         try:
-            with process._limited(_LIMITS):
+            with process._limited(DEFAULT_LIMITS):
                 process._line()
         except BaseException as error:
             process.end()

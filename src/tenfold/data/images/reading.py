@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isqrt, prod
 from pathlib import Path
 from typing import TypeVar
@@ -15,16 +15,26 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError
 from tenfold.core.machine import available_memory, in_gib
 from tenfold.core.progress import Progress
-from tenfold.core.records.data import LeftOutImage, ValueRanges
+from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.data.dataset import Images
 from tenfold.data.images.decoding import decode_image, decoding_threads, measure_image, read_header
 from tenfold.data.images.deep import Measured, find_ranges, quantiles_for, range_note
 from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX, ImageHeader, check_image_size
 
-_CHUNK = 32  # Files a thread takes at once: few enough to stop soon, enough to be cheap.
-
+Size = tuple[int, int]
+"""Height and width, in px."""
 T = TypeVar("T")
+
+SMALL_IMAGE_SIZE_PX = 32
+"""For images of several sizes that are smaller still: CIFAR-10's, which recipes are made for."""
+_CHUNK = 32  # Files a thread takes at once: few enough to stop soon, enough to be cheap.
+_COMMON_SHARE = 0.9
+"""A size that so many of the images have is that of the data set; others are exceptions."""
+_COPIES = 2.2
+"""The images once as they are read and, in training, a second time in its two parts."""
+_OTHER_BYTES = 2**28
+"""What the libraries themselves take, about."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class DecodedImages:
     resized: int
     left_out: tuple[LeftOutImage, ...]
     size_note: str = ""
-    ranges: ValueRanges = field(default_factory=ValueRanges)
+    ranges: ValueRanges = NO_RANGES
     notes: tuple[str, ...] = ()
 
 
@@ -130,15 +140,7 @@ def decode_files(
         _raise_none_read(files, failures)
     notes: tuple[str, ...] = ()
     if ranges is None:
-        deep = [row for row, header in headers.items() if header.depth]
-        ranges, notes = _find_ranges(
-            files,
-            [row for row in deep if is_training is None or is_training[row]],
-            {row: headers[row].depth for row in deep},
-            len(headers),
-            limits,
-            progress,
-        )
+        ranges, notes = _find_ranges(files, headers, is_training, limits, progress)
     sizes = [(header.height, header.width) for header in headers.values()]
     size = common_size(sizes, image_size_px, large_image_size_px)
     shape = (*size, 1 if all(header.is_gray for header in headers.values()) else 3)
@@ -168,20 +170,21 @@ def decode_files(
     )
 
 
-def _find_ranges(  # noqa: PLR0917 -- as decode_files takes them
+def _find_ranges(
     files: Sequence[Path],
-    measured_rows: Sequence[int],
-    depths: Mapping[int, str],
-    count: int,
+    headers: Mapping[int, ImageHeader],
+    is_training: npt.NDArray[np.bool_] | None,
     limits: DecodingLimits,
     progress: Progress,
 ) -> tuple[ValueRanges, tuple[str, ...]]:
     """Find what images of more than 8 bits use; give it, and sentences about it for people."""
+    deep = [row for row, header in headers.items() if header.depth]
+    measured_rows = [row for row in deep if is_training is None or is_training[row]]
     if not measured_rows:
-        return ValueRanges(), ()
+        return NO_RANGES, ()
     quantiles = quantiles_for(len(measured_rows))
     measured = [
-        Measured(depths[row], values)
+        Measured(headers[row].depth, values)
         for row, values in _parallel(
             lambda row: measure_image(files[row], quantiles, limits),
             measured_rows,
@@ -191,7 +194,8 @@ def _find_ranges(  # noqa: PLR0917 -- as decode_files takes them
         if not isinstance(values, UnreadableImageError)  # Decoding meets it again.
     ]
     found = find_ranges(measured)
-    return found.ranges, tuple(range_note(found, list(depths.values()), count))
+    depths = [headers[row].depth for row in deep]
+    return found.ranges, tuple(range_note(found, depths, len(headers)))
 
 
 def _parallel(
@@ -226,19 +230,6 @@ def _raise_none_read(files: Sequence[Path], failures: dict[int, str]) -> None:
         f"None of {len(files):,} image files could be read. The first reasons:{shown}\n"
         "Do as the reasons say, or check that the files are whole."
     )
-
-
-Size = tuple[int, int]
-"""Height and width, in px."""
-
-SMALL_IMAGE_SIZE_PX = 32
-"""For images of several sizes that are smaller still: CIFAR-10's, which recipes are made for."""
-_COMMON_SHARE = 0.9
-"""A size that so many of the images have is that of the data set; others are exceptions."""
-_COPIES = 2.2
-"""The images once as they are read and, in training, a second time in its two parts."""
-_OTHER_BYTES = 2**28
-"""What the libraries themselves take, about."""
 
 
 def common_size(sizes: Sequence[Size], asked_px: int | None, large_px: int) -> Size:

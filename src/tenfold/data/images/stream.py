@@ -13,15 +13,17 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.data import ValueRanges
+from tenfold.core.records.data import NO_RANGES, ValueRanges
 from tenfold.data.images.decoding import decode_image, decoding_threads
-from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
-
-_NO_RANGES = ValueRanges()
-_LIMITS = DecodingLimits()
-_STREAM_CHUNK = (
-    16  # Files a thread takes at once: handing over a single small file costs as much as it.
+from tenfold.data.images.formats import (
+    DEFAULT_LIMITS,
+    DecodingLimits,
+    TooManyPixelsError,
+    UnreadableImageError,
 )
+
+# Files a thread takes at once: handing over a single small file costs as much as decoding it.
+_CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ def read_images(
     files: Iterable[ImageFile],
     shape: tuple[int, int, int],
     *,
-    ranges: ValueRanges = _NO_RANGES,
-    limits: DecodingLimits = _LIMITS,
+    ranges: ValueRanges = NO_RANGES,
+    limits: DecodingLimits = DEFAULT_LIMITS,
     ahead: int = 512,
 ) -> Iterator[ReadImage]:
     """Decode files as the data set's were, in their order.
@@ -91,8 +93,8 @@ def read_images(
             return [_read(file, shape, ranges, limits) for file in chunk if not is_over.is_set()]
 
         while True:
-            while len(waiting) < max(ahead // _STREAM_CHUNK, threads):
-                chunk = list(islice(remaining, _STREAM_CHUNK))
+            while len(waiting) < max(ahead // _CHUNK, threads):
+                chunk = list(islice(remaining, _CHUNK))
                 if not chunk:
                     break
                 waiting.append(pool.submit(work, chunk))

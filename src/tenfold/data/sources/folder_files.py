@@ -16,8 +16,34 @@ from tenfold.core.records.data import LeftOutImage
 from tenfold.core.run_folder import MANIFEST, SETTINGS
 from tenfold.data.images.formats import IMAGE_SUFFIXES
 
+RUN_FOLDER = "run folder"
+MODEL_FOLDER = "model folder"
+STAGE_FOLDER = "folder of a stage"
+EXPLANATIONS = "folder of explanations"
+
 # Left by macOS' archiver and by Synology's indexer.
 _FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
+
+# A file of this name and keys is tenfold's: others may write files of these names, too.
+_MARKS = (
+    (RUN_FOLDER, SETTINGS, {"recipe", "data", "model", "training"}),
+    (STAGE_FOLDER, MANIFEST, {"stage", "fingerprint", "inputs", "files"}),
+    (MODEL_FOLDER, "model.json", {"format_version", "classes", "files"}),
+)
+_EXPLANATIONS = {"index.html", "explained_images"}
+_LARGEST_BYTES = 2**24  # All of these are far smaller; a larger file is somebody else's.
+
+# fmt: off
+_PICTURES = frozenset({
+    ".czi", ".fits", ".h5", ".hdf5", ".icns", ".ico", ".jps", ".jxr", ".lif", ".mat", ".mha",
+    ".mhd", ".nd2", ".npy", ".npz", ".nrrd", ".pcx", ".pdf", ".raw", ".sgi", ".svs", ".tfrecord",
+    ".tfrecords", ".xbm", ".xpm",
+})
+_VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
+# fmt: on
+ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
+
+_MOST_ENDINGS = 4  # More kinds of files in one sentence are not read by anyone.
 
 _Place = tuple[int, int]
 """Device and inode of a folder."""
@@ -165,12 +191,45 @@ class FolderScan:
         return ScannedFolder(folder, tuple(images), tuple(folders), others, tuple(own))
 
 
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
 def _is_own(folder: Path) -> bool:
     """Say whether tenfold wrote a folder."""
     try:
         return own_kind(folder, os.listdir(folder)) is not None
     except OSError:
         return False  # whoever looks into it says why
+
+
+def own_kind(folder: Path, names: Iterable[str]) -> str | None:
+    """Say what a folder is if tenfold wrote it; None if it is the user's.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    names
+        Of all that lies in it, hidden files included.
+    """
+    there = set(names)
+    for kind, name, keys in _MARKS:
+        if name in there and keys <= _keys(folder / name):
+            return kind
+    if {name for name in there if not name.startswith(".")} == _EXPLANATIONS:
+        return EXPLANATIONS
+    return None
+
+
+def _keys(path: Path) -> set[str]:
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST_BYTES:
+            return set()
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return set(content) if isinstance(content, dict) else set()
 
 
 def sub_folders(folder: Path) -> list[Path]:
@@ -207,67 +266,6 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
         if part
     ]
     return key, name
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
-
-
-RUN_FOLDER = "run folder"
-MODEL_FOLDER = "model folder"
-STAGE_FOLDER = "folder of a stage"
-EXPLANATIONS = "folder of explanations"
-
-# A file of this name and keys is tenfold's: others may write files of these names, too.
-_MARKS = (
-    (RUN_FOLDER, SETTINGS, {"recipe", "data", "model", "training"}),
-    (STAGE_FOLDER, MANIFEST, {"stage", "fingerprint", "inputs", "files"}),
-    (MODEL_FOLDER, "model.json", {"format_version", "classes", "files"}),
-)
-_EXPLANATIONS = {"index.html", "explained_images"}
-_LARGEST_BYTES = 2**24  # All of these are far smaller; a larger file is somebody else's.
-
-
-def own_kind(folder: Path, names: Iterable[str]) -> str | None:
-    """Say what a folder is if tenfold wrote it; None if it is the user's.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    names
-        Of all that lies in it, hidden files included.
-    """
-    there = set(names)
-    for kind, name, keys in _MARKS:
-        if name in there and keys <= _keys(folder / name):
-            return kind
-    if {name for name in there if not name.startswith(".")} == _EXPLANATIONS:
-        return EXPLANATIONS
-    return None
-
-
-def _keys(path: Path) -> set[str]:
-    try:
-        if not path.is_file() or path.stat().st_size > _LARGEST_BYTES:
-            return set()
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return set()
-    return set(content) if isinstance(content, dict) else set()
-
-
-# fmt: off
-_PICTURES = frozenset({
-    ".czi", ".fits", ".h5", ".hdf5", ".icns", ".ico", ".jps", ".jxr", ".lif", ".mat", ".mha",
-    ".mhd", ".nd2", ".npy", ".npz", ".nrrd", ".pcx", ".pdf", ".raw", ".sgi", ".svs", ".tfrecord",
-    ".tfrecords", ".xbm", ".xpm",
-})
-_VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
-# fmt: on
-ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
-
-_MOST_ENDINGS = 4  # More kinds of files in one sentence are not read by anyone.
 
 
 def endings(others: Counter[str]) -> str:

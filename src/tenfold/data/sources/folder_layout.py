@@ -137,9 +137,10 @@ def _no_images(tree: ScannedFolder) -> str:
     if not others and tree.all_own():
         return f"{tree.path} has no images in it but those of tenfold's own folders."
     found = f", only {counted(others.total(), 'other file')} ({endings(others)})" if others else ""
+    advice = remedy(others)
     return (
         f"{tree.path} has sub-folders ({names}) but no images in them{found}. "
-        f"{_with_space(remedy(others))}Expected {'; or '.join(LAYOUTS)}. "
+        f"{f'{advice} ' if advice else ''}Expected {'; or '.join(LAYOUTS)}. "
         f"Images are {', '.join(sorted(IMAGE_SUFFIXES))}."
     )
 
@@ -166,7 +167,3 @@ def _notes(tree: ScannedFolder, level: FolderLevel, used: int) -> Iterator[str]:
     if own := tree.all_own():
         shown = shortlist([str(path.relative_to(tree.path)) for path in own], _MOST_NAMES)
         yield f"What tenfold itself wrote was not read: {shown}."
-
-
-def _with_space(text: str) -> str:
-    return f"{text} " if text else ""

@@ -24,6 +24,7 @@ from tenfold.core.errors import DataError, nearest_names
 from tenfold.core.text import counted, shortlist
 from tenfold.data.sources.folder_files import ScannedFolder
 
+Role = Literal["train", "validation", "test"]
 ClassFolders = dict[str, list[ScannedFolder]]
 """The folders of each class by its name; those without images included."""
 
@@ -33,9 +34,6 @@ _GENERIC_NAMES = frozenset(
     {"images", "imgs", "image", "img", "data", "dataset", "datasets", "archive", "photos"}
     | {"pictures", "classes", "raw", "input"}
 )
-
-
-Role = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,8 @@ def _splits_in(folder: ScannedFolder) -> FolderLevel | None:
         "train": _by_class(_without_wrapper(one) for one in trains)
     }
     names: dict[Role, list[ScannedFolder]] = {"train": trains, "validation": [], "test": []}
-    known = {name for name, folders in classes["train"].items() if _has_images(folders)}
+    trained = classes["train"].items()
+    known = {name for name, found in trained if any(one.image_count for one in found)}
     others = [one for one in there if one not in trains and one not in held_out]
     if not held_out and len(others) > 1 and not any(known & _names(one) for one in others):
         return None  # "train" beside "bus" and "car"
@@ -125,27 +124,25 @@ def _splits_in(folder: ScannedFolder) -> FolderLevel | None:
                 found.setdefault(name, []).extend(folders)
         elif role_of(one.name) or not one.filled:
             unlabelled.append(one)
-            notes.append(
-                f"{one.name}/ was not used: its {counted(one.image_count, 'image')} "
-                f"{'lies' if one.image_count == 1 else 'lie'} in "
-                + (
-                    f"{_shown(one.filled)}, which is no class of the training images."
-                    if one.filled
-                    else "no class folders, so they have no labels."
-                )
+            images = counted(one.image_count, "image")
+            lie = "lies" if one.image_count == 1 else "lie"
+            where = (
+                f"{_shown(one.filled)}, which is no class of the training images."
+                if one.filled
+                else "no class folders, so they have no labels."
             )
+            notes.append(f"{one.name}/ was not used: its {images} {lie} in {where}")
         else:
             others.append(one)
     if names["validation"] and not names["test"]:
         names["test"], names["validation"] = names["validation"], []
         classes["test"] = classes.pop("validation")
         notes.append(_validation_tests(_shown(names["test"])))
-    if len(trains) > 1 or len(names["validation"]) > 1 or len(names["test"]) > 1:
-        notes += [
-            f"{_shown(found)} were joined: they are the {role} images."
-            for role, found in names.items()
-            if len(found) > 1
-        ]
+    notes += [
+        f"{_shown(found)} were joined: they are the {role} images."
+        for role, found in names.items()
+        if len(found) > 1
+    ]
     if others and not held_out:
         notes.append(
             f"{trains[0].name}/ was taken for the training images, not for a class, because it has "
@@ -163,12 +160,8 @@ def _splits_in(folder: ScannedFolder) -> FolderLevel | None:
 
 def _class_first(folder: ScannedFolder) -> FolderLevel | None:
     """Give the splits of ``cat/train``, ``cat/test``, ``dog/train``; None if these are none."""
-    split = [
-        one
-        for one in folder.filled
-        if one.filled and all(role_of(part.name) is not None for part in one.filled)
-    ]
-    several = [one for one in split if len({role_of(part.name) for part in one.filled}) > 1]
+    split = [one for one in folder.filled if one.filled and all(map(role_of, _names(one)))]
+    several = [one for one in split if len(set(map(role_of, _names(one)))) > 1]
     if len(several) < 2 or 2 * len(split) < len(folder.filled) or _share_sub_classes(several):
         return None
     classes: dict[Role, ClassFolders] = {}
@@ -230,13 +223,13 @@ def _share_sub_classes(several: Sequence[ScannedFolder]) -> bool:
         {name for part in one.filled if role_of(part.name) == "train" for name in _names(part)}
         for one in several
     ]
-    return bool(found) and bool(set.intersection(*found))
+    return bool(set.intersection(*found))
 
 
 def _check_splits(folder: ScannedFolder) -> None:
     """Raise an error if a folder has nothing but splits, none of which can be trained on."""
     there = folder.filled
-    if not there or not all(role_of(one.name) is not None for one in there):
+    if not there or not all(map(role_of, _names(folder))):
         return
     shown = _shown(there)
     names_train = any(role_of(one.name) == "train" for one in there)
@@ -277,24 +270,21 @@ def _inner(folder: ScannedFolder) -> ScannedFolder | None:
 
 def _has_splits(folder: ScannedFolder) -> bool:
     """Say whether splits lie in a folder, or in one that is alone in it."""
-    while True:
-        if _splits_in(folder) is not None:
-            return True
-        if len(folder.filled) != 1:
-            return False
-        folder = folder.filled[0]
+    if _splits_in(folder) is not None:
+        return True
+    return len(folder.filled) == 1 and _has_splits(folder.filled[0])
 
 
 def _one_tree(folder: ScannedFolder) -> FolderLevel:
+    """Give the classes of a folder without splits."""
     there = folder.filled
     notes = [
         f"{one.name}/ was taken for a class, not for a split: "
         + (
-            "its neighbours are no splits"
+            "its neighbours are no splits."
             if one.filled
-            else "its images lie in it directly, not in class folders"
+            else "its images lie in it directly, not in class folders."
         )
-        + "."
         for one in there
         if role_of(one.name) is not None and len(there) > 1
     ]
@@ -311,12 +301,7 @@ def _one_tree(folder: ScannedFolder) -> FolderLevel:
 def _without_wrapper(split: ScannedFolder, known: set[str] | None = None) -> ScannedFolder:
     """Give the folder in which a split's classes lie: ``train``, or ``train/train`` in it.
 
-    Parameters
-    ----------
-    split
-        The split's folder.
-    known
-        Classes of the training images; None for these themselves.
+    `known` are the classes of the training images; None for these themselves.
     """
     while len(split.filled) == 1:
         inner = split.filled[0]
@@ -349,10 +334,6 @@ def _by_class(folders: Iterable[ScannedFolder]) -> ClassFolders:
             if one.image_count or not one.all_own():
                 found.setdefault(one.name, []).append(one)
     return found
-
-
-def _has_images(folders: Iterable[ScannedFolder]) -> bool:
-    return any(folder.image_count for folder in folders)
 
 
 def _names(folder: ScannedFolder) -> set[str]:

@@ -11,7 +11,8 @@ import torch
 from tenfold.core.randomness import derive_seed, sample_uniforms
 from tenfold.core.records.data import ClassStatistics, ExploreRecord
 from tenfold.data.augmentation import augmentation_named
-from tenfold.data.dataset import ImageSplit, pixel_statistics, read_split, write_arrays
+from tenfold.data.dataset import ImageSplit, read_split, write_arrays
+from tenfold.data.statistics import pixel_statistics
 from tenfold.models.model import as_pixels
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext
