@@ -15,6 +15,57 @@ from tenfold.core.records.training import LayerRecord, ModelSummary
 from tenfold.models.model import MODELS
 
 
+def summarize_model(
+    name: str,
+    settings: Mapping[str, Any],
+    *,
+    image_shape: tuple[int, int, int],
+    class_count: int,
+) -> ModelSummary:
+    """Build a registered model and describe it.
+
+    Parameters
+    ----------
+    name
+        Registered name.
+    settings
+        Plain settings of the model, as recipes write them; what is left out takes its default.
+    image_shape
+        Height, width and channels.
+    class_count
+        Number of outputs.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model.
+    SettingsError
+        If a setting is unknown or not valid.
+    ImageShapeError
+        If the images are too small for the network.
+    """
+    model = MODELS[name]
+    parsed = model.settings_type.parse(settings, where="model")
+    network = model.build(
+        parsed,
+        image_shape=image_shape,
+        class_count=class_count,
+        generator=torch.Generator().manual_seed(0),
+    )
+    table = summarize_layers(network, image_shape)
+    return ModelSummary(
+        model=name,
+        summary=model.summary,
+        settings=parsed.plain(),
+        search_space=model.search_space,
+        image_shape=image_shape,
+        class_count=class_count,
+        layers=table.layers,
+        parameter_count=sum(parameter.numel() for parameter in network.parameters()),
+        multiply_adds=table.multiply_adds,
+    )
+
+
 @dataclass(frozen=True)
 class LayerTable:
     """The layers in the order in which they compute, and what one image costs in all.
@@ -29,35 +80,6 @@ class LayerTable:
 
     layers: tuple[LayerRecord, ...]
     multiply_adds: int
-
-
-class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the multiply-adds of what is computed while it is entered.
-
-    As `torch.utils.flop_counter.FlopCounterMode` does, which however imports torch's compiler: that
-    takes seconds, after a training whose time budget is up.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        count = flop_registry.get(func.overloadpacket)
-        if count is None:
-            with self:  # what it is made of may count
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
-        output = func(*args, **kwargs)
-        if count is not None:  # torch counts a multiplication and an addition as two
-            self.total += count(*args, **kwargs, out_val=output) // 2
-        return output
 
 
 @torch.no_grad()
@@ -117,52 +139,30 @@ def summarize_layers(network: nn.Module, image_shape: tuple[int, int, int]) -> L
     return LayerTable(tuple(records), counter.total)
 
 
-def summarize_model(
-    name: str,
-    settings: Mapping[str, Any],
-    *,
-    image_shape: tuple[int, int, int],
-    class_count: int,
-) -> ModelSummary:
-    """Build a registered model and describe it.
+class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the multiply-adds of what is computed while it is entered.
 
-    Parameters
-    ----------
-    name
-        Registered name.
-    settings
-        Plain settings of the model, as recipes write them; what is left out takes its default.
-    image_shape
-        Height, width and channels.
-    class_count
-        Number of outputs.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such model.
-    SettingsError
-        If a setting is unknown or not valid.
-    ImageShapeError
-        If the images are too small for the network.
+    As `torch.utils.flop_counter.FlopCounterMode` does, which however imports torch's compiler: that
+    takes seconds, after a training whose time budget is up.
     """
-    model = MODELS[name]
-    parsed = model.settings_type.parse(settings, where="model")
-    network = model.build(
-        parsed,
-        image_shape=image_shape,
-        class_count=class_count,
-        generator=torch.Generator().manual_seed(0),
-    )
-    table = summarize_layers(network, image_shape)
-    return ModelSummary(
-        model=name,
-        summary=model.summary,
-        settings=parsed.plain(),
-        search_space=model.search_space,
-        image_shape=image_shape,
-        class_count=class_count,
-        layers=table.layers,
-        parameter_count=sum(parameter.numel() for parameter in network.parameters()),
-        multiply_adds=table.multiply_adds,
-    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        count = flop_registry.get(func.overloadpacket)
+        if count is None:
+            with self:  # what it is made of may count
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        output = func(*args, **kwargs)
+        if count is not None:  # torch counts a multiplication and an addition as two
+            self.total += count(*args, **kwargs, out_val=output) // 2
+        return output
