@@ -1,4 +1,4 @@
-"""Tiny images and networks on which the engine is tested."""
+"""Tiny images and networks to train and to predict with."""
 
 from __future__ import annotations
 

@@ -1,14 +1,81 @@
-"""Which size of a network is chosen, on a table made up for it."""
+"""Which size of a network a time budget chooses, and what that changes of the settings."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
-from tenfold.models.model import MODELS
+from tenfold.core.settings import DEFAULT_RECIPE, recipe_values
+from tenfold.data.dataset import ImageSplit
+from tenfold.models.model import MODELS, NetworkPlan
+from tenfold.training import budget
+from tenfold.training import fit as fitting
 from tenfold.training.budget import NetworkSize, choose_size, network_sizes
+from tenfold.training.device import choose_device
+from tenfold.training.fit import FittedNetwork, fit_network
+from tenfold.training.loop import Trainer
+from tenfold.training.settings import TrainingSettings
 
 SMALL = NetworkSize("S", {}, {"batch_size": 100}, 1.0, ((1e4, 0.4), (1e5, 0.2)))
 LARGE = NetworkSize("L", {}, {"batch_size": 100}, 10.0, ((1e4, 0.35), (1e6, 0.07)))
+SIZE = NetworkSize(
+    "only",
+    {"widths": [4, 6, 8]},
+    {"batch_size": 4, "learning_rate": 0.06},
+    1.0,
+    ((1e3, 0.4), (1e4, 0.2)),
+)
+
+
+@pytest.fixture
+def fit(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give a function that fits in a blink, with some settings of its own."""
+    monkeypatch.setattr(fitting, "network_sizes", lambda _: (SIZE,))
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
+    plan = NetworkPlan.parse(
+        "fast",
+        {"widths": [8, 8, 8], "is_mirror_equivariant": True},
+        image_shape=(8, 8, 3),
+        class_count=2,
+    )
+
+    def fitted(*, started_at: float | None = None, **own: object) -> FittedNetwork:
+        settings = TrainingSettings.parse({"budget_seconds": 0.2, "batch_size": 8, **own})
+        trainer = Trainer(settings, 0, choose_device("cpu"), started_at=started_at)
+        split = ImageSplit(images, np.arange(16, dtype=np.int64) % 2)
+        return fit_network(trainer, plan, split)
+
+    return fitted
+
+
+def test_a_size_brings_its_settings(fit: Any) -> None:
+    fitted = fit()
+    assert fitted.plan.settings.widths == (4, 6, 8)
+    assert fitted.plan.settings.is_mirror_equivariant
+    assert fitted.settings.batch_size == 4
+    assert fitted.settings.learning_rate == 0.06
+
+
+def test_a_study_keeps_its_own_learning_rate(fit: Any) -> None:
+    fitted = fit(learning_rate=0.2)
+    assert fitted.settings.batch_size == 4
+    assert fitted.settings.learning_rate == 0.2
+
+
+def test_what_was_spent_before_counts(fit: Any) -> None:
+    fitted = fit(budget_seconds=1000, started_at=time.monotonic() - 2000)
+    assert fitted.epochs == 4 / 16  # one step is always done
+    assert "0 images" not in fitted.budget.sentence
+    assert "is over before the training begins" in fitted.budget.sentence
+
+
+def test_what_is_left_of_a_budget_is_what_is_promised(fit: Any) -> None:
+    fitted = fit(budget_seconds=4, started_at=time.monotonic() - 3.7)
+    assert " left of 4 s this machine can show about " in fitted.budget.sentence
 
 
 class Machine:
@@ -78,9 +145,12 @@ def test_a_size_measured_for_long_promises_nothing_for_a_few_images() -> None:
     assert flat.expected_error(5e3) > SMALL.expected_error(5e3)
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS.names() if network_sizes(name)])
+@pytest.mark.parametrize(
+    "model", [path.stem for path in Path(budget.__file__).parent.glob("*.csv")]
+)
 def test_the_tables_that_are_shipped_are_sound(model: str) -> None:
     sizes = network_sizes(model)
+    assert len(sizes) > 1
     costs = [size.relative_cost for size in sizes]
     assert costs == sorted(costs)
     assert len(set(costs)) == len(costs)
@@ -92,5 +162,6 @@ def test_the_tables_that_are_shipped_are_sound(model: str) -> None:
         assert all(0 < error < 1 for error in errors)
 
 
-def test_a_model_without_a_table_has_no_sizes() -> None:
+def test_the_default_model_has_a_table_and_others_have_none() -> None:
+    assert network_sizes(recipe_values(DEFAULT_RECIPE)["model"]["name"])
     assert network_sizes("cnn") == ()

@@ -11,7 +11,6 @@ from torch import nn
 from tenfold.core.errors import DeviceError, TrainingError, UnknownNameError
 from tenfold.core.machine import available_cores
 from tenfold.training import device as device_module
-from tenfold.training import device as memory_need
 from tenfold.training.device import (
     Device,
     check_memory,
@@ -19,6 +18,8 @@ from tenfold.training.device import (
     enough_memory,
     keep_freed_memory,
 )
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -99,9 +100,6 @@ def test_other_systems_keep_their_allocator(monkeypatch: pytest.MonkeyPatch) -> 
         keep_freed_memory.cache_clear()
 
 
-CPU = torch.device("cpu")
-
-
 def _network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten())
 
@@ -109,7 +107,7 @@ def _network() -> nn.Module:
 def test_a_step_that_cannot_fit_is_refused_with_a_size_and_what_fits_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(memory_need, "available_memory", lambda: 2**26)
+    monkeypatch.setattr(device_module, "available_memory", lambda: 2**26)
     with pytest.raises(TrainingError, match=r"200 × 200 px.*image_size_px=(64|96).*batch_size"):
         check_memory(_network(), (200, 200, 3), 100, CPU)
     check_memory(_network(), (200, 200, 3), 10, CPU)

@@ -67,7 +67,7 @@ def backbone(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[TinyBackbone]]:
     store = FeatureStore()
     monkeypatch.setattr(pretrained, "build_backbone", lambda *_args, **_kw: TinyBackbone())
     monkeypatch.setattr(frozen_module, "feature_store", lambda: store)
-    monkeypatch.setattr(frozen_module, "LEAST_IMAGES", 0)
+    monkeypatch.setattr(frozen_module, "LEAST_REMEMBERED_IMAGES", 0)
     TinyBackbone.computed = 0
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,3 +1,5 @@
+"""What a trained network says of images and of views of them, and the features it says it by."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -16,66 +18,19 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.models.model import MODELS, ImageNetwork, NetworkBody, NetworkPlan, as_pixels
 from tenfold.training.device import Device
 from tenfold.training.inference import (
+    ViewSet,
     features_and_logits,
     predict_logits,
+    predict_logits_of_views,
     probabilities_from_logits,
+    views,
 )
-
-DEVICE = Device("cpu", "test", 1)
-IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)
-
-
-@pytest.mark.parametrize("name", list(MODELS))
-def test_every_model_has_features(name: str) -> None:
-    plan = NetworkPlan.parse(name, {}, image_shape=(16, 16, 3), class_count=4)
-    network = plan.build(seed=0, mean=torch.zeros(3), standard_deviation=torch.ones(3))
-    network.train()
-    seen: list[int] = []
-    features, logits = features_and_logits(
-        network, IMAGES, device=DEVICE, batch_size=3, on_block=seen.append
-    )
-    assert features.shape[0] == 7
-    assert features.shape[1] > 4
-    np.testing.assert_allclose(
-        logits, predict_logits(network, IMAGES, device=DEVICE), rtol=1e-4, atol=1e-5
-    )
-    assert sum(seen) == 7
-    assert network.training
-    assert not any(module._forward_pre_hooks for module in network.modules())
-
-
-class _Two(NetworkBody):
-    """A network with two linear layers; the one written first runs last."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last = nn.Linear(5, 2)
-        self.first = nn.Linear(3, 5)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.last(self.first(images.mean((2, 3))))
-
-
-def test_the_layer_that_runs_last_counts() -> None:
-    network = ImageNetwork(_Two(), torch.zeros(3), torch.ones(3))
-    features, logits = features_and_logits(network, IMAGES, device=DEVICE)
-    assert features.shape == (7, 5)
-    with torch.no_grad():
-        np.testing.assert_allclose(network.body.last(torch.from_numpy(features)), logits, rtol=1e-4)
-
-
-def test_without_a_linear_layer_the_logits_serve() -> None:
-    class Layers(nn.Sequential, NetworkBody):
-        pass
-
-    body = Layers(nn.Conv2d(3, 2, 16), nn.Flatten())
-    network = ImageNetwork(body, torch.zeros(3), torch.ones(3))
-    features, logits = features_and_logits(network, IMAGES, device=DEVICE)
-    np.testing.assert_array_equal(features, logits)
-
 
 MakeSplit = Callable[..., ImageSplit]
 MakeNetwork = Callable[..., ImageNetwork]
+DEVICE = Device("cpu", "test", 1)
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)
+VIEWED = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("has_batch_norm", [False, True])
@@ -168,3 +123,106 @@ def test_probabilities_are_scipys_softmax(logits: np.ndarray) -> None:
 def test_huge_logits_do_not_overflow() -> None:
     logits = np.array([[3e38, 3e38, -3e38]], np.float32)
     np.testing.assert_array_equal(probabilities_from_logits(logits), [[0.5, 0.5, 0]])
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_model_has_features(name: str) -> None:
+    plan = NetworkPlan.parse(name, {}, image_shape=(16, 16, 3), class_count=4)
+    network = plan.build(seed=0, mean=torch.zeros(3), standard_deviation=torch.ones(3))
+    network.train()
+    seen: list[int] = []
+    features, logits = features_and_logits(
+        network, IMAGES, device=DEVICE, batch_size=3, on_block=seen.append
+    )
+    assert features.shape[0] == 7
+    assert features.shape[1] > 4
+    np.testing.assert_allclose(
+        logits, predict_logits(network, IMAGES, device=DEVICE), rtol=1e-4, atol=1e-5
+    )
+    assert sum(seen) == 7
+    assert network.training
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+class _Two(NetworkBody):
+    """A network with two linear layers; the one written first runs last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(5, 2)
+        self.first = nn.Linear(3, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.first(images.mean((2, 3))))
+
+
+def test_the_layer_that_runs_last_counts() -> None:
+    network = ImageNetwork(_Two(), torch.zeros(3), torch.ones(3))
+    features, logits = features_and_logits(network, IMAGES, device=DEVICE)
+    assert features.shape == (7, 5)
+    with torch.no_grad():
+        np.testing.assert_allclose(network.body.last(torch.from_numpy(features)), logits, rtol=1e-4)
+
+
+def test_without_a_linear_layer_the_logits_serve() -> None:
+    class Layers(nn.Sequential, NetworkBody):
+        pass
+
+    body = Layers(nn.Conv2d(3, 2, 16), nn.Flatten())
+    network = ImageNetwork(body, torch.zeros(3), torch.ones(3))
+    features, logits = features_and_logits(network, IMAGES, device=DEVICE)
+    np.testing.assert_array_equal(features, logits)
+
+
+class _Corner(NetworkBody):
+    """Says what the upper left pixel is."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[:, :2, 0, 0]
+
+
+@pytest.fixture
+def corner() -> ImageNetwork:
+    return ImageNetwork(_Corner(), torch.zeros(3), torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "mirrors", "count"),
+    [
+        ("none", True, 1),
+        ("mirror", True, 2),
+        ("mirror", False, 1),
+        ("mirror-shift", True, 6),
+        ("mirror-shift", False, 3),
+    ],
+)
+def test_weights_sum_to_one_and_views_have_the_images_shape(
+    chosen: ViewSet, mirrors: bool, count: int
+) -> None:
+    found = views(VIEWED, chosen, mirror_keeps_class=mirrors)
+    assert len(found) == count
+    assert sum(weight for weight, _ in found) == pytest.approx(1)
+    assert all(view.shape == VIEWED.shape for _, view in found)
+    np.testing.assert_array_equal(found[0][1], VIEWED)
+
+
+def test_moved_views_are_the_images_moved_along_the_diagonal() -> None:
+    (_, _), (_, down), (_, up) = views(VIEWED, "mirror-shift", mirror_keeps_class=False)
+    np.testing.assert_array_equal(down[:, 1:, 1:], VIEWED[:, :-1, :-1])
+    np.testing.assert_array_equal(up[:, :-1, :-1], VIEWED[:, 1:, 1:])
+
+
+def test_logits_are_the_mean_over_the_views(corner: ImageNetwork) -> None:
+    options = {"device": DEVICE, "precision": torch.float32}
+    ours = predict_logits_of_views(corner, VIEWED, "mirror", mirror_keeps_class=True, **options)
+    left, right = VIEWED[:, 0, 0, :2].astype(float), VIEWED[:, 0, -1, :2].astype(float)
+    np.testing.assert_allclose(ours, (left + right) / 2, rtol=1e-5)
+    plain = predict_logits_of_views(corner, VIEWED, "none", mirror_keeps_class=True, **options)
+    np.testing.assert_array_equal(plain, predict_logits(corner, VIEWED, **options))
+
+
+def test_images_of_one_pixel_are_not_moved() -> None:
+    one = VIEWED[:, :1, :1]
+    assert all(
+        view.shape == one.shape for _, view in views(one, "mirror-shift", mirror_keeps_class=True)
+    )

@@ -15,9 +15,9 @@ from tenfold.core.errors import TrainingError
 from tenfold.core.progress import SilentProgress, TaskContext
 from tenfold.core.records.training import EpochRecord
 from tenfold.data.dataset import ImageSplit
-from tenfold.models.model import ImageNetwork, as_pixels
+from tenfold.models.model import ImageNetwork, as_pixels, copied_weights
 from tenfold.training import loop as training_module
-from tenfold.training.checkpoint import Checkpoint, copied_weights
+from tenfold.training.checkpoint import Checkpoint
 from tenfold.training.device import Device
 from tenfold.training.loop import Trainer, Training
 from tenfold.training.schedule import learning_rate_factor

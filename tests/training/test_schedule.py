@@ -1,3 +1,5 @@
+"""Learning rates along a training, when it stalls, and how far it is by steps and by a clock."""
+
 from __future__ import annotations
 
 from typing import get_args
@@ -7,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.training import schedule as pace_module
+from tenfold.training import schedule as schedules
 from tenfold.training.schedule import (
     WARM_UP_SHARE,
     ClockPace,
@@ -19,6 +21,76 @@ from tenfold.training.schedule import (
     plateau_factor,
 )
 from tenfold.training.settings import ScheduleName
+
+SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "progress", "factor"),
+    [
+        ("constant", 0.0, 1.0),
+        ("constant", WARM_UP_SHARE, 1.0),
+        ("constant", 1.0, 1.0),
+        ("cosine", 0.0, 1.0),
+        ("cosine", 1 / 3, 0.75),
+        ("cosine", 0.5, 0.5),
+        ("cosine", 1.0, 0.0),
+        ("one-cycle", 0.0, 0.0),
+        ("one-cycle", WARM_UP_SHARE / 2, 0.5),
+        ("one-cycle", WARM_UP_SHARE, 1.0),
+        ("one-cycle", (1 + WARM_UP_SHARE) / 2, 0.5),
+        ("one-cycle", 1.0, 0.0),
+    ],
+)
+def test_the_courses_of_schedules(schedule: ScheduleName, progress: float, factor: float) -> None:
+    assert learning_rate_factor(schedule, progress) == pytest.approx(factor, abs=1e-12)
+
+
+@given(schedule=st.sampled_from(SCHEDULES), progress=st.floats(0, 1))
+def test_factor_is_between_zero_and_one(schedule: ScheduleName, progress: float) -> None:
+    assert 0 <= learning_rate_factor(schedule, progress) <= 1
+
+
+@given(
+    schedule=st.sampled_from(SCHEDULES),
+    places=st.lists(st.floats(WARM_UP_SHARE, 1), min_size=2, max_size=5),
+)
+def test_after_the_warm_up_a_rate_never_rises(schedule: ScheduleName, places: list[float]) -> None:
+    factors = [learning_rate_factor(schedule, place) for place in sorted(places)]
+    assert factors == sorted(factors, reverse=True)
+
+
+@given(progress=st.floats(0, 1 - 1e-6), schedule=st.sampled_from(SCHEDULES))
+def test_a_schedule_has_no_jumps(progress: float, schedule: ScheduleName) -> None:
+    near = learning_rate_factor(schedule, progress + 1e-6)
+    assert near == pytest.approx(learning_rate_factor(schedule, progress), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("losses", "reductions"),
+    [
+        ([], 0),
+        ([1.0], 0),
+        ([1.0, 1.0], 0),
+        ([1.0, 1.0, 1.0], 1),  # two epochs in a row without a lower one
+        ([1.0, 0.9, 0.8, 0.7], 0),
+        ([1.0, 1.1, 0.9, 1.1], 0),  # a lower one begins the count anew
+        ([1.0, 1.1, 0.9, 1.1, 0.95], 1),
+        ([1.0] * 5, 2),  # a reduction begins the count anew
+        ([1.0] * 4, 1),
+        ([1.0, 0.99995, 0.9999], 1),  # below the least fall from the best
+        ([1.0, float("nan"), None], 1),
+        ([None, None], 1),
+    ],
+)
+def test_when_a_plateau_reduces_the_rate(losses: list[float | None], reductions: int) -> None:
+    assert plateau_factor(losses, factor=0.1, patience=2) == pytest.approx(0.1**reductions)
+
+
+@given(losses=st.lists(st.floats(0, 10)), cut=st.integers(0, 50), patience=st.integers(1, 5))
+def test_a_reduced_rate_never_rises_again(losses: list[float], cut: int, patience: int) -> None:
+    whole = plateau_factor(losses, factor=0.5, patience=patience)
+    assert 0 < whole <= plateau_factor(losses[:cut], factor=0.5, patience=patience) <= 1
 
 
 @pytest.mark.parametrize(
@@ -34,7 +106,7 @@ from tenfold.training.settings import ScheduleName
         (1000, 0, None, False),
     ],
 )
-def test_it_waits_so_many_epochs(
+def test_a_training_has_stalled_after_so_many_epochs(
     epochs: int, best_epoch: int | None, patience: int | None, expected: bool
 ) -> None:
     assert has_stalled(epochs=epochs, best_epoch=best_epoch, patience=patience) is expected
@@ -53,7 +125,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(pace_module, "time", clock)
+    monkeypatch.setattr(schedules, "time", clock)
     return clock
 
 
@@ -122,33 +194,6 @@ def test_one_step_is_done_even_when_the_time_is_up(clock: Clock) -> None:
     assert len(run(clock_pace(1, spent=5), clock, seconds_a_step=0.5)) == 1
 
 
-@pytest.mark.parametrize(
-    ("losses", "reductions"),
-    [
-        ([], 0),
-        ([1.0], 0),
-        ([1.0, 1.0], 0),
-        ([1.0, 1.0, 1.0], 1),  # two epochs in a row without a lower one
-        ([1.0, 0.9, 0.8, 0.7], 0),
-        ([1.0, 1.1, 0.9, 1.1], 0),  # a lower one begins the count anew
-        ([1.0, 1.1, 0.9, 1.1, 0.95], 1),
-        ([1.0] * 5, 2),  # a reduction begins the count anew
-        ([1.0] * 4, 1),
-        ([1.0, 0.99995, 0.9999], 1),  # below the least fall from the best
-        ([1.0, float("nan"), None], 1),
-        ([None, None], 1),
-    ],
-)
-def test_when_it_reduces(losses: list[float | None], reductions: int) -> None:
-    assert plateau_factor(losses, factor=0.1, patience=2) == pytest.approx(0.1**reductions)
-
-
-@given(losses=st.lists(st.floats(0, 10)), cut=st.integers(0, 50), patience=st.integers(1, 5))
-def test_it_never_rises_again(losses: list[float], cut: int, patience: int) -> None:
-    whole = plateau_factor(losses, factor=0.5, patience=patience)
-    assert 0 < whole <= plateau_factor(losses[:cut], factor=0.5, patience=patience) <= 1
-
-
 def sweep(steps: int = 5) -> RateSweep:
     return RateSweep(low=0.001, high=10.0, steps=steps, peak=0.1)
 
@@ -161,7 +206,7 @@ def test_rates_rise_in_equal_ratios() -> None:
     assert made.factor == pytest.approx(0.1)
 
 
-def test_it_ends_after_the_last_rate() -> None:
+def test_a_sweep_ends_after_the_last_rate() -> None:
     made = sweep()
     for _ in range(4):
         made.note(2.0)
@@ -171,7 +216,7 @@ def test_it_ends_after_the_last_rate() -> None:
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_it_ends_at_a_loss_that_is_no_number(loss: float) -> None:
+def test_a_sweep_ends_at_a_loss_that_is_no_number(loss: float) -> None:
     made = sweep()
     made.note(2.0)
     with pytest.raises(SweepOver):
@@ -179,54 +224,10 @@ def test_it_ends_at_a_loss_that_is_no_number(loss: float) -> None:
     assert made.losses == [2.0]
 
 
-def test_it_ends_when_the_loss_has_grown() -> None:
+def test_a_sweep_ends_when_the_loss_has_grown() -> None:
     made = sweep(steps=50)
     made.note(1.0)
     made.note(1.0)
     with pytest.raises(SweepOver):
         made.note(60.0)
     assert made.smoothed[-1] > 4
-
-
-SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "progress", "factor"),
-    [
-        ("constant", 0.0, 1.0),
-        ("constant", WARM_UP_SHARE, 1.0),
-        ("constant", 1.0, 1.0),
-        ("cosine", 0.0, 1.0),
-        ("cosine", 1 / 3, 0.75),
-        ("cosine", 0.5, 0.5),
-        ("cosine", 1.0, 0.0),
-        ("one-cycle", 0.0, 0.0),
-        ("one-cycle", WARM_UP_SHARE / 2, 0.5),
-        ("one-cycle", WARM_UP_SHARE, 1.0),
-        ("one-cycle", (1 + WARM_UP_SHARE) / 2, 0.5),
-        ("one-cycle", 1.0, 0.0),
-    ],
-)
-def test_course(schedule: ScheduleName, progress: float, factor: float) -> None:
-    assert learning_rate_factor(schedule, progress) == pytest.approx(factor, abs=1e-12)
-
-
-@given(schedule=st.sampled_from(SCHEDULES), progress=st.floats(0, 1))
-def test_factor_is_between_zero_and_one(schedule: ScheduleName, progress: float) -> None:
-    assert 0 <= learning_rate_factor(schedule, progress) <= 1
-
-
-@given(
-    schedule=st.sampled_from(SCHEDULES),
-    places=st.lists(st.floats(WARM_UP_SHARE, 1), min_size=2, max_size=5),
-)
-def test_after_the_warm_up_it_never_rises(schedule: ScheduleName, places: list[float]) -> None:
-    factors = [learning_rate_factor(schedule, place) for place in sorted(places)]
-    assert factors == sorted(factors, reverse=True)
-
-
-@given(progress=st.floats(0, 1 - 1e-6), schedule=st.sampled_from(SCHEDULES))
-def test_it_has_no_jumps(progress: float, schedule: ScheduleName) -> None:
-    near = learning_rate_factor(schedule, progress + 1e-6)
-    assert near == pytest.approx(learning_rate_factor(schedule, progress), abs=1e-5)

@@ -92,7 +92,7 @@ def rank_label_issues(
     score = own / np.maximum(own + others[row, best_other], np.finfo(np.float64).tiny)
     confident = confident_class(values, labels)
     if is_cleanlab:
-        is_flagged = _flagged_by_cleanlab(probabilities, labels)
+        is_flagged = np.asarray(cleanlab_filter()(labels, values, n_jobs=1), dtype=bool)
         suggested = best_other
     else:
         is_flagged = (confident >= 0) & (confident != labels)
@@ -133,13 +133,6 @@ def cleanlab_filter() -> Callable[..., Any]:
         ) from None
     found: Callable[..., Any] = find_label_issues
     return found
-
-
-def _flagged_by_cleanlab(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.bool_]:
-    flagged: npt.NDArray[np.bool_] = np.asarray(
-        cleanlab_filter()(labels, probabilities.astype(np.float64), n_jobs=1), dtype=bool
-    )
-    return flagged
 
 
 @dataclass(frozen=True)
@@ -185,9 +178,13 @@ class AuditedImages:
         result: npt.NDArray[np.bool_] = numbers >= len(self.train)
         return result
 
+    def is_across(self, pairs: ImagePairs) -> npt.NDArray[np.bool_]:
+        """Say of each pair whether it is of a training and a test image."""
+        return self.is_test(pairs.second) & ~self.is_test(pairs.first)
+
     def is_leak(self, pairs: ImagePairs) -> npt.NDArray[np.bool_]:
         """Say of each test image whether it is in a pair with a training image; shape (M,)."""
-        across = self.is_test(pairs.second) & ~self.is_test(pairs.first)
+        across = self.is_across(pairs)
         result = np.zeros(len(self.test), bool)
         result[pairs.second[across] - len(self.train)] = True
         return result
@@ -209,12 +206,8 @@ class AuditedImages:
         """Give some images, shape (len(numbers), H, W, C)."""
         result = np.empty((len(numbers), *self.train.images.shape[1:]), np.uint8)
         for row, number in enumerate(numbers):
-            is_train = number < len(self.train)
-            result[row] = (
-                self.train.images[number]
-                if is_train
-                else self.test.images[number - len(self.train)]
-            )
+            place = number - len(self.train)
+            result[row] = self.train.images[number] if place < 0 else self.test.images[place]
         return result
 
 
@@ -238,7 +231,7 @@ def issues_csv(audits: Iterable[LabelAudit], classes: Sequence[str]) -> str:
 
 def duplicates_csv(pairs: ImagePairs, images: AuditedImages, classes: Sequence[str]) -> str:
     """Give all pairs, those across the splits first, then by agreement."""
-    across = images.is_test(pairs.second) & ~images.is_test(pairs.first)
+    across = images.is_across(pairs)
     names = ["first", "second", "first_label", "second_label", "agreement", "is_exact"]
     lines = [csv_line([*names, "is_mirrored"])]
     for place in np.lexsort((pairs.second, pairs.first, -pairs.agreement, ~across)).tolist():
@@ -280,14 +273,13 @@ def summarize_duplicates(
     candidates
         How many pairs were compared.
     """
-    first_test, second_test = images.is_test(pairs.first), images.is_test(pairs.second)
     groups = groups_of_pairs(len(images), pairs.first, pairs.second)
     return DuplicateAudit(
         least_agreement=least_agreement,
         candidates=candidates,
-        within_train=_counts(pairs.take(~second_test), images),
-        within_test=_counts(pairs.take(first_test), images),
-        across=_counts(pairs.take(second_test & ~first_test), images),
+        within_train=_counts(pairs.take(~images.is_test(pairs.second)), images),
+        within_test=_counts(pairs.take(images.is_test(pairs.first)), images),
+        across=_counts(pairs.take(images.is_across(pairs)), images),
         groups=int((np.bincount(groups) > 1).sum()),
         images_in_groups=int((np.bincount(groups, minlength=len(groups))[groups] > 1).sum()),
         leaked_test_images=int(images.is_leak(pairs).sum()),
@@ -312,7 +304,7 @@ def _is_conflict(pairs: ImagePairs, images: AuditedImages) -> npt.NDArray[np.boo
 def _chosen(pairs: ImagePairs, images: AuditedImages) -> list[int]:
     """Choose pairs with different labels, leaks and others, each from sure to just counted."""
     conflict = _is_conflict(pairs, images)
-    across = images.is_test(pairs.second) & ~images.is_test(pairs.first)
+    across = images.is_across(pairs)
     chosen = _spread(pairs, np.flatnonzero(conflict), _SHOWN_CONFLICTS)
     groups = groups_of_pairs(len(images), pairs.first, pairs.second)
     for wanted, count in (

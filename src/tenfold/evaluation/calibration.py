@@ -1,12 +1,10 @@
-"""Whether probabilities can be believed, and one number that makes them more believable."""
+"""Whether probabilities can be believed: reliability, its error by chance, and coverage."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tenfold.core.records.evaluation import (
     CalibrationRecord,
@@ -14,8 +12,9 @@ from tenfold.core.records.evaluation import (
     CoveragePoint,
     ReliabilityBin,
 )
+from tenfold.data.dataset import Labels
 from tenfold.evaluation.intervals import wilson_interval
-from tenfold.evaluation.scores import mean_log_loss
+from tenfold.evaluation.scores import Floats, Probabilities, mean_log_loss
 
 BINS = 15
 """As Guo et al. use (arXiv 1706.04599); here with the same number of images in each, which Nixon
@@ -26,10 +25,6 @@ _LEAST_IMAGES_A_BIN = 20
 
 _CHANCE_DRAWS = 1000
 _COVERAGE_POINTS = 100
-
-Probabilities = npt.NDArray[np.floating[Any]]
-Labels = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 def calibration_record(

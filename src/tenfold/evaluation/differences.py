@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from tenfold.core.record import Interval
 from tenfold.core.records.evaluation import FoldScores
-from tenfold.evaluation.intervals import LEVEL
+from tenfold.evaluation.intervals import LEVEL, RESAMPLES
+from tenfold.evaluation.scores import Floats
 
-Floats = npt.NDArray[np.float64]
-
-RESAMPLES = 5000
+_TAIL = (1 - LEVEL) / 2
 
 
 def mcnemar_p_value(only_first: int, only_second: int) -> float:
@@ -145,7 +144,7 @@ def nadeau_bengio_intervals(folds: Sequence[FoldScores]) -> dict[str, Interval]:
     assert count >= 2, "one fold has no spread"
     tested = statistics.fmean(fold.validation_count for fold in folds)
     trained = statistics.fmean(fold.train_count for fold in folds)
-    quantile = float(student_t.ppf(1 - (1 - LEVEL) / 2, count - 1))
+    quantile = float(student_t.ppf(1 - _TAIL, count - 1))
     intervals = {}
     for name in SCORE_NAMES:
         values = _values(folds, name)
@@ -157,9 +156,6 @@ def nadeau_bengio_intervals(folds: Sequence[FoldScores]) -> dict[str, Interval]:
 
 def _values(folds: Sequence[FoldScores], name: str) -> list[float]:
     return [float(getattr(fold, name)) for fold in folds]
-
-
-_TAIL = (1 - LEVEL) / 2
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Why the model said so: Grad-CAM, nearest training images, explained mistakes.
+"""Why the model said so: where it looked (Grad-CAM), and the training images most like it.
 
 Selvaraju and others, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization" (arXiv 1610.02391): a map's channels, each weighted by the mean of the class score's
@@ -28,31 +28,66 @@ from tenfold.models.model import ImageNetwork, as_pixels
 from tenfold.training.device import Device
 from tenfold.training.inference import features_and_logits
 
+_NEIGHBOURS = 3
+_MOST_COMPARED = 10_000
+"""Training images that are looked through, a stratified sample where there are more: about as much
+work as predicting CIFAR-10's test split. All 50,000 took as long as a short training."""
+
+
+def explain_mistakes(
+    network: ImageNetwork,
+    images: Images,
+    predicted: npt.NDArray[np.int64],
+    train: ImageSplit,
+    *,
+    seed: int,
+    device: Device,
+    precision: torch.dtype,
+    progress: Progress,
+) -> ExplainedMistakes:
+    """Say of each mistake what the page shows.
+
+    Parameters
+    ----------
+    network
+        The trained network, on `device`.
+    images, predicted
+        The mistakes, uint8, shape (N, H, W, C), and the classes they were taken for, int64.
+    train
+        What it was trained on.
+    seed
+        Of the sample.
+    device, precision
+        As in `tenfold.training.inference.predict_logits`.
+    progress
+        Who is told.
+    """
+    layer = find_spatial_layer(network, (*images.shape[1:3], images.shape[3]))
+    heats = np.zeros((0, *images.shape[1:3]), np.float32)
+    if layer is not None:
+        heats = heat_maps(network, images, predicted, device=device, layer=layer)
+    chosen = stratified_sample(train.labels, _MOST_COMPARED, seed)
+    compared = train.images[chosen] if len(chosen) < len(train) else train.images
+    with progress.task("Comparing with training images", len(chosen), unit="images") as task:
+        features, _ = features_and_logits(
+            network, compared, device=device, precision=precision, on_block=task.advance
+        )
+    index = NeighbourIndex.build(features, compared, train.labels[chosen], chosen)
+    own, _ = features_and_logits(network, images, device=device, precision=precision)
+    rows, _ = index.nearest(own, _NEIGHBOURS)
+    return ExplainedMistakes(
+        heats=np.round(255 * heats).astype(np.uint8),
+        neighbour_labels=index.labels[rows],
+        neighbour_images=index.thumbnails[rows],
+    )
+
+
 _LEAST_SIDE_PX = 4
 """Of the map that is taken, if there is one: on a map of 2 × 2 everything lies everywhere."""
 _BATCH = 64  # gradients keep every activation, so fewer than in inference
 
 HeatMaps = npt.NDArray[np.float32]
 """Shape (N, H, W), from 0 to 1, the largest of each 1; all 0 where nothing speaks for the class."""
-
-
-@dataclass(frozen=True)
-class SpatialLayer:
-    """A place in a network where the features are a map.
-
-    Parameters
-    ----------
-    name
-        The module's, as `named_modules` gives it.
-    call
-        Which of its calls in one pass, from 0: a module may be used more than once.
-    shape
-        Channels, height and width of the map, for images of the size it was found with.
-    """
-
-    name: str
-    call: int
-    shape: tuple[int, int, int]
 
 
 def find_spatial_layer(
@@ -106,6 +141,25 @@ def find_spatial_layer(
     large = [layer for layer in seen if min(layer.shape[1:]) >= _LEAST_SIDE_PX]
     found = large or seen
     return found[-1] if found else None
+
+
+@dataclass(frozen=True)
+class SpatialLayer:
+    """A place in a network where the features are a map.
+
+    Parameters
+    ----------
+    name
+        The module's, as `named_modules` gives it.
+    call
+        Which of its calls in one pass, from 0: a module may be used more than once.
+    shape
+        Channels, height and width of the map, for images of the size it was found with.
+    """
+
+    name: str
+    call: int
+    shape: tuple[int, int, int]
 
 
 def heat_maps(
@@ -181,60 +235,6 @@ def _block(
     scaled = torch.where(largest > 0, full / largest.clamp_min(torch.finfo().tiny), full)
     result: npt.NDArray[np.float32] = scaled[:, 0].cpu().numpy()
     return result
-
-
-_NEIGHBOURS = 3
-_MOST_COMPARED = 10_000
-"""Training images that are looked through, a stratified sample where there are more: about as much
-work as predicting CIFAR-10's test split. All 50,000 took as long as a short training."""
-
-
-def explain_mistakes(
-    network: ImageNetwork,
-    images: Images,
-    predicted: npt.NDArray[np.int64],
-    train: ImageSplit,
-    *,
-    seed: int,
-    device: Device,
-    precision: torch.dtype,
-    progress: Progress,
-) -> ExplainedMistakes:
-    """Say of each mistake what the page shows.
-
-    Parameters
-    ----------
-    network
-        The trained network, on `device`.
-    images, predicted
-        The mistakes, uint8, shape (N, H, W, C), and the classes they were taken for, int64.
-    train
-        What it was trained on.
-    seed
-        Of the sample.
-    device, precision
-        As in `tenfold.training.inference.predict_logits`.
-    progress
-        Who is told.
-    """
-    layer = find_spatial_layer(network, (*images.shape[1:3], images.shape[3]))
-    heats = np.zeros((0, *images.shape[1:3]), np.float32)
-    if layer is not None:
-        heats = heat_maps(network, images, predicted, device=device, layer=layer)
-    chosen = stratified_sample(train.labels, _MOST_COMPARED, seed)
-    compared = train.images[chosen] if len(chosen) < len(train) else train.images
-    with progress.task("Comparing with training images", len(chosen), unit="images") as task:
-        features, _ = features_and_logits(
-            network, compared, device=device, precision=precision, on_block=task.advance
-        )
-    index = NeighbourIndex.build(features, compared, train.labels[chosen], chosen)
-    own, _ = features_and_logits(network, images, device=device, precision=precision)
-    rows, _ = index.nearest(own, _NEIGHBOURS)
-    return ExplainedMistakes(
-        heats=np.round(255 * heats).astype(np.uint8),
-        neighbour_labels=index.labels[rows],
-        neighbour_images=index.thumbnails[rows],
-    )
 
 
 MOST_BYTES = 24 * 2**20
@@ -361,11 +361,9 @@ class NeighbourIndex:
             raise ValueError("a label is no class")
 
 
-def images_that_fit(image_shape: tuple[int, int, int], dimensions: int, wanted: int) -> int:
-    """Give how many of the wanted images an index may hold so that it stays small."""
-    height, width, channels = image_shape
-    side = min(max(height, width), _THUMBNAIL_PX)
-    return min(wanted, MOST_BYTES // (side * side * channels + 2 * dimensions + 16))
+def _unit(vectors: Features) -> Features:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(length > 1e-12, length, np.inf)).astype(np.float32)
 
 
 def thumbnails_of(images: Images) -> Images:
@@ -375,6 +373,8 @@ def thumbnails_of(images: Images) -> Images:
     return resize_images(images, _THUMBNAIL_PX)
 
 
-def _unit(vectors: Features) -> Features:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 1e-12, length, np.inf)).astype(np.float32)
+def images_that_fit(image_shape: tuple[int, int, int], dimensions: int, wanted: int) -> int:
+    """Give how many of the wanted images an index may hold so that it stays small."""
+    height, width, channels = image_shape
+    side = min(max(height, width), _THUMBNAIL_PX)
+    return min(wanted, MOST_BYTES // (side * side * channels + 2 * dimensions + 16))

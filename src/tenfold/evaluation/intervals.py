@@ -11,11 +11,20 @@ from scipy.special import ndtr, ndtri
 
 from tenfold.core.record import Interval
 from tenfold.core.records.evaluation import ClassificationScores, ClassIntervals, ScoreIntervals
-from tenfold.evaluation.scores import ratio
+from tenfold.evaluation.scores import Floats, ratio
 
 RESAMPLES = 5000
 """Of which 125 lie beyond each end of a 95% interval: the ends are stable to a few per cent of the
 interval's width (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ask for 1,000)."""
+
+LEVEL = 0.95
+"""How often an interval covers the truth, over many test sets."""
+NORMAL_QUANTILE = 1.959963984540054
+"""Of the standard normal distribution at ``1 - (1 - LEVEL) / 2``."""
+
+MACRO_SCORES = ("macro_precision", "macro_recall", "macro_f1")
+
+Counts = npt.NDArray[np.int64]
 
 
 def score_intervals(
@@ -53,13 +62,6 @@ def score_intervals(
 def _scaled(interval: Interval, factor: float) -> Interval:
     """Balanced accuracy is macro recall over the classes that have test images."""
     return Interval(low=min(interval.low * factor, 1.0), high=min(interval.high * factor, 1.0))
-
-
-LEVEL = 0.95
-"""How often an interval covers the truth, over many test sets."""
-
-NORMAL_QUANTILE = 1.959963984540054
-"""Of the standard normal distribution at ``1 - (1 - LEVEL) / 2``."""
 
 
 def wilson_interval(part: int, whole: int, *, design_effect: float = 1.0) -> Interval:
@@ -107,12 +109,6 @@ def f1_interval(
     """
     share = wilson_interval(correct, cases + predictions - correct, design_effect=design_effect)
     return Interval(low=2 * share.low / (1 + share.low), high=2 * share.high / (1 + share.high))
-
-
-Counts = npt.NDArray[np.int64]
-
-
-Floats = npt.NDArray[np.float64]
 
 
 def class_intervals(confusion: Counts) -> tuple[ClassIntervals, ...]:
@@ -184,30 +180,6 @@ def _effect(variance: Floats, share: Floats, count: Floats) -> Floats:
     return np.where(effect > 0, np.minimum(effect, 1.0), 1.0)
 
 
-MACRO_SCORES = ("macro_precision", "macro_recall", "macro_f1")
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """Macro precision, recall and F1 in the last axis, and each class's own."""
-
-    macro: Floats
-    of_classes: Floats
-
-    @classmethod
-    def of(cls, correct: Floats, cases: Floats, predictions: Floats) -> _Scores:
-        """Compute from counts of shape (..., K); all classes count in the macro averages."""
-        of_classes = np.stack(
-            [
-                ratio(correct, predictions),
-                ratio(correct, np.broadcast_to(cases, correct.shape)),
-                ratio(2 * correct, cases + predictions),
-            ],
-            axis=-2,
-        )
-        return cls(of_classes.mean(axis=-1), of_classes)
-
-
 def macro_intervals(
     confusion: Counts, generator: np.random.Generator, *, resamples: int = RESAMPLES
 ) -> dict[str, Interval]:
@@ -251,6 +223,27 @@ def macro_intervals(
                 low=min(found[name].low, joined.low), high=max(found[name].high, joined.high)
             )
     return found
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Macro precision, recall and F1 in the last axis, and each class's own."""
+
+    macro: Floats
+    of_classes: Floats
+
+    @classmethod
+    def of(cls, correct: Floats, cases: Floats, predictions: Floats) -> _Scores:
+        """Compute from counts of shape (..., K); all classes count in the macro averages."""
+        of_classes = np.stack(
+            [
+                ratio(correct, predictions),
+                ratio(correct, np.broadcast_to(cases, correct.shape)),
+                ratio(2 * correct, cases + predictions),
+            ],
+            axis=-2,
+        )
+        return cls(of_classes.mean(axis=-1), of_classes)
 
 
 def _resampled(confusion: Counts, generator: np.random.Generator, resamples: int) -> Floats:

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tenfold.data.dataset import Groups, Images, Labels
+from tenfold.evaluation.scores import Floats
 
 _SIDE_PX = 32
 """Larger images are shrunk to it: what tells left from right is coarse."""
@@ -128,8 +129,6 @@ def _filters(images: Tensor, side: int, generator: np.random.Generator) -> Tenso
     half = half / half.norm(dim=1, keepdim=True).clamp_min(1e-6) @ whitening
     return torch.cat((half, mirrored(half))).float().view(-1, channels, side, side)
 
-
-Floats = npt.NDArray[np.float64]
 
 _FOLDS = 10
 _REPEATS = 2

@@ -17,17 +17,28 @@ from tenfold.data.dataset import Groups, Images, ImageSplit, Labels
 from tenfold.data.splits import exact_groups
 from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value
 from tenfold.evaluation.mirror_features import (
-    Floats,
     MirrorKernels,
     MirrorScores,
     mirror_features,
     mirror_scores,
 )
+from tenfold.evaluation.scores import Floats
 
 MEASURED_IMAGES = 1200
 """Time grows with its square and more; 28 images of each of 43 classes are enough to tell."""
 MEASURED_IN_BUDGET = 400
 """Where seconds count."""
+
+MirrorSetting = bool | Literal["auto"]
+"""``auto``: measured; True or False: whether a mirrored image still shows its class."""
+
+ClassPair = tuple[int, int]
+
+_SURE = 0.001
+"""p-value from which on a whole data set's measurement is believed."""
+_SURE_OF_PAIR = 0.01
+"""The same for a pair of classes, adjusted for the number of pairs that are looked at."""
+_LIKELY = 0.05
 
 
 @dataclass(frozen=True)
@@ -103,23 +114,6 @@ def decide_mirroring(
     )
 
 
-def _decide(
-    measured: MirrorMeasurement | None,
-    verdict: bool | None,
-    names: Sequence[str],
-    wanted: MirrorSetting,
-) -> tuple[bool, Literal["measurement", "names", "default", "setting"]]:
-    if wanted != "auto":
-        return wanted, "setting"
-    if verdict is False or (verdict is None and measured is not None and measured.seems_lost):
-        return False, "measurement"
-    if measured is not None and measured.unsettled:
-        return False, "names"
-    if verdict:
-        return True, "measurement"
-    return (False, "names") if are_characters(names) else (True, "default")
-
-
 def _balanced_sample(
     labels: Labels, most: int, generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
@@ -139,13 +133,75 @@ def _balanced_sample(
     return np.sort(np.concatenate(chosen))[: max(most, 2 * len(counts))]
 
 
-ClassPair = tuple[int, int]
+def _decide(
+    measured: MirrorMeasurement | None,
+    verdict: bool | None,
+    names: Sequence[str],
+    wanted: MirrorSetting,
+) -> tuple[bool, Literal["measurement", "names", "default", "setting"]]:
+    if wanted != "auto":
+        return wanted, "setting"
+    if verdict is False or (verdict is None and measured is not None and measured.seems_lost):
+        return False, "measurement"
+    if measured is not None and measured.unsettled:
+        return False, "names"
+    if verdict:
+        return True, "measurement"
+    return (False, "names") if are_characters(names) else (True, "default")
 
-_SURE = 0.001
-"""p-value from which on a whole data set's measurement is believed."""
-_SURE_OF_PAIR = 0.01
-"""The same for a pair of classes, adjusted for the number of pairs that are looked at."""
-_LIKELY = 0.05
+
+def measure_mirroring(
+    images: Images,
+    labels: Labels,
+    class_count: int,
+    groups: Groups,
+    generator: np.random.Generator,
+    *,
+    suspected: Sequence[ClassPair] = (),
+) -> MirrorMeasurement:
+    """Fit small classifiers and compare what they make of images and mirror images.
+
+    Parameters
+    ----------
+    images
+        uint8, shape (N, H, W, C).
+    labels, groups
+        int64, shape (N,).
+    class_count
+        Number of classes, at least 2; each has an image.
+    generator
+        Of filters and folds.
+    suspected
+        Pairs of classes to look at in any case.
+    """
+    kernels = MirrorKernels.of(mirror_features(images, generator))
+    scores = mirror_scores(kernels, labels, class_count, groups, generator)
+    candidates = sorted({*_likeliest(scores, labels, class_count), *suspected})
+    found = []
+    for pair in candidates:
+        rows = np.flatnonzero(np.isin(labels, pair))
+        of_pair = (labels[rows] == pair[1]).astype(np.int64)
+        found.append(
+            _PairScores.of(
+                mirror_scores(kernels.take(rows), of_pair, 2, groups[rows], generator), of_pair
+            )
+        )
+    adjusted = holm_adjusted([each.p_value for each in found])
+    return MirrorMeasurement(
+        labels,
+        scores,
+        tuple(
+            pair
+            for pair, chance in zip(candidates, adjusted, strict=True)
+            if chance < _SURE_OF_PAIR
+        ),
+        tuple(pair for pair, each in zip(candidates, found, strict=True) if each.p_value < _LIKELY),
+        tuple(
+            pair
+            for pair, each in zip(candidates, found, strict=True)
+            if pair in suspected and not each.keeps_classes
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -217,60 +273,6 @@ class MirrorMeasurement:
         return self.scores.plain[places, self.labels], self.scores.mirrored[places, self.labels]
 
 
-def measure_mirroring(
-    images: Images,
-    labels: Labels,
-    class_count: int,
-    groups: Groups,
-    generator: np.random.Generator,
-    *,
-    suspected: Sequence[ClassPair] = (),
-) -> MirrorMeasurement:
-    """Fit small classifiers and compare what they make of images and mirror images.
-
-    Parameters
-    ----------
-    images
-        uint8, shape (N, H, W, C).
-    labels, groups
-        int64, shape (N,).
-    class_count
-        Number of classes, at least 2; each has an image.
-    generator
-        Of filters and folds.
-    suspected
-        Pairs of classes to look at in any case.
-    """
-    kernels = MirrorKernels.of(mirror_features(images, generator))
-    scores = mirror_scores(kernels, labels, class_count, groups, generator)
-    candidates = sorted({*_likeliest(scores, labels, class_count), *suspected})
-    found = []
-    for pair in candidates:
-        rows = np.flatnonzero(np.isin(labels, pair))
-        of_pair = (labels[rows] == pair[1]).astype(np.int64)
-        found.append(
-            _PairScores.of(
-                mirror_scores(kernels.take(rows), of_pair, 2, groups[rows], generator), of_pair
-            )
-        )
-    adjusted = holm_adjusted([each.p_value for each in found])
-    return MirrorMeasurement(
-        labels,
-        scores,
-        tuple(
-            pair
-            for pair, chance in zip(candidates, adjusted, strict=True)
-            if chance < _SURE_OF_PAIR
-        ),
-        tuple(pair for pair, each in zip(candidates, found, strict=True) if each.p_value < _LIKELY),
-        tuple(
-            pair
-            for pair, each in zip(candidates, found, strict=True)
-            if pair in suspected and not each.keeps_classes
-        ),
-    )
-
-
 def _likeliest(scores: MirrorScores, labels: Labels, class_count: int) -> list[ClassPair]:
     """Give each class with the one that its images look more like when they are mirrored."""
     change = scores.mirrored - scores.plain
@@ -335,9 +337,10 @@ _SIDES = (("left", "right"), ("l", "r"), ("west", "east"), ("clockwise", "counte
 _OTHER_SIDE = {one: other for pair in _SIDES for one, other in (pair, pair[::-1])}
 
 
-def named_pairs(classes: Sequence[str]) -> list[tuple[int, int]]:
+def named_pairs(classes: Sequence[str]) -> list[ClassPair]:
     """Give the classes whose names differ in nothing but the side: "turn left", "turn right"."""
-    words = [re.findall(r"[^\W\d_]+|\d+", _split_humps(name).lower()) for name in classes]
+    spaced = (re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name) for name in classes)  # turnLeft
+    words = [re.findall(r"[^\W\d_]+|\d+", name.lower()) for name in spaced]
     return [
         (first, second)
         for first, second in combinations(range(len(words)), 2)
@@ -353,11 +356,3 @@ def named_pairs(classes: Sequence[str]) -> list[tuple[int, int]]:
 def are_characters(classes: Sequence[str]) -> bool:
     """Say whether every name is a single letter or digit: writing is not mirrored."""
     return all(len(name) == 1 and name.isalnum() for name in classes)
-
-
-def _split_humps(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-
-
-MirrorSetting = bool | Literal["auto"]
-"""``auto``: measured; True or False: whether a mirrored image still shows its class."""

@@ -13,14 +13,19 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError, TrainingError
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import ClassificationScores, ClassScores
+from tenfold.data.dataset import Labels
+
+Floats = npt.NDArray[np.float64]
+Probabilities = npt.NDArray[np.floating[Any]]
+"""Shape (N, classes)."""
 
 # float16 probabilities of a thousand classes are this far from 1 in sum; logits are farther.
 _SUM_TOLERANCE = 1e-2
 
 
 def classification_scores(
-    labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.floating[Any]],
+    labels: Labels,
+    probabilities: Probabilities,
     class_names: Sequence[str],
 ) -> ClassificationScores:
     """Score predictions; the predicted class is the most probable, the first one of a tie.
@@ -78,23 +83,21 @@ def classification_scores(
 
 
 def confusion_matrix(
-    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], class_count: int
+    labels: Labels, predicted: npt.NDArray[np.int64], class_count: int
 ) -> npt.NDArray[np.int64]:
     """Count images by true class (row) and predicted class (column), shape (K, K)."""
     pairs = labels * class_count + predicted
     return np.bincount(pairs, minlength=class_count**2).reshape(class_count, class_count)
 
 
-def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Floats:
     """Divide numbers of one shape; what is of nothing is 0."""
-    result: npt.NDArray[np.float64] = np.zeros(part.shape)
+    result: Floats = np.zeros(part.shape)
     np.divide(part, whole, out=result, where=whole > 0)
     return result
 
 
-def mean_log_loss(
-    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating[Any]]
-) -> float:
+def mean_log_loss(labels: Labels, probabilities: Probabilities) -> float:
     """Give the mean of -log p of the true class, p kept off 0 by its type's epsilon.
 
     The bounds are scikit-learn's, so that one confident mistake does not make the mean infinite.
@@ -105,8 +108,8 @@ def mean_log_loss(
 
 
 def _check(
-    labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.floating[Any]],
+    labels: Labels,
+    probabilities: Probabilities,
     class_count: int,
 ) -> None:
     if probabilities.shape != (len(labels), class_count):
@@ -197,8 +200,6 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float |
     return float(spearmanr(first, second).statistic)
 
 
-Indices = npt.NDArray[np.int64]
-
 _SHOWN = 24
 _PAIRS = 5
 _IMAGES_A_PAIR = 9
@@ -220,20 +221,18 @@ class Gallery:
         Images of each confusion, the most confident first, shape (P, 9); -1 where there are fewer.
     """
 
-    mistakes: Indices
-    uncertain: Indices
-    pairs: Indices
-    pair_images: Indices
+    mistakes: npt.NDArray[np.int64]
+    uncertain: npt.NDArray[np.int64]
+    pairs: npt.NDArray[np.int64]
+    pair_images: npt.NDArray[np.int64]
 
-    def shown(self) -> Indices:
+    def shown(self) -> npt.NDArray[np.int64]:
         """Give every image that occurs, once, in ascending order."""
         everything = np.concatenate([self.mistakes, self.uncertain, self.pair_images.ravel()])
         return np.unique(everything[everything >= 0])
 
 
-def choose_gallery(
-    probabilities: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
-) -> Gallery:
+def choose_gallery(probabilities: Probabilities, labels: Labels) -> Gallery:
     """Choose the most confident mistakes, the least certain images and the most confused pairs.
 
     Parameters

@@ -131,10 +131,9 @@ class ConvNorm(nn.Module):
         """
         if self.stride == 1:
             return self.kernel_size // 2, features
-        before_after = [
+        (top, bottom), (left, right) = (
             _same_padding(size, self.kernel_size, self.stride) for size in features.shape[2:]
-        ]
-        (top, bottom), (left, right) = before_after
+        )
         return 0, functional.pad(features, (left, right, top, bottom))
 
 

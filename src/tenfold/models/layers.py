@@ -1,14 +1,12 @@
-"""Layers that several models share.
+"""Layers and stems that several models share.
 
-Layers that commute with mirroring an image left to right: equivariant by construction.
-Half of the channels are the mirror image of the other half: channel ``c + C/2`` shows of an image
-what channel ``c`` shows of its mirror image, mirrored. So every kernel is learned from an image and
-its mirror image at once, and a network of such layers that ends in a sum over the two halves says
-the same of both, which a plain network only learns to do (and test-time augmentation pays a second
-prediction for).
-
-Sources: Cohen and Welling, "Group Equivariant Convolutional Networks" (arXiv 1602.07576), here for
-the group of the identity and the mirror.
+The layers named *Mirror* commute with mirroring an image left to right (Cohen and Welling, "Group
+Equivariant Convolutional Networks", arXiv 1602.07576, here for the group of the identity and the
+mirror). Half of their channels are the mirror image of the other half: channel ``c + C/2`` shows of
+an image what channel ``c`` shows of its mirror image, mirrored. So every kernel is learned from an
+image and its mirror image at once, and a network of such layers that ends in a sum over the two
+halves says the same of both, which a plain network only learns to do (and test-time augmentation
+pays a second prediction for).
 """
 
 from __future__ import annotations
@@ -40,15 +38,12 @@ class BatchNorm(nn.BatchNorm2d):
         )
 
 
-_BITS = {torch.uint8: 8, torch.int16: 16}
-
-
 class Dropout(nn.Module):
     """Zero a share of the inputs in training and scale up the rest (arXiv 1207.0580).
 
-    The engine gives every such layer its generator (`bind_generator`), so a resumed training draws
-    what the uninterrupted one would have drawn. On a CPU the mask comes from raw random bits, one
-    byte or two an element: ``torch.nn.Dropout`` draws a double an element and took a third of a
+    The training loop gives every such layer its generator (`bind_generator`), so a resumed training
+    draws what the uninterrupted one would have drawn. On a CPU the mask comes from raw random bits,
+    one byte or two an element: ``torch.nn.Dropout`` draws a double an element and took a third of a
     small network's step.
 
     Parameters
@@ -78,16 +73,15 @@ class Dropout(nn.Module):
 def _keep_mask(like: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
     """Draw a mask of the shape, type and memory layout of `like`: 1 with 1 - rate, else 0."""
     is_whole_256th = (rate * 256).is_integer()
-    dtype = torch.uint8 if is_whole_256th else torch.int16
-    per_word = 64 // _BITS[dtype]
+    dtype, bits, lowest = (torch.uint8, 8, 0) if is_whole_256th else (torch.int16, 16, -(2**15))
+    per_word = 64 // bits
     words = torch.empty(
         (like.numel() + per_word - 1) // per_word, dtype=torch.int64, device=like.device
     )
     # From the lowest int64 with no upper bound: all 64 bits are drawn (the default leaves the sign
     # bit zero, which would bias every eighth byte).
     words.random_(-(2**63), None, generator=generator)
-    lowest = 0 if dtype is torch.uint8 else -(2**15)
-    threshold = lowest + round(rate * 2 ** _BITS[dtype])
+    threshold = lowest + round(rate * 2**bits)
     keep = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
     torch.ge(words.view(dtype)[: like.numel()], threshold, out=keep)
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
@@ -120,8 +114,8 @@ def initialise_he(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(layer.bias)
 
 
-StemName = Literal["auto", "small", "large"]
 SizedStem = Literal["small", "large"]
+StemName = Literal["auto", SizedStem]
 
 LARGE_IMAGE_PX = 96
 """From this shorter side on, images get the large stem: a network made for 32 × 32 images then

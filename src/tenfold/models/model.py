@@ -308,3 +308,8 @@ def as_pixels(images: Images, device: torch.device) -> Tensor:
     if min(images.strides) < 0:  # NumPy calls a view of one row or column contiguous all the same
         images = images.copy()
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+
+
+def copied_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Give a copy of all of a network's tensors."""
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}

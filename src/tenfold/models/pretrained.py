@@ -139,20 +139,6 @@ class PretrainedNetwork(FrozenFeatures):
             return self._features(images)
         return torch.cat([self._features(block) for block in torch.split(images, _BLOCK_IMAGES)])
 
-    def features_key(self) -> str:
-        """Give a digest of all that features depend on but the pixels and the weights."""
-        text = f"{self.settings.backbone} {self.size_px} {self.settings.pooled_maps}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def learning_rate_factors(self) -> dict[str, float]:
-        """Give the share of the learning rate of every parameter, by its name."""
-        names = [name for name, _ in self.backbone.named_parameters()]
-        layers = list(dict.fromkeys(layer_of(name) for name in names))  # from the lowest up
-        height = {layer: len(layers) - place for place, layer in enumerate(layers)}
-        decay = self.settings.layer_decay
-        factors = {f"backbone.{name}": decay ** height[layer_of(name)] for name in names}
-        return factors | {f"head.{name}": 1.0 for name, _ in self.head.named_parameters()}
-
     def _features(self, images: Tensor) -> Tensor:
         if self.mixing.shape[1] != 3:
             images = functional.conv2d(images, self.mixing[:, :, None, None])
@@ -175,6 +161,20 @@ class PretrainedNetwork(FrozenFeatures):
             antialias=max(images.shape[2:]) > self.size_px,
             align_corners=False,
         )
+
+    def features_key(self) -> str:
+        """Give a digest of all that features depend on but the pixels and the weights."""
+        text = f"{self.settings.backbone} {self.size_px} {self.settings.pooled_maps}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def learning_rate_factors(self) -> dict[str, float]:
+        """Give the share of the learning rate of every parameter, by its name."""
+        names = [name for name, _ in self.backbone.named_parameters()]
+        layers = list(dict.fromkeys(layer_of(name) for name in names))  # from the lowest up
+        height = {layer: len(layers) - place for place, layer in enumerate(layers)}
+        decay = self.settings.layer_decay
+        factors = {f"backbone.{name}": decay ** height[layer_of(name)] for name in names}
+        return factors | {f"head.{name}": 1.0 for name, _ in self.head.named_parameters()}
 
 
 def channel_mixing(channels: int) -> Tensor:

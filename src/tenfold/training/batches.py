@@ -25,12 +25,6 @@ from tenfold.data.rebalancing import epoch_samples
 from tenfold.models.model import as_pixels
 
 
-def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """Give the order in which an epoch visits the images: a function of seed and epoch alone."""
-    generator = np.random.default_rng(derive_seed(seed, "order", epoch))
-    return generator.permutation(count)
-
-
 @dataclass(frozen=True)
 class TrainingBatches:
     """The shuffled, augmented batches of a training.
@@ -150,6 +144,12 @@ class TrainingBatches:
         return torch.from_numpy(self.split.labels).to(self.device)
 
 
+def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Give the order in which an epoch visits the images: a function of seed and epoch alone."""
+    generator = np.random.default_rng(derive_seed(seed, "order", epoch))
+    return generator.permutation(count)
+
+
 def _below_one(uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Round to float32 without reaching 1, which a policy would take for one pixel too far."""
     return np.minimum(uniforms, 1 - 2**-24).astype(np.float32)
@@ -158,6 +158,32 @@ def _below_one(uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 def _rows(pixels: Tensor, index: Tensor) -> Tensor:
     """Gather images in their own memory order (rows of bytes), which a strided gather is not."""
     return pixels.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class MixedLabels:
+    """Labels of images that were mixed with a partner.
+
+    Parameters
+    ----------
+    labels, partners
+        int64, shape (B,): of the image and of its partner.
+    share
+        float32, shape (B,), 0 to 1: how much of the mixture is the image.
+    """
+
+    labels: Tensor
+    partners: Tensor
+    share: Tensor
+
+    @property
+    def dominant(self) -> Tensor:
+        """Give the label that most of a mixture shows: what a right answer is counted by."""
+        return torch.where(self.share >= 0.5, self.labels, self.partners)
+
+
+Targets = Tensor | MixedLabels
+"""Labels, int64 of shape (B,), or those of mixtures."""
 
 
 LEAST_SIZE_PX = 8
@@ -227,32 +253,6 @@ def scaled_down(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MixedLabels:
-    """Labels of images that were mixed with a partner.
-
-    Parameters
-    ----------
-    labels, partners
-        int64, shape (B,): of the image and of its partner.
-    share
-        float32, shape (B,), 0 to 1: how much of the mixture is the image.
-    """
-
-    labels: Tensor
-    partners: Tensor
-    share: Tensor
-
-    @property
-    def dominant(self) -> Tensor:
-        """Give the label that most of a mixture shows: what a right answer is counted by."""
-        return torch.where(self.share >= 0.5, self.labels, self.partners)
-
-
-Targets = Tensor | MixedLabels
-"""Labels, int64 of shape (B,), or those of mixtures."""
-
-
-@dataclass(frozen=True)
 class TrainingLoss:
     """Mean cross-entropy over a batch.
 
@@ -317,11 +317,11 @@ class TrainingLoss:
         return losses if self.class_weights is None else losses * self.class_weights[labels]
 
 
+def _tensor(values: Sequence[float] | None, device: torch.device) -> Tensor | None:
+    return None if values is None else torch.tensor(values, dtype=torch.float32, device=device)
+
+
 def right_answers(logits: Tensor, targets: Targets) -> Tensor:
     """Count the images whose class (of a mixture: the larger share's) has the highest logit."""
     labels = targets.dominant if isinstance(targets, MixedLabels) else targets
     return (logits.argmax(1) == labels).sum()
-
-
-def _tensor(values: Sequence[float] | None, device: torch.device) -> Tensor | None:
-    return None if values is None else torch.tensor(values, dtype=torch.float32, device=device)

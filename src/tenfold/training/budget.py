@@ -91,125 +91,14 @@ def with_budget(
     return _changed(plan, settings, budget.model_settings, budget.training_settings)
 
 
-@dataclass(frozen=True)
-class NetworkSize:
-    """One size of a model, as it was measured.
-
-    Parameters
-    ----------
-    name
-        ``S``, ``M``, ...
-    model_settings, training_settings
-        Plain settings that make this size, by name.
-    relative_cost
-        Seconds an image, on the machine that measured, relative to the smallest size.
-    points
-        (images shown, share of held-out images that were wrong), ascending; two at least.
-    """
-
-    name: str
-    model_settings: dict[str, Any]
-    training_settings: dict[str, Any]
-    relative_cost: float
-    points: tuple[tuple[float, float], ...]
-
-    def expected_error(self, images_shown: float) -> float:
-        """Give the error to expect on a data set such as CIFAR-10.
-
-        Between measurements, and for half an octave beyond them, it follows the straight line of
-        log error against log images (errors fall as a power of the data: Hestness et al.,
-        arXiv 1712.00409). Farther out it stays level, as a small network is full at some time.
-        With fewer images than were measured, it grows as they shrink: the flat line of a long
-        training would promise too much of a short one.
-        """
-        fewest, error = self.points[0]
-        if images_shown < fewest:
-            return min(1.0, error * fewest / max(images_shown, 1.0))
-        places = [math.log(max(images, 1.0)) for images, _ in self.points]
-        errors = [math.log(error) for _, error in self.points]
-        beyond = places[-1] + 0.5 * math.log(2)
-        place = min(math.log(max(images_shown, 1.0)), beyond)
-        segment = sum(place > known for known in places[1:-1])
-        slope = (errors[segment + 1] - errors[segment]) / (places[segment + 1] - places[segment])
-        return min(1.0, math.exp(errors[segment] + slope * (place - places[segment])))
-
-
-@dataclass(frozen=True)
-class SizeChoice:
-    """The size that was chosen and what is expected of it.
-
-    Parameters
-    ----------
-    size
-        The size.
-    images_shown
-        Images that it will be shown, in the time there is.
-    expected_accuracy
-        On a data set such as CIFAR-10, from the measured table.
-    """
-
-    size: NetworkSize
-    images_shown: float
-    expected_accuracy: float
-
-
-def choose_size(
-    sizes: Sequence[NetworkSize],
-    *,
-    seconds: float,
-    gain: float,
-    batch_size: Callable[[NetworkSize], int],
-    measure: Callable[[NetworkSize], float],
-) -> SizeChoice:
-    """Choose by probing: the smallest size first, then whichever looks best, until it is measured.
-
-    Parameters
-    ----------
-    sizes
-        Candidates, cheapest first.
-    seconds
-        Time for the training.
-    gain
-        How many times as many images are shown thanks to low resolution (`images_gained`).
-    batch_size
-        Gives a size's batch size.
-    measure
-        Probes a size: gives the seconds an image takes at full resolution.
-    """
-    measured: dict[str, float] = {sizes[0].name: measure(sizes[0])}
-    spent = measured[sizes[0].name] * PROBE_STEPS * batch_size(sizes[0])
-    while True:
-        best = max(
-            (_choice(size, sizes, measured, seconds - spent, gain) for size in sizes),
-            key=lambda choice: choice.expected_accuracy,
-        )
-        if best.size.name in measured:
-            return best
-        cost = _estimate(best.size, sizes, measured) * PROBE_STEPS * batch_size(best.size)
-        if spent + cost > _PROBE_SHARE * seconds:
-            return best
-        measured[best.size.name] = measure(best.size)
-        spent += cost
-
-
-def _choice(
-    size: NetworkSize,
-    sizes: Sequence[NetworkSize],
-    measured: dict[str, float],
-    seconds: float,
-    gain: float,
-) -> SizeChoice:
-    images = gain * max(seconds, 0.0) / _estimate(size, sizes, measured)
-    return SizeChoice(size, images, 1 - size.expected_error(images))
-
-
-def _estimate(size: NetworkSize, sizes: Sequence[NetworkSize], measured: dict[str, float]) -> float:
-    """Give the seconds an image takes: as measured, or in proportion to the nearest measured."""
-    nearest = min(
-        (other for other in sizes if other.name in measured),
-        key=lambda other: abs(other.relative_cost - size.relative_cost),
-    )
-    return measured[nearest.name] * size.relative_cost / nearest.relative_cost
+def _changed(
+    plan: NetworkPlan,
+    settings: TrainingSettings,
+    model_changes: Mapping[str, object],
+    training_changes: Mapping[str, object],
+) -> tuple[NetworkPlan, TrainingSettings]:
+    training = TrainingSettings.parse({**settings.plain(), **training_changes})
+    return plan.with_settings(model_changes), training
 
 
 def _training_changes(size: NetworkSize, settings: TrainingSettings) -> dict[str, object]:
@@ -254,22 +143,133 @@ def _record(
     )
 
 
-def _changed(
-    plan: NetworkPlan,
-    settings: TrainingSettings,
-    model_changes: Mapping[str, object],
-    training_changes: Mapping[str, object],
-) -> tuple[NetworkPlan, TrainingSettings]:
-    training = TrainingSettings.parse({**settings.plain(), **training_changes})
-    return plan.with_settings(model_changes), training
+def choose_size(
+    sizes: Sequence[NetworkSize],
+    *,
+    seconds: float,
+    gain: float,
+    batch_size: Callable[[NetworkSize], int],
+    measure: Callable[[NetworkSize], float],
+) -> SizeChoice:
+    """Choose by probing: the smallest size first, then whichever looks best, until it is measured.
+
+    Parameters
+    ----------
+    sizes
+        Candidates, cheapest first.
+    seconds
+        Time for the training.
+    gain
+        How many times as many images are shown thanks to low resolution (`images_gained`).
+    batch_size
+        Gives a size's batch size.
+    measure
+        Probes a size: gives the seconds an image takes at full resolution.
+    """
+    measured: dict[str, float] = {sizes[0].name: measure(sizes[0])}
+    spent = measured[sizes[0].name] * PROBE_STEPS * batch_size(sizes[0])
+    while True:
+        best = max(
+            (_choice(size, sizes, measured, seconds - spent, gain) for size in sizes),
+            key=lambda choice: choice.expected_accuracy,
+        )
+        if best.size.name in measured:
+            return best
+        cost = _estimate(best.size, sizes, measured) * PROBE_STEPS * batch_size(best.size)
+        if spent + cost > _PROBE_SHARE * seconds:
+            return best
+        measured[best.size.name] = measure(best.size)
+        spent += cost
+
+
+@dataclass(frozen=True)
+class SizeChoice:
+    """The size that was chosen and what is expected of it.
+
+    Parameters
+    ----------
+    size
+        The size.
+    images_shown
+        Images that it will be shown, in the time there is.
+    expected_accuracy
+        On a data set such as CIFAR-10, from the measured table.
+    """
+
+    size: NetworkSize
+    images_shown: float
+    expected_accuracy: float
+
+
+def _choice(
+    size: NetworkSize,
+    sizes: Sequence[NetworkSize],
+    measured: dict[str, float],
+    seconds: float,
+    gain: float,
+) -> SizeChoice:
+    images = gain * max(seconds, 0.0) / _estimate(size, sizes, measured)
+    return SizeChoice(size, images, 1 - size.expected_error(images))
+
+
+def _estimate(size: NetworkSize, sizes: Sequence[NetworkSize], measured: dict[str, float]) -> float:
+    """Give the seconds an image takes: as measured, or in proportion to the nearest measured."""
+    nearest = min(
+        (other for other in sizes if other.name in measured),
+        key=lambda other: abs(other.relative_cost - size.relative_cost),
+    )
+    return measured[nearest.name] * size.relative_cost / nearest.relative_cost
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """One size of a model, as it was measured.
+
+    Parameters
+    ----------
+    name
+        ``S``, ``M``, ...
+    model_settings, training_settings
+        Plain settings that make this size, by name.
+    relative_cost
+        Seconds an image, on the machine that measured, relative to the smallest size.
+    points
+        (images shown, share of held-out images that were wrong), ascending; two at least.
+    """
+
+    name: str
+    model_settings: dict[str, Any]
+    training_settings: dict[str, Any]
+    relative_cost: float
+    points: tuple[tuple[float, float], ...]
+
+    def expected_error(self, images_shown: float) -> float:
+        """Give the error to expect on a data set such as CIFAR-10.
+
+        Between measurements, and for half an octave beyond them, it follows the straight line of
+        log error against log images (errors fall as a power of the data: Hestness et al.,
+        arXiv 1712.00409). Farther out it stays level, as a small network is full at some time.
+        With fewer images than were measured, it grows as they shrink: the flat line of a long
+        training would promise too much of a short one.
+        """
+        fewest, error = self.points[0]
+        if images_shown < fewest:
+            return min(1.0, error * fewest / max(images_shown, 1.0))
+        places = [math.log(max(images, 1.0)) for images, _ in self.points]
+        errors = [math.log(error) for _, error in self.points]
+        beyond = places[-1] + 0.5 * math.log(2)
+        place = min(math.log(max(images_shown, 1.0)), beyond)
+        segment = sum(place > known for known in places[1:-1])
+        slope = (errors[segment + 1] - errors[segment]) / (places[segment + 1] - places[segment])
+        return min(1.0, math.exp(errors[segment] + slope * (place - places[segment])))
 
 
 def network_sizes(model: str) -> tuple[NetworkSize, ...]:
     """Give the measured sizes of a model, cheapest first; empty for a model without a table.
 
-    The table is ``tenfold/budgeting/MODEL.csv``; `benchmarks/accuracy_table.py` makes it.
+    The table is ``MODEL.csv`` beside this module; `benchmarks/accuracy_table.py` makes it.
     """
-    table = resources.files("tenfold") / "budgeting" / f"{model}.csv"
+    table = resources.files("tenfold.training") / f"{model}.csv"
     if not table.is_file():
         return ()
     rows: dict[str, list[dict[str, str]]] = defaultdict(list)

@@ -1,10 +1,9 @@
-"""The state that a training resumes from, and the averages of weights that it keeps."""
+"""How far a training is, the file that it resumes from, and what it gives in the end."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,81 +15,9 @@ from torch import Tensor, nn
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file, write_bytes
 from tenfold.core.records.training import EpochRecord
-from tenfold.training.settings import TrainingSettings
+from tenfold.training.averaging import WeightAverage
 
 _METADATA_KEY = "tenfold"
-
-
-@dataclass
-class WeightAverage:
-    """A running average of a network's weights, float buffers included.
-
-    Parameters
-    ----------
-    weights
-        The average, by the names of the network's tensors; empty until the first step is taken in.
-    steps
-        How many steps it has taken in.
-    """
-
-    weights: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, settings: TrainingSettings, progress: float) -> None:
-        """Take the network's weights in after a step, if the settings ask for it at this point.
-
-        Parameters
-        ----------
-        network
-            Whose weights.
-        settings
-            `averaging` and what belongs to it.
-        progress
-            Share of the training that was done in the middle of the step, 0 to 1.
-        """
-        if not is_averaging(settings, progress):
-            return
-        share = _newest_share(settings, self.steps)
-        self.steps += 1
-        if not self.weights:
-            self.weights = copied_weights(network)
-            return
-        for name, newest in network.state_dict().items():
-            if newest.is_floating_point():
-                self.weights[name].lerp_(newest, share)
-            else:
-                self.weights[name].copy_(newest)
-
-    @contextmanager
-    def applied(self, network: nn.Module) -> Iterator[None]:
-        """Lend the network the average; its own weights are back, bit for bit, afterwards."""
-        if not self.weights:
-            yield
-            return
-        own = copied_weights(network)
-        network.load_state_dict(self.weights)
-        try:
-            yield
-        finally:
-            network.load_state_dict(own)
-
-    def adopt_layout(self, network: nn.Module) -> None:
-        """Lay the tensors out in memory as the network's are, after they were read from a file.
-
-        The same sum may be rounded otherwise where two tensors are walked through in different
-        orders, and a resumed training has to be the same bit for bit.
-
-        Raises
-        ------
-        KeyError, RuntimeError
-            If the average is not of this network.
-        """
-        if self.weights:
-            self.weights = {
-                name: torch.empty_like(tensor).copy_(self.weights[name])
-                for name, tensor in network.state_dict().items()
-            }
 
 
 @dataclass
@@ -285,39 +212,3 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
             raise ValueError(f"{key} has shape {tuple(tensor.shape)}")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def is_averaging(settings: TrainingSettings, progress: float) -> bool:
-    """Say whether the step at this share of the training is taken into the average."""
-    match settings.averaging:
-        case "none":
-            return False
-        case "ema":
-            return True
-        case "swa":
-            return progress >= 1 - settings.swa_share
-
-
-def _newest_share(settings: TrainingSettings, steps: int) -> float:
-    """Give what the newest weights count for beside an average of `steps` steps."""
-    if settings.averaging == "swa":
-        # The paper takes an epoch's last weights. Those of every step are a denser sample of the
-        # same path, and a training of four epochs has something to average.
-        return 1 / (steps + 1)
-    # A young average forgets faster, or it would hold the fresh network for long: after
-    # tf.train.ExponentialMovingAverage (num_updates).
-    return 1 - min(settings.ema_decay, (1 + steps) / (10 + steps))
-
-
-def held_progress(settings: TrainingSettings, progress: float) -> float:
-    """Give the share of the training that schedules are asked for.
-
-    Stochastic weight averaging needs steps that still go somewhere (arXiv 1803.05407, section 3.2),
-    so the learning rate stays where the averaging begins.
-    """
-    return min(progress, 1 - settings.swa_share) if settings.averaging == "swa" else progress
-
-
-def copied_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Give a copy of all of a network's tensors."""
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}

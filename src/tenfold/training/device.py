@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import DeviceError, TrainingError, UnknownNameError
 from tenfold.core.machine import available_cores, available_memory, in_gib
+from tenfold.training.settings import AskedPrecision, Precision
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DeviceKind = Literal["cpu", "cuda", "mps"]
+DEVICES = ("auto", *get_args(DeviceKind))
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Device:
         Threads of one operation on the CPU.
     """
 
-    kind: Literal["cpu", "cuda", "mps"]
+    kind: DeviceKind
     description: str
     threads: int
 
@@ -45,13 +47,11 @@ class Device:
         """Give the device as torch names it."""
         return torch.device(self.kind)
 
-    def precision_name(
-        self, asked: Literal["auto", "float32", "bfloat16"]
-    ) -> Literal["float32", "bfloat16"]:
+    def precision_name(self, asked: AskedPrecision) -> Precision:
         """Give the name of what `precision` gives."""
         return "bfloat16" if self.precision(asked) == torch.bfloat16 else "float32"
 
-    def precision(self, asked: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
+    def precision(self, asked: AskedPrecision) -> torch.dtype:
         """Give the type that convolutions and matrix products compute in."""
         if asked == "bfloat16" or (asked == "auto" and self._computes_bfloat16()):
             return torch.bfloat16
@@ -64,7 +64,7 @@ class Device:
     def _computes_bfloat16(self) -> bool:
         if self.kind == "cuda":
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-        return self.kind == "cpu" and _cpu_computes_bfloat16()
+        return self.kind == "cpu" and bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
 
 
 def choose_device(asked: str = "auto") -> Device:
@@ -102,7 +102,8 @@ def choose_device(asked: str = "auto") -> Device:
     if kind == "mps":
         return Device("mps", "Apple GPU", threads)
     keep_freed_memory()
-    return Device("cpu", _cpu_name(), threads)
+    name = _cpu_info("model name") or platform.processor() or platform.machine()
+    return Device("cpu", name, threads)
 
 
 @functools.cache
@@ -129,30 +130,18 @@ def keep_freed_memory() -> bool:
     return bool(kept)
 
 
-@functools.cache
 def _cpu_flags() -> frozenset[str]:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                return frozenset(line.partition(":")[2].split())
-    except OSError:
-        pass
-    return frozenset()
-
-
-def _cpu_computes_bfloat16() -> bool:
-    return bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
+    return frozenset(_cpu_info("flags", "Features").split())
 
 
 @functools.cache
-def _cpu_name() -> str:
+def _cpu_info(*names: str) -> str:
+    """Give what Linux says of the first processor under one of these names; elsewhere nothing."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(names)), "")
 
 
 _ALWAYS_FITS_PX = 64
@@ -203,6 +192,35 @@ def check_memory(
         )
 
 
+@torch.no_grad()
+def _output_values(network: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Count the values that all layers give for one image."""
+    counts: list[int] = []
+
+    def count(_layer: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            counts.append(output.numel())
+
+    leaves = [layer for layer in network.modules() if not list(layer.children())]
+    hooks = [layer.register_forward_hook(count) for layer in leaves]
+    was_training = network.training
+    height, width, channels = image_shape
+    try:
+        device = next(network.parameters()).device
+        network.eval()(torch.zeros(1, channels, height, width, device=device))
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return sum(counts)
+
+
+def _free(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return available_memory()
+
+
 @contextmanager
 def enough_memory(image_shape: tuple[int, int, int], batch_size: int) -> Iterator[None]:
     """Turn what torch says when the memory is used up into a sentence.
@@ -234,32 +252,3 @@ def _remedy(image_shape: tuple[int, int, int], share: float) -> str:
         f"Make the images smaller (--set data.image_size_px={smaller}) or the batches "
         "(--set training.batch_size=N); what else runs on the machine takes memory, too."
     )
-
-
-def _free(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return available_memory()
-
-
-@torch.no_grad()
-def _output_values(network: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """Count the values that all layers give for one image."""
-    counts: list[int] = []
-
-    def count(_layer: nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            counts.append(output.numel())
-
-    leaves = [layer for layer in network.modules() if not list(layer.children())]
-    hooks = [layer.register_forward_hook(count) for layer in leaves]
-    was_training = network.training
-    height, width, channels = image_shape
-    try:
-        device = next(network.parameters()).device
-        network.eval()(torch.zeros(1, channels, height, width, device=device))
-    finally:
-        network.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return sum(counts)

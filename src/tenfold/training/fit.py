@@ -14,9 +14,16 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.records.training import BudgetRecord, ProbeRecord, RebalancingRecord
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
-from tenfold.models.model import MODELS, ImageNetwork, NetworkPlan, as_pixels, fit_normalization
+from tenfold.models.model import (
+    MODELS,
+    ImageNetwork,
+    NetworkPlan,
+    as_pixels,
+    copied_weights,
+    fit_normalization,
+)
 from tenfold.training.budget import PROBE_STEPS, choose_for_budget, network_sizes, with_budget
-from tenfold.training.checkpoint import TrainingResult, copied_weights
+from tenfold.training.checkpoint import TrainingResult
 from tenfold.training.device import Device, check_memory, enough_memory
 from tenfold.training.head import HeadFit
 from tenfold.training.loop import Trainer, Training

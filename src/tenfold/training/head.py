@@ -14,8 +14,8 @@ from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecor
 from tenfold.data.dataset import Groups, Images, ImageSplit, Indices
 from tenfold.data.folds import stratified_folds
 from tenfold.data.splits import exact_groups, holdout_split
-from tenfold.models.model import FrozenFeatures, ImageNetwork
-from tenfold.training.checkpoint import TrainingResult, copied_weights
+from tenfold.models.model import FrozenFeatures, ImageNetwork, copied_weights
+from tenfold.training.checkpoint import TrainingResult
 from tenfold.training.inference import frozen_features, logits_of_features, mirrored
 from tenfold.training.linear_probe import (
     PENALTIES,

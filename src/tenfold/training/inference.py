@@ -156,7 +156,7 @@ def features_and_logits(
     return np.concatenate(features), np.concatenate(logits)
 
 
-LEAST_IMAGES = 100
+LEAST_REMEMBERED_IMAGES = 100
 """Fewer images are computed each time: finding out whether the backbone is known takes longer."""
 
 
@@ -201,7 +201,7 @@ def frozen_features(
             return body.features(network.normalized(pixels))
 
     try:
-        if len(images) < LEAST_IMAGES and folder is None:
+        if len(images) < LEAST_REMEMBERED_IMAGES and folder is None:
             features = compute(images).cpu()
             if on_images is not None:
                 on_images(len(images))
@@ -210,14 +210,6 @@ def frozen_features(
         return feature_store().features(key, images, compute, folder=folder, on_images=on_images)
     finally:
         network.train(was_training)
-
-
-@torch.no_grad()
-def logits_of_features(network: ImageNetwork, features: Tensor, device: Device) -> Tensor:
-    """Give the head's logits of features, shape (N, classes), float32, on the CPU."""
-    body = network.body.frozen
-    assert body is not None
-    return body.logits(features.to(device.torch_device)).float().cpu()
 
 
 def _weights_digest(network: ImageNetwork) -> str:
@@ -230,10 +222,44 @@ def _weights_digest(network: ImageNetwork) -> str:
     return digest.hexdigest()
 
 
+@torch.no_grad()
+def logits_of_features(network: ImageNetwork, features: Tensor, device: Device) -> Tensor:
+    """Give the head's logits of features, shape (N, classes), float32, on the CPU."""
+    body = network.body.frozen
+    assert body is not None
+    return body.logits(features.to(device.torch_device)).float().cpu()
+
+
 ViewSet = Literal["none", "mirror", "mirror-shift"]
 
 _SHIFT_WEIGHT = 0.25
 """Of each of the two moved views; the unmoved one has the other half."""
+
+
+def predict_logits_of_views(
+    network: ImageNetwork,
+    images: Images,
+    chosen: ViewSet,
+    *,
+    mirror_keeps_class: bool,
+    device: Device,
+    precision: torch.dtype,
+) -> npt.NDArray[np.float32]:
+    """Give the weighted mean of the logits of all views, shape (N, classes).
+
+    Parameters
+    ----------
+    network, images, device, precision
+        See `tenfold.training.inference.predict_logits`.
+    chosen, mirror_keeps_class
+        See `views`.
+    """
+    total: npt.NDArray[np.float32] | None = None
+    for weight, view in views(images, chosen, mirror_keeps_class=mirror_keeps_class):
+        logits = weight * predict_logits(network, view, device=device, precision=precision)
+        total = logits if total is None else total + logits
+    assert total is not None
+    return total.astype(np.float32)
 
 
 def views(
@@ -263,37 +289,6 @@ def views(
     return [(weight / 2, view) for weight, plain in moved for view in (plain, mirrored(plain))]
 
 
-def predict_logits_of_views(
-    network: ImageNetwork,
-    images: Images,
-    chosen: ViewSet,
-    *,
-    mirror_keeps_class: bool,
-    device: Device,
-    precision: torch.dtype,
-) -> npt.NDArray[np.float32]:
-    """Give the weighted mean of the logits of all views, shape (N, classes).
-
-    Parameters
-    ----------
-    network, images, device, precision
-        See `tenfold.training.inference.predict_logits`.
-    chosen, mirror_keeps_class
-        See `views`.
-    """
-    total: npt.NDArray[np.float32] | None = None
-    for weight, view in views(images, chosen, mirror_keeps_class=mirror_keeps_class):
-        logits = weight * predict_logits(network, view, device=device, precision=precision)
-        total = logits if total is None else total + logits
-    assert total is not None
-    return total.astype(np.float32)
-
-
-def mirrored(images: Images) -> Images:
-    """Give images (N, H, W, C) with left and right exchanged."""
-    return np.ascontiguousarray(images[:, :, ::-1])
-
-
 def _moved(images: Images, start: int) -> Images:
     """Cut the images out of themselves padded by a reflected pixel, from row and column `start`."""
     if min(images.shape[1:3]) < 2:  # nothing to reflect
@@ -302,3 +297,8 @@ def _moved(images: Images, start: int) -> Images:
     height, width = images.shape[1:3]
     cut: Images = padded[:, start : start + height, start : start + width]
     return np.ascontiguousarray(cut)
+
+
+def mirrored(images: Images) -> Images:
+    """Give images (N, H, W, C) with left and right exchanged."""
+    return np.ascontiguousarray(images[:, :, ::-1])

@@ -20,7 +20,8 @@ from tenfold.core.records.training import EpochRecord, RebalancingPlan
 from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import ImageSplit
 from tenfold.models.layers import bind_generator
-from tenfold.models.model import ImageNetwork
+from tenfold.models.model import ImageNetwork, copied_weights
+from tenfold.training.averaging import NormStatistics, held_progress
 from tenfold.training.batches import (
     Targets,
     TrainingBatches,
@@ -29,16 +30,9 @@ from tenfold.training.batches import (
     scaled_down,
     size_px,
 )
-from tenfold.training.checkpoint import (
-    Checkpoint,
-    TrainingResult,
-    TrainingState,
-    copied_weights,
-    held_progress,
-)
+from tenfold.training.checkpoint import Checkpoint, TrainingResult, TrainingState
 from tenfold.training.device import Device
 from tenfold.training.inference import predict_logits
-from tenfold.training.norm_statistics import NormStatistics
 from tenfold.training.optimizers import make_optimizer, peak_learning_rate
 from tenfold.training.schedule import (
     ClockPace,
@@ -54,10 +48,6 @@ from tenfold.training.settings import TrainingSettings
 # A step computes the forward pass and twice as much again for the gradients; the allowance is for
 # what validation does beside the network.
 _FORWARD_SHARE = 0.4
-
-
-def _tell_nobody(epoch: EpochRecord) -> None:
-    del epoch
 
 
 @dataclass(frozen=True)
@@ -99,7 +89,7 @@ class Trainer:
     checkpoint: Checkpoint | None = None
     progress: Progress = field(default_factory=SilentProgress)
     title: str = "Training"
-    on_epoch: Callable[[EpochRecord], None] = _tell_nobody
+    on_epoch: Callable[[EpochRecord], None] = lambda _epoch: None
     started_at: float | None = None
     sweep: RateSweep | None = None
 

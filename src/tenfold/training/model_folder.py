@@ -8,12 +8,6 @@
     ├── neighbours.safetensors   some training images as thumbnails and features; optional
     └── README.md                the model card
 
-What it offers::
-
-    write_model_folder(folder, model)   # a PackagedModel into an empty folder
-    read_model_folder(path)             # path of a model or run folder; gives a PackagedModel
-    model_folder_in(path)               # the model folder that a path means
-
 Every byte is checked when a folder is read: the files by the hashes in ``model.json``, and that by
 its own. Nothing is pickled. Other files in the folder are not looked at.
 """
@@ -27,7 +21,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -57,7 +51,7 @@ from tenfold.core.records.training import (
 from tenfold.core.run_folder import RunFolder, recorded_versions
 from tenfold.data.dataset import ImageSplit
 from tenfold.models.model import ImageNetwork, NetworkPlan
-from tenfold.training.settings import TrainingSettings
+from tenfold.training.settings import Precision, TrainingSettings
 
 MODEL_JSON = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -69,8 +63,8 @@ MODEL_FOLDER = "model"
 _ALWAYS_THERE = frozenset({WEIGHTS, CARD})
 _KNOWN_FILES = _ALWAYS_THERE | {NEIGHBOURS}
 _NO_DIGEST = "0" * 64
-
-_NETWORK_TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_MAKE_AGAIN = "copy the folder again, or make it again with: tenfold model --out RUN_FOLDER"
+_NO_RANGES = ValueRanges()
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,25 +121,30 @@ class PackagedModel:
             ) from error
 
 
-def write_model_folder(folder: Path, model: PackagedModel) -> None:
-    """Write a model's files into a folder, ``model.json`` last.
+def read_model_folder(path: Path) -> PackagedModel:
+    """Read a model folder, or the one of a run folder, and check every byte of it.
 
     Raises
     ------
-    StorageError
-        If the disk is full, read-only or not permitted.
+    ModelFolderError
+        If there is none, a file is missing or was changed, or a newer tenfold wrote it.
     """
-    tensors = {name: one.detach().contiguous().cpu() for name, one in model.weights.items()}
-    contents = {WEIGHTS: save(tensors), CARD: model.card.encode()}
-    if model.neighbours is not None:
-        contents[NEIGHBOURS] = model.neighbours
+    folder = model_folder_in(path)
+    record = parse_model_json(_read(folder / MODEL_JSON), folder / MODEL_JSON)
+    contents = {name: _read(folder / name) for name in record.files}
     for name, content in contents.items():
-        write_bytes(folder / name, content)
-    hashes = {name: sha256_of_bytes(content) for name, content in sorted(contents.items())}
-    record = model.record.model_copy(update={"files": hashes, "digest": _NO_DIGEST})
-    text = record.model_dump_json(indent=2) + "\n"
-    digest = sha256_of_bytes(text.encode())
-    write_bytes(folder / MODEL_JSON, text.replace(_NO_DIGEST, digest, 1).encode())
+        if sha256_of_bytes(content) != record.files[name]:
+            raise _changed(folder / name)
+    try:
+        weights = load(contents[WEIGHTS])
+        card = contents[CARD].decode()
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise ModelFolderError(
+            f"{folder} holds files that its own {MODEL_JSON} names but that cannot be read "
+            f"({error}). It was not made by tenfold; make it again."
+        ) from error
+    _check_finite(weights, folder)
+    return PackagedModel(record, weights, card, contents.get(NEIGHBOURS))
 
 
 def model_folder_in(path: Path) -> Path:
@@ -174,62 +173,6 @@ def model_folder_in(path: Path) -> Path:
         f"{path} is no model folder: it has no {MODEL_JSON}. Give a folder that "
         "ImageClassifier.save made, or the run folder of a study."
     )
-
-
-def outdated_notice(path: Path) -> str | None:
-    """Say if a model is of earlier data or settings than the rest of its study; None if it is not.
-
-    It works all the same: a model folder needs nothing else of the run folder.
-    """
-    folder = path.absolute()
-    run = folder.parent if folder.name == MODEL_FOLDER else folder
-    try:
-        is_outdated = MODEL_FOLDER in RunFolder(run).outdated()
-    except (RunFolderError, OSError):  # of no concern to who uses the model
-        return None
-    if not is_outdated:
-        return None
-    return (
-        "This model is of earlier data or settings than its study has by now. It works as it is; "
-        f"to bring it up to date: tenfold run --out {shlex.quote(str(run))}"
-    )
-
-
-def read_model_folder(path: Path) -> PackagedModel:
-    """Read a model folder, or the one of a run folder, and check every byte of it.
-
-    Raises
-    ------
-    ModelFolderError
-        If there is none, a file is missing or was changed, or a newer tenfold wrote it.
-    """
-    folder = model_folder_in(path)
-    record = parse_model_json(_read(folder / MODEL_JSON), folder / MODEL_JSON)
-    contents = {name: _read(folder / name) for name in record.files}
-    for name, content in contents.items():
-        if sha256_of_bytes(content) != record.files[name]:
-            raise _changed(folder / name)
-    try:
-        weights = load(contents[WEIGHTS])
-        card = contents[CARD].decode()
-    except (SafetensorError, ValueError, RuntimeError) as error:
-        raise ModelFolderError(
-            f"{folder} holds files that its own {MODEL_JSON} names but that cannot be read "
-            f"({error}). It was not made by tenfold; make it again."
-        ) from error
-    _check_finite(weights, folder)
-    return PackagedModel(record, weights, card, contents.get(NEIGHBOURS))
-
-
-def _check_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
-    for name, tensor in weights.items():
-        # Rarer types, which torch cannot ask, are no network's of ours: `network` refuses them.
-        if tensor.dtype in _NETWORK_TYPES and not bool(torch.isfinite(tensor).all()):
-            raise ModelFolderError(
-                f"The weights in {folder} are not finite ({name} holds NaN or infinity), so that "
-                "the model could predict nothing. Its training went wrong: train it again with a "
-                "lower learning rate."
-            )
 
 
 def parse_model_json(content: bytes, path: Path) -> ModelRecord:
@@ -269,10 +212,8 @@ def parse_model_json(content: bytes, path: Path) -> ModelRecord:
             f"{path} does not describe a model ({error.error_count()} errors, the first at "
             f"{where}: {first['msg']}). It was changed or damaged; {_MAKE_AGAIN}."
         ) from None
-    if (
-        sha256_of_bytes(content.replace(record.digest.encode(), _NO_DIGEST.encode(), 1))
-        != record.digest
-    ):
+    undigested = content.replace(record.digest.encode(), _NO_DIGEST.encode(), 1)
+    if sha256_of_bytes(undigested) != record.digest:
         raise _changed(path)
     if not _ALWAYS_THERE <= set(record.files) <= _KNOWN_FILES or record.format_version < 1:
         raise ModelFolderError(
@@ -280,17 +221,6 @@ def parse_model_json(content: bytes, path: Path) -> ModelRecord:
             f"Expected {', '.join(sorted(_KNOWN_FILES))}; {_MAKE_AGAIN}."
         )
     return record
-
-
-_MAKE_AGAIN = "copy the folder again, or make it again with: tenfold model --out RUN_FOLDER"
-
-
-def _changed(path: Path) -> ModelFolderError:
-    own_notes = " Notes of your own belong into a file of their own." if path.name == CARD else ""
-    return ModelFolderError(
-        f"{path} is not as it was written: its SHA-256 is another. It was changed or damaged; "
-        f"{_MAKE_AGAIN}.{own_notes}"
-    )
 
 
 def _read(path: Path) -> bytes:
@@ -302,13 +232,94 @@ def _read(path: Path) -> bytes:
         raise ModelFolderError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def normalization_of(weights: Mapping[str, Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Give mean and standard deviation that a network's tensors hold, scale 0 to 255."""
-    mean, scale = weights["mean"].flatten().double(), weights["scale"].flatten().double()
-    return tuple(mean.tolist()), tuple(torch.reciprocal(scale).tolist())
+def _changed(path: Path) -> ModelFolderError:
+    own_notes = " Notes of your own belong into a file of their own." if path.name == CARD else ""
+    return ModelFolderError(
+        f"{path} is not as it was written: its SHA-256 is another. It was changed or damaged; "
+        f"{_MAKE_AGAIN}.{own_notes}"
+    )
 
 
-_NO_RANGES = ValueRanges()
+def _check_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
+    network_types = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+    for name, tensor in weights.items():
+        # Rarer types, which torch cannot ask, are no network's of ours: `network` refuses them.
+        if tensor.dtype in network_types and not bool(torch.isfinite(tensor).all()):
+            raise ModelFolderError(
+                f"The weights in {folder} are not finite ({name} holds NaN or infinity), so that "
+                "the model could predict nothing. Its training went wrong: train it again with a "
+                "lower learning rate."
+            )
+
+
+def outdated_notice(path: Path) -> str | None:
+    """Say if a model is of earlier data or settings than the rest of its study; None if it is not.
+
+    It works all the same: a model folder needs nothing else of the run folder.
+    """
+    folder = path.absolute()
+    run = folder.parent if folder.name == MODEL_FOLDER else folder
+    try:
+        is_outdated = MODEL_FOLDER in RunFolder(run).outdated()
+    except (RunFolderError, OSError):  # of no concern to who uses the model
+        return None
+    if not is_outdated:
+        return None
+    return (
+        "This model is of earlier data or settings than its study has by now. It works as it is; "
+        f"to bring it up to date: tenfold run --out {shlex.quote(str(run))}"
+    )
+
+
+def save_model(path: Path, model: PackagedModel) -> None:
+    """Write a model folder at a path, whole or not at all.
+
+    A model folder that is there is replaced; anything else stays.
+
+    Raises
+    ------
+    ModelFolderError
+        If something else than a model folder is there.
+    StorageError
+        If the disk is full, read-only or not permitted.
+    """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()
+    partial = path.with_name(f".{path.name}.partial")
+    with storage_errors(path):
+        recover_folder(path)
+        is_there = path.exists()
+        if is_there and not path.is_dir():
+            raise ModelFolderError(f"{path} is a file. A model is saved as a folder; give another.")
+        if is_there and any(path.iterdir()) and not (path / MODEL_JSON).is_file():
+            raise ModelFolderError(
+                f"{path} is not empty and holds no model, so nothing is written there. Give "
+                "another folder."
+            )
+        if partial.exists():
+            shutil.rmtree(partial)
+        write_model_folder(partial, model)
+        replace_folder(partial, path)
+
+
+def write_model_folder(folder: Path, model: PackagedModel) -> None:
+    """Write a model's files into a folder, ``model.json`` last.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full, read-only or not permitted.
+    """
+    tensors = {name: one.detach().contiguous().cpu() for name, one in model.weights.items()}
+    contents = {WEIGHTS: save(tensors), CARD: model.card.encode()}
+    if model.neighbours is not None:
+        contents[NEIGHBOURS] = model.neighbours
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    hashes = {name: sha256_of_bytes(content) for name, content in sorted(contents.items())}
+    record = model.record.model_copy(update={"files": hashes, "digest": _NO_DIGEST})
+    text = record.model_dump_json(indent=2) + "\n"
+    digest = sha256_of_bytes(text.encode())
+    write_bytes(folder / MODEL_JSON, text.replace(_NO_DIGEST, digest, 1).encode())
 
 
 def describe_model(
@@ -320,25 +331,25 @@ def describe_model(
     classes: tuple[str, ...],
     labels: tuple[bool | int | float | str, ...] | None = None,
     temperature: float | None,
-    precision: Literal["float32", "bfloat16"],
+    precision: Precision,
     mirror_keeps_class: bool,
     value_ranges: ValueRanges = _NO_RANGES,
     data: ModelData,
     scores: ModelScores | None = None,
 ) -> ModelRecord:
     """Give what a model folder's ``model.json`` says; see `ModelRecord` for the parts."""
-    mean, deviation = normalization_of(weights)
+    mean, scale = (weights[name].flatten().double() for name in ("mean", "scale"))
     values: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "digest": "0" * 64,
+        "digest": _NO_DIGEST,
         "files": {},
         "title": title,
         "model": plan.model,
         "model_settings": plan.settings.plain(),
         "training": training.result_settings(),
         "image_shape": plan.image_shape,
-        "normalization_mean": mean,
-        "normalization_standard_deviation": deviation,
+        "normalization_mean": tuple(mean.tolist()),
+        "normalization_standard_deviation": tuple((1 / scale).tolist()),
         "classes": classes,
         "labels": labels,
         "temperature": temperature,
@@ -380,33 +391,3 @@ def scores_of(evaluate: EvaluateRecord) -> ModelScores:
             value=evaluate.calibration.after.expected_calibration_error, interval=None
         ),
     )
-
-
-def save_model(path: Path, model: PackagedModel) -> None:
-    """Write a model folder at a path, whole or not at all.
-
-    A model folder that is there is replaced; anything else stays.
-
-    Raises
-    ------
-    ModelFolderError
-        If something else than a model folder is there.
-    StorageError
-        If the disk is full, read-only or not permitted.
-    """
-    path = Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()
-    partial = path.with_name(f".{path.name}.partial")
-    with storage_errors(path):
-        recover_folder(path)
-        is_there = path.exists()
-        if is_there and not path.is_dir():
-            raise ModelFolderError(f"{path} is a file. A model is saved as a folder; give another.")
-        if is_there and any(path.iterdir()) and not (path / MODEL_JSON).is_file():
-            raise ModelFolderError(
-                f"{path} is not empty and holds no model, so nothing is written there. Give "
-                "another folder."
-            )
-        if partial.exists():
-            shutil.rmtree(partial)
-        write_model_folder(partial, model)
-        replace_folder(partial, path)

@@ -1,4 +1,4 @@
-"""How far a training is, and which learning rate belongs there."""
+"""Which learning rate belongs where in a training, and how far it is: by steps, or by a clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def learning_rate_factor(schedule: ScheduleName, progress: float) -> float:
         Name of the schedule.
     progress
         Share of the training that is done, 0 to 1; it may come from steps or from a clock.
-        ``plateau`` does not depend on it (see `tenfold.training.schedule`).
+        ``plateau`` does not depend on it (see `plateau_factor`).
 
     Returns
     -------
@@ -46,7 +46,54 @@ def learning_rate_factor(schedule: ScheduleName, progress: float) -> float:
 _SWEEP_SMOOTHING = 0.9  # what the smoothed loss keeps of itself at a step
 
 
-_SMOOTHING = 0.2  # weight of the newest step in the running mean of a step's seconds
+_LEAST_FALL = 1e-4  # of the loss; Keras' default (keras.io/api/callbacks/reduce_lr_on_plateau)
+
+
+def plateau_factor(losses: Iterable[float | None], *, factor: float, patience: int) -> float:
+    """Give the factor on the highest learning rate after some epochs.
+
+    It follows from the losses alone, so a resumed training needs nothing else to go on alike.
+
+    Parameters
+    ----------
+    losses
+        Validation loss of every epoch so far; None and NaN are no improvement.
+    factor
+        What the rate is multiplied by at each reduction, above 0 and below 1.
+    patience
+        Epochs in a row without a lower loss before a reduction; they count anew after it.
+
+    Returns
+    -------
+    float
+        A power of `factor`; 1 before the first reduction.
+    """
+    best, waited, reductions = float("inf"), 0, 0
+    for loss in losses:
+        if loss is not None and loss < best - _LEAST_FALL:
+            best, waited = loss, 0
+            continue
+        waited += 1
+        if waited >= patience:
+            reductions, waited = reductions + 1, 0
+    return float(factor**reductions)
+
+
+def has_stalled(*, epochs: int, best_epoch: int | None, patience: int | None) -> bool:
+    """Say whether enough epochs passed since the best one.
+
+    Parameters
+    ----------
+    epochs
+        Epochs that are complete.
+    best_epoch
+        Index of the best of them, from 0; None where nothing was validated.
+    patience
+        Epochs in a row without a better one that end the training; None never ends it.
+    """
+    if patience is None or best_epoch is None:
+        return False
+    return epochs - 1 - best_epoch >= patience
 
 
 class Pace(Protocol):
@@ -100,6 +147,9 @@ class StepPace:
     def note_validation(self, seconds: float) -> None:
         """Do nothing."""
         del seconds
+
+
+_NEWEST_SHARE = 0.2  # of the newest step in the running mean of a step's seconds
 
 
 class ClockPace:
@@ -180,67 +230,14 @@ class ClockPace:
         elif steps > self._last[0]:
             newest = (elapsed - self._last[1]) / (steps - self._last[0])
             is_first = self._seconds_per_step == 0
-            weight = 1.0 if is_first else _SMOOTHING
+            weight = 1.0 if is_first else _NEWEST_SHARE
             self._seconds_per_step += weight * (newest - self._seconds_per_step)
             self._last = (steps, elapsed)
         return elapsed
 
 
-_LEAST_FALL = 1e-4  # of the loss; Keras' default (keras.io/api/callbacks/reduce_lr_on_plateau)
-
-
-def plateau_factor(losses: Iterable[float | None], *, factor: float, patience: int) -> float:
-    """Give the factor on the highest learning rate after some epochs.
-
-    It follows from the losses alone, so a resumed training needs nothing else to go on alike.
-
-    Parameters
-    ----------
-    losses
-        Validation loss of every epoch so far; None and NaN are no improvement.
-    factor
-        What the rate is multiplied by at each reduction, above 0 and below 1.
-    patience
-        Epochs in a row without a lower loss before a reduction; they count anew after it.
-
-    Returns
-    -------
-    float
-        A power of `factor`; 1 before the first reduction.
-    """
-    best, waited, reductions = float("inf"), 0, 0
-    for loss in losses:
-        if loss is not None and loss < best - _LEAST_FALL:
-            best, waited = loss, 0
-            continue
-        waited += 1
-        if waited >= patience:
-            reductions, waited = reductions + 1, 0
-    return float(factor**reductions)
-
-
-def has_stalled(*, epochs: int, best_epoch: int | None, patience: int | None) -> bool:
-    """Say whether enough epochs passed since the best one.
-
-    Parameters
-    ----------
-    epochs
-        Epochs that are complete.
-    best_epoch
-        Index of the best of them, from 0; None where nothing was validated.
-    patience
-        Epochs in a row without a better one that end the training; None never ends it.
-    """
-    if patience is None or best_epoch is None:
-        return False
-    return epochs - 1 - best_epoch >= patience
-
-
+_SMOOTHING = 0.9  # what the smoothed loss keeps of itself at a step
 _DIVERGED = 4.0  # times the lowest smoothed loss, as fastai's finder has it
-
-
-class SweepOver(Exception):
-    """The last rate was tried, or the loss has grown too large; nobody's mistake."""
 
 
 class RateSweep:
@@ -287,7 +284,11 @@ class RateSweep:
         if not math.isfinite(loss):
             raise SweepOver
         self.losses.append(loss)
-        self._mean = _SWEEP_SMOOTHING * self._mean + (1 - _SWEEP_SMOOTHING) * loss
-        self.smoothed.append(self._mean / (1 - _SWEEP_SMOOTHING ** len(self.losses)))
+        self._mean = _SMOOTHING * self._mean + (1 - _SMOOTHING) * loss
+        self.smoothed.append(self._mean / (1 - _SMOOTHING ** len(self.losses)))
         if len(self.losses) == self._steps or self.smoothed[-1] > _DIVERGED * min(self.smoothed):
             raise SweepOver
+
+
+class SweepOver(Exception):
+    """The last rate was tried, or the loss has grown too large; nobody's mistake."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from tenfold.core.settings import Settings
 OptimizerName = Literal["adam", "adamw", "muon", "rmsprop", "sgd"]
 AveragingName = Literal["none", "ema", "swa"]
 ScheduleName = Literal["constant", "cosine", "linear", "one-cycle", "plateau"]
+Precision = Literal["float32", "bfloat16"]
+AskedPrecision = Literal["auto", Precision]
 
 
 class TrainingSettings(Settings):
@@ -27,7 +29,7 @@ class TrainingSettings(Settings):
     budget_seconds
         Time that the training may take, start-up and validation included; None for a fixed number
         of epochs. The schedule runs on the clock, and the network's size, the batch size and the
-        number of epochs are chosen for the time (`tenfold.training`).
+        number of epochs are chosen for the time (`tenfold.training.budget`).
     batch_size
         Images a step; the last batch of an epoch may be smaller.
     optimizer
@@ -50,7 +52,7 @@ class TrainingSettings(Settings):
     averaging
         Which weights are validated, evaluated and saved: the newest (``none``); their exponential
         moving average (``ema``); or their mean over the end of the training (``swa``, arXiv
-        1803.05407), with batch norm's statistics measured again. See `tenfold.training.checkpoint`.
+        1803.05407), with batch norm's statistics measured again. See `tenfold.training.averaging`.
     ema_decay
         What the moving average keeps of itself at a step; less in the first steps.
     swa_share
@@ -117,7 +119,7 @@ class TrainingSettings(Settings):
     validation_fraction: float = Field(0.1, ge=0, le=0.9)
     validation_method: Literal["last", "stratified"] = "stratified"
     weights: Literal["last", "best"] = "last"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: AskedPrecision = "auto"
     checkpoint_seconds: float = Field(15.0, ge=0)
 
     def epochs_for(self, steps_per_epoch: int) -> int:
@@ -156,12 +158,10 @@ TRAINING_SEARCH_SPACE = (
 """Ranges worth searching in any model's training."""
 
 REGULARISATION_SEARCH_SPACE = (
-    SearchDimension(
-        name="training.schedule", choices=("constant", "cosine", "linear", "one-cycle", "plateau")
-    ),
+    SearchDimension(name="training.schedule", choices=get_args(ScheduleName)),
     SearchDimension(name="training.plateau_factor", low=0.1, high=0.7, step=0.2),
     SearchDimension(name="training.plateau_patience", low=1, high=5, step=1),
-    SearchDimension(name="training.averaging", choices=("none", "ema", "swa")),
+    SearchDimension(name="training.averaging", choices=get_args(AveragingName)),
     SearchDimension(name="training.ema_decay", choices=(0.98, 0.99, 0.995, 0.998, 0.999, 0.9995)),
     SearchDimension(name="training.swa_share", low=0.1, high=0.5, step=0.05),
     SearchDimension(name="training.gradient_clip_norm", low=0.1, high=10.0, is_log=True),
