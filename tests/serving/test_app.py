@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -460,3 +463,20 @@ class TestOthers:
 def test_more_classes_than_there_are_may_be_asked_for(client: Any, make_png: Any) -> None:
     answer = client()("POST", "/api/predict", make_png(), BYTES, query=f"top={10**50}")
     assert (answer.status, len(answer.json["results"][0]["top"])) == (200, 3)
+
+
+def test_an_exported_file_is_served_without_torch(onnx_file: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from tenfold.serving.app import create_app
+from tenfold.serving.model import prepare_model
+from tenfold.serving.server import run_server
+from tenfold.serving.settings import ServingSettings
+
+create_app(prepare_model(Path(sys.argv[1])).model, ServingSettings())
+sys.exit("torch" in sys.modules)  # which takes seconds to import
+"""
+    assert (
+        subprocess.run([sys.executable, "-c", program, str(onnx_file)], check=False).returncode == 0
+    )

@@ -268,7 +268,7 @@ async def _parameter_error(_: Request, error: Exception) -> Response:
 
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_REPORT_STYLE = Path(__file__).parent.parent / "reporting" / "templates" / "style.css"
+_REPORT_STYLE = Path(__file__).parent.parent / "report" / "templates" / "style.css"
 """The page looks as the report does because it has its style; page.css adds to it."""
 
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,6 +167,33 @@ class Explainer:
         return Neighbour(
             int(index.labels[row]), similarity, int(index.places[row]), index.thumbnails[row]
         )
+
+
+def explain_image(
+    explainer: Explainer, classes: tuple[str, ...], pixels: npt.NDArray[np.uint8], predicted: int
+) -> dict[str, Any]:
+    """Give ``seen``, ``heat`` and ``neighbours`` of `tenfold.serving.app.ExplainAnswer`.
+
+    One image at a time, for it hooks into the network's layers.
+    """
+    (explanation,) = explainer.explain(pixels[None], np.array([predicted]))
+    heat = explanation.heat
+    return {
+        "seen": _data_uri(pixels),
+        "heat": None if heat is None else _data_uri(heat_overlay(pixels, heat)),
+        "neighbours": [
+            {
+                "class": classes[one.label],
+                "similarity": round(one.similarity, 4),
+                "picture": _data_uri(one.thumbnail),
+            }
+            for one in explanation.neighbours
+        ],
+    }
+
+
+def _data_uri(pixels: npt.NDArray[np.uint8]) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")
 
 
 INDEX = "index.html"
