@@ -16,13 +16,13 @@ from tenfold.core.text import parse_duration
 from tenfold.data.corrections import corrections_settings, read_corrections
 from tenfold.data.sources.finding import find_source
 from tenfold.study.recipe import (
-    DataSettings,
     StudySettings,
     recipe_for_model,
     recipe_model,
     resolve_recipe,
 )
 from tenfold.study.runner import REPEATED_STAGES
+from tenfold.study.settings import DataSettings
 
 NO_CORRECTIONS = "none"
 

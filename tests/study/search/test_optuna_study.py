@@ -6,8 +6,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tenfold.study.recipe import TuneSettings
 from tenfold.study.search.optuna_study import hyperband_brackets, make_pruner
+from tenfold.study.settings import TuneSettings
 
 
 def run_trials(

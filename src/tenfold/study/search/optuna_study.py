@@ -24,7 +24,7 @@ from tenfold.core.files import write_bytes
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord
 from tenfold.core.records.tuning import ParameterValue, SearchDimension
-from tenfold.study.recipe import TuneSettings
+from tenfold.study.settings import TuneSettings
 
 _MOST_STARTUP_TRIALS = 10  # Optuna's own default
 _FEWEST_TRIALS_FOR_IMPORTANCES = 3  # with two trials every setting explains all of the difference
