@@ -55,27 +55,20 @@ class CrossValidateStage(Stage):
     summary = "k-fold cross-validation"
     is_training = True
     is_dispensable = True
+    needed = ("acquire", "tune")
 
     def is_enabled(self, settings: StudySettings) -> bool:
         """Say whether the settings ask for it."""
         return settings.cross_validate.is_enabled
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        if "warm-start" in settings.cross_validate.protocols:
-            return (
-                ("acquire", "tune", "train") if settings.tune.is_enabled else ("acquire", "train")
-            )
-        return ("acquire", "tune") if settings.tune.is_enabled else ("acquire",)
+        """Give the search too, if there is one, and the training that a warm start begins from."""
+        is_warm = "warm-start" in settings.cross_validate.protocols
+        return (*super().needs(settings), *(["train"] if is_warm else []))
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
-        """Give the settings that the result depends on."""
-        return {
-            "cross_validate": settings.cross_validate.plain(),
-            "model": settings.model.plain(),
-            "training": settings.training.result_settings(),
-            "seed": settings.seed,
-        }
+        """Give the settings of the folds and of what is trained in them."""
+        return {"cross_validate": settings.cross_validate.plain(), **settings.result_settings()}
 
     def run(self, context: StageContext) -> None:
         """Run every protocol over the same folds."""

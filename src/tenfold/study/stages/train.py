@@ -34,18 +34,11 @@ class TrainStage(Stage):
     version = 3
     summary = "train the network"
     is_training = True
-
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        return ("acquire", "tune") if settings.tune.is_enabled else ("acquire",)
+    needed = ("acquire", "tune")
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
-        """Give the settings that the result depends on."""
-        return {
-            "model": settings.model.plain(),
-            "training": settings.training.result_settings(),
-            "seed": settings.seed,
-        }
+        """Give the settings of model and training, and the seed."""
+        return settings.result_settings()
 
     def run(self, context: StageContext) -> None:
         """Train, or go on from the checkpoint, and write weights, history and record."""
