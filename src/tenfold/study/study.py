@@ -170,7 +170,8 @@ class Study:
                 failed[name] = error
                 self._progress.say(_said(name, error))
                 if name == "cross-validate":  # the audit can do without, if it is told so
-                    runner = replace(runner, settings=_without_folds(runner.settings))
+                    changes = {"cross_validate.is_enabled": False}
+                    runner = replace(runner, settings=runner.settings.with_changes(changes))
                 continue
             yield outcome
             if name == "acquire" and not outcome.was_run and self._lacks_training(wanted):
@@ -248,10 +249,6 @@ class Study:
 
 def _said(name: str, error: TenfoldError) -> str:
     return f"The stage {name} could not be completed: {error}"
-
-
-def _without_folds(settings: StudySettings) -> StudySettings:
-    return settings.with_changes({"cross_validate.is_enabled": False})
 
 
 def check_study(settings: StudySettings, acquired: Path, stages: Collection[str]) -> list[str]:
