@@ -106,7 +106,7 @@ def create_app(
     `token` is what clients must show, None for none. `hosts` are the names by which the server
     answers, None for those of a server on loopback.
     """
-    metrics = Metrics(printable(model.description.title), lambda: predictor.waiting)
+    metrics = Metrics(printable(model.description.title), lambda: predictor.batcher.waiting)
     budget = MemoryBudget(settings.memory_bytes)
     arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
     predictor = Predictor(model, settings, metrics, budget)
@@ -197,12 +197,12 @@ def create_app(
     @app.get("/health/ready", response_model=HealthAnswer, responses=_NOT_READY)
     async def ready() -> Response:
         """Say that requests are answered: the network does not take too long for its batch."""
-        return _health(predictor.running_seconds <= settings.answer_seconds)
+        return _health(predictor.batcher.running_seconds <= settings.answer_seconds)
 
     @app.get("/health/live", response_model=HealthAnswer, responses=_NOT_READY)
     async def live() -> Response:
         """Say that the server need not be started again: the network does not hang."""
-        return _health(predictor.running_seconds <= HANGING_SHARE * settings.answer_seconds)
+        return _health(predictor.batcher.running_seconds <= HANGING_SHARE * settings.answer_seconds)
 
     @app.get("/metrics", response_class=Response)
     async def show_metrics() -> Response:
