@@ -13,8 +13,7 @@ import pytest
 from tenfold.classifier import load
 from tenfold.cli.using import default_path
 from tenfold.core.errors import DataError, ExportError
-from tenfold.serving.export import export_onnx, export_text, int8_path
-from tenfold.serving.onnx_graph import RealImages, images_for
+from tenfold.serving.export import RealImages, export_onnx, export_text, images_for, int8_path
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.study.recipe import StudySettings
 from tenfold.study.study import Study

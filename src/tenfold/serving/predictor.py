@@ -74,7 +74,7 @@ class Predictor:
         self._decoding = 0
 
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
-        """Give one result an image, as `tenfold.serving.app.ImageResult` describes it.
+        """Give one result an image, as `tenfold.serving.schema.ImageResult` describes it.
 
         If none of them can be read, the first one's `Refusal` is raised.
         """
