@@ -1,3 +1,5 @@
+"""The names by which a server answers, and the token that it asks for."""
+
 from __future__ import annotations
 
 import pytest
