@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -20,9 +21,11 @@ from tenfold.core.settings import (
     with_values,
 )
 from tenfold.data.augmentation import parse_augmentation
+from tenfold.data.dataset import Labels, read_groups, read_validation
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.rebalancing import check_rebalancing
 from tenfold.data.sources.source import SourceOptions
+from tenfold.data.splits import Indices, possible_holdout
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.study.settings import (
     AuditSettings,
@@ -114,6 +117,25 @@ class StudySettings(Settings):
             "training": self.training.result_settings(),
             "seed": self.seed,
         }
+
+    def hold_out(
+        self, acquire: Path, labels: Labels, classes: Sequence[str], *, is_search: bool = False
+    ) -> tuple[Indices, Indices, str | None]:
+        """Hold validation images out of an acquired training split, for training or for search.
+
+        The data set's own where it has some, else drawn with near-duplicates on one side; see
+        `possible_holdout` for what it gives.
+        """
+        asked = self.tune if is_search else self.training
+        return possible_holdout(
+            labels,
+            fraction=asked.validation_fraction,
+            method=asked.validation_method,
+            seed=self.seed,
+            classes=classes,
+            groups=read_groups(acquire),
+            given=read_validation(acquire),
+        )
 
     def network_plan(self, image_shape: tuple[int, ...], class_count: int) -> NetworkPlan:
         """Give which network is built for images of this height, width and number of channels."""
