@@ -1,3 +1,5 @@
+"""Pruners, and the journal that several processes write."""
+
 from __future__ import annotations
 
 import itertools
