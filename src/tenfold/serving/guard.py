@@ -52,7 +52,7 @@ _HEADERS = [
 
 
 class Guard:
-    """ASGI middleware; see the module.
+    """ASGI middleware: lets in who may ask, counts, and answers whatever goes wrong.
 
     Of `paths` requests are counted by name, of all others together, so that a client cannot make
     the counters grow. A whole request may take `most_seconds`.
