@@ -1,4 +1,4 @@
-"""A tiny served model, in this process and in one of its own."""
+"""A tiny model: as a network, as an ONNX file, and served in this process or one of its own."""
 
 from __future__ import annotations
 
@@ -24,25 +24,21 @@ import torch
 from PIL import Image
 
 from tenfold.models.model import ImageNetwork, NetworkPlan
-from tenfold.serving.onnx_model import OnnxDescription
+from tenfold.serving.onnx_graph import onnx_bytes
+from tenfold.serving.onnx_model import OnnxDescription, OnnxModel
+from tenfold.study.recipe import StudySettings
+from tenfold.study.study import Study
 
 CLASSES = ("cat", "dög", "<b>owl</b>")
 SHAPE = (16, 16, 3)
 EXPORTED_CLASSES = ("cat", "dög", 'a "quoted"\nname')
-REPOSITORY = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a server answered."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let networks compute on one core, so that tests may run side by side."""
+    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
+    monkeypatch.setattr("tenfold.serving.onnx_model.available_cores", lambda: 1)
 
 
 def png(pixels: np.ndarray[Any, Any] | None = None, kind: str = "PNG", seed: int = 0) -> bytes:
@@ -59,17 +55,79 @@ def make_png() -> Callable[..., bytes]:
     return png
 
 
+@pytest.fixture
+def build() -> Callable[..., ImageNetwork]:
+    """Give a function that builds an untrained network whose outputs are not all alike."""
+
+    def make(
+        model: str = "cnn",
+        settings: Mapping[str, Any] | None = None,
+        shape: tuple[int, int, int] = (32, 32, 3),
+    ) -> ImageNetwork:
+        plan = NetworkPlan.parse(
+            model, settings or {}, image_shape=shape, class_count=len(EXPORTED_CLASSES)
+        )
+        channels = shape[2]
+        network = plan.build(
+            seed=3,
+            mean=torch.full((channels,), 120.0),
+            standard_deviation=torch.full((channels,), 60.0),
+        )
+        generator = torch.Generator().manual_seed(5)
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                assert layer.running_mean is not None
+                assert layer.running_var is not None
+                layer.running_mean.normal_(generator=generator)
+                layer.running_var.uniform_(0.5, 2, generator=generator)
+        return network.eval()
+
+    return make
+
+
+@pytest.fixture
+def describe() -> Callable[..., OnnxDescription]:
+    """Give a function that describes what `build` builds."""
+
+    def make(shape: tuple[int, int, int] = (32, 32, 3), **changes: Any) -> OnnxDescription:
+        values: dict[str, Any] = {
+            "title": "Tést",
+            "model": "cnn",
+            "classes": EXPORTED_CLASSES,
+            "image_shape": shape,
+            "temperature": 1.7,
+            "versions": {"tenfold": "0"},
+        }
+        return OnnxDescription(**(values | changes))
+
+    return make
+
+
+@pytest.fixture
+def images() -> Callable[..., np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Give a function that makes images of noise."""
+
+    def make(
+        count: int, shape: tuple[int, int, int] = (32, 32, 3)
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        return np.random.default_rng(7).integers(0, 256, (count, *shape), np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def run_folder(tiny_settings: Callable[..., StudySettings], tmp_path: Path) -> Path:
+    """Give a tiny study's run folder up to its model."""
+    out = tmp_path / "run"
+    list(Study(tiny_settings({"training.validation_fraction": 0.2}), out).run("model"))
+    return out
+
+
 @pytest.fixture(scope="session")
 def onnx_content() -> bytes:
     """Give the bytes of an untrained exported model."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    import torch
-
-    from tenfold.models.model import NetworkPlan
-    from tenfold.serving.onnx_graph import onnx_bytes
-    from tenfold.serving.onnx_model import OnnxDescription
-
     plan = NetworkPlan.parse(
         "cnn",
         {"conv_layers": 1, "filters": [4], "units": 8},
@@ -95,6 +153,19 @@ def onnx_file(onnx_content: bytes, tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("served") / "tiny.onnx"
     path.write_bytes(onnx_content)
     return path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 class AsgiClient:
@@ -168,7 +239,6 @@ def client(onnx_content: bytes) -> Iterator[Callable[..., AsgiClient]]:
     """Give a function that makes an application with some settings, and a client for it."""
     pytest.importorskip("fastapi")
     from tenfold.serving.app import create_app
-    from tenfold.serving.onnx_model import OnnxModel
     from tenfold.serving.settings import ServingSettings
 
     model = OnnxModel(onnx_content, threads=1)
@@ -261,7 +331,6 @@ class HangingModel:
 @pytest.fixture
 def hanging(onnx_content: bytes) -> Iterator[HangingModel]:
     """Give a model whose network hangs until the test lets it run."""
-    from tenfold.serving.onnx_model import OnnxModel
 
     model = HangingModel(OnnxModel(onnx_content, threads=1))
     yield model
@@ -273,7 +342,6 @@ def serve_here(onnx_content: bytes) -> Iterator[Callable[..., LocalServer]]:
     """Give a function that serves the tiny model, or another, in a thread of this process."""
     pytest.importorskip("uvicorn")
     from tenfold.serving.app import create_app
-    from tenfold.serving.onnx_model import OnnxModel
     from tenfold.serving.settings import ServingSettings
 
     tiny = OnnxModel(onnx_content, threads=1)
@@ -352,65 +420,3 @@ def start_server() -> Iterator[Callable[..., ServerProcess]]:
     yield start
     for server in started:
         server.stop(signal.SIGKILL)
-
-
-@pytest.fixture
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
-    monkeypatch.setattr("tenfold.serving.onnx_model.available_cores", lambda: 1)
-
-
-@pytest.fixture
-def build() -> Callable[..., ImageNetwork]:
-    """Give a function that builds an untrained network whose outputs are not all alike."""
-
-    def make(
-        model: str = "cnn",
-        settings: Mapping[str, Any] | None = None,
-        shape: tuple[int, int, int] = (32, 32, 3),
-    ) -> ImageNetwork:
-        plan = NetworkPlan.parse(
-            model, settings or {}, image_shape=shape, class_count=len(EXPORTED_CLASSES)
-        )
-        channels = shape[2]
-        network = plan.build(
-            seed=3,
-            mean=torch.full((channels,), 120.0),
-            standard_deviation=torch.full((channels,), 60.0),
-        )
-        generator = torch.Generator().manual_seed(5)
-        for layer in network.modules():
-            if isinstance(layer, torch.nn.BatchNorm2d):
-                assert layer.running_mean is not None
-                assert layer.running_var is not None
-                layer.running_mean.normal_(generator=generator)
-                layer.running_var.uniform_(0.5, 2, generator=generator)
-        return network.eval()
-
-    return make
-
-
-@pytest.fixture
-def describe() -> Callable[..., OnnxDescription]:
-    def make(shape: tuple[int, int, int] = (32, 32, 3), **changes: Any) -> OnnxDescription:
-        values: dict[str, Any] = {
-            "title": "Tést",
-            "model": "cnn",
-            "classes": EXPORTED_CLASSES,
-            "image_shape": shape,
-            "temperature": 1.7,
-            "versions": {"tenfold": "0"},
-        }
-        return OnnxDescription(**(values | changes))
-
-    return make
-
-
-@pytest.fixture
-def images() -> Callable[..., np.ndarray[Any, np.dtype[np.uint8]]]:
-    def make(
-        count: int, shape: tuple[int, int, int] = (32, 32, 3)
-    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        return np.random.default_rng(7).integers(0, 256, (count, *shape), np.uint8)
-
-    return make

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from photographs import write_photographs
 from tenfold.core.errors import ImageShapeError
@@ -26,6 +25,8 @@ from tenfold.study.recipe import load_recipe
 from tenfold.training.device import Device
 from tenfold.training.model_folder import PackagedModel, describe_model
 from tenfold.training.settings import TrainingSettings
+
+pytestmark = pytest.mark.usefixtures("one_core")
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -57,27 +58,14 @@ def settings_of() -> dict[str, tuple[str, dict[str, Any]]]:
     return given | {key: one for key, one in of_models.items() if one not in given.values()}
 
 
-@pytest.fixture(autouse=True)
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
-    monkeypatch.setattr("tenfold.serving.onnx_model.available_cores", lambda: 1)
-
-
-def packaged(name: str, settings: dict[str, Any], shape: tuple[int, int, int]) -> PackagedModel:
+def packaged(
+    build: Any, name: str, settings: dict[str, Any], shape: tuple[int, int, int]
+) -> PackagedModel:
     """Give an untrained network with running statistics as after a training."""
-    plan = NetworkPlan.parse(name, settings, image_shape=shape, class_count=len(CLASSES))
-    middle = torch.full((shape[2],), 120.0)
-    network = plan.build(seed=3, mean=middle, standard_deviation=middle / 2)
-    generator = torch.Generator().manual_seed(5)
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            layer.running_mean.normal_(generator=generator)
-            layer.running_var.uniform_(0.5, 2, generator=generator)
+    network = build(name, settings, shape)
     record = describe_model(
         title="A test's model",
-        plan=plan,
+        plan=NetworkPlan.parse(name, settings, image_shape=shape, class_count=len(CLASSES)),
         weights=network.state_dict(),
         training=TrainingSettings(),
         classes=CLASSES,
@@ -100,10 +88,10 @@ def packaged(name: str, settings: dict[str, Any], shape: tuple[int, int, int]) -
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("case", settings_of())
 def test_the_exported_graph_gives_what_the_network_gives(
-    case: str, shape: tuple[int, int, int]
+    case: str, shape: tuple[int, int, int], build: Any
 ) -> None:
     try:
-        model = packaged(*settings_of()[case], shape)
+        model = packaged(build, *settings_of()[case], shape)
     except ImageShapeError:
         pytest.skip("takes no such small images")
     images = np.random.default_rng(7).integers(0, 256, (5, *shape), np.uint8)

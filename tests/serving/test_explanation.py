@@ -14,13 +14,10 @@ from tenfold.serving.explanation import NEIGHBOURS, Explainer, ExplanationPage
 from tenfold.serving.prediction import Predicted
 from tenfold.training.model_folder import read_model_folder
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 FolderMaker = Callable[..., Path]
 NAMES = ("<b>dark</b>", "gray", "light")
-
-
-@pytest.fixture(autouse=True)
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
 
 
 def kept_images() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,22 @@ import pytest
 from tenfold.classifier import load
 from tenfold.cli.using import default_path
 from tenfold.core.errors import DataError, ExportError
-from tenfold.serving.export import export_onnx, export_text, int8_path
-from tenfold.serving.onnx_graph import RealImages, images_for
+from tenfold.serving.export import (
+    RealImages,
+    check_parity,
+    export_onnx,
+    export_text,
+    images_for,
+    int8_path,
+)
+from tenfold.serving.onnx_graph import onnx_bytes
 from tenfold.serving.onnx_model import OnnxModel
-from tenfold.study.recipe import StudySettings
-from tenfold.study.study import Study
 from tenfold.training.model_folder import read_model_folder
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-
-
-@pytest.fixture
-def run_folder(tiny_settings: Callable[..., StudySettings], tmp_path: Path) -> Path:
-    out = tmp_path / "run"
-    list(Study(tiny_settings({"training.validation_fraction": 0.2}), out).run("model"))
-    return out
 
 
 def real_images(run_folder: Path, data: str | None = None) -> RealImages:
@@ -82,6 +79,30 @@ def test_a_difference_writes_nothing(
     with pytest.raises(ExportError, match="does not give what the model gives"):
         export_onnx(read_model_folder(run_folder), tmp_path / "model.onnx", real_images(run_folder))
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_the_largest_difference_is_told(build: Any, describe: Any, images: Any) -> None:
+    network = build()
+    model = OnnxModel(onnx_bytes(network, 1.7, describe()), threads=1)
+    parity = check_parity(model, network, 1.7, images(20))
+    assert parity.count == 20
+    assert 0 <= parity.largest_difference < 1e-5
+    assert parity.changed == 0
+
+
+def test_a_forgotten_temperature_is_found(build: Any, describe: Any, images: Any) -> None:
+    network = build()
+    model = OnnxModel(onnx_bytes(network, None, describe()), threads=1)
+    with pytest.raises(ExportError, match=r"20 images a probability differs by up to 0\.\d+"):
+        check_parity(model, network, 3.0, images(20))
+
+
+def test_another_normalization_is_found(build: Any, describe: Any, images: Any) -> None:
+    network = build()
+    model = OnnxModel(onnx_bytes(network, 1.0, describe()), threads=1)
+    network.mean += 30
+    with pytest.raises(ExportError, match="Nothing was written"):
+        check_parity(model, network, 1.0, images(20))
 
 
 class TestRealImages:

@@ -1,10 +1,19 @@
+"""Who may ask: by the token, the site and the name of the server."""
+
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from tenfold.core.errors import SettingsError
+
+pytest.importorskip("fastapi")
+pytest.importorskip("onnxruntime")
+
 from tenfold.serving.guard import TOKEN_VARIABLE, AllowedHosts, read_token
 
+BYTES = {"content-type": "application/octet-stream"}
 LOOPBACK = ("localhost", "LocalHost:8000", "localhost.", "127.0.0.1:80", "127.0.0.2", "[::1]:1")
 NONE = (
     "",
@@ -27,6 +36,109 @@ NONE = (
     "a" * 300,
 )
 OTHERS = ("evil.example", "localhost.evil.example", "evil-localhost", "127.0.0.1.nip.io")
+
+
+class TestToken:
+    @pytest.mark.parametrize("path", ["/api/predict", "/api/explain", "/api/model", "/metrics"])
+    @pytest.mark.parametrize("given", [None, "Bearer wrong", "Basic right", "Bearer rightx", "ö"])
+    def test_without_it(self, path: str, given: str | None, client: Any) -> None:
+        headers = {} if given is None else {"authorization": given}
+        method = "POST" if path in ("/api/predict", "/api/explain") else "GET"
+        answer = client(token="right")(method, path, b"", headers)
+        assert (answer.status, answer.json["error"]["code"]) == (401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert b"right" not in answer.body
+
+    def test_with_it(self, client: Any, make_png: Any) -> None:
+        headers = {"authorization": "Bearer right"} | BYTES
+        assert client(token="right")("POST", "/api/predict", make_png(), headers).status == 200
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/openapi.json", "/docs", "/nothing", "/api/../metrics", "//api/model", "/API/model"],
+    )
+    def test_nothing_else_is_told_either(self, path: str, client: Any) -> None:
+        assert client(token="right")("GET", path).status == 401
+
+    @pytest.mark.parametrize(
+        ("given", "status"),
+        [("bearer right", 200), ("BEARER  right ", 200), ("Bearer right\xe9", 401), ("right", 401)],
+    )
+    def test_how_it_may_be_written(self, given: str, status: int, client: Any) -> None:
+        answer = client(token="right")("GET", "/api/model", b"", {"authorization": given})
+        assert answer.status == status
+
+    def test_the_page_tells_nothing_of_the_model(self, client: Any) -> None:
+        one = client(token="right")
+        for path in ("/", "/page.js", "/page.css", "/health", "/health/live", "/health/ready"):
+            text = one("GET", path).body.decode().lower()
+            for secret in ("animals", "dög", "owl", "75.0%", "1,200", "cnn"):
+                assert secret not in text, path
+
+    @pytest.mark.parametrize("path", ["/", "/page.js", "/health", "/health/live", "/health/ready"])
+    def test_the_page_is_open(self, path: str, client: Any) -> None:
+        assert client(token="right")("GET", path).status == 200
+
+
+class TestOtherSites:
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "x@localhost", "", "ö"],
+    )
+    @pytest.mark.parametrize("path", ["/", "/api/model", "/api/explain", "/health", "/metrics"])
+    def test_another_name_is_refused(self, host: str, path: str, client: Any) -> None:
+        answer = client()("POST" if path == "/api/explain" else "GET", path, b"", {"host": host})
+        assert (answer.status, answer.json["error"]["code"]) == (421, "wrong_host")
+        assert "--allowed-host" in answer.json["error"]["message"]
+
+    def test_a_name_that_was_allowed(self, client: Any) -> None:
+        one = client(hosts=AllowedHosts("127.0.0.1", ["Models.example.org."]))
+        for host in ("models.example.org", "MODELS.example.org:8443", "localhost:1", "[::1]"):
+            assert one("GET", "/health", b"", {"host": host}).status == 200
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"sec-fetch-site": "cross-site"}, 403),
+            ({"sec-fetch-site": "same-site"}, 403),
+            ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 403),
+            ({"sec-fetch-site": "anything"}, 403),
+            ({"sec-fetch-site": "same-origin", "origin": "http://localhost:8000"}, 200),
+            ({"sec-fetch-site": "none"}, 200),
+            ({"origin": "http://evil.example"}, 403),
+            ({"origin": "null"}, 403),
+            ({"origin": "http://localhost:3000"}, 403),
+            ({"origin": "http://localhost:8000"}, 200),
+            ({"origin": "HTTP://LOCALHOST:8000"}, 403),  # as no browser writes it
+            ({}, 200),
+        ],
+    )
+    @pytest.mark.parametrize("method", ["POST", "GET"])
+    def test_a_page_of_another_site_is_refused(
+        self, method: str, headers: dict[str, str], status: int, client: Any, make_png: Any
+    ) -> None:
+        path, body = ("/api/predict", make_png()) if method == "POST" else ("/api/model", b"")
+        answer = client()(method, path, body, {"host": "localhost:8000"} | headers)
+        assert answer.status == status
+        if status != 200:
+            assert answer.json["error"]["code"] == "cross_site"
+
+    def test_a_link_to_the_page_works(self, client: Any) -> None:
+        link = {
+            "host": "localhost",
+            "sec-fetch-site": "cross-site",
+            "sec-fetch-mode": "navigate",
+            "sec-fetch-dest": "document",
+        }
+        one = client()
+        assert one("GET", "/", b"", link).status == 200
+        assert one("GET", "/", b"", link | {"sec-fetch-dest": "iframe"}).status == 403
+        assert one("POST", "/api/predict", b"x", link).status == 403
+
+    def test_behind_a_proxy_with_a_name_of_its_own(self, client: Any, make_png: Any) -> None:
+        one = client(hosts=AllowedHosts("127.0.0.1", ["models.example.org"]))
+        headers = {"host": "127.0.0.1:8000", "origin": "https://models.example.org"}
+        assert one("POST", "/api/predict", make_png(), headers).status == 200
 
 
 @pytest.mark.parametrize("bound", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "10.0.0.5"])

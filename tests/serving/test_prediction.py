@@ -1,3 +1,5 @@
+"""Predictions for many files, as a table, as JSON and as CSV."""
+
 from __future__ import annotations
 
 import csv
@@ -25,12 +27,13 @@ from tenfold.serving.prediction import (
     predict_files,
 )
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 FolderMaker = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
+CLASSES = ("cat", "a class with a very long name", '<owl>,\n"x"')
+GOOD = Predicted("photos/1.jpg", np.array([0.25, 0.05, 0.7], np.float32))
+BAD = Predicted("photos/2.jpg", None, "truncated")
+STRANGE = Predicted("caf\udce9\x1b[31m.jpg", np.array([1, 0, 0], np.float32))
 
 
 def save_noise(path: Path, size: tuple[int, int] = (8, 8), seed: int = 0) -> Path:
@@ -73,9 +76,8 @@ class TestFinding:
 
 
 def test_the_test_split_as_files_gives_the_evaluated_probabilities(
-    run_stage_in: Callable[..., Path], image_folder: Path, tmp_path: Path
+    run_folder: Path, tmp_path: Path
 ) -> None:
-    run_folder = run_stage_in("model", {"training.validation_fraction": 0.2})
     acquired = AcquireRecord.read(run_folder / "acquire" / "record.json")
     test = read_split(run_folder / "acquire", "test")
     for number, image in enumerate(test.images):
@@ -87,17 +89,6 @@ def test_the_test_split_as_files_gives_the_evaluated_probabilities(
     evaluated = read_arrays(run_folder / "evaluate" / "predictions.npz")["probabilities"]
     predicted = np.stack([one.probabilities for one in results if one.probabilities is not None])
     assert np.abs(predicted - evaluated).max() <= 1e-5
-
-
-@pytest.fixture
-def run_stage_in(tiny_settings: Callable[..., object], tmp_path: Path) -> Callable[..., Path]:
-    from tenfold.study.study import Study
-
-    def run(stage: str, changes: dict[str, object]) -> Path:
-        list(Study(tiny_settings(changes), tmp_path / "run").run(stage))  # type: ignore[arg-type]
-        return tmp_path / "run"
-
-    return run
 
 
 def test_the_batch_size_changes_nothing_but_the_last_digits(
@@ -181,12 +172,6 @@ def test_a_models_range_of_numbers_is_used(make_model_folder: FolderMaker, tmp_p
     (result,) = predict_files(model, find_images([str(tmp_path / "a.png")]))
     assert result.pixels is not None
     assert result.pixels[:, 0, 0].tolist() == [0, 0, 128, 255]
-
-
-CLASSES = ("cat", "a class with a very long name", '<owl>,\n"x"')
-GOOD = Predicted("photos/1.jpg", np.array([0.25, 0.05, 0.7], np.float32))
-BAD = Predicted("photos/2.jpg", None, "truncated")
-STRANGE = Predicted("caf\udce9\x1b[31m.jpg", np.array([1, 0, 0], np.float32))
 
 
 def test_the_table_has_a_line_an_image_with_equal_columns() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,12 @@ def image(value: int) -> Any:
     return np.full((1, 1, 1), value, np.uint8)
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
 async def submit(batches: Batcher, value: int) -> float:
     row = await batches.submit(lambda: image(value))
     return float(row[0])
@@ -58,8 +65,7 @@ def test_what_arrives_meanwhile_is_one_batch_and_each_gets_its_own() -> None:
     async def run() -> list[float]:
         batches = batcher(network)
         tasks = [asyncio.create_task(submit(batches, value)) for value in range(7)]
-        await asyncio.sleep(0.05)
-        assert batches.waiting == 6
+        await until(lambda: batches.waiting == 6)
         network.may_run.set()
         return await asyncio.gather(*tasks)
 
@@ -78,13 +84,13 @@ def test_an_image_that_cannot_be_made_concerns_its_sender_alone() -> None:
     async def run() -> list[Any]:
         batches = batcher(network, on_batch=counted.append)
         first = asyncio.create_task(submit(batches, 9))
-        await asyncio.sleep(0.02)
+        await until(lambda: batches.running_seconds > 0)
         others = [
             asyncio.create_task(submit(batches, 1)),
             asyncio.create_task(batches.submit(refuse)),
             asyncio.create_task(submit(batches, 3)),
         ]
-        await asyncio.sleep(0.02)
+        await until(lambda: batches.waiting == 3)
         network.may_run.set()
         return await asyncio.gather(first, *others, return_exceptions=True)
 
@@ -117,7 +123,7 @@ def test_too_many_are_refused_and_the_others_answered() -> None:
     async def run() -> list[Any]:
         batches = batcher(network, most_waiting=3)
         tasks = [asyncio.create_task(submit(batches, value)) for value in range(6)]
-        await asyncio.sleep(0.05)
+        await until(lambda: sum(task.done() for task in tasks) == 2)
         network.may_run.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -133,7 +139,7 @@ def test_clients_that_gave_up_are_not_computed() -> None:
     async def run() -> list[Any]:
         batches = batcher(network)
         tasks = [asyncio.create_task(submit(batches, value)) for value in range(4)]
-        await asyncio.sleep(0.05)
+        await until(lambda: batches.waiting == 3)
         tasks[1].cancel()
         tasks[2].cancel()
         await asyncio.sleep(0)
@@ -172,8 +178,7 @@ def test_a_network_that_hangs_is_known_and_asked_no_more() -> None:
     async def run() -> float:
         batches = batcher(network, stuck_seconds=0.05)
         first = asyncio.create_task(submit(batches, 1))
-        await asyncio.sleep(0.1)
-        assert batches.running_seconds > 0.05
+        await until(lambda: batches.running_seconds > 0.05)
         with pytest.raises(Refusal) as caught:
             await submit(batches, 2)
         assert (caught.value.status, caught.value.code) == (503, "not_ready")

@@ -38,6 +38,12 @@ def resident_bytes(server: Any) -> int:
     return int(status[1]) * 4096
 
 
+def has_processes(server: Any) -> bool:
+    """Say whether a server has started processes, which decode images."""
+    children = Path(f"/proc/{server.process.pid}/task").glob("*/children")
+    return any(path.read_text() for path in children)
+
+
 def until(is_so: Callable[[], bool]) -> None:
     """Wait until something is so; what never is fails."""
     for _ in range(2000):
@@ -245,7 +251,7 @@ def test_an_image_that_is_decoded_does_not_keep_the_server_from_its_end(
     hostile = png_of_data_chunks(1_500_000)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(server.ask, "POST", "/api/predict", hostile, BYTES)
-        time.sleep(1)
+        until(lambda: has_processes(server))
         code, _, errors = server.stop()
         answer = asked.result(timeout=60)
     assert (code, answer.status, answer.json["error"]["code"]) == (0, 503, "stopping")

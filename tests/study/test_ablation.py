@@ -17,9 +17,9 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.models.model import MODELS
 from tenfold.report.findings.tuning import ablation_csv, ablation_text
-from tenfold.study import ablation as ablation_training
 from tenfold.study.ablation import Ablation, ingredients_of, parse_names
 from tenfold.study.recipe import StudySettings, load_recipe
+from tenfold.training.fit import fit_network
 from tenfold.training.settings import TRAINING_INGREDIENTS
 
 SHORT = ("training.epochs=1", "training.least_steps=4", "model.widths=[8, 8, 8]")
@@ -36,7 +36,7 @@ def digits() -> ImageSplit:
     return ImageSplit(train.images[:300], train.labels[:300])
 
 
-def _ablation(settings: StudySettings, digits: ImageSplit, out: Path) -> Ablation:
+def ablation_of(settings: StudySettings, digits: ImageSplit, out: Path) -> Ablation:
     return Ablation(
         settings=settings,
         train=digits,
@@ -94,7 +94,7 @@ def test_trainings_are_kept_and_compared(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ablation = _ablation(settings, digits, tmp_path)
+    ablation = ablation_of(settings, digits, tmp_path)
     record = ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
     assert record.held_out == 28
     assert [len(scores.accuracies) for scores in record.ablated] == [2, 2]
@@ -111,11 +111,9 @@ def test_trainings_are_kept_and_compared(
     before = json.loads(kept[0].read_text())["right"]
     kept[0].unlink()
     asked = []
-    fit = ablation_training.fit_network
     monkeypatch.setattr(
-        ablation_training,
-        "fit_network",
-        lambda *given, **named: asked.append(1) or fit(*given, **named),
+        "tenfold.study.ablation.fit_network",
+        lambda *given, **named: asked.append(1) or fit_network(*given, **named),
     )
     again = ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
     assert len(asked) == 1
@@ -132,7 +130,7 @@ def test_a_schedule_that_follows_validation_images_is_told(
     settings: StudySettings, digits: ImageSplit, tmp_path: Path
 ) -> None:
     waiting = settings.with_changes({"training.schedule": "plateau"})
-    ablation = replace(_ablation(settings, digits, tmp_path), settings=waiting)
+    ablation = replace(ablation_of(settings, digits, tmp_path), settings=waiting)
     with pytest.raises(SettingsError, match=r"'plateau' follows validation images.*linear"):
         ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
 
@@ -143,7 +141,7 @@ def test_an_error_in_a_process_is_told_and_leaves_nothing_behind(
 ) -> None:
     few = settings.with_changes({"training.rebalance": "inverse"})
     lacking = ImageSplit(digits.images, np.where(digits.labels == 9, 8, digits.labels))
-    ablation = replace(_ablation(settings, lacking, tmp_path), settings=few)
+    ablation = replace(ablation_of(settings, lacking, tmp_path), settings=few)
     with pytest.raises(TrainingError, match="class '9' has none"):
         ablation.run(data="digits", device="cpu", jobs=2, progress=SilentProgress())
     assert not (tmp_path / ".work").exists()

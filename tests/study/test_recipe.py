@@ -1,3 +1,5 @@
+"""Recipes, their settings, and what changes them."""
+
 from __future__ import annotations
 
 import contextlib

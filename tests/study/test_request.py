@@ -1,3 +1,5 @@
+"""What a user asks, resolved to settings and a run folder."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Stages in order; what is complete, changed, cut off or lost."""
+
 from __future__ import annotations
 
 import errno
@@ -60,6 +62,21 @@ def times(out: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in sorted(out.rglob("*")) if path.is_file()}
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Give the content of all files but hidden ones and those in hidden folders."""
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        str(name): (folder / name).read_bytes()
+        for name in names
+        if not any(part.startswith(".") for part in name.parts)
+    }
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
 class TestOrder:
     @pytest.mark.slow
     def test_a_whole_study_runs_every_stage_once_in_order(
@@ -102,14 +119,14 @@ class TestOrder:
         assert run(tiny_settings(), out, "explore") == []
         assert not (out / "explore" / ".work").exists()
 
-    def test_an_unknown_stage_is_refused_before_anything_is_made(
+    def test_an_unknown_stage_is_refused_before_anything_ismade(
         self, tiny_settings: Settings, out: Path
     ) -> None:
         with pytest.raises(UnknownNameError, match="Did you mean 'evaluate'"):
             run(tiny_settings(), out, "evaluat")
         assert not out.exists()
 
-    def test_the_manifest_says_how_it_was_made(self, tiny_settings: Settings, out: Path) -> None:
+    def test_the_manifest_says_how_it_wasmade(self, tiny_settings: Settings, out: Path) -> None:
         settings = tiny_settings()
         run(settings, out, "evaluate")
         train = manifest(out, "train")
@@ -218,11 +235,11 @@ class TestNothingIsLost:
         self, settings: Settings, out: Path, content: bytes
     ) -> None:
         run(settings(), out, "evaluate")
-        before = _contents(out)
+        before = contents(out)
         changes = {"data.corrections": corrections_settings(Path("c.csv"), content).plain()}
         with pytest.raises(DataError):
             run(settings(changes), out, "evaluate", update=True, corrections=content)
-        assert _contents(out) == before
+        assert contents(out) == before
         assert run(settings(), out, "evaluate") == []
 
     @pytest.mark.parametrize(
@@ -244,26 +261,26 @@ class TestNothingIsLost:
     ) -> None:
         tmp_path = out.parent
         run(settings(), out, "evaluate")
-        before = _contents(out)
-        Image.new("L", (8, 8)).save(_made(tmp_path / "one-class" / "a") / "a.png")
-        _made(tmp_path / "empty" / "a")
+        before = contents(out)
+        Image.new("L", (8, 8)).save(made(tmp_path / "one-class" / "a") / "a.png")
+        made(tmp_path / "empty" / "a")
         monkeypatch.chdir(tmp_path)
         for name in ("cleanlab", "cleanlab.filter"):  # which another test may have imported
             monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(error):
             run(settings().with_changes(change), out, "evaluate", "audit", update=True)
-        assert _contents(out) == before
+        assert contents(out) == before
         assert run(settings(), out, "evaluate") == []
 
     def test_a_kill_at_any_stage_of_an_update_leaves_a_way_on(
         self, settings: Settings, out: Path, in_colour: Path
     ) -> None:
         run(settings(), out, "model")
-        model = _contents(out / "model")
+        model = contents(out / "model")
         changed = settings({"data.location": str(in_colour)})
         for stage in ("train", "evaluate", "model"):
             run_killed_at(stage, changed, out, "model")
-            assert _contents(out / "model") == model
+            assert contents(out / "model") == model
             read_model_folder(out)
             shown = read_study_records(out)
             assert len(shown.acquire.classes) == 4
@@ -300,28 +317,13 @@ class TestNothingIsLost:
         assert run(settings(no_folds), out, "audit") == []
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    """Give the content of all files but hidden ones and those in hidden folders."""
-    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {
-        str(name): (folder / name).read_bytes()
-        for name in names
-        if not any(part.startswith(".") for part in name.parts)
-    }
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    return folder
-
-
 class TestChangedSource:
     def test_a_report_stays_with_the_data_of_the_model(
         self, tiny_settings: Settings, out: Path, image_folder: Path
     ) -> None:
         settings = tiny_settings({"tune.is_enabled": False, "evaluate.robustness_images": 0})
         run(settings, out, "evaluate", "report")
-        _made(image_folder / "new")
+        made(image_folder / "new")
         for number in range(6):
             Image.new("L", (8, 8), number).save(image_folder / "new" / f"{number}.png")
         assert run(settings, out, "report") == ["report"]

@@ -381,8 +381,7 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     """
     del debug  # read by `main`, which shows the trace
     from tenfold.core.errors import SettingsError
-    from tenfold.serving.export import export_onnx, export_text
-    from tenfold.serving.onnx_graph import images_for
+    from tenfold.serving.export import export_onnx, export_text, images_for
     from tenfold.training.model_folder import read_model_folder
 
     if not is_onnx:

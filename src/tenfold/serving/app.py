@@ -14,7 +14,6 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -31,66 +30,24 @@ from tenfold.serving.requests import (
     MemoryBudget,
     receive_images,
 )
+from tenfold.serving.schema import (
+    IMAGE_BODY,
+    NOT_READY,
+    PROBLEMS,
+    ExplainAnswer,
+    HealthAnswer,
+    ModelAnswer,
+    PredictAnswer,
+)
 from tenfold.serving.settings import ServingSettings
 
 _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
 HANGING_SHARE = 2
 """A batch that takes so many times `answer_seconds` is taken for one that never ends."""
+_TEMPLATES = Path(__file__).parent / "templates"
+_REPORT_STYLE = Path(__file__).parent.parent / "report" / "templates" / "style.css"
+"""The page looks as the report does because it has its style; page.css adds to it."""
 _Top = Annotated[int, Query(ge=1, description="Give so many of the most probable classes.")]
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_IMAGE_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": _BINARY,
-            "image/*": _BINARY,
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "image": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                        }
-                    },
-                }
-            },
-        },
-    }
-}
-
-
-class Problem(BaseModel):
-    """Why something was not done."""
-
-    code: str = Field(description="One word, for programs.")
-    message: str = Field(description="For people.")
-
-
-class ProblemAnswer(BaseModel):
-    """The body of every answer that says no."""
-
-    error: Problem
-
-
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemAnswer, "description": text}
-    for status, text in {
-        400: "The body is damaged.",
-        401: "The token is missing or wrong.",
-        403: "A page of another site asks.",
-        408: "The body came too slowly.",
-        413: "The body or an image is too large.",
-        421: "The server does not answer by this name.",
-        415: "The body is of a kind that holds no image.",
-        422: "An image or a parameter cannot be read.",
-        501: "The server cannot do this with its model.",
-        503: "The server is busy.",
-    }.items()
-}
-_NOT_READY: dict[int | str, dict[str, Any]] = {
-    503: {"model": ProblemAnswer, "description": "The network does not answer."}
-}
 
 
 def create_app(
@@ -106,7 +63,7 @@ def create_app(
     `token` is what clients must show, None for none. `hosts` are the names by which the server
     answers, None for those of a server on loopback.
     """
-    metrics = Metrics(printable(model.description.title), lambda: predictor.waiting)
+    metrics = Metrics(printable(model.description.title), lambda: predictor.batcher.waiting)
     budget = MemoryBudget(settings.memory_bytes)
     arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
     predictor = Predictor(model, settings, metrics, budget)
@@ -127,7 +84,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        responses={status: _PROBLEMS[status] for status in (401, 403, 421, 503)},
+        responses={status: PROBLEMS[status] for status in (401, 403, 421, 503)},
     )
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
@@ -143,8 +100,8 @@ def create_app(
     @app.post(
         "/api/predict",
         response_model=PredictAnswer,
-        responses={status: _PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
-        openapi_extra=_IMAGE_BODY,
+        responses={status: PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
+        openapi_extra=IMAGE_BODY,
     )
     async def predict(request: Request, top: _Top = 10) -> Response:
         """Say what images show: the body is one image, or a form with a file an image.
@@ -159,8 +116,8 @@ def create_app(
     @app.post(
         "/api/explain",
         response_model=ExplainAnswer,
-        responses={status: _PROBLEMS[status] for status in (400, 408, 413, 415, 422, 501)},
-        openapi_extra=_IMAGE_BODY,
+        responses={status: PROBLEMS[status] for status in (400, 408, 413, 415, 422, 501)},
+        openapi_extra=IMAGE_BODY,
     )
     async def explain(request: Request) -> Response:
         """Show what speaks for the most probable class of one image, and what it resembles."""
@@ -194,15 +151,15 @@ def create_app(
         return _json({**description, "explains": explainer is not None})
 
     @app.get("/health", response_model=HealthAnswer)
-    @app.get("/health/ready", response_model=HealthAnswer, responses=_NOT_READY)
+    @app.get("/health/ready", response_model=HealthAnswer, responses=NOT_READY)
     async def ready() -> Response:
         """Say that requests are answered: the network does not take too long for its batch."""
-        return _health(predictor.running_seconds <= settings.answer_seconds)
+        return _health(predictor.batcher.running_seconds <= settings.answer_seconds)
 
-    @app.get("/health/live", response_model=HealthAnswer, responses=_NOT_READY)
+    @app.get("/health/live", response_model=HealthAnswer, responses=NOT_READY)
     async def live() -> Response:
         """Say that the server need not be started again: the network does not hang."""
-        return _health(predictor.running_seconds <= HANGING_SHARE * settings.answer_seconds)
+        return _health(predictor.batcher.running_seconds <= HANGING_SHARE * settings.answer_seconds)
 
     @app.get("/metrics", response_class=Response)
     async def show_metrics() -> Response:
@@ -267,11 +224,6 @@ async def _parameter_error(_: Request, error: Exception) -> Response:
     )
 
 
-_TEMPLATES = Path(__file__).parent / "templates"
-_REPORT_STYLE = Path(__file__).parent.parent / "report" / "templates" / "style.css"
-"""The page looks as the report does because it has its style; page.css adds to it."""
-
-
 def page_files(
     description: OnnxDescription, settings: ServingSettings, *, needs_token: bool, explains: bool
 ) -> dict[str, tuple[bytes, str]]:
@@ -298,66 +250,3 @@ def page_files(
         "/page.css": (style, "text/css"),
         "/page.js": ((_TEMPLATES / "page.js").read_bytes(), "text/javascript"),
     }
-
-
-class ClassProbability(BaseModel):
-    """One class and how probable it is."""
-
-    class_name: str = Field(alias="class")
-    probability: float = Field(ge=0, le=1)
-
-
-class ImageResult(BaseModel):
-    """One image: its classes, or why it could not be read."""
-
-    image: str = Field(description="Its name as it was sent; empty for a body that is an image.")
-    class_name: str | None = Field(None, alias="class", description="The most probable class.")
-    probability: float | None = Field(None, description="Of that class; calibrated.")
-    top: list[ClassProbability] | None = Field(
-        None, description="The most probable classes, the first first."
-    )
-    error: Problem | None = None
-
-
-class PredictAnswer(BaseModel):
-    """One result an image, in the order sent."""
-
-    results: list[ImageResult]
-
-
-class SimilarImage(BaseModel):
-    """A training image that the network finds alike."""
-
-    class_name: str = Field(alias="class")
-    similarity: float = Field(description="Cosine of the features, -1 to 1.")
-    picture: str = Field(description="A data: URI of a PNG.")
-
-
-class ExplainAnswer(BaseModel):
-    """What speaks for the most probable class."""
-
-    class_name: str = Field(alias="class")
-    probability: float
-    seen: str = Field(description="What the network saw, a data: URI of a PNG.")
-    heat: str | None = Field(description="The heat map over it; null if there is none.")
-    neighbours: list[SimilarImage]
-
-
-class ModelAnswer(BaseModel):
-    """The model that is served."""
-
-    title: str
-    model: str = Field(description="The architecture's name.")
-    classes: list[str]
-    image_shape: list[int] = Field(description="Height, width, channels; others are scaled.")
-    accuracy: float | None = Field(description="On the test split; null if it was not tested.")
-    test_count: int | None
-    quantization: str | None
-    explains: bool = Field(description="Whether /api/explain answers.")
-    versions: dict[str, str]
-
-
-class HealthAnswer(BaseModel):
-    """The server is well; otherwise it answers 503 with a `ProblemAnswer`."""
-
-    status: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -59,9 +59,7 @@ class UploadDecoder:
         self._check_format(content)
         limits = self.limits
         if most_pixels is not None:
-            limits = DecodingLimits(
-                min(most_pixels, limits.pixels), limits.memory_bytes, limits.processor_seconds
-            )
+            limits = replace(limits, pixels=min(most_pixels, limits.pixels))
         try:
             return decode_image(
                 io.BytesIO(content),

@@ -1,4 +1,4 @@
-"""Predictions explained: for one image and as a page.
+"""Predictions explained: as a page, and as an answer of the API.
 
 ::
 
@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,44 +45,11 @@ from tenfold.training.model_folder import PackagedModel
 
 NEIGHBOURS = 4
 """Training images shown beside an image."""
-
-
-@dataclass(frozen=True, eq=False)
-class Neighbour:
-    """A training image.
-
-    Parameters
-    ----------
-    label
-        Its class, an index.
-    similarity
-        Cosine between its features and the image's, from -1 to 1.
-    place
-        In the training split.
-    thumbnail
-        uint8, shape (h, w, C).
-    """
-
-    label: int
-    similarity: float
-    place: int
-    thumbnail: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """What speaks for a class, and what the image resembles.
-
-    Parameters
-    ----------
-    heat
-        float32, shape (H, W), from 0 to 1; None if the network has no maps.
-    neighbours
-        The most similar first; empty if the model folder holds no training images.
-    """
-
-    heat: npt.NDArray[np.float32] | None
-    neighbours: tuple[Neighbour, ...]
+INDEX = "index.html"
+_PICTURES = "explained_images"
+_AT_ONCE = 64
+_LEAST_SIDE_PX = 96
+"""Smaller images are enlarged, so that heat maps over them are smooth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,30 +117,55 @@ class Explainer:
             device=self.device,
             precision=self.device.precision(self.classifier.model_record_.precision),
         )
-        rows, similarities = self.index.nearest(features, NEIGHBOURS)
+        index = self.index
+
+        def neighbour(row: int, similarity: float) -> Neighbour:
+            label, place = int(index.labels[row]), int(index.places[row])
+            return Neighbour(label, float(similarity), place, index.thumbnails[row])
+
+        rows, similarities = index.nearest(features, NEIGHBOURS)
         return [
-            Explanation(
-                heat,
-                tuple(
-                    self._neighbour(self.index, int(row), float(similarity))
-                    for row, similarity in zip(near, alike, strict=True)
-                ),
-            )
+            Explanation(heat, tuple(map(neighbour, near.tolist(), alike)))
             for heat, near, alike in zip(heats, rows, similarities, strict=True)
         ]
 
-    @staticmethod
-    def _neighbour(index: NeighbourIndex, row: int, similarity: float) -> Neighbour:
-        return Neighbour(
-            int(index.labels[row]), similarity, int(index.places[row]), index.thumbnails[row]
-        )
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What speaks for a class, and what the image resembles.
+
+    Parameters
+    ----------
+    heat
+        float32, shape (H, W), from 0 to 1; None if the network has no maps.
+    neighbours
+        The most similar first; empty if the model folder holds no training images.
+    """
+
+    heat: npt.NDArray[np.float32] | None
+    neighbours: tuple[Neighbour, ...]
 
 
-INDEX = "index.html"
-_PICTURES = "explained_images"
-_AT_ONCE = 64
-_LEAST_SIDE_PX = 96
-"""Smaller images are enlarged, so that heat maps over them are smooth."""
+@dataclass(frozen=True, eq=False)
+class Neighbour:
+    """A training image.
+
+    Parameters
+    ----------
+    label
+        Its class, an index.
+    similarity
+        Cosine between its features and the image's, from -1 to 1.
+    place
+        In the training split.
+    thumbnail
+        uint8, shape (h, w, C).
+    """
+
+    label: int
+    similarity: float
+    place: int
+    thumbnail: npt.NDArray[np.uint8]
 
 
 class ExplanationPage:
@@ -281,6 +274,33 @@ class ExplanationPage:
         if not (name.startswith("train_") and path.is_file()):
             path.write_bytes(png(pixels))
         return f"{_PICTURES}/{name}"
+
+
+def explain_image(
+    explainer: Explainer, classes: tuple[str, ...], pixels: npt.NDArray[np.uint8], predicted: int
+) -> dict[str, Any]:
+    """Give ``seen``, ``heat`` and ``neighbours`` of `tenfold.serving.schema.ExplainAnswer`.
+
+    One image at a time, for it hooks into the network's layers.
+    """
+    (explanation,) = explainer.explain(pixels[None], np.array([predicted]))
+    heat = explanation.heat
+    return {
+        "seen": _data_uri(pixels),
+        "heat": None if heat is None else _data_uri(heat_overlay(pixels, heat)),
+        "neighbours": [
+            {
+                "class": classes[one.label],
+                "similarity": round(one.similarity, 4),
+                "picture": _data_uri(one.thumbnail),
+            }
+            for one in explanation.neighbours
+        ],
+    }
+
+
+def _data_uri(pixels: npt.NDArray[np.uint8]) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")
 
 
 def enlarged(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

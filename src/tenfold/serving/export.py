@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -9,52 +11,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tenfold.core.errors import ExportError, need
+from tenfold.core.errors import DataError, ExportError, need
 from tenfold.core.files import write_bytes
+from tenfold.core.progress import SilentProgress
+from tenfold.core.records.data import AcquireRecord
+from tenfold.core.records.training import ModelRecord
 from tenfold.core.run_folder import recorded_versions
-from tenfold.data.dataset import Images
+from tenfold.data.dataset import Images, ImageSplit, read_split
+from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.source import SourceOptions
 from tenfold.models.model import ImageNetwork
-from tenfold.serving.onnx_graph import RealImages, conversion, onnx_bytes, quantized, spread
-from tenfold.serving.onnx_model import Measurement, OnnxDescription, OnnxModel, measure
+from tenfold.serving.onnx_graph import conversion, onnx_bytes, quantized, spread
+from tenfold.serving.onnx_model import BATCH_SIZE, OnnxDescription, OnnxModel
 from tenfold.training.device import choose_device
 from tenfold.training.model_folder import PackagedModel
 from tenfold.training.temperature import predict_probabilities
 
 PARITY_IMAGES = 1000
 """Images that the exported file and PyTorch both compute: seconds, even for large networks."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far apart two ways to compute the same are."""
-
-    count: int
-    """Images asked about."""
-    largest_difference: float
-    """Of any probability of any image."""
-    changed: int
-    """Images whose most probable class is another."""
-
-
-@dataclass(frozen=True)
-class ExportedModel:
-    """A file's content and how it was checked."""
-
-    content: bytes
-    model: OnnxModel
-    parity: Parity
-
-
-@dataclass(frozen=True)
-class Export:
-    """What an export wrote."""
-
-    paths: tuple[Path, ...]
-    """The files: float32 first, int8 second if it was asked for."""
-    parity: Parity
-    """Of the float32 file."""
-    measurements: tuple[Measurement, ...]
-    """Of each file; empty if there was nothing to compare."""
+TOLERANCE = 1e-4
+"""Largest difference of a probability. Both compute in float32 but add up in other orders, which
+gives some 1e-6; a forgotten step of the preprocessing gives 0.1."""
+_TIMED_RUNS = 30
+_MOST_TIMED_SECONDS = 0.5
 
 
 def export_onnx(
@@ -92,6 +71,23 @@ def export_onnx(
     return Export(tuple(files), exported.parity, tuple(measurements))
 
 
+@dataclass(frozen=True)
+class Export:
+    """What an export wrote."""
+
+    paths: tuple[Path, ...]
+    """The files: float32 first, int8 second if it was asked for."""
+    parity: Parity
+    """Of the float32 file."""
+    measurements: tuple[Measurement, ...]
+    """Of each file; empty if there was nothing to compare."""
+
+
+def int8_path(out: Path) -> Path:
+    """Give the place of the int8 version of a file: ``model.onnx``, ``model.int8.onnx``."""
+    return out.with_name(f"{out.stem}.int8{out.suffix}")
+
+
 def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
     """Give the float32 ONNX file of a model, checked on some images.
 
@@ -127,41 +123,13 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
     return ExportedModel(content, exported, parity)
 
 
-def int8_path(out: Path) -> Path:
-    """Give the place of the int8 version of a file: ``model.onnx``, ``model.int8.onnx``."""
-    return out.with_name(f"{out.stem}.int8{out.suffix}")
+@dataclass(frozen=True)
+class ExportedModel:
+    """A file's content and how it was checked."""
 
-
-def export_text(export: Export, place: str) -> str:
-    """Give the check's result, the measurements if there are any, and the files.
-
-    `place` says where the images are from.
-    """
-    parity = export.parity
-    lines = [
-        f"Checked against PyTorch on {parity.count:,} images of {place}: probabilities differ by "
-        f"at most {parity.largest_difference:.1e}; {parity.changed:,} images get another class."
-    ]
-    if export.measurements:
-        lines += ["", *_table(export.measurements), ""]
-    lines += [f"Written: {path}" for path in export.paths]
-    return "\n".join(lines)
-
-
-def _table(measurements: tuple[Measurement, ...]) -> list[str]:
-    return [
-        f"{'':10}{'size':>10}{'accuracy':>11}{'one image':>12}{'many images':>14}",
-        *(
-            f"{one.name:10}{one.size_bytes / 1e6:>7.2f} MB{one.accuracy:>11.2%}"
-            f"{one.image_seconds * 1e3:>9.2f} ms{one.images_per_second:>12,.0f}/s"
-            for one in measurements
-        ),
-    ]
-
-
-TOLERANCE = 1e-4
-"""Largest difference of a probability. Both compute in float32 but add up in other orders, which
-gives some 1e-6; a forgotten step of the preprocessing gives 0.1."""
+    content: bytes
+    model: OnnxModel
+    parity: Parity
 
 
 def check_parity(
@@ -194,3 +162,171 @@ def check_parity(
             "this with the model's settings; another version of torch or onnxruntime may do."
         )
     return parity
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far apart two ways to compute the same are."""
+
+    count: int
+    """Images asked about."""
+    largest_difference: float
+    """Of any probability of any image."""
+    changed: int
+    """Images whose most probable class is another."""
+
+
+def measure(name: str, content: bytes, model: OnnxModel, test: ImageSplit) -> Measurement:
+    """Measure a model on a test split."""
+    predicted = model.predict_many(test.images).argmax(1)
+    one = np.ascontiguousarray(test.images[:1])
+    block = np.ascontiguousarray(np.resize(test.images, (BATCH_SIZE, *test.images.shape[1:])))
+    return Measurement(
+        name=name,
+        size_bytes=len(content),
+        accuracy=float((predicted == test.labels).mean()),
+        image_seconds=_median_seconds(model, one),
+        images_per_second=BATCH_SIZE / _median_seconds(model, block),
+    )
+
+
+def _median_seconds(model: OnnxModel, images: Images) -> float:
+    model.predict(images)
+    seconds: list[float] = []
+    began = time.perf_counter()
+    while len(seconds) < _TIMED_RUNS and time.perf_counter() - began < _MOST_TIMED_SECONDS:
+        start = time.perf_counter()
+        model.predict(images)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of one file."""
+
+    name: str
+    """``float32`` or ``int8``."""
+    size_bytes: int
+    accuracy: float
+    """On the test images."""
+    image_seconds: float
+    """Median time for one image alone."""
+    images_per_second: float
+    """With many images at once."""
+
+
+def export_text(export: Export, place: str) -> str:
+    """Give the check's result, the measurements if there are any, and the files.
+
+    `place` says where the images are from.
+    """
+    parity = export.parity
+    lines = [
+        f"Checked against PyTorch on {parity.count:,} images of {place}: probabilities differ by "
+        f"at most {parity.largest_difference:.1e}; {parity.changed:,} images get another class."
+    ]
+    if export.measurements:
+        lines += ["", *_table(export.measurements), ""]
+    lines += [f"Written: {path}" for path in export.paths]
+    return "\n".join(lines)
+
+
+def _table(measurements: tuple[Measurement, ...]) -> list[str]:
+    return [
+        f"{'':10}{'size':>10}{'accuracy':>11}{'one image':>12}{'many images':>14}",
+        *(
+            f"{one.name:10}{one.size_bytes / 1e6:>7.2f} MB{one.accuracy:>11.2%}"
+            f"{one.image_seconds * 1e3:>9.2f} ms{one.images_per_second:>12,.0f}/s"
+            for one in measurements
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Images that a model can take."""
+
+    train: Images
+    """uint8, shape (N, H, W, C): what an 8-bit version is fitted to."""
+    test: ImageSplit
+    """Labels as the model counts classes: what accuracies are measured on."""
+    place: str
+    """Where they are from, for people."""
+
+
+def images_for(path: Path, data: str | None, model: ModelRecord) -> RealImages:
+    """Give the images of ``--data``, or of the study that a model lies in.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if data is not None:
+        return _images_of_data(data, model)
+    images = _images_of_run(path, model)
+    if images is None:
+        raise DataError(
+            f"{path} lies in no run folder, so there are no real images to check the exported file "
+            "with. Say where some are: --data NAME or --data PATH (the data set that the model was "
+            "trained on, or images of the same classes)."
+        )
+    return images
+
+
+def _images_of_run(path: Path, model: ModelRecord) -> RealImages | None:
+    """Give the images of the study that a model is of; None if they are not there.
+
+    `path` is a run folder, or the model folder in one. The test split is opened to measure files
+    that are finished; nothing is fitted to it.
+
+    Raises
+    ------
+    DataError
+        If the study has other data by now than the model was made of.
+    """
+    for run in (path, path.absolute().parent):
+        record = run / "acquire" / "record.json"
+        if not record.is_file():
+            continue
+        acquired = AcquireRecord.read(record)
+        digests = model.data.train_sha256, model.data.test_sha256
+        if (acquired.train_sha256, acquired.test_sha256) != digests:
+            raise DataError(
+                f"The data in {run} are not those that the model was made of: the study has read "
+                "others since, or is of another model. Bring it up to date (tenfold run --out "
+                f"{run}), or say where images of the model's classes are: --data PATH."
+            )
+        train = read_split(run / "acquire", "train")
+        return RealImages(train.images, read_split(run / "acquire", "test"), f"the study in {run}")
+    return None
+
+
+def _images_of_data(data: str, model: ModelRecord) -> RealImages:
+    """Read a data set, a source's name or a path, as a model sees it.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, has other classes, or its images cannot be brought to the shape.
+    """
+    classes, image_shape = model.classes, model.image_shape
+    source, path, _ = find_source(data)
+    options = SourceOptions(image_size_px=image_shape[0], value_ranges=model.value_ranges)
+    dataset = source.load(path, options, SilentProgress())
+    if dataset.train.images.shape[1:] != image_shape:
+        raise DataError(
+            f"The images of {data} have shape {dataset.train.images.shape[1:]} (height, width, "
+            f"channels), but the model takes {image_shape}. Give the data set that the model was "
+            "trained on."
+        )
+    unknown = sorted(set(dataset.classes) - set(classes))
+    if unknown:
+        raise DataError(
+            f"{data} has classes that the model does not know: {', '.join(unknown[:5])}. The model "
+            f"knows {', '.join(classes[:20])}. Give the data set that it was trained on."
+        )
+    index = np.array([classes.index(name) for name in dataset.classes], dtype=np.int64)
+    test = ImageSplit(dataset.test.images, index[dataset.test.labels])
+    return RealImages(dataset.train.images, test, dataset.location)

@@ -1,11 +1,7 @@
-"""Who may ask, how much, and what is refused.
+"""Who may ask, and what is refused.
 
 Whatever goes wrong inside, the client gets JSON that says no more than it may know; the trace goes
 to the server's log.
-
-The names by which a server answers.
-A page of another site that makes its own name point at this machine (DNS rebinding) is, for the
-browser, the server's own page, and reads what it likes. Only the request's ``Host`` tells.
 """
 
 from __future__ import annotations
@@ -33,6 +29,8 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "TENFOLD_TOKEN"
 _TOKEN = re.compile(r"[!-~]([ -~]*[!-~])?")
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+_AUTHORITY = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
 _LOG = logging.getLogger("tenfold.serving")
 OPEN = frozenset({"/", "/page.css", "/page.js", "/health", "/health/live", "/health/ready"})
 """What needs no token: the page, which then tells nothing of the model, and the server's state."""
@@ -53,34 +51,8 @@ _HEADERS = [
 ]
 
 
-def read_token(given: str | None) -> str | None:
-    """Give the token that clients must show; None if nobody set one.
-
-    Spaces and line ends around it, as files and secret stores add them, do not count. typer gives
-    None for a variable that is set but empty, so that one is looked at here. One that is empty, or
-    that no header can carry, is a `SettingsError`.
-    """
-    text = os.environ.get(TOKEN_VARIABLE) if given is None else given
-    if text is None:
-        return None
-    token = text.strip()
-    if not token:
-        raise SettingsError(
-            "The token is empty, so that everyone could use the server. Set --token or "
-            f"{TOKEN_VARIABLE} to a secret, or leave both away to serve without one: "
-            f"unset {TOKEN_VARIABLE}"
-        )
-    if not _TOKEN.fullmatch(token):
-        raise SettingsError(
-            "The token has characters that cannot be sent in a header. Letters, digits and signs "
-            "of ASCII are allowed; make one with: python -c 'import secrets; "
-            "print(secrets.token_urlsafe())'"
-        )
-    return token
-
-
 class Guard:
-    """ASGI middleware; see the module.
+    """ASGI middleware: lets in who may ask, counts, and answers whatever goes wrong.
 
     Of `paths` requests are counted by name, of all others together, so that a client cannot make
     the counters grow. A whole request may take `most_seconds`.
@@ -251,13 +223,37 @@ class Refusal(Exception):
         await send({"type": "http.response.body", "body": self.body()})
 
 
-ANY = "*"
-_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
-_AUTHORITY = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
+def read_token(given: str | None) -> str | None:
+    """Give the token that clients must show; None if nobody set one.
+
+    Spaces and line ends around it, as files and secret stores add them, do not count. typer gives
+    None for a variable that is set but empty, so that one is looked at here. One that is empty, or
+    that no header can carry, is a `SettingsError`.
+    """
+    text = os.environ.get(TOKEN_VARIABLE) if given is None else given
+    if text is None:
+        return None
+    token = text.strip()
+    if not token:
+        raise SettingsError(
+            "The token is empty, so that everyone could use the server. Set --token or "
+            f"{TOKEN_VARIABLE} to a secret, or leave both away to serve without one: "
+            f"unset {TOKEN_VARIABLE}"
+        )
+    if not _TOKEN.fullmatch(token):
+        raise SettingsError(
+            "The token has characters that cannot be sent in a header. Letters, digits and signs "
+            "of ASCII are allowed; make one with: python -c 'import secrets; "
+            "print(secrets.token_urlsafe())'"
+        )
+    return token
 
 
 class AllowedHosts:
     """Says whether a request is meant for this server.
+
+    A page of another site that makes its own name point at this machine (DNS rebinding) is, for the
+    browser, the server's own page, and reads what it likes. Only the request's ``Host`` tells.
 
     ``localhost`` and loopback addresses always are, and so is the address that it is bound to. A
     server bound to all addresses answers to any IP address, which nobody can rebind, and to the
@@ -270,7 +266,7 @@ class AllowedHosts:
         self.given: set[str] = set()
         for name in names:
             host = _normal(name)
-            if name.strip() == ANY:
+            if name.strip() == "*":
                 self._is_any = True
             elif host is None:
                 raise SettingsError(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tenfold.data.dataset import Images
-from tenfold.report.figures.canvas import heat_overlay
-from tenfold.serving.explanation import Explainer, png
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.predictor import Pixels
+
+if TYPE_CHECKING:  # it needs torch, which an exported file is served without
+    from tenfold.serving.explanation import Explainer
 
 ImageExplainer = Callable[[Pixels, int], dict[str, Any]]
 """Says what speaks for a class, of pixels and the class's index; called for one image at a time."""
@@ -49,7 +49,7 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     if path.suffix == ".onnx":
         return ServedModel(OnnxModel.read(path), None)
     from tenfold.classifier import classifier_of
-    from tenfold.serving.explanation import Explainer
+    from tenfold.serving.explanation import Explainer, explain_image
     from tenfold.serving.export import exported_model
     from tenfold.training.model_folder import outdated_notice, read_model_folder
 
@@ -73,30 +73,3 @@ def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:
         return spread(index.thumbnails, _CHECKED_IMAGES)
     generator = np.random.default_rng(0)
     return generator.integers(0, 256, (_CHECKED_IMAGES, *image_shape), np.uint8)
-
-
-def explain_image(
-    explainer: Explainer, classes: tuple[str, ...], pixels: Pixels, predicted: int
-) -> dict[str, Any]:
-    """Give ``seen``, ``heat`` and ``neighbours`` of `tenfold.serving.app.ExplainAnswer`.
-
-    One image at a time, for it hooks into the network's layers.
-    """
-    (explanation,) = explainer.explain(pixels[None], np.array([predicted]))
-    heat = explanation.heat
-    return {
-        "seen": _picture(pixels),
-        "heat": None if heat is None else _picture(heat_overlay(pixels, heat)),
-        "neighbours": [
-            {
-                "class": classes[one.label],
-                "similarity": round(one.similarity, 4),
-                "picture": _picture(one.thumbnail),
-            }
-            for one in explanation.neighbours
-        ],
-    }
-
-
-def _picture(pixels: Pixels) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")

@@ -1,16 +1,4 @@
-"""A network to an ONNX graph with calibrated probabilities, in 32 or 8 bits, tried on real images.
-
-What other packages say while they convert a model: kept from the user, errors said in words.
-torch's exporter prints the whole graph when a layer cannot be converted, and warns of its own
-insides; ONNX Runtime logs, its quantiser prints. Part of it is written by C++, past Python's
-streams.
-
-A model with 8-bit weights and activations: a quarter of the size, and faster where the CPU can.
-Static quantisation (Jacob et al., "Quantization and training of neural networks for efficient
-integer-arithmetic-only inference", CVPR 2018, arXiv 1712.05877): the ranges of activations are
-measured once, on training images. Weights have one scale a channel (Krishnamoorthi, arXiv
-1806.08342, section 3.1), in the form that ONNX Runtime calls QDQ.
-"""
+"""A network to an ONNX graph with calibrated probabilities, in 32 or 8 bits."""
 
 from __future__ import annotations
 
@@ -25,7 +13,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +20,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tenfold.core.errors import DataError, ExportError, SettingsError, need
-from tenfold.core.progress import SilentProgress
-from tenfold.core.records.data import AcquireRecord, ValueRanges
-from tenfold.core.records.training import ModelRecord
-from tenfold.data.dataset import Images, ImageSplit, read_split
-from tenfold.data.sources.finding import find_source
-from tenfold.data.sources.source import SourceOptions
+from tenfold.core.errors import ExportError, SettingsError, need
+from tenfold.data.dataset import Images
 from tenfold.models.model import ImageNetwork
 from tenfold.serving.onnx_model import INPUT, OUTPUT, OnnxDescription
 
 OUTPUTS = (OUTPUT, "logits")
 OPSET = 17  # The highest that the exporter by tracing writes without conversions; 2022.
+CALIBRATION_IMAGES = 512
+"""Training images that the ranges are measured on; the paper uses some hundred."""
+_CALIBRATION_BATCH = 16
+"""Images whose every map is held at once: 25 MB an image in EfficientNet-Lite0."""
+_MOST_LETTERS = 160
+_PART_OF_A_GRAPH = re.compile(r"%[\w.]+ :|%\d|graph\(")
+_PRINTED_TO = (1, 2)
+"""File descriptors of standard output and standard error."""
 
 
 class CalibratedNetwork(nn.Module):
@@ -122,93 +112,21 @@ def with_metadata(graph: Any, metadata: Mapping[str, str]) -> bytes:
     return content
 
 
-_MOST_LETTERS = 160
-_PART_OF_A_GRAPH = re.compile(r"%[\w.]+ :|%\d|graph\(")
-_OUTPUTS = (1, 2)
-"""File descriptors of standard output and standard error."""
-
-
-@contextmanager
-def conversion(what: str, advice: str) -> Iterator[None]:
-    """Keep what is printed in the block from the user, and make what is raised an ExportError.
-
-    Its message begins with `what`, for example "The model 'cnn' cannot be written as a graph", and
-    ends with the sentence `advice`. A missing package is left as it is.
-    """
-    try:
-        with silence():
-            yield
-    except (ExportError, SettingsError):
-        raise
-    except Exception as error:  # three packages, each with a tree of errors of its own
-        raise ExportError(f"{what} ({_in_words(error)}). {advice}") from error
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Drop what is printed, warned and logged in the block, by whatever writes it."""
-    logged = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            _dropped_descriptors(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logged)
-
-
-@contextmanager
-def _dropped_descriptors() -> Iterator[None]:
-    """Let the process's standard output and standard error lead nowhere."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    kept: dict[int, int] = {}
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for place in _OUTPUTS:
-            with contextlib.suppress(OSError):  # closed, as in a service
-                kept[place] = os.dup(place)
-                os.dup2(nowhere, place)
-        yield
-    finally:
-        os.close(nowhere)
-        for place, original in kept.items():
-            os.dup2(original, place)
-            os.close(original)
-
-
-def _in_words(error: Exception) -> str:
-    """Give an error's kind and its first line, unless that is a part of a graph."""
-    kind = type(error).__name__
-    line = " ".join(str(error).strip().partition("\n")[0].split())
-    if not line or _PART_OF_A_GRAPH.search(line):
-        return kind
-    line = line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS].rstrip()}…"
-    return f"{kind}: {line.rstrip('.')}"
-
-
-CALIBRATION_IMAGES = 512
-"""Training images that the ranges are measured on; the paper uses some hundred."""
-_BATCH = 16
-"""Of the calibration, which holds every map of a batch: 25 MB an image in EfficientNet-Lite0."""
-
-
 def quantized(model: bytes, metadata: dict[str, str], images: Images) -> bytes:
-    """Give an int8 version of a float32 ONNX model.
+    """Give an int8 version of a float32 ONNX model: a quarter of its size.
 
-    Convolutions and matrix products compute in 8 bits; the input stays uint8, and the first
-    convolution, temperature and softmax stay float32.
+    It is faster where the CPU can. Convolutions and matrix products compute in 8 bits; the input
+    stays uint8, and the first convolution, temperature and softmax stay float32.
+
+    Static quantisation (Jacob et al., "Quantization and training of neural networks for efficient
+    integer-arithmetic-only inference", CVPR 2018, arXiv 1712.05877): the ranges of activations are
+    measured once, on training images. Weights have one scale a channel (Krishnamoorthi, arXiv
+    1806.08342, section 3.1), in the form that ONNX Runtime calls QDQ.
 
     Parameters
     ----------
     model
-        From `tenfold.serving.onnx_graph.onnx_bytes`.
+        From `onnx_bytes`.
     metadata
         Of the new file.
     images
@@ -258,7 +176,7 @@ def _reader(base: type[Any], images: Images) -> Any:
             self._places: Iterator[int] = iter(())
 
         def __len__(self) -> int:
-            return math.ceil(len(images) / _BATCH)
+            return math.ceil(len(images) / _CALIBRATION_BATCH)
 
         def set_range(self, start_index: int, end_index: int) -> None:
             self._places = iter(range(start_index, end_index))
@@ -267,105 +185,81 @@ def _reader(base: type[Any], images: Images) -> Any:
             place = next(self._places, None)
             if place is None:
                 return None
-            block = images[place * _BATCH : (place + 1) * _BATCH]
+            block = images[place * _CALIBRATION_BATCH : (place + 1) * _CALIBRATION_BATCH]
             return {INPUT: np.ascontiguousarray(block)}
 
     return Reader()
 
 
-@dataclass(frozen=True)
-class RealImages:
-    """Images that a model can take."""
-
-    train: Images
-    """uint8, shape (N, H, W, C): what an 8-bit version is fitted to."""
-    test: ImageSplit
-    """Labels as the model counts classes: what accuracies are measured on."""
-    place: str
-    """Where they are from, for people."""
-
-
-def images_of_run(path: Path, model: ModelRecord) -> RealImages | None:
-    """Give the images of the study that a model is of; None if they are not there.
-
-    `path` is a run folder, or the model folder in one. The test split is opened to measure files
-    that are finished; nothing is fitted to it.
-
-    Raises
-    ------
-    DataError
-        If the study has other data by now than the model was made of.
-    """
-    for run in (path, path.absolute().parent):
-        record = run / "acquire" / "record.json"
-        if not record.is_file():
-            continue
-        acquired = AcquireRecord.read(record)
-        digests = model.data.train_sha256, model.data.test_sha256
-        if (acquired.train_sha256, acquired.test_sha256) != digests:
-            raise DataError(
-                f"The data in {run} are not those that the model was made of: the study has read "
-                "others since, or is of another model. Bring it up to date (tenfold run --out "
-                f"{run}), or say where images of the model's classes are: --data PATH."
-            )
-        train = read_split(run / "acquire", "train")
-        return RealImages(train.images, read_split(run / "acquire", "test"), f"the study in {run}")
-    return None
-
-
-def images_of_data(
-    data: str,
-    classes: tuple[str, ...],
-    image_shape: tuple[int, int, int],
-    value_ranges: ValueRanges,
-) -> RealImages:
-    """Read a data set, a source's name or a path, as a model of these properties sees it.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, has other classes, or its images cannot be brought to the shape.
-    """
-    source, path, _ = find_source(data)
-    options = SourceOptions(image_size_px=image_shape[0], value_ranges=value_ranges)
-    dataset = source.load(path, options, SilentProgress())
-    if dataset.train.images.shape[1:] != image_shape:
-        raise DataError(
-            f"The images of {data} have shape {dataset.train.images.shape[1:]} (height, width, "
-            f"channels), but the model takes {image_shape}. Give the data set that the model was "
-            "trained on."
-        )
-    unknown = sorted(set(dataset.classes) - set(classes))
-    if unknown:
-        raise DataError(
-            f"{data} has classes that the model does not know: {', '.join(unknown[:5])}. The model "
-            f"knows {', '.join(classes[:20])}. Give the data set that it was trained on."
-        )
-    index = np.array([classes.index(name) for name in dataset.classes], dtype=np.int64)
-    test = ImageSplit(dataset.test.images, index[dataset.test.labels])
-    return RealImages(dataset.train.images, test, dataset.location)
-
-
-def images_for(path: Path, data: str | None, model: ModelRecord) -> RealImages:
-    """Give the images of ``--data``, or of the study that a model lies in.
-
-    Raises
-    ------
-    DataError
-        If there are none.
-    """
-    if data is not None:
-        return images_of_data(data, model.classes, model.image_shape, model.value_ranges)
-    images = images_of_run(path, model)
-    if images is None:
-        raise DataError(
-            f"{path} lies in no run folder, so there are no real images to check the exported file "
-            "with. Say where some are: --data NAME or --data PATH (the data set that the model was "
-            "trained on, or images of the same classes)."
-        )
-    return images
-
-
 def spread(images: Images, count: int) -> Images:
     """Give every n-th image: at least so many, where there are, and fewer than twice as many."""
     return images[:: max(1, len(images) // count)]
+
+
+@contextmanager
+def conversion(what: str, advice: str) -> Iterator[None]:
+    """Keep what is printed in the block from the user, and make what is raised an ExportError.
+
+    torch's exporter prints the whole graph when a layer cannot be converted, and warns of its own
+    insides; ONNX Runtime logs, its quantiser prints. Part of it is written by C++, past Python's
+    streams.
+
+    The message begins with `what`, for example "The model 'cnn' cannot be written as a graph", and
+    ends with the sentence `advice`. A missing package is left as it is.
+    """
+    try:
+        with silence():
+            yield
+    except (ExportError, SettingsError):
+        raise
+    except Exception as error:  # three packages, each with a tree of errors of its own
+        raise ExportError(f"{what} ({_in_words(error)}). {advice}") from error
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Drop what is printed, warned and logged in the block, by whatever writes it."""
+    logged = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            _dropped_descriptors(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logged)
+
+
+@contextmanager
+def _dropped_descriptors() -> Iterator[None]:
+    """Let the process's standard output and standard error lead nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    kept: dict[int, int] = {}
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for place in _PRINTED_TO:
+            with contextlib.suppress(OSError):  # closed, as in a service
+                kept[place] = os.dup(place)
+                os.dup2(nowhere, place)
+        yield
+    finally:
+        os.close(nowhere)
+        for place, original in kept.items():
+            os.dup2(original, place)
+            os.close(original)
+
+
+def _in_words(error: Exception) -> str:
+    """Give an error's kind and its first line, unless that is a part of a graph."""
+    kind = type(error).__name__
+    line = " ".join(str(error).strip().partition("\n")[0].split())
+    if not line or _PART_OF_A_GRAPH.search(line):
+        return kind
+    line = line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS].rstrip()}…"
+    return f"{kind}: {line.rstrip('.')}"

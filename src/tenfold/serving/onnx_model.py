@@ -1,12 +1,9 @@
-"""An exported model in use: ONNX Runtime, its description, its speed."""
+"""An exported model in use: ONNX Runtime, and what the file says of itself."""
 
 from __future__ import annotations
 
 import json
-import statistics
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -19,7 +16,7 @@ from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.core.machine import available_cores
 from tenfold.core.record import Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
-from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.dataset import Images
 
 BATCH_SIZE = 100
 """Images in one run of the graph where there are many; more gained nothing on CIFAR-10."""
@@ -27,15 +24,10 @@ INPUT, OUTPUT = "images", "probabilities"
 _TRIED_IMAGES = 3
 _SUM_TOLERANCE = 1e-3
 """Of probabilities; float32 gives 1e-6, in 8 bits it may be more."""
-
-
-def are_probabilities(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Say for each of N rows, shape (N, classes), whether it is finite and sums to 1."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        # NaN and infinity go into the sum.
-        is_sound: npt.NDArray[np.bool_] = np.abs(rows.sum(axis=1) - 1) < _SUM_TOLERANCE
-    is_sound &= rows.min(axis=1) >= -_SUM_TOLERANCE
-    return is_sound
+PREFIX = "tenfold."
+FORMAT_VERSION = 2
+"""Raised when an older tenfold could not use the file rightly any more."""
+_Side = Annotated[int, Field(ge=1, le=8192)]
 
 
 class OnnxModel:
@@ -192,10 +184,13 @@ class OnnxModel:
         return result
 
 
-PREFIX = "tenfold."
-FORMAT_VERSION = 2
-"""Raised when an older tenfold could not use the file rightly any more."""
-_Side = Annotated[int, Field(ge=1, le=8192)]
+def are_probabilities(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Say for each of N rows, shape (N, classes), whether it is finite and sums to 1."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        # NaN and infinity go into the sum.
+        is_sound: npt.NDArray[np.bool_] = np.abs(rows.sum(axis=1) - 1) < _SUM_TOLERANCE
+    is_sound &= rows.min(axis=1) >= -_SUM_TOLERANCE
+    return is_sound
 
 
 class OnnxDescription(Record):
@@ -271,47 +266,3 @@ class OnnxDescription(Record):
                 f"{name} is an ONNX file without the description that tenfold writes (class names, "
                 "image size), or with one that is wrong. Make it with: tenfold export MODEL --onnx"
             ) from error
-
-
-_REPEATS = 30
-_MOST_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What was measured of one file."""
-
-    name: str
-    """``float32`` or ``int8``."""
-    size_bytes: int
-    accuracy: float
-    """On the test images."""
-    image_seconds: float
-    """Median time for one image alone."""
-    images_per_second: float
-    """With many images at once."""
-
-
-def measure(name: str, content: bytes, model: OnnxModel, test: ImageSplit) -> Measurement:
-    """Measure a model on a test split."""
-    predicted = model.predict_many(test.images).argmax(1)
-    one = np.ascontiguousarray(test.images[:1])
-    block = np.ascontiguousarray(np.resize(test.images, (BATCH_SIZE, *test.images.shape[1:])))
-    return Measurement(
-        name=name,
-        size_bytes=len(content),
-        accuracy=float((predicted == test.labels).mean()),
-        image_seconds=_median_seconds(model, one),
-        images_per_second=BATCH_SIZE / _median_seconds(model, block),
-    )
-
-
-def _median_seconds(model: OnnxModel, images: Images) -> float:
-    model.predict(images)
-    seconds: list[float] = []
-    began = time.perf_counter()
-    while len(seconds) < _REPEATS and time.perf_counter() - began < _MOST_SECONDS:
-        start = time.perf_counter()
-        model.predict(images)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)

@@ -1,4 +1,4 @@
-"""Predictions for many files, and how they are written.
+"""Predictions for many files, and how they are written: as a table, as JSON, as CSV.
 
 ::
 
@@ -17,7 +17,7 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol
 
@@ -35,13 +35,12 @@ from tenfold.data.sources.folder_files import FolderScan
 from tenfold.report.formats import percent, shorten
 from tenfold.training.inference import INFERENCE_BATCH_SIZE
 
-_LIMITS = DecodingLimits()
-
 STANDARD_INPUT = "-"
 """As a path: the bytes of one image on standard input."""
-
 _MOST_INPUT_BYTES = 2**28
 """Of an image on standard input: more than the largest image that is decoded takes uncompressed."""
+_LIMITS = DecodingLimits()
+_LONGEST_CLASS = 24
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,6 @@ class Predicted:
         return [(int(index), float(str(self.probabilities[index]))) for index in best]
 
 
-@dataclass
-class _Search:
-    files: list[ImageFile] = field(default_factory=list)
-    scan: FolderScan = field(default_factory=FolderScan)
-
-
 def find_images(paths: Sequence[str], standard_input: BinaryIO | None = None) -> FoundImages:
     """Find the images that some paths mean.
 
@@ -109,20 +102,25 @@ def find_images(paths: Sequence[str], standard_input: BinaryIO | None = None) ->
     standard_input
         Read at most once.
     """
-    search = _Search()
+    files: list[ImageFile] = []
+    scan = FolderScan()
     is_read = False
     for path in paths:
         if path == STANDARD_INPUT:
             if not is_read and standard_input is not None:
-                search.files.append(_from_input(standard_input))
+                files.append(_from_input(standard_input))
             is_read = True
         elif os.path.isdir(path):
-            search.files += [
-                ImageFile(str(file), file) for file in search.scan.images_below(Path(path))
-            ]
+            files += [ImageFile(str(file), file) for file in scan.images_below(Path(path))]
         else:
-            search.files.append(ImageFile(path, Path(path)))
-    return FoundImages(tuple(search.files), tuple(search.scan.left_out), search.scan.ignored)
+            files.append(ImageFile(path, Path(path)))
+    return FoundImages(tuple(files), tuple(scan.left_out), scan.ignored)
+
+
+def _from_input(stream: BinaryIO) -> ImageFile:
+    content = stream.read(_MOST_INPUT_BYTES + 1)
+    # A file that is cut off there cannot be decoded whole, and its reason says so.
+    return ImageFile(STANDARD_INPUT, io.BytesIO(content[:_MOST_INPUT_BYTES]))
 
 
 def predict_files(
@@ -199,15 +197,6 @@ def _predicted(model: ImageClassifier, batch: list[ReadImage]) -> Iterator[Predi
             yield Predicted(image.name, None, "the model gives no finite probabilities for it")
 
 
-def _from_input(stream: BinaryIO) -> ImageFile:
-    content = stream.read(_MOST_INPUT_BYTES + 1)
-    # A file that is cut off there cannot be decoded whole, and its reason says so.
-    return ImageFile(STANDARD_INPUT, io.BytesIO(content[:_MOST_INPUT_BYTES]))
-
-
-_LONGEST_CLASS = 24
-
-
 class PredictionOutput(Protocol):
     """Takes predictions one after the other."""
 
@@ -261,17 +250,16 @@ class JsonOutput:
 
     def add(self, result: Predicted) -> None:
         """Write an image's line."""
-        self._write(json_line(self._values(result)))
-
-    def _values(self, result: Predicted) -> dict[str, Any]:
-        name = readable(result.name)
+        values: dict[str, Any] = {"image": readable(result.name)}
         if result.probabilities is None:
-            return {"image": name, "error": result.reason}
-        top = [
-            {"class": self._classes[index], "probability": probability}
-            for index, probability in result.top(self._top)
-        ]
-        return {"image": name, **top[0], "top": top}
+            values["error"] = result.reason
+        else:
+            top = [
+                {"class": self._classes[index], "probability": probability}
+                for index, probability in result.top(self._top)
+            ]
+            values |= {**top[0], "top": top}
+        self._write(json_line(values))
 
 
 class CsvOutput:

@@ -1,6 +1,5 @@
-"""One model answering many clients: batches filled as requests arrive.
+"""One model answering many clients: images that arrive together are computed together.
 
-Requests that arrive together are computed together.
 No clock is waited for: while the network computes, what arrives gathers and is the next batch (the
 adaptive batching of Crankshaw et al., "Clipper", NSDI 2017, without its tuned delays). So a request
 alone never waits, and load makes batches grow by itself.
@@ -35,7 +34,14 @@ from tenfold.serving.settings import ServingSettings
 _LONGEST_NAME = 255
 _SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512
 """Of an image that is decoded in the network's thread: a few milliseconds at most."""
-_BUSY = "Too many requests at the moment. Try again in a second."
+
+
+Pixels = npt.NDArray[np.uint8]
+Row = npt.NDArray[np.float32]
+MakeImage = Callable[[], Pixels]
+_Outcome = npt.NDArray[Any] | Exception
+_Waiting = tuple[MakeImage, "asyncio.Future[Row]"]
+_Job = tuple[Sequence[_Waiting], asyncio.AbstractEventLoop]
 
 
 class Predictor:
@@ -58,7 +64,7 @@ class Predictor:
             settings.formats,
             memory.decoding,
         )
-        self._batcher = Batcher(
+        self.batcher = Batcher(
             self._predict,
             most_images=settings.batch_images,
             most_waiting=settings.queue_images,
@@ -67,18 +73,8 @@ class Predictor:
         )
         self._decoding = 0
 
-    @property
-    def waiting(self) -> int:
-        """Give how many images wait for the network."""
-        return self._batcher.waiting
-
-    @property
-    def running_seconds(self) -> float:
-        """Give how long the network computes its present batch; see `Batcher`."""
-        return self._batcher.running_seconds
-
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
-        """Give one result an image, as `tenfold.serving.app.ImageResult` describes it.
+        """Give one result an image, as `tenfold.serving.schema.ImageResult` describes it.
 
         If none of them can be read, the first one's `Refusal` is raised.
         """
@@ -105,25 +101,25 @@ class Predictor:
                     self._decoder.decode, upload.content, most_pixels=small, is_quick=True
                 )
                 try:
-                    return await self._batcher.submit(decode)
+                    return await self.batcher.submit(decode)
                 except Refusal as refusal:
                     if refusal.code not in ("too_many_pixels", NOT_QUICK):
                         raise
             pixels = await self._decode(upload.content)
-            return await self._batcher.submit(lambda: pixels)
+            return await self.batcher.submit(lambda: pixels)
 
     async def examine(self, upload: Upload) -> tuple[Pixels, Row]:
         """Give an image's pixels, shape (H, W, C), and its probabilities."""
         with self._counted():
             pixels = await self._decode(upload.content)
-            return pixels, await self._batcher.submit(lambda: pixels)
+            return pixels, await self.batcher.submit(lambda: pixels)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
         """Count what becomes of an image, and refuse it if too many are here."""
         try:
-            if self._decoding + self.waiting >= self._settings.queue_images:
-                raise Refusal(503, "busy", _BUSY)
+            if self._decoding + self.batcher.waiting >= self._settings.queue_images:
+                raise _busy()
             yield
         except Refusal as refusal:
             self._metrics.images.labels(refusal.code).inc()
@@ -148,7 +144,7 @@ class Predictor:
         """Take no more images."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._waiters.shutdown(wait=False, cancel_futures=True)
-        self._batcher.close()
+        self.batcher.close()
 
     def _predict(self, images: Pixels) -> Sequence[npt.NDArray[Any] | Exception]:
         rows = self.model.predict(images)
@@ -167,20 +163,16 @@ class Predictor:
         return {"image": upload.name[:_LONGEST_NAME], **entries[0], "top": entries}
 
 
+def _busy() -> Refusal:
+    return Refusal(503, "busy", "Too many requests at the moment. Try again in a second.")
+
+
 def _unsound() -> Refusal:
     return Refusal(
         500,
         "no_probabilities",
         "The model gives no probabilities for this image: they are not finite, or do not sum to 1.",
     )
-
-
-Pixels = npt.NDArray[np.uint8]
-Row = npt.NDArray[np.float32]
-MakeImage = Callable[[], Pixels]
-_Outcome = npt.NDArray[Any] | Exception
-_Waiting = tuple[MakeImage, "asyncio.Future[Row]"]
-_Job = tuple[Sequence[_Waiting], asyncio.AbstractEventLoop]
 
 
 class Batcher:
@@ -251,7 +243,7 @@ class Batcher:
         if self.running_seconds > self._stuck_seconds:
             raise Refusal(503, "not_ready", "The network does not answer. Try again later.")
         if len(self._waiting) >= self._most_waiting:
-            raise Refusal(503, "busy", "Too many requests at the moment. Try again in a second.")
+            raise _busy()
         future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
         self._waiting.append((make_image, future))
         self._start()

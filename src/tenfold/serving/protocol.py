@@ -30,7 +30,7 @@ _BUSY = Refusal(503, "busy", "Too many connections at the moment. Try again in a
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """See the module."""
+    """uvicorn's protocol with an end to everything that a client may send, or leave out."""
 
     most_connections: ClassVar[int] = 1000
     """Beyond that, the one that has been waited for longest gives way."""

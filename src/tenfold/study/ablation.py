@@ -18,7 +18,7 @@ from tenfold.core.files import sha256_of_json, write_text
 from tenfold.core.progress import Progress, Task
 from tenfold.core.record import Record
 from tenfold.core.records.tuning import AblatedScores, AblationRecord, Ingredient
-from tenfold.core.run_folder import recorded_versions
+from tenfold.core.run_folder import WORK, recorded_versions
 from tenfold.data.dataset import (
     Groups,
     ImageSplit,
@@ -40,7 +40,8 @@ from tenfold.training.loop import Trainer
 from tenfold.training.settings import TRAINING_INGREDIENTS
 
 RECORD = "ablation.json"
-_WORK = ".work"
+HELD_OUT = 0.1
+"""Share of the training images that no training sees; the test split has no part in this."""
 _UNWATCHED = {
     "training.validation_fraction": 0.0,
     "training.early_stopping_patience": None,
@@ -64,7 +65,7 @@ class Ablation:
     mirror_keeps_class
         Whether augmentation may flip.
     ingredients
-        Which to do without; see `tenfold.study.ablation`.
+        Which to do without; see `ingredients_of`.
     seeds
         Trainings of each.
     out
@@ -132,15 +133,8 @@ class Ablation:
                 *((ingredient.name, ingredient.changes) for ingredient in self.ingredients),
             ):
                 settings = self.settings.with_changes({**changes, **_UNWATCHED})
-                key = sha256_of_json(
-                    {
-                        "data": digest,
-                        "seed": seed,
-                        "split": self.settings.seed,
-                        "model": settings.model.plain(),
-                        "training": settings.training.result_settings(),
-                    }
-                )
+                depends_on = {"data": digest, "seed": seed, "split": self.settings.seed}
+                key = sha256_of_json(settings.result_settings() | depends_on)
                 yield AblationTraining(
                     name=name,
                     seed=seed,
@@ -149,11 +143,7 @@ class Ablation:
                 )
 
     def _train_here(
-        self,
-        trainings: list[AblationTraining],
-        groups: Groups,
-        device: Device,
-        bar: Task,
+        self, trainings: list[AblationTraining], groups: Groups, device: Device, bar: Task
     ) -> None:
         trainer = AblationTrainer.of(
             self.train,
@@ -175,7 +165,7 @@ class Ablation:
         jobs: int,
         bar: Task,
     ) -> None:
-        work = self.out / _WORK
+        work = self.out / WORK
         write_split(work, "train", self.train)
         write_groups(work, groups)
         threads = max(1, device.threads // jobs)
@@ -220,16 +210,16 @@ class Ablation:
         def seconds(name: str) -> float:
             return float(statistics.median(results[name, seed].seconds for seed in self.seeds))
 
-        ablated = [
-            AblatedScores(
-                ingredient=part,
-                accuracies=accuracies(part.name),
-                seconds=seconds(part.name),
-                effect=float((right("all") - right(part.name)).mean()),
-                interval=crossed_interval((right("all") - right(part.name)).astype(float)),
+        def ablated(ingredient: Ingredient) -> AblatedScores:
+            lost = right("all") - right(ingredient.name)
+            return AblatedScores(
+                ingredient=ingredient,
+                accuracies=accuracies(ingredient.name),
+                seconds=seconds(ingredient.name),
+                effect=float(lost.mean()),
+                interval=crossed_interval(lost.astype(float)),
             )
-            for part in self.ingredients
-        ]
+
         return AblationRecord(
             recipe=self.settings.recipe.name,
             data=data,
@@ -241,7 +231,7 @@ class Ablation:
             precision=device.precision_name(self.settings.training.precision),
             jobs=jobs,
             versions=recorded_versions(),
-            ablated=tuple(sorted(ablated, key=lambda scores: -scores.effect)),
+            ablated=tuple(sorted(map(ablated, self.ingredients), key=lambda one: -one.effect)),
         )
 
 
@@ -277,10 +267,6 @@ def parse_names(settings: StudySettings, names: Sequence[str]) -> tuple[Ingredie
     return tuple(found[name] for name in names) if names else tuple(found.values())
 
 
-HELD_OUT = 0.1
-"""Share of the training images that no training sees; the test split has no part in this."""
-
-
 class AblationTraining(Record):
     """What to train, and where the result is kept."""
 
@@ -308,19 +294,7 @@ class TrainingScores(Record):
 
 @dataclass(frozen=True)
 class AblationTrainer:
-    """Does the trainings of an ablation, all on the same images.
-
-    Parameters
-    ----------
-    train, held_out
-        Images to fit to, and to score by.
-    classes
-        Names of the classes.
-    mirror_keeps_class
-        Whether augmentation may flip.
-    device
-        Where to compute.
-    """
+    """Does the trainings of an ablation, all fitted to the same images and scored by the same."""
 
     train: ImageSplit
     held_out: ImageSplit
@@ -351,13 +325,7 @@ class AblationTrainer:
         return cls(images.take(kept), images.take(held_out), classes, mirror_keeps_class, device)
 
     def run(self, training: AblationTraining) -> None:
-        """Train, score the images held out, and write the result.
-
-        Raises
-        ------
-        TenfoldError
-            If the settings do not fit the data, or the training fails.
-        """
+        """Train, score the images held out, and write the result."""
         settings = StudySettings.resolve(training.settings)
         plan = settings.network_plan(self.train.images.shape[1:], len(self.classes))
         trainer = Trainer(

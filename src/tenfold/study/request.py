@@ -16,13 +16,13 @@ from tenfold.core.text import parse_duration
 from tenfold.data.corrections import corrections_settings, read_corrections
 from tenfold.data.sources.finding import find_source
 from tenfold.study.recipe import (
-    DataSettings,
     StudySettings,
     recipe_for_model,
     recipe_model,
     resolve_recipe,
 )
 from tenfold.study.runner import REPEATED_STAGES
+from tenfold.study.settings import DataSettings
 
 NO_CORRECTIONS = "none"
 
@@ -104,15 +104,24 @@ class StudyRequest:
         out = self.out or self._default_out(settings)
         return ResolvedRequest(settings, out, sentence, corrections)
 
-    def _settings(self, stored: dict[str, Any] | None, changes: dict[str, Any]) -> StudySettings:
-        if stored is None or self.recipe is not None:
-            return resolve_recipe(self._recipe, changes)
-        try:
-            return StudySettings.resolve(stored, changes)
-        except SettingsError:
-            with _stored_in(self.out):  # What is wrong there already is said first.
-                StudySettings.resolve(stored)
-            raise
+    def _check_runs(self) -> None:
+        if self.runs > 1 and self.stages and not set(self.stages) <= set(REPEATED_STAGES):
+            raise SettingsError(
+                f"--runs trains and tests several times, so it is for run, train and evaluate, not "
+                f"{self.stages[0]}."
+            )
+
+    def _asked(self) -> dict[str, Any]:
+        """Give the settings that were named."""
+        changes = dict(parse_assignment(text) for text in self.assignments)
+        if self.model is not None and changes.setdefault("model.name", self.model) != self.model:
+            raise SettingsError(
+                f"--model says {self.model} and --set model.name={changes['model.name']}. "
+                "Leave one of them out."
+            )
+        if self.seed is not None:
+            changes["seed"] = self.seed
+        return changes
 
     def _data(self, stored: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
         """Give the changes that name the data set, and a sentence about it."""
@@ -125,24 +134,6 @@ class StudyRequest:
         source, path, sentence = find_source(self.data)
         location = None if path is None else str(path.resolve())
         return {"data.source": source.name, "data.location": location}, sentence
-
-    @property
-    def _recipe(self) -> str:
-        return self.recipe or recipe_for_model(self.model)
-
-    def _default_out(self, settings: StudySettings) -> Path:
-        """Give runs/RECIPE-SOURCE; where another model than the recipe's was asked for, with it."""
-        parts = [settings.recipe.name, settings.data.source]
-        if self.model is not None and recipe_model(self._recipe) != self.model:
-            parts.insert(1, self.model)
-        return Path("runs") / "-".join(parts)
-
-    def _check_runs(self) -> None:
-        if self.runs > 1 and self.stages and not set(self.stages) <= set(REPEATED_STAGES):
-            raise SettingsError(
-                f"--runs trains and tests several times, so it is for run, train and evaluate, not "
-                f"{self.stages[0]}."
-            )
 
     def _budget_changes(self, asked: dict[str, Any]) -> dict[str, Any]:
         if self.budget is None:
@@ -202,17 +193,25 @@ class StudyRequest:
             )
         return {"training.rebalance": self.rebalance}
 
-    def _asked(self) -> dict[str, Any]:
-        """Give the settings that were named."""
-        changes = dict(parse_assignment(text) for text in self.assignments)
-        if self.model is not None and changes.setdefault("model.name", self.model) != self.model:
-            raise SettingsError(
-                f"--model says {self.model} and --set model.name={changes['model.name']}. "
-                "Leave one of them out."
-            )
-        if self.seed is not None:
-            changes["seed"] = self.seed
-        return changes
+    def _settings(self, stored: dict[str, Any] | None, changes: dict[str, Any]) -> StudySettings:
+        if stored is None or self.recipe is not None:
+            return resolve_recipe(self._recipe_name(), changes)
+        try:
+            return StudySettings.resolve(stored, changes)
+        except SettingsError:
+            with _stored_in(self.out):  # What is wrong there already is said first.
+                StudySettings.resolve(stored)
+            raise
+
+    def _recipe_name(self) -> str:
+        return self.recipe or recipe_for_model(self.model)
+
+    def _default_out(self, settings: StudySettings) -> Path:
+        """Give runs/RECIPE-SOURCE; where another model than the recipe's was asked for, with it."""
+        parts = [settings.recipe.name, settings.data.source]
+        if self.model is not None and recipe_model(self._recipe_name()) != self.model:
+            parts.insert(1, self.model)
+        return Path("runs") / "-".join(parts)
 
 
 def _stored_values(out: Path | None) -> dict[str, Any] | None:

@@ -33,9 +33,8 @@ from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, STAGES, Stage, StageContext
 from tenfold.training.device import Device
 
-
-def _nothing(*_: object) -> None:
-    """Do nothing."""
+REPEATED_STAGES = ("train", "evaluate")
+"""What a further run does itself; data and searched settings are the study's."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,8 @@ class StageRunner:
     ground: RunFolder | None = None
     own_stages: tuple[str, ...] = ()
     jobs: int = 1
-    check_data: Callable[[Path], None] = _nothing
-    before_finish: Callable[[], None] = _nothing
+    check_data: Callable[[Path], object] = lambda _: None
+    before_finish: Callable[[], object] = lambda: None
     startup_seconds: float = 0.0
 
     def stage_folder(self, name: str) -> StageFolder:
@@ -175,39 +174,6 @@ class StageRunner:
             self.progress.say(f"{stage.name}: a file that you changed there is kept as {place}")
         return StageOutcome(stage.name, True, seconds, folder.path)
 
-    def _inputs(self, stage: Stage, notices: tuple[str, ...]) -> dict[str, str]:
-        """Give the digest of everything the stage works from."""
-        if stage.name == "acquire":
-            return {"source": self._source_fingerprint()}
-        inputs = {name: self.stage_folder(name).digest() for name in self._read_by(stage)}
-        if stage.name == "report" and self._has_repeats():
-            inputs["repeats"] = sha256_of_file(self.run_folder.path / REPEATS_RECORD)
-        if notices:
-            inputs["notices"] = sha256_of_json(notices)
-        return inputs
-
-    def _has_repeats(self) -> bool:
-        """Say whether there are repeats of the study as it is."""
-        path, folder = self.run_folder.path / REPEATS_RECORD, self.stage_folder("evaluate")
-        try:
-            return (
-                path.is_file()
-                and folder.manifest() is not None
-                and RepeatsRecord.read(path).evaluate_digest == folder.digest()
-            )
-        except RunFolderError:  # damaged, or another version's: the runs make it again
-            return False
-
-    def _read_by(self, stage: Stage) -> tuple[str, ...]:
-        """Give the stages that a stage needs, and the current ones that it also reads."""
-        needs = stage.needs(self.settings)
-        current = self.current_stages() if stage.reads_if_complete else frozenset()
-        return tuple(
-            name
-            for name in stage_order()
-            if name in needs or (name in stage.reads_if_complete and name in current)
-        )
-
     def complete_stages(self) -> tuple[str, ...]:
         """Give the stages that are complete, with whatever settings and inputs, in order."""
         return tuple(
@@ -251,6 +217,39 @@ class StageRunner:
         manifest = folder.manifest()
         return manifest is not None and folder.is_complete(manifest.fingerprint)
 
+    def _inputs(self, stage: Stage, notices: tuple[str, ...]) -> dict[str, str]:
+        """Give the digest of everything the stage works from."""
+        if stage.name == "acquire":
+            return {"source": self._source_fingerprint()}
+        inputs = {name: self.stage_folder(name).digest() for name in self._read_by(stage)}
+        if stage.name == "report" and self._has_repeats():
+            inputs["repeats"] = sha256_of_file(self.run_folder.path / REPEATS_RECORD)
+        if notices:
+            inputs["notices"] = sha256_of_json(notices)
+        return inputs
+
+    def _has_repeats(self) -> bool:
+        """Say whether there are repeats of the study as it is."""
+        path, folder = self.run_folder.path / REPEATS_RECORD, self.stage_folder("evaluate")
+        try:
+            return (
+                path.is_file()
+                and folder.manifest() is not None
+                and RepeatsRecord.read(path).evaluate_digest == folder.digest()
+            )
+        except RunFolderError:  # damaged, or another version's: the runs make it again
+            return False
+
+    def _read_by(self, stage: Stage) -> tuple[str, ...]:
+        """Give the stages that a stage needs, and the current ones that it also reads."""
+        needs = stage.needs(self.settings)
+        current = self.current_stages() if stage.reads_if_complete else frozenset()
+        return tuple(
+            name
+            for name in stage_order()
+            if name in needs or (name in stage.reads_if_complete and name in current)
+        )
+
     def _source_fingerprint(self) -> str:
         """Digest the source's files; if they are gone, what was acquired from them still stands."""
         data = self.settings.data
@@ -287,30 +286,13 @@ def _agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def _noted_seconds(folder: StageFolder, attempt: Attempt, clock: float) -> Iterator[None]:
-    """Write down the time spent when a stage is stopped, for the manifest of a later attempt."""
+    """Note the time spent when a stage is stopped, for the manifest of a later attempt."""
     try:
         yield
     except BaseException:
         with suppress(OSError):  # the disk may be what stopped it
             folder.note(replace(attempt, seconds=attempt.seconds + time.monotonic() - clock))
         raise
-
-
-REPEATED_STAGES = ("train", "evaluate")
-"""What a further run does itself; data and searched settings are the study's."""
-
-_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
-
-
-def read_repeats(run_folder: Path) -> RepeatsRecord:
-    """Read what the repeats of a study found.
-
-    Raises
-    ------
-    RunFolderError
-        If there are none.
-    """
-    return RepeatsRecord.read(run_folder / REPEATS_RECORD)
 
 
 @dataclass(frozen=True)
@@ -360,7 +342,8 @@ class Repeats:
     def _record(self, runners: list[StageRunner]) -> RepeatsRecord:
         acquired = AcquireRecord.read(self.runner.stage_folder("acquire").path / RECORD)
         runs = tuple(_scores(run, runner) for run, runner in enumerate(runners, start=1))
-        spreads = {name: Spread.of([getattr(run, name) for run in runs]) for name in _SCORES}
+        names = ("accuracy", "balanced_accuracy", "macro_f1")
+        spreads = {name: Spread.of([getattr(run, name) for run in runs]) for name in names}
         return RepeatsRecord(
             test_count=sum(acquired.test_counts),
             is_imbalanced=is_imbalanced(acquired),
@@ -373,6 +356,17 @@ class Repeats:
             least_differences={name: spread.least_difference for name, spread in spreads.items()},
             evaluate_digest=self.runner.stage_folder("evaluate").digest(),
         )
+
+
+def read_repeats(run_folder: Path) -> RepeatsRecord:
+    """Read what the repeats of a study found.
+
+    Raises
+    ------
+    RunFolderError
+        If there are none.
+    """
+    return RepeatsRecord.read(run_folder / REPEATS_RECORD)
 
 
 def _scores(run: int, runner: StageRunner) -> RepeatedRun:

@@ -15,10 +15,9 @@ from tenfold.core.run_folder import RunFolder
 from tenfold.core.stages import stage_order, training_stages
 from tenfold.core.text import format_estimate
 from tenfold.data.corrections import adopt_corrections, offer_corrections
-from tenfold.data.dataset import read_groups, read_labels, read_validation
+from tenfold.data.dataset import read_labels
 from tenfold.data.folds import plan_folds
 from tenfold.data.rebalancing import choose_rebalancing
-from tenfold.data.splits import possible_holdout
 from tenfold.evaluation.audit import cleanlab_filter
 from tenfold.study.recipe import StudySettings
 from tenfold.study.runner import REPEATED_STAGES, Repeats, StageOutcome, StageRunner
@@ -170,7 +169,8 @@ class Study:
                 failed[name] = error
                 self._progress.say(_said(name, error))
                 if name == "cross-validate":  # the audit can do without, if it is told so
-                    runner = replace(runner, settings=_without_folds(runner.settings))
+                    changes = {"cross_validate.is_enabled": False}
+                    runner = replace(runner, settings=runner.settings.with_changes(changes))
                 continue
             yield outcome
             if name == "acquire" and not outcome.was_run and self._lacks_training(wanted):
@@ -250,10 +250,6 @@ def _said(name: str, error: TenfoldError) -> str:
     return f"The stage {name} could not be completed: {error}"
 
 
-def _without_folds(settings: StudySettings) -> StudySettings:
-    return settings.with_changes({"cross_validate.is_enabled": False})
-
-
 def check_study(settings: StudySettings, acquired: Path, stages: Collection[str]) -> list[str]:
     """Check that the stages of a study can begin with its data.
 
@@ -284,15 +280,7 @@ def check_study(settings: StudySettings, acquired: Path, stages: Collection[str]
     if not set(stages) & set(training_stages()):
         return notes
     labels, training = read_labels(acquired, "train"), settings.training
-    _, held_out, note = possible_holdout(
-        labels,
-        fraction=training.validation_fraction,
-        method=training.validation_method,
-        seed=settings.seed,
-        classes=record.classes,
-        groups=read_groups(acquired),
-        given=read_validation(acquired),
-    )
+    _, held_out, note = settings.hold_out(acquired, labels, record.classes)
     if note is not None:
         notes.append(note)
         training = training if len(held_out) else training.without_validation()

@@ -1,3 +1,5 @@
+"""Tasks in processes: each done once, and nobody left behind."""
+
 from __future__ import annotations
 
 import importlib

@@ -1,3 +1,5 @@
+"""Pruners, and the journal that several processes write."""
+
 from __future__ import annotations
 
 import itertools
@@ -6,8 +8,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tenfold.study.recipe import TuneSettings
 from tenfold.study.search.optuna_study import hyperband_brackets, make_pruner
+from tenfold.study.settings import TuneSettings
 
 
 def run_trials(

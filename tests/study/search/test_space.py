@@ -1,3 +1,5 @@
+"""What is searched: names, ranges, conditions, several models."""
+
 from __future__ import annotations
 
 from typing import Any

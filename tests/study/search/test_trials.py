@@ -1,10 +1,11 @@
+"""A search's time, earlier attempts included."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
 
-from tenfold.study.search import trials as time_limit
 from tenfold.study.search.trials import TimeLimit
 
 
@@ -12,7 +13,7 @@ from tenfold.study.search.trials import TimeLimit
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Give a clock that stands at its one value."""
     now = [100.0]
-    monkeypatch.setattr(time_limit.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("tenfold.study.search.trials.time.monotonic", lambda: now[0])
     return now
 
 

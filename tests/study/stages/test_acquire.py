@@ -1,3 +1,5 @@
+"""Both splits as they lie in the run folder."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Folds, what is predicted of them, and what a kill leaves."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -1,3 +1,5 @@
+"""Scores of the test split and what lies beside them."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

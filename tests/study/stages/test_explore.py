@@ -1,3 +1,5 @@
+"""Statistics and sample images of the training split."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Validation images that the data set itself sets aside."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

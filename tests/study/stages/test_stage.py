@@ -1,3 +1,5 @@
+"""Every stage keeps the contract; the folds' models come back."""
+
 from __future__ import annotations
 
 import json

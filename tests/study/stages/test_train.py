@@ -1,3 +1,5 @@
+"""Weights, history and record of one training."""
+
 from __future__ import annotations
 
 import csv

@@ -1,3 +1,5 @@
+"""A search from its settings to its record."""
+
 from __future__ import annotations
 
 import math

@@ -23,32 +23,13 @@ from tenfold.core.errors import TrainingError
 
 MOST_DEATHS = 3
 """Of processes over one task, after which the task is given up."""
+_SECONDS_BETWEEN_LOOKS = 0.5
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WorkerFunction = Callable[[Path], Callable[[int], str | None]]
 """Gets ready for the tasks of a request file, then does one task a call, by its number.
 
 A task gives a message for people if the whole work cannot go on, else None.
 """
-_SECONDS_BETWEEN_LOOKS = 0.5
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass(eq=False)
-class _Worker:
-    process: subprocess.Popen[str]
-    task: int | None = None
-    listener: threading.Thread | None = None
-
-    def end(self) -> int:
-        """End the process, if it has not ended, and give its exit code."""
-        self.process.kill()
-        code = self.process.wait()
-        if self.listener is not None:
-            self.listener.join()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(OSError):  # a task that it could not read any more
-                pipe.close()
-        return code
 
 
 @dataclass
@@ -155,11 +136,7 @@ class WorkerPool:
                 pass  # it died: its end is on its way
 
     def _died(
-        self,
-        code: int,
-        task: int,
-        again: list[int],
-        on_lost: Callable[[int, str], None],
+        self, code: int, task: int, again: list[int], on_lost: Callable[[int, str], None]
     ) -> None:
         self._deaths[task] = self._deaths.get(task, 0) + 1
         if self._deaths[task] < MOST_DEATHS:
@@ -198,6 +175,25 @@ class WorkerPool:
         for line in worker.process.stdout:
             self._messages.put((worker, line))
         self._messages.put((worker, None))
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: subprocess.Popen[str]
+    task: int | None = None
+    listener: threading.Thread | None = None
+
+    def end(self) -> int:
+        """End the process, if it has not ended, and give its exit code."""
+        self.process.kill()
+        code = self.process.wait()
+        if self.listener is not None:
+            self.listener.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # a task that it could not read any more
+                pipe.close()
+        return code
 
 
 def worker_name(function: WorkerFunction) -> str:

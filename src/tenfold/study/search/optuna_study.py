@@ -24,10 +24,23 @@ from tenfold.core.files import write_bytes
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord
 from tenfold.core.records.tuning import ParameterValue, SearchDimension
-from tenfold.study.recipe import TuneSettings
+from tenfold.study.settings import TuneSettings
 
 _MOST_STARTUP_TRIALS = 10  # Optuna's own default
+_FEWEST_TRIALS_FOR_A_MEDIAN = 3
 _FEWEST_TRIALS_FOR_IMPORTANCES = 3  # with two trials every setting explains all of the difference
+
+
+def open_study(journal: Path, tune: TuneSettings) -> optuna.Study:
+    """Open the search's journal, which several processes may write to at a time."""
+    backend = JournalFileBackend(str(journal), _JournalLock(Path(f"{journal}.lock")))
+    return optuna.create_study(
+        storage=JournalStorage(backend),
+        study_name="tune",
+        direction="maximize",
+        pruner=make_pruner(tune),
+        load_if_exists=True,
+    )
 
 
 class _JournalLock(BaseJournalFileLock):
@@ -57,18 +70,6 @@ def mend_journal(journal: Path) -> None:
     if journal.is_file():
         content = journal.read_bytes()
         write_bytes(journal, content[: content.rfind(b"\n") + 1])
-
-
-def open_study(journal: Path, tune: TuneSettings) -> optuna.Study:
-    """Open the search's journal, which several processes may write to at a time."""
-    backend = JournalFileBackend(str(journal), _JournalLock(Path(f"{journal}.lock")))
-    return optuna.create_study(
-        storage=JournalStorage(backend),
-        study_name="tune",
-        direction="maximize",
-        pruner=make_pruner(tune),
-        load_if_exists=True,
-    )
 
 
 def find_trial(study: optuna.Study, number: int) -> Trial | None:
@@ -144,8 +145,11 @@ def importances(complete: list[FrozenTrial], seed: int) -> dict[str, float] | No
     """
     if len(complete) < _FEWEST_TRIALS_FOR_IMPORTANCES:
         return None
-    if len({trial.value for trial in complete}) == 1 or _is_same_everywhere(complete):
-        return None  # nothing to explain, or nothing to explain it by
+    first = complete[0]
+    if all(trial.value == first.value for trial in complete):
+        return None  # nothing to explain
+    if all(trial.params == first.params for trial in complete):
+        return None  # nothing to explain it by
     study = optuna.create_study(direction="maximize")
     study.add_trials(complete)
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed % 2**32)
@@ -155,10 +159,6 @@ def importances(complete: list[FrozenTrial], seed: int) -> dict[str, float] | No
         return None
     finite = {name: float(share) for name, share in found.items() if np.isfinite(share)}
     return finite or None
-
-
-def _is_same_everywhere(trials: list[FrozenTrial]) -> bool:
-    return all(trial.params == trials[0].params for trial in trials)
 
 
 def best_so_far(study: optuna.Study) -> str:
@@ -178,9 +178,6 @@ def quiet_optuna() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(verbosity)
-
-
-_FEWEST_TRIALS_FOR_A_MEDIAN = 3
 
 
 def make_pruner(tune: TuneSettings) -> optuna.pruners.BasePruner:

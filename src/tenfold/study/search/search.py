@@ -25,34 +25,16 @@ from tenfold.study.search.optuna_study import (
 from tenfold.study.search.space import MODEL_NAME
 from tenfold.study.search.trials import REASON, SearchRequest, TimeLimit, TrialRunner, trial_worker
 
-
-class _Bar:
-    """The search's progress: in trials, or in time where their number is open."""
-
-    def __init__(
-        self, task: Task, study: optuna.Study, limit: TimeLimit, *, is_of_time: bool
-    ) -> None:
-        self._task, self._study, self._limit = task, study, limit
-        self._is_of_time = is_of_time
-        self._shown = limit.spent()
-
-    def end_trial(self) -> None:
-        """Show that a trial ended."""
-        self._move(0 if self._is_of_time else 1)
-
-    def look(self) -> None:
-        """Note and show the time."""
-        self._limit.note()
-        if self._is_of_time:
-            self._move(0)
-
-    def _move(self, units: int) -> None:
-        if self._is_of_time:
-            spent = self._limit.spent()
-            self._task.advance(spent - self._shown, detail=best_so_far(self._study))
-            self._shown = spent
-        else:
-            self._task.advance(units, detail=best_so_far(self._study))
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+_PRUNING_REASONS = {
+    "median": "below the median of the earlier trials",
+    "halving": "not among the best of those that came so far",
+    "hyperband": "not among the best of its bracket that came so far",
+}
 
 
 @dataclass(frozen=True)
@@ -97,9 +79,9 @@ class Search:
                 with self.runner.progress.task("Search", total, done=done, unit=unit) as task:
                     bar = _Bar(task, study, limit, is_of_time=most is None)
                     if self.jobs == 1:
-                        self._run_here(study, limit, bar)
+                        self._run_here(study, bar)
                     else:
-                        self._run_in_processes(study, limit, bar)
+                        self._run_in_processes(study, bar)
             finally:
                 limit.note(is_due=True)
             return search_record(study, self.runner, jobs=self.jobs)
@@ -109,24 +91,24 @@ class Search:
         assert self.runner.limit is not None
         return self.runner.limit
 
-    def _run_here(self, study: optuna.Study, limit: TimeLimit, bar: _Bar) -> None:
-        while self._may_begin(study, limit):
+    def _run_here(self, study: optuna.Study, bar: _Bar) -> None:
+        while self._may_begin(study):
             self.runner.run(study, next_trial(study))
-            limit.note()
+            self._limit.note()
             bar.end_trial()
 
-    def _may_begin(self, study: optuna.Study, limit: TimeLimit) -> bool:
+    def _may_begin(self, study: optuna.Study) -> bool:
         """Say whether a trial is to be begun, or to be ended that was begun before a kill."""
         trials = study.trials
         if any(not trial.state.is_finished() for trial in trials):
             return True
-        return self._has_room(len(trials), limit)
+        return self._has_room(len(trials))
 
-    def _has_room(self, begun: int, limit: TimeLimit) -> bool:
+    def _has_room(self, begun: int) -> bool:
         most = self.runner.settings.tune.trials
-        return (most is None or begun < most) and (begun == 0 or not limit.is_over())
+        return (most is None or begun < most) and (begun == 0 or not self._limit.is_over())
 
-    def _run_in_processes(self, study: optuna.Study, limit: TimeLimit, bar: _Bar) -> None:
+    def _run_in_processes(self, study: optuna.Study, bar: _Bar) -> None:
         work = self.runner.work
         request = work / "request.json"
         threads = max(1, self.runner.device.threads // self.jobs)
@@ -143,7 +125,7 @@ class Search:
         def next_number() -> int | None:
             if left:
                 return left.pop(0)
-            return study.ask().number if self._has_room(len(study.trials), limit) else None
+            return study.ask().number if self._has_room(len(study.trials)) else None
 
         ended: list[int] = []
 
@@ -168,16 +150,33 @@ class Search:
         )
 
 
-_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
-_PRUNING_REASONS = {
-    "median": "below the median of the earlier trials",
-    "halving": "not among the best of those that came so far",
-    "hyperband": "not among the best of its bracket that came so far",
-}
+class _Bar:
+    """The search's progress: in trials, or in time where their number is open."""
+
+    def __init__(
+        self, task: Task, study: optuna.Study, limit: TimeLimit, *, is_of_time: bool
+    ) -> None:
+        self._task, self._study, self._limit = task, study, limit
+        self._is_of_time = is_of_time
+        self._shown = limit.spent()
+
+    def end_trial(self) -> None:
+        """Show that a trial ended."""
+        if self._is_of_time:
+            self._show_time()
+        else:
+            self._task.advance(1, detail=best_so_far(self._study))
+
+    def look(self) -> None:
+        """Note and show the time."""
+        self._limit.note()
+        if self._is_of_time:
+            self._show_time()
+
+    def _show_time(self) -> None:
+        spent = self._limit.spent()
+        self._task.advance(spent - self._shown, detail=best_so_far(self._study))
+        self._shown = spent
 
 
 def search_record(study: optuna.Study, runner: TrialRunner, *, jobs: int) -> TuneRecord:
@@ -200,7 +199,8 @@ def search_record(study: optuna.Study, runner: TrialRunner, *, jobs: int) -> Tun
         )
     best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number))
     best_parameters = _parameters(best, runner)
-    alike = [trial for trial in complete if trial.params.get(MODEL_NAME) == _model(best)]
+    model = best.params.get(MODEL_NAME)
+    alike = [trial for trial in complete if trial.params.get(MODEL_NAME) == model]
     has_models = len(set(tune.models)) > 1
     return TuneRecord(
         sampler=tune.sampler,
@@ -242,10 +242,6 @@ def assignments(settings: StudySettings, parameters: dict[str, ParameterValue]) 
     return {name: trial[(path := name.split("."))[0]][path[1]] for name in names}
 
 
-def _model(trial: FrozenTrial) -> Any:
-    return trial.params.get(MODEL_NAME)
-
-
 def _by_name(shares: dict[str, float] | None) -> dict[str, float] | None:
     """Give settings by their own names: a model's dimensions carry its name in the journal."""
     if shares is None:
@@ -254,8 +250,8 @@ def _by_name(shares: dict[str, float] | None) -> dict[str, float] | None:
 
 
 def _parameters(trial: FrozenTrial, runner: TrialRunner) -> dict[str, ParameterValue]:
-    params = trial.params
-    return {one.name: params[one.key] for one in runner.space if one.key in params}
+    drawn = trial.params
+    return {one.name: drawn[one.key] for one in runner.space if one.key in drawn}
 
 
 def _trial_record(trial: FrozenTrial, runner: TrialRunner) -> TrialRecord:

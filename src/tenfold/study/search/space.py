@@ -10,8 +10,7 @@ from typing import Any
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.tuning import ParameterValue, SearchDimension
-from tenfold.data.dataset import ImageSplit, read_groups, read_split, read_validation
-from tenfold.data.splits import possible_holdout
+from tenfold.data.dataset import ImageSplit, read_split
 from tenfold.models.model import MODELS
 from tenfold.study.recipe import StudySettings
 from tenfold.training.settings import REGULARISATION_SEARCH_SPACE, TRAINING_SEARCH_SPACE
@@ -149,16 +148,10 @@ class SearchedImages:
 
     @classmethod
     def read(cls, acquire: Path, settings: StudySettings) -> SearchedImages:
-        """Read them from the folder of the acquire stage; see `possible_holdout`."""
+        """Read them from the folder of the acquire stage; see `StudySettings.hold_out`."""
         acquired = AcquireRecord.read(acquire / "record.json")
         split = read_split(acquire, "train")
-        train, validation, _ = possible_holdout(
-            split.labels,
-            fraction=settings.tune.validation_fraction,
-            method=settings.tune.validation_method,
-            seed=settings.seed,
-            classes=acquired.classes,
-            groups=read_groups(acquire),
-            given=read_validation(acquire),
+        train, validation, _ = settings.hold_out(
+            acquire, split.labels, acquired.classes, is_search=True
         )
         return cls(split.take(train), split.take(validation), acquired)

@@ -45,11 +45,7 @@ class AcquireStage(Stage):
     position = 1
     version = 3
     summary = "read the data set and check it"
-
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give nothing: this is the first stage."""
-        del settings
-        return ()
+    needed = ()
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give the data settings and the seed of the split."""

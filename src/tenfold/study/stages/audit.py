@@ -1,4 +1,4 @@
-"""The audit stage: duplicates, leaks and wrong labels, from out-of-sample predictions."""
+"""Audit: duplicates, leaks and wrong labels, from out-of-sample predictions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ import numpy.typing as npt
 import torch
 
 from tenfold.core.files import write_text
-from tenfold.core.progress import Progress, Task
+from tenfold.core.progress import Task
 from tenfold.core.records.data import (
     SHOWN_ISSUES,
-    AcquireRecord,
     AuditRecord,
     LabelAudit,
     LabelIssue,
@@ -62,6 +61,7 @@ class AuditStage(Stage):
     version = 1
     summary = "look for wrong labels, duplicates, and leaks between the splits"
     is_dispensable = True
+    needed = ("acquire", "train", "evaluate")
     reads_if_complete = ("cross-validate",)
 
     def is_enabled(self, settings: StudySettings) -> bool:
@@ -69,14 +69,14 @@ class AuditStage(Stage):
         return settings.audit.is_enabled
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first.
+        """Give fresh folds too, if the study has them.
 
         Labels of the training split are audited by predictions of models that did not see them; the
         page shows scores beside those of the evaluation.
         """
-        if settings.cross_validate.is_enabled and "fresh" in settings.cross_validate.protocols:
-            return ("acquire", "train", "evaluate", "cross-validate")
-        return ("acquire", "train", "evaluate")
+        folds = settings.cross_validate
+        has_folds = folds.is_enabled and "fresh" in folds.protocols
+        return (*super().needs(settings), *(["cross-validate"] if has_folds else []))
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give what the result depends on beside the trained model."""
@@ -87,15 +87,7 @@ class AuditStage(Stage):
         started = time.monotonic()
         images = AuditedImages.read(context.inputs["acquire"])
         folds = context.inputs.get("cross-validate")
-        seen = look_at_all(
-            images,
-            context.acquired(),
-            TrainedModel.read(context.inputs["train"], context.acquired()),
-            None if folds is None else FoldPredictions.read(folds),
-            device=context.device,
-            precision=context.device.precision(context.settings.training.precision),
-            progress=context.progress,
-        )
+        seen = _look_at_all(context, images, None if folds is None else _Folds.read(folds))
         labels = tuple(
             _audit_labels(context, images, split, *judged) for split, judged in seen.judged.items()
         )
@@ -126,6 +118,145 @@ class AuditStage(Stage):
             seconds=time.monotonic() - started,
         ).write(context.folder / RECORD)
         context.progress.say(_sentence(labels, pairs, images))
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """What the trained network, and the folds' if there are any, make of the images.
+
+    Parameters
+    ----------
+    features
+        Of all images, by the trained network.
+    probabilities
+        Of the test images, shape (M, classes), as the evaluate stage has them.
+    judged
+        By split: probabilities to judge its labels by, and where they came from. Training images
+        only if there are models that did not see them.
+    """
+
+    features: NetworkFeatures
+    probabilities: Probabilities
+    judged: dict[SplitName, tuple[Probabilities, str]]
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """The cross-validation whose models did not see the images that they judge.
+
+    Parameters
+    ----------
+    folder
+        Of the cross-validate stage.
+    count
+        Number of folds.
+    probabilities
+        Shape (N, classes): of each training image by the model of its fold.
+    fold_of
+        int64, shape (N,): the fold of each training image, counted from 1.
+    """
+
+    folder: Path
+    count: int
+    probabilities: Probabilities
+    fold_of: npt.NDArray[np.int64]
+
+    @classmethod
+    def read(cls, folder: Path) -> _Folds | None:
+        """Read them; None if the folds' models leak."""
+        out_of_fold = folder / "out_of_fold_fresh.npz"
+        if not out_of_fold.is_file():
+            return None
+        stored = read_arrays(out_of_fold)
+        record = CrossValidateRecord.read(folder / RECORD)
+        return cls(folder, record.folds, stored["probabilities"], stored["fold"])
+
+
+def _look_at_all(
+    context: StageContext, images: AuditedImages, folds: _Folds | None
+) -> _Predictions:
+    """Predict all images.
+
+    Where a mirror image keeps its class, probabilities are averaged over an image and its mirror
+    image. Labels of the test split are judged by the mean over the trained model and the folds'.
+    """
+    acquired = context.acquired()
+    model = TrainedModel.read(context.inputs["train"], acquired)
+    has_mirror = acquired.mirror_keeps_class
+    parts = [images.train.images, *_views(images.test.images, has_mirror=has_mirror)]
+    total = sum(map(len, parts))
+    if folds is not None:
+        total += folds.count * sum(map(len, parts[1:])) + len(parts[0]) * has_mirror
+    views = ", averaged over each image and its mirror image" if has_mirror else ""
+    judged: dict[SplitName, tuple[Probabilities, str]] = {}
+    with context.progress.task("Predictions of all images", total, unit="images") as task:
+        predict = _Predictor(context.device, context.precision, task)
+        seen = [predict(model.network(), part) for part in parts]
+        of_test = [calibrated_probabilities(logits, model.temperature) for _, logits in seen[1:]]
+        judge, source = _mean(of_test), f"the trained model{views}"
+        if folds is not None:
+            networks = read_fold_models(folds.folder, folds.count, acquired)
+            of_train, by_folds = _judge_by_folds(predict, networks, images, folds, has_mirror)
+            judge = _mean([judge, *by_folds])
+            source = f"the trained model and those of the {folds.count} folds{views}"
+            judged["train"] = (
+                of_train,
+                f"the one of {folds.count} models that was not trained on the image{views}",
+            )
+    judged["test"] = (judge, source)
+    features = NetworkFeatures(
+        np.concatenate([part for part, _ in seen[:2]]), seen[2][0] if has_mirror else None
+    )
+    return _Predictions(features, of_test[0], judged)
+
+
+@dataclass(frozen=True)
+class _Predictor:
+    device: Device
+    precision: torch.dtype
+    task: Task
+
+    def __call__(
+        self, network: ImageNetwork, images: Images
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Give features and logits."""
+        return features_and_logits(
+            network.to(self.device.torch_device),
+            images,
+            device=self.device,
+            precision=self.precision,
+            on_block=self.task.advance,
+        )
+
+
+def _judge_by_folds(
+    predict: _Predictor,
+    networks: Iterable[ImageNetwork],
+    images: AuditedImages,
+    folds: _Folds,
+    has_mirror: bool,
+) -> tuple[Probabilities, list[Probabilities]]:
+    """Give out-of-fold probabilities of training images, and each model's of test images."""
+    of_train, of_test = folds.probabilities.copy(), []
+    for fold, network in enumerate(networks, start=1):
+        views = _views(images.test.images, has_mirror=has_mirror)
+        of_test.append(
+            _mean([probabilities_from_logits(predict(network, view)[1]) for view in views])
+        )
+        if has_mirror:
+            own = np.flatnonzero(folds.fold_of == fold)
+            _, logits = predict(network, images.train.images[own][:, :, ::-1])
+            of_train[own] = _mean([of_train[own], probabilities_from_logits(logits)])
+    return of_train, of_test
+
+
+def _views(images: Images, *, has_mirror: bool) -> list[Images]:
+    return [images, images[:, :, ::-1]] if has_mirror else [images]
+
+
+def _mean(parts: list[Probabilities]) -> Probabilities:
+    mean: npt.NDArray[np.float64] = np.stack(parts).astype(np.float64).mean(axis=0)
+    return mean.astype(np.float32)
 
 
 def _audit_labels(
@@ -204,164 +335,3 @@ def _sentence(labels: tuple[LabelAudit, ...], pairs: ImagePairs, images: Audited
 
 
 STAGE = AuditStage()
-
-
-_OUT_OF_FOLD = "out_of_fold_fresh.npz"
-
-
-@dataclass(frozen=True)
-class AuditPredictions:
-    """What the trained network, and the folds' if there are any, make of the images.
-
-    Parameters
-    ----------
-    features
-        Of all images, by the trained network.
-    probabilities
-        Of the test images, shape (M, classes), as the evaluate stage has them.
-    judged
-        By split: probabilities to judge its labels by, and where they came from. Training images
-        only if there are models that did not see them.
-    """
-
-    features: NetworkFeatures
-    probabilities: Probabilities
-    judged: dict[SplitName, tuple[Probabilities, str]]
-
-
-@dataclass(frozen=True)
-class FoldPredictions:
-    """The cross-validation whose models did not see the images that they judge.
-
-    Parameters
-    ----------
-    folder
-        Of the cross-validate stage.
-    count
-        Number of folds.
-    probabilities
-        Shape (N, classes): of each training image by the model of its fold.
-    fold_of
-        int64, shape (N,): the fold of each training image, counted from 1.
-    """
-
-    folder: Path
-    count: int
-    probabilities: Probabilities
-    fold_of: npt.NDArray[np.int64]
-
-    @classmethod
-    def read(cls, folder: Path) -> FoldPredictions | None:
-        """Read them; None if the folds' models leak."""
-        if not (folder / _OUT_OF_FOLD).is_file():
-            return None
-        stored = read_arrays(folder / _OUT_OF_FOLD)
-        record = CrossValidateRecord.read(folder / "record.json")
-        return cls(folder, record.folds, stored["probabilities"], stored["fold"])
-
-
-def look_at_all(
-    images: AuditedImages,
-    acquired: AcquireRecord,
-    model: TrainedModel,
-    folds: FoldPredictions | None,
-    *,
-    device: Device,
-    precision: torch.dtype,
-    progress: Progress,
-) -> AuditPredictions:
-    """Predict all images.
-
-    Where a mirror image keeps its class, probabilities are averaged over an image and its mirror
-    image. Labels of the test split are judged by the mean over the trained model and the folds'.
-
-    Parameters
-    ----------
-    images
-        Of both splits.
-    acquired
-        What they are.
-    model
-        The trained model.
-    folds
-        None if there are none.
-    device, precision
-        See `tenfold.training.inference.predict_logits`.
-    progress
-        Who is told.
-    """
-    has_mirror = acquired.mirror_keeps_class
-    parts = [images.train.images, *_views(images.test.images, has_mirror=has_mirror)]
-    total = sum(map(len, parts))
-    if folds is not None:
-        total += folds.count * sum(map(len, parts[1:])) + len(parts[0]) * has_mirror
-    views = ", averaged over each image and its mirror image" if has_mirror else ""
-    judged: dict[SplitName, tuple[Probabilities, str]] = {}
-    with progress.task("Predictions of all images", total, unit="images") as task:
-        predict = _Predictor(device, precision, task)
-        seen = [predict(model.network(), part) for part in parts]
-        of_test = [calibrated_probabilities(logits, model.temperature) for _, logits in seen[1:]]
-        judge, source = _mean(of_test), f"the trained model{views}"
-        if folds is not None:
-            networks = read_fold_models(folds.folder, folds.count, acquired)
-            of_train, by_folds = _judge_by_folds(predict, networks, images, folds, has_mirror)
-            judge = _mean([judge, *by_folds])
-            source = f"the trained model and those of the {folds.count} folds{views}"
-            judged["train"] = (
-                of_train,
-                f"the one of {folds.count} models that was not trained on the image{views}",
-            )
-    judged["test"] = (judge, source)
-    features = NetworkFeatures(
-        np.concatenate([part for part, _ in seen[:2]]), seen[2][0] if has_mirror else None
-    )
-    return AuditPredictions(features, of_test[0], judged)
-
-
-@dataclass(frozen=True)
-class _Predictor:
-    device: Device
-    precision: torch.dtype
-    task: Task
-
-    def __call__(
-        self, network: ImageNetwork, images: Images
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Give features and logits."""
-        return features_and_logits(
-            network.to(self.device.torch_device),
-            images,
-            device=self.device,
-            precision=self.precision,
-            on_block=self.task.advance,
-        )
-
-
-def _judge_by_folds(
-    predict: _Predictor,
-    networks: Iterable[ImageNetwork],
-    images: AuditedImages,
-    folds: FoldPredictions,
-    has_mirror: bool,
-) -> tuple[Probabilities, list[Probabilities]]:
-    """Give out-of-fold probabilities of training images, and each model's of test images."""
-    of_train, of_test = folds.probabilities.copy(), []
-    for fold, network in enumerate(networks, start=1):
-        views = _views(images.test.images, has_mirror=has_mirror)
-        of_test.append(
-            _mean([probabilities_from_logits(predict(network, view)[1]) for view in views])
-        )
-        if has_mirror:
-            own = np.flatnonzero(folds.fold_of == fold)
-            _, logits = predict(network, images.train.images[own][:, :, ::-1])
-            of_train[own] = _mean([of_train[own], probabilities_from_logits(logits)])
-    return of_train, of_test
-
-
-def _views(images: Images, *, has_mirror: bool) -> list[Images]:
-    return [images, images[:, :, ::-1]] if has_mirror else [images]
-
-
-def _mean(parts: list[Probabilities]) -> Probabilities:
-    mean: npt.NDArray[np.float64] = np.stack(parts).astype(np.float64).mean(axis=0)
-    return mean.astype(np.float32)

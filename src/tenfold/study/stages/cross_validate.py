@@ -22,7 +22,7 @@ from tenfold.data.dataset import (
     write_arrays,
 )
 from tenfold.data.folds import plan_folds, stratified_folds
-from tenfold.data.splits import possible_holdout, regrouped
+from tenfold.data.splits import Indices, possible_holdout, regrouped
 from tenfold.evaluation.differences import (
     fold_means,
     fold_standard_deviations,
@@ -55,27 +55,20 @@ class CrossValidateStage(Stage):
     summary = "k-fold cross-validation"
     is_training = True
     is_dispensable = True
+    needed = ("acquire", "tune")
 
     def is_enabled(self, settings: StudySettings) -> bool:
         """Say whether the settings ask for it."""
         return settings.cross_validate.is_enabled
 
     def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        if "warm-start" in settings.cross_validate.protocols:
-            return (
-                ("acquire", "tune", "train") if settings.tune.is_enabled else ("acquire", "train")
-            )
-        return ("acquire", "tune") if settings.tune.is_enabled else ("acquire",)
+        """Give the search too, if there is one, and the training that a warm start begins from."""
+        is_warm = "warm-start" in settings.cross_validate.protocols
+        return (*super().needs(settings), *(["train"] if is_warm else []))
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
-        """Give the settings that the result depends on."""
-        return {
-            "cross_validate": settings.cross_validate.plain(),
-            "model": settings.model.plain(),
-            "training": settings.training.result_settings(),
-            "seed": settings.seed,
-        }
+        """Give the settings of the folds and of what is trained in them."""
+        return {"cross_validate": settings.cross_validate.plain(), **settings.result_settings()}
 
     def run(self, context: StageContext) -> None:
         """Run every protocol over the same folds."""
@@ -98,7 +91,7 @@ class CrossValidateStage(Stage):
             groups=groups,
         )
         protocols = tuple(
-            _Protocol(name, context, settings, acquired, split, groups, len(folds)).run(folds)
+            _Protocol(name, context, settings, acquired, split, groups, folds).run()
             for name in settings.cross_validate.protocols
         )
         CrossValidateRecord(folds=len(folds), protocols=protocols, notes=plan.notes).write(
@@ -114,18 +107,16 @@ class _Protocol:
     acquired: AcquireRecord
     split: ImageSplit
     groups: Groups
-    fold_count: int
+    folds: list[tuple[Indices, Indices]]
 
-    def run(
-        self, folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
-    ) -> ProtocolRecord:
+    def run(self) -> ProtocolRecord:
         """Run all folds, and join their predictions into one row an image."""
         training = self._training()
         shape = len(self.split), len(self.acquired.classes)
         probabilities = np.full(shape, np.nan, np.float32)
         fold_of = np.zeros(len(self.split), np.int64)
         scores = []
-        for fold, (train, validation) in enumerate(folds, start=1):
+        for fold, (train, validation) in enumerate(self.folds, start=1):
             fold_scores, probabilities[validation] = self._fold(fold, train, validation, training)
             fold_of[validation] = fold
             scores.append(fold_scores)
@@ -155,7 +146,7 @@ class _Protocol:
         if self.name == "fresh":
             epochs = self.settings.cross_validate.epochs or training.epochs
             budget = self.settings.cross_validate.budget_seconds
-            seconds = training.budget_seconds if budget is None else budget / self.fold_count
+            seconds = training.budget_seconds if budget is None else budget / len(self.folds)
             return training.model_copy(update={"epochs": epochs, "budget_seconds": seconds})
         warm_start = self.settings.cross_validate.warm_start
         # The optimiser is another one than the training's, so its settings are its own defaults.
@@ -170,17 +161,15 @@ class _Protocol:
         )
 
     def _fold(
-        self,
-        fold: int,
-        train: npt.NDArray[np.int64],
-        validation: npt.NDArray[np.int64],
-        training: TrainingSettings,
+        self, fold: int, train: Indices, validation: Indices, training: TrainingSettings
     ) -> tuple[FoldScores, npt.NDArray[np.float32]]:
         """Train and score one fold, or read what an earlier attempt left of it."""
-        record_path, predictions_path = self._record_path(fold), self._predictions_path(fold)
+        checkpoint, record_path, predictions_path = (
+            self.context.work / f"{self.name}_{fold}.{ending}"
+            for ending in ("safetensors", "json", "npz")
+        )
         if record_path.is_file() and predictions_path.is_file():
             return FoldScores.read(record_path), read_arrays(predictions_path)["probabilities"]
-        checkpoint = Checkpoint(self.context.work / f"{self.name}_{fold}.safetensors")
         fitted, probabilities = self._train(fold, train, validation, training, checkpoint)
         scores = classification_scores(
             self.split.labels[validation], probabilities, self.acquired.classes
@@ -203,10 +192,10 @@ class _Protocol:
     def _train(
         self,
         fold: int,
-        train: npt.NDArray[np.int64],
-        validation: npt.NDArray[np.int64],
+        train: Indices,
+        validation: Indices,
         training: TrainingSettings,
-        checkpoint: Checkpoint,
+        checkpoint: Path,
     ) -> tuple[FittedNetwork, npt.NDArray[np.float32]]:
         seed = derive_seed(self.settings.seed, "fold", self.name, fold)
         inner_train, inner_validation = self.split.take(train), None
@@ -230,16 +219,17 @@ class _Protocol:
             self.context.device,
             mirror_keeps_class=self.acquired.mirror_keeps_class,
             classes=self.acquired.classes,
-            checkpoint=checkpoint,
+            checkpoint=Checkpoint(checkpoint),
             progress=self.context.progress,
-            title=f"Fold {fold}/{self.fold_count}, {self.name}",
+            title=f"Fold {fold}/{len(self.folds)}, {self.name}",
         )
+        plan = self.settings.network_plan(self.acquired.image_shape, len(self.acquired.classes))
+        initial_weights = None
+        if self.name == "warm-start":
+            trained = TrainedModel.read(self.context.inputs["train"], self.acquired)
+            initial_weights = trained.weights
         fitted = fit_network(
-            trainer,
-            self.settings.network_plan(self.acquired.image_shape, len(self.acquired.classes)),
-            inner_train,
-            inner_validation,
-            initial_weights=self._initial_weights(),
+            trainer, plan, inner_train, inner_validation, initial_weights=initial_weights
         )
         if self.name == "fresh":
             write_fold_model(self.context.folder, fold, fitted)
@@ -250,17 +240,6 @@ class _Protocol:
             precision=trainer.precision,
         )
         return fitted, probabilities_from_logits(logits)
-
-    def _initial_weights(self) -> dict[str, Any] | None:
-        if self.name == "fresh":
-            return None
-        return TrainedModel.read(self.context.inputs["train"], self.acquired).weights
-
-    def _record_path(self, fold: int) -> Path:
-        return self.context.work / f"{self.name}_{fold}.json"
-
-    def _predictions_path(self, fold: int) -> Path:
-        return self.context.work / f"{self.name}_{fold}.npz"
 
 
 STAGE = CrossValidateStage()

@@ -1,10 +1,8 @@
-"""The evaluate stage: the test split, opened here for the first time."""
+"""Evaluate: the test split, opened here for the first time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,11 +44,7 @@ class EvaluateStage(Stage):
     position = 5
     version = 5
     summary = "score the model on the test split"
-
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        del settings
-        return ("acquire", "train")
+    needed = ("acquire", "train")
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give what the scores and their intervals depend on beside the trained model."""
@@ -71,7 +65,7 @@ class EvaluateStage(Stage):
             network,
             test.images,
             device=context.device,
-            precision=context.device.precision(context.settings.training.precision),
+            precision=context.precision,
         )
         seconds = time.perf_counter() - started
         probabilities = calibrated_probabilities(logits, model.temperature)
@@ -80,19 +74,9 @@ class EvaluateStage(Stage):
         )
         scores = classification_scores(test.labels, probabilities, acquired.classes)
         _write_gallery(context, network, probabilities, test)
-        as_given = scores_as_given(
-            context.inputs["acquire"],
-            acquired.classes,
-            lambda images: predict_probabilities(
-                network,
-                images,
-                model.temperature,
-                device=context.device,
-                precision=context.device.precision(context.settings.training.precision),
-            ),
-        )
-        if as_given is not None:
-            as_given.write(context.folder / AS_GIVEN)
+        if kept_places(context.inputs["acquire"], "test") is not None:
+            scores_as_given = _scores_as_given(context, network, model.temperature)
+            scores_as_given.write(context.folder / "scores_as_given.json")
         EvaluateRecord(
             weights=model.weights_name,
             scores=scores,
@@ -115,7 +99,7 @@ class EvaluateStage(Stage):
 def _write_gallery(
     context: StageContext,
     network: ImageNetwork,
-    probabilities: np.ndarray[Any, np.dtype[np.float32]],
+    probabilities: npt.NDArray[np.float32],
     test: ImageSplit,
 ) -> None:
     """Put the images that the page shows beside the record: the report reads no split."""
@@ -138,10 +122,21 @@ def _write_gallery(
             read_split(context.inputs["acquire"], "train"),
             seed=derive_seed(context.settings.seed, "neighbours"),
             device=context.device,
-            precision=context.device.precision(context.settings.training.precision),
+            precision=context.precision,
             progress=context.progress,
         )
         write_arrays(context.folder / "explained_mistakes.npz", **vars(explained))
+
+
+def _scores_as_given(
+    context: StageContext, network: ImageNetwork, temperature: float | None
+) -> ClassificationScores:
+    """Score all test images against the labels that the source gave, corrections left out."""
+    given = read_given_split(context.inputs["acquire"], "test")
+    probabilities = predict_probabilities(
+        network, given.images, temperature, device=context.device, precision=context.precision
+    )
+    return classification_scores(given.labels, probabilities, context.acquired().classes)
 
 
 def _with_views(
@@ -159,7 +154,7 @@ def _with_views(
         chosen,
         mirror_keeps_class=mirrors,
         device=context.device,
-        precision=context.device.precision(context.settings.training.precision),
+        precision=context.precision,
     )
     right = int((logits.argmax(1) == test.labels).sum())
     return ViewsScores(
@@ -179,14 +174,13 @@ def _robustness(
         return None
     seed = derive_seed(context.settings.seed, "robustness")
     sample = test.take(stratified_sample(test.labels, wanted, seed))
-    precision = context.device.precision(context.settings.training.precision)
 
-    def predict(images: Images) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def predict(images: Images) -> npt.NDArray[np.int64]:
         # No temperature: it does not change which class is the most probable.
         probabilities = predict_probabilities(
-            network, images, None, device=context.device, precision=precision
+            network, images, None, device=context.device, precision=context.precision
         )
-        predicted: np.ndarray[Any, np.dtype[np.int64]] = probabilities.argmax(axis=1)
+        predicted: npt.NDArray[np.int64] = probabilities.argmax(axis=1)
         return predicted
 
     with context.progress.task("Disturbed images", passes(), unit="passes") as task:
@@ -198,29 +192,3 @@ def _generator(context: StageContext, purpose: str) -> np.random.Generator:
 
 
 STAGE = EvaluateStage()
-
-
-AS_GIVEN = "scores_as_given.json"
-"""Beside the evaluate stage's record, if the study has corrections."""
-
-
-def scores_as_given(
-    acquire_folder: Path,
-    classes: Sequence[str],
-    predict: Callable[[Images], npt.NDArray[np.float32]],
-) -> ClassificationScores | None:
-    """Score all test images against the labels that the source gave; None without corrections.
-
-    Parameters
-    ----------
-    acquire_folder
-        Of the acquire stage.
-    classes
-        Class names.
-    predict
-        Gives probabilities, shape (N, classes), for uint8 images (N, H, W, C).
-    """
-    if kept_places(acquire_folder, "test") is None:
-        return None
-    given = read_given_split(acquire_folder, "test")
-    return classification_scores(given.labels, predict(given.images), classes)

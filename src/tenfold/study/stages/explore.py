@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from tenfold.core.randomness import derive_seed, sample_uniforms
@@ -90,7 +91,7 @@ def shown_policy(settings: StudySettings) -> str:
 
 def _samples(
     train: ImageSplit, class_count: int, per_class: int, seed: int
-) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np.int64]]]:
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Draw images of each class without replacement: (classes, per_class, H, W, C) and counts."""
     images = np.zeros((class_count, per_class, *train.images.shape[1:]), np.uint8)
     counts = np.zeros(class_count, np.int64)
@@ -105,7 +106,7 @@ def _samples(
 
 def _augmented(
     train: ImageSplit, policy: str, count: int, *, mirror_keeps_class: bool, seed: int
-) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np.uint8]]]:
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Show one image under the policy as `count` epochs would see it."""
     index = int(np.random.default_rng(derive_seed(seed, "augmented")).integers(len(train)))
     original = train.images[index]

@@ -31,12 +31,8 @@ class ModelStage(Stage):
     position = 8
     version = 1
     summary = "put the model into one folder, ready to use"
+    needed = ("acquire", "train", "evaluate")
     reads_if_complete = ("cross-validate", "audit")
-
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        del settings
-        return ("acquire", "train", "evaluate")
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give what the folder depends on beside the stages that it is made of."""

@@ -1,10 +1,4 @@
-"""What a stage is, and the models that stages hand to each other.
-
-The models of a cross-validation's fresh folds: they know neither the test split nor their fold.
-Together they are better judges of a label than any one of them, whose own confident mistakes the
-others do not share (Lakshminarayanan et al., "Simple and scalable predictive uncertainty estimation
-using deep ensembles", NeurIPS 2017, arXiv 1612.01474).
-"""
+"""What a stage is, what it works with, and the models that stages hand to each other."""
 
 from __future__ import annotations
 
@@ -33,6 +27,58 @@ from tenfold.training.device import Device
 from tenfold.training.fit import FittedNetwork
 
 RECORD = "record.json"
+
+
+class Stage(ABC):
+    """One stage of a study.
+
+    `position` and `summary` are written as plain values in one line, and so is `is_training`: they
+    are read from the file's text (see `tenfold.core.stages`).
+    """
+
+    name: str
+    position: int
+    """Place in the order of a whole study."""
+    version: int
+    """Raised when the same settings and inputs give another result than before."""
+    summary: str
+    """What its command does, for the command line's help."""
+    is_training = False
+    """Whether it trains networks: then the data are looked at before hours are spent."""
+    is_dispensable = False
+    """Whether a whole study still has a model and a report without it."""
+    needed: tuple[str, ...] = ("acquire",)
+    """Stages that have to be complete first, where the study has them."""
+
+    @property
+    def reads_if_complete(self) -> tuple[str, ...]:
+        """Give the stages that it does not need, but whose results it uses if they are there."""
+        return ()
+
+    def is_enabled(self, settings: StudySettings) -> bool:
+        """Say whether a study with these settings has it, even if nobody asks for it by name."""
+        del settings
+        return True
+
+    def needs(self, settings: StudySettings) -> tuple[str, ...]:
+        """Give the stages that have to be complete first."""
+        return tuple(name for name in self.needed if STAGES[name].is_enabled(settings))
+
+    @abstractmethod
+    def settings_used(self, settings: StudySettings) -> dict[str, Any]:
+        """Give the settings that the result depends on: others may change without a new run."""
+
+    @abstractmethod
+    def run(self, context: StageContext) -> None:
+        """Do the work and write the record and files into the context's folder.
+
+        The call may come again after the process was killed at any moment: what is already in the
+        folder was made with the same settings and inputs.
+        """
+
+
+STAGES: Registry[Stage] = STAGE_FILES
+"""All stages by name."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +128,11 @@ class StageContext:
         """Give the folder for what only serves to go on after a kill."""
         return self.folder / WORK
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Give the number format that the device computes predictions in."""
+        return self.device.precision(self.settings.training.precision)
+
     def acquired(self) -> AcquireRecord:
         """Read what the acquire stage found."""
         return AcquireRecord.read(self.inputs["acquire"] / RECORD)
@@ -92,57 +143,6 @@ class StageContext:
             return self.settings
         best = TuneRecord.read(self.inputs["tune"] / RECORD).best_parameters
         return self.settings.with_changes(best)
-
-
-class Stage(ABC):
-    """One stage of a study.
-
-    `position` and `summary` are written as plain values in one line, and so is `is_training`: they
-    are read from the file's text (see `tenfold.core.stages`).
-    """
-
-    name: str
-    position: int
-    """Place in the order of a whole study."""
-    version: int
-    """Raised when the same settings and inputs give another result than before."""
-    summary: str
-    """What its command does, for the command line's help."""
-    is_training = False
-    """Whether it trains networks: then the data are looked at before hours are spent."""
-    is_dispensable = False
-    """Whether a whole study still has a model and a report without it."""
-
-    @property
-    def reads_if_complete(self) -> tuple[str, ...]:
-        """Give the stages that it does not need, but whose results it uses if they are there."""
-        return ()
-
-    def is_enabled(self, settings: StudySettings) -> bool:
-        """Say whether a study with these settings has it, even if nobody asks for it by name."""
-        del settings
-        return True
-
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        del settings
-        return ("acquire",)
-
-    @abstractmethod
-    def settings_used(self, settings: StudySettings) -> dict[str, Any]:
-        """Give the settings that the result depends on: others may change without a new run."""
-
-    @abstractmethod
-    def run(self, context: StageContext) -> None:
-        """Do the work and write the record and files into the context's folder.
-
-        The call may come again after the process was killed at any moment: what is already in the
-        folder was made with the same settings and inputs.
-        """
-
-
-STAGES: Registry[Stage] = STAGE_FILES
-"""All stages by name."""
 
 
 LAST_WEIGHTS = "weights_last.safetensors"
@@ -182,7 +182,7 @@ class TrainedModel:
         RunFolderError
             If a file is missing or damaged, or the weights are not those of the recorded network.
         """
-        record = TrainRecord.read(train_folder / "record.json")
+        record = TrainRecord.read(train_folder / RECORD)
         plan = NetworkPlan.parse(
             record.model,
             record.model_settings,
@@ -205,17 +205,23 @@ class TrainedModel:
         return self.plan.restore(self.weights).eval()
 
 
-_PLAN = "plan"
-
-
 def write_fold_model(folder: Path, fold: int, fitted: FittedNetwork) -> None:
-    """Write the model of one fold, counted from 1, and how it is built."""
+    """Write the model of one fresh fold, counted from 1, and how it is built.
+
+    It knows neither the test split nor its fold.
+    """
     plan = {"model": fitted.plan.model, "settings": fitted.plan.settings.plain()}
-    write_tensors(_path(folder, fold), fitted.network.state_dict(), {_PLAN: json.dumps(plan)})
+    write_tensors(
+        _fold_weights(folder, fold), fitted.network.state_dict(), {"plan": json.dumps(plan)}
+    )
 
 
 def read_fold_models(folder: Path, folds: int, acquired: AcquireRecord) -> Iterator[ImageNetwork]:
     """Give the network of each fold, one after the other, in evaluation mode.
+
+    Together they are better judges of a label than any one of them, whose own confident mistakes
+    the others do not share (Lakshminarayanan et al., "Simple and scalable predictive uncertainty
+    estimation using deep ensembles", NeurIPS 2017, arXiv 1612.01474).
 
     Raises
     ------
@@ -223,10 +229,10 @@ def read_fold_models(folder: Path, folds: int, acquired: AcquireRecord) -> Itera
         If a file is missing or damaged.
     """
     for fold in range(1, folds + 1):
-        path = _path(folder, fold)
+        path = _fold_weights(folder, fold)
         weights, metadata = read_tensors(path, torch.device("cpu"))
         try:
-            stored = json.loads(metadata[_PLAN])
+            stored = json.loads(metadata["plan"])
             plan = NetworkPlan.parse(
                 stored["model"],
                 stored["settings"],
@@ -242,5 +248,5 @@ def read_fold_models(folder: Path, folds: int, acquired: AcquireRecord) -> Itera
         yield network.eval()
 
 
-def _path(folder: Path, fold: int) -> Path:
+def _fold_weights(folder: Path, fold: int) -> Path:
     return folder / f"weights_fold_{fold}.safetensors"

@@ -7,8 +7,7 @@ from typing import Any
 from tenfold.core.files import write_text
 from tenfold.core.records.training import EpochRecord, TrainRecord
 from tenfold.core.text import csv_line
-from tenfold.data.dataset import read_groups, read_split, read_validation
-from tenfold.data.splits import possible_holdout
+from tenfold.data.dataset import read_split
 from tenfold.models.summary import summarize_layers
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import (
@@ -34,18 +33,11 @@ class TrainStage(Stage):
     version = 3
     summary = "train the network"
     is_training = True
-
-    def needs(self, settings: StudySettings) -> tuple[str, ...]:
-        """Give the stages that have to be complete first."""
-        return ("acquire", "tune") if settings.tune.is_enabled else ("acquire",)
+    needed = ("acquire", "tune")
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
-        """Give the settings that the result depends on."""
-        return {
-            "model": settings.model.plain(),
-            "training": settings.training.result_settings(),
-            "seed": settings.seed,
-        }
+        """Give the settings of model and training, and the seed."""
+        return settings.result_settings()
 
     def run(self, context: StageContext) -> None:
         """Train, or go on from the checkpoint, and write weights, history and record."""
@@ -53,14 +45,8 @@ class TrainStage(Stage):
         training = settings.training
         acquired = context.acquired()
         split = read_split(context.inputs["acquire"], "train")
-        train_indices, validation_indices, note = possible_holdout(
-            split.labels,
-            fraction=training.validation_fraction,
-            method=training.validation_method,
-            seed=settings.seed,
-            classes=acquired.classes,
-            groups=read_groups(context.inputs["acquire"]),
-            given=read_validation(context.inputs["acquire"]),
+        train_indices, validation_indices, note = settings.hold_out(
+            context.inputs["acquire"], split.labels, acquired.classes
         )
         plan = settings.network_plan(acquired.image_shape, len(acquired.classes))
         validation = split.take(validation_indices) if len(validation_indices) else None

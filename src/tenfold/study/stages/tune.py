@@ -24,13 +24,8 @@ class TuneStage(Stage):
         return settings.tune.is_enabled
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
-        """Give the settings that the result depends on."""
-        return {
-            "tune": settings.tune.plain(),
-            "model": settings.model.plain(),
-            "training": settings.training.result_settings(),
-            "seed": settings.seed,
-        }
+        """Give the settings of the search, and what they are searched around."""
+        return {"tune": settings.tune.plain(), **settings.result_settings()}
 
     def run(self, context: StageContext) -> None:
         """Do the trials that are missing and write the record."""

@@ -1,0 +1,209 @@
+"""The tables of a recipe, one class each; that of the training is `tenfold.training.settings`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tenfold.core.records.tuning import SearchDimension
+from tenfold.core.settings import Settings
+from tenfold.data.corrections import CorrectionsSettings
+from tenfold.evaluation.mirroring import MirrorSetting
+from tenfold.training.settings import OptimizerName
+
+
+class RecipeTitle(Settings):
+    """What a recipe is called and what it is for."""
+
+    name: str
+    title: str
+    description: str
+
+
+class DataSettings(Settings):
+    """Which data set, and how it is read; see `tenfold.data.sources.source.SourceOptions`.
+
+    Attributes
+    ----------
+    source
+        Registered name of the source.
+    location
+        Path of the files; None for the source's own place.
+    most_megapixels
+        Images with more million pixels are left out; the memory that one takes is limited by half
+        of the machine's too.
+    mirror_keeps_class
+        Whether a mirrored image still shows its class; ``auto`` measures it on training images.
+    corrections
+        Labels that a person corrected; None for the source's own labels.
+    """
+
+    source: str = "digits"
+    location: str | None = None
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    image_size_px: int | None = Field(None, ge=1, le=4096)
+    most_megapixels: float = Field(250, gt=0, le=100_000)
+    is_strict: bool = False
+    mirror_keeps_class: MirrorSetting = "auto"
+    corrections: CorrectionsSettings | None = None
+
+
+class ExploreSettings(Settings):
+    """How many images the figures show."""
+
+    samples_per_class: int = Field(8, ge=1, le=50)
+    augmented_samples: int = Field(24, ge=1, le=200)
+
+
+class ModelSettings(Settings):
+    """Which architecture, and its own settings by name."""
+
+    name: str = "cnn"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class TuneSettings(Settings):
+    """How settings are searched.
+
+    Attributes
+    ----------
+    is_enabled
+        Whether the study searches at all.
+    sampler
+        ``random``, or ``tpe``: tree-structured Parzen estimator.
+    pruner
+        Who stops a trial before its last epoch, by its validation accuracy. ``none``; ``median``:
+        below the median of the earlier trials after as many epochs; ``halving``: successive
+        halving (arXiv 1502.07943); ``hyperband`` (arXiv 1603.06560).
+    reduction_factor
+        Of ``halving`` and ``hyperband``: one of so many trials goes on beyond a rung, and the next
+        rung is so many times as many epochs away.
+    trials
+        Sets of values to try, at most; None for as many as `budget_seconds` allows.
+    budget_seconds
+        Time after which no further trial begins; what runs then is ended. None for no limit.
+    executions_per_trial
+        Trainings a trial, with other seeds; the objective is their mean.
+    epochs, batch_size
+        Of every execution; `training.least_steps` may make the epochs more.
+    validation_fraction, validation_method
+        As in the training settings; the search never sees other images.
+    space
+        What is searched: the name of one of the model's or the training's own ranges
+        (``model.units``; ``model`` for all of the model's), or a range written out.
+    models
+        Models to choose from, by their names: each trial draws one, and then values of its
+        settings. A model that no entry of `space` names is searched in all of its own ranges. Empty
+        for the study's own model.
+    """
+
+    is_enabled: bool = True
+    sampler: Literal["random", "tpe"] = "tpe"
+    pruner: Literal["none", "median", "halving", "hyperband"] = "median"
+    reduction_factor: int = Field(3, ge=2, le=100)
+    trials: int | None = Field(8, ge=1, le=100_000)
+    budget_seconds: float | None = Field(None, gt=0, le=1e7)
+    executions_per_trial: int = Field(1, ge=1, le=100)
+    epochs: int = Field(3, ge=1, le=100_000)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
+    validation_fraction: float = Field(0.1, gt=0, le=0.9)
+    validation_method: Literal["last", "stratified"] = "stratified"
+    space: tuple[str | SearchDimension, ...] = ("training.learning_rate",)
+    models: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.trials is None and self.budget_seconds is None:
+            raise ValueError("a search needs an end: set tune.trials or tune.budget_seconds")
+        return self
+
+
+class WarmStartSettings(Settings):
+    """The original report's own k-fold training: from the trained model on."""
+
+    epochs: int = Field(5, ge=1, le=100_000)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
+    optimizer: OptimizerName = "adam"
+    augmentation: str = "report"
+
+
+class CrossValidateSettings(Settings):
+    """K-fold cross-validation.
+
+    Attributes
+    ----------
+    is_enabled
+        Whether a whole study cross-validates.
+    folds
+        Number of folds; stratified, drawn with the study's seed.
+    protocols
+        ``fresh``: a new model a fold, trained as the train stage trains. ``warm-start``: every
+        fold starts from the trained model, which has seen the fold's images: a leak, kept to
+        reproduce the original report.
+    epochs
+        Of a ``fresh`` fold; None takes the training's.
+    budget_seconds
+        Time for all ``fresh`` folds together, shared equally; None trains each as the train stage
+        trains, its time budget included.
+    warm_start
+        Settings of the ``warm-start`` protocol.
+    """
+
+    is_enabled: bool = True
+    folds: int = Field(5, ge=2, le=1000)
+    protocols: tuple[Literal["fresh", "warm-start"], ...] = ("fresh",)
+    epochs: int | None = Field(None, ge=1, le=100_000)
+    budget_seconds: float | None = Field(None, gt=0, le=1e7)
+    warm_start: WarmStartSettings = WarmStartSettings()
+
+
+class EvaluateSettings(Settings):
+    """What is measured on the test split beside the scores.
+
+    Attributes
+    ----------
+    robustness_images
+        Test images, a stratified sample, that are predicted again under each of 30 disturbances;
+        0 for none.
+    test_time_augmentation
+        Views of each image whose mean is scored too, beside the plain scores: ``none``, ``mirror``,
+        or ``mirror-shift`` (see `tenfold.training.inference`).
+    """
+
+    test_time_augmentation: Literal["none", "mirror", "mirror-shift"] = "mirror"
+    robustness_images: int = Field(2000, ge=0, le=10_000_000)
+
+
+class AuditSettings(Settings):
+    """How labels are audited and duplicates looked for.
+
+    Attributes
+    ----------
+    is_enabled
+        Whether a whole study audits.
+    label_method
+        Who flags labels: ``confident-learning``, our own of the same paper; or ``cleanlab``, that
+        package's default, which has to be installed.
+    listed_issues
+        Labels of each split in the file to be edited, at most.
+    least_agreement
+        How well the edges of two images must fit each other to be near-duplicates, from 0 to 1.
+    """
+
+    is_enabled: bool = True
+    label_method: Literal["confident-learning", "cleanlab"] = "confident-learning"
+    listed_issues: int = Field(500, ge=0, le=1_000_000)
+    least_agreement: float = Field(0.8, gt=0, le=1)
+
+
+class ExplainSettings(Settings):
+    """What the model folder holds to explain predictions with.
+
+    Attributes
+    ----------
+    neighbour_images
+        Training images, a stratified sample, that lie in it as thumbnails and features; 0 for none.
+    """
+
+    neighbour_images: int = Field(5000, ge=0, le=1_000_000)
