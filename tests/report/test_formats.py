@@ -73,11 +73,6 @@ def test_join_counts_what_it_does_not_name() -> None:
     assert formats.join("abcde", most=4) == "a, b, c and 2 more"
 
 
-def test_counted() -> None:
-    assert formats.counted(1, "image") == "1 image"
-    assert formats.counted(50000, "image") == "50,000 images"
-
-
 def test_in_sentence_quotes_what_is_no_plain_word() -> None:
     assert formats.in_sentence("deer") == "deer"
     assert formats.in_sentence("7") == "“7”"

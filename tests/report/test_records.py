@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tenfold.core.errors import RunFolderError
-from tenfold.report.records import STAGES, StudyRecords, read_study_records
+from tenfold.core.stages import shown_stages
+from tenfold.report.records import StudyRecords, read_study_records
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def folder(study_folder: Path, tmp_path: Path) -> Path:
 
 
 def test_everything_is_read_back(real_study: StudyRecords, study_folder: Path) -> None:
-    assert list(real_study.manifests) == [stage for stage in STAGES if stage != "model"]
+    assert list(real_study.manifests) == [stage for stage in shown_stages() if stage != "model"]
     assert real_study.run_folder == study_folder
     assert real_study.recipe_name == "report"
     assert real_study.recipe_title

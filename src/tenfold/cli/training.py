@@ -134,7 +134,7 @@ def find_learning_rate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.core.files import write_text
     from tenfold.core.settings import DEFAULT_RECIPE
     from tenfold.evaluation.mirroring import decide_mirroring
-    from tenfold.report.figures.curves import draw_rate_sweep
+    from tenfold.report.figures.search import draw_rate_sweep
     from tenfold.report.findings.data import mirror_sentence
     from tenfold.report.findings.tuning import rate_sweep_csv, rate_sweep_text
     from tenfold.study.learning_rate import find_learning_rate as find_rate

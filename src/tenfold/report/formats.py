@@ -68,11 +68,6 @@ def large(value: int) -> str:
     return count(value)
 
 
-def counted(value: int, singular: str, plural: str | None = None) -> str:
-    """Write a number with its noun, for example ``1 image`` or ``50,000 images``."""
-    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
-
-
 def number(value: float) -> str:
     """Write any number shortly: whole numbers without a point, others with 4 digits."""
     if not math.isfinite(value):

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tenfold.core.text import format_duration, printable
+from tenfold.core.text import counted, format_duration, printable
 from tenfold.report import formats
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,7 +53,7 @@ def _environment(*, is_html: bool) -> Environment:
     )
     environment.filters |= {
         "count": formats.count,
-        "counted": formats.counted,
+        "counted": counted,
         "duration": formats.duration,
         "in_sentence": formats.in_sentence,
         "interval": formats.interval,

@@ -32,7 +32,7 @@ from tenfold.report.findings.data import (
     size_effect,
     validation_draw,
 )
-from tenfold.report.plots import figures_of_audit
+from tenfold.report.galleries import figures_of_audit
 from tenfold.report.records import StudyRecords
 
 

@@ -16,7 +16,7 @@ from tenfold.core.records.evaluation import (
     EvaluateRecord,
     ExplainedMistakes,
 )
-from tenfold.report.records import EvaluatedImages
+from tenfold.evaluation.scores import Gallery
 from tenfold.report.reproduction import weakest_first
 
 LEANING_RATIO = 1.25
@@ -179,7 +179,7 @@ def mistakes(probabilities: Probabilities, labels: Labels) -> Mistakes:
 
 
 def likeness(
-    images: EvaluatedImages,
+    gallery: Gallery,
     explained: ExplainedMistakes,
     probabilities: Probabilities,
     labels: Labels,
@@ -188,9 +188,9 @@ def likeness(
     near = explained.neighbour_labels
     if not near.size:
         return None
-    named = probabilities[images.mistakes].argmax(axis=1)
+    named = probabilities[gallery.mistakes].argmax(axis=1)
     votes_for_named = (near == named[:, None]).sum(axis=1)
-    votes_for_label = (near == labels[images.mistakes][:, None]).sum(axis=1)
+    votes_for_label = (near == labels[gallery.mistakes][:, None]).sum(axis=1)
     return Likeness(
         len(near),
         int((votes_for_named > votes_for_label).sum()),
@@ -198,10 +198,10 @@ def likeness(
     )
 
 
-def doubts(images: EvaluatedImages, probabilities: Probabilities, labels: Labels) -> Doubts | None:
+def doubts(gallery: Gallery, probabilities: Probabilities, labels: Labels) -> Doubts | None:
     """Give how unsure the least certain images are; None if none are shown."""
-    shown = probabilities[images.uncertain]
+    shown = probabilities[gallery.uncertain]
     if not len(shown):
         return None
-    right = int((shown.argmax(axis=1) == labels[images.uncertain]).sum())
+    right = int((shown.argmax(axis=1) == labels[gallery.uncertain]).sum())
     return Doubts(len(shown), float(shown.max()), right)
