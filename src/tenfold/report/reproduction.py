@@ -36,17 +36,19 @@ PROTOCOL is ``fresh`` or ``warm-start``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tenfold.core.errors import SettingsError, unknown_name_message
 from tenfold.core.record import Reference, ReferenceValue
 from tenfold.core.records.data import ExploreRecord
-from tenfold.core.records.evaluation import ClassScores, CrossValidateRecord, EvaluateRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.core.records.training import TrainRecord
-from tenfold.core.records.tuning import ParameterValue, TuneRecord
-from tenfold.report.formats import count, duration, join, score, setting_name, setting_value, signed
+from tenfold.core.records.tuning import TuneRecord
+from tenfold.report.findings.evaluation import MACRO_SCORES, weakest_first
+from tenfold.report.findings.tuning import settings_text
+from tenfold.report.formats import count, duration, join, score, signed
 from tenfold.report.records import StudyRecords
 
 CURVE_LENGTH = 5
@@ -191,14 +193,6 @@ def _names(text: str) -> set[str]:
 Measures = dict[str, ReferenceValue]
 
 PROTOCOLS = ("fresh", "warm-start")
-MACRO_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
-SCORE_TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_precision": "Precision (macro)",
-    "macro_recall": "Recall (macro)",
-    "macro_f1": "F1 (macro)",
-}
 _CLASS_SCORES = ("precision", "recall", "f1", "total_cases", "total_predictions", "correct")
 _CLASS_STATISTICS = ("mean", "standard_deviation")
 _PLAIN_NAMES = (
@@ -266,19 +260,6 @@ def check_measure_name(name: str, classes: Sequence[str]) -> None:
     shown = [*_PLAIN_NAMES, "evaluate.class.NAME.f1", "explore.class.NAME.mean"]
     near = unknown_name_message("measure", name, known).split(" Known: ")[0]
     raise SettingsError(f"{near} Known: {', '.join(sorted(shown))}.")
-
-
-def settings_text(parameters: Mapping[str, ParameterValue]) -> str:
-    """Write settings on one line: ``conv_layers=2, filters_0=64, optimizer=rmsprop``."""
-    return ", ".join(
-        f"{setting_name(name)}={setting_value(value)}" for name, value in parameters.items()
-    )
-
-
-def weakest_first(evaluate: EvaluateRecord) -> list[ClassScores]:
-    """Sort the classes that have test images by F1, the lowest first; ties by recall, then name."""
-    present = [scores for scores in evaluate.scores.classes if scores.total_cases > 0]
-    return sorted(present, key=lambda scores: (scores.f1, scores.recall, scores.name))
 
 
 def _explore(record: ExploreRecord) -> Measures:

@@ -14,8 +14,8 @@ from tenfold.report.findings.evaluation import (
     guessing_accuracy,
     leaning,
     weakest_classes,
+    weakest_first,
 )
-from tenfold.report.reproduction import weakest_first
 
 CLASSES = ("airplane", "bird", "cat", "dog", "ship")
 CONFUSION = np.array(

@@ -9,12 +9,12 @@ import pytest
 from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.report.findings.reliability import (
     accuracy_margin,
+    agreement,
     honest_protocol,
     leading_score,
     leaky_protocol,
     repeats_text,
 )
-from tenfold.report.page import agreement
 from tenfold.report.wording import words
 
 

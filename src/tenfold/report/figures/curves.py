@@ -18,8 +18,9 @@ from tenfold.core.records.evaluation import (
 )
 from tenfold.core.records.training import TrainRecord
 from tenfold.report.figures.canvas import Palette, new_figure, round_ticks
+from tenfold.report.findings.evaluation import MACRO_SCORES, SCORE_TITLES
 from tenfold.report.formats import score, shorten
-from tenfold.report.reproduction import MACRO_SCORES, SCORE_TITLES, CurvePair
+from tenfold.report.reproduction import CurvePair
 
 
 def draw_training_curves(record: TrainRecord, palette: Palette) -> Figure:

@@ -17,7 +17,15 @@ from tenfold.core.records.evaluation import (
     ExplainedMistakes,
 )
 from tenfold.evaluation.scores import Gallery
-from tenfold.report.reproduction import weakest_first
+
+MACRO_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+SCORE_TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_precision": "Precision (macro)",
+    "macro_recall": "Recall (macro)",
+    "macro_f1": "F1 (macro)",
+}
 
 LEANING_RATIO = 1.25
 """Predictions over cases of a class (or the inverse) from which on the model leans to (from) it."""
@@ -68,6 +76,11 @@ def against_guessing(record: EvaluateRecord) -> Literal["better", "worse", "uncl
     return "worse" if ends.high < baseline else "unclear"
 
 
+def untested_classes(evaluate: EvaluateRecord) -> int:
+    """Count the classes without a test image, which macro scores count as 0."""
+    return sum(not one.total_cases for one in evaluate.scores.classes)
+
+
 def leaning(scores: ClassificationScores) -> tuple[ClassScores | None, ClassScores | None]:
     """Give the class named most above its share and the one named most below it, if any."""
     # Three standard deviations of a count: small classes differ from their share by chance.
@@ -96,6 +109,12 @@ def confused_pairs(scores: ClassificationScores, limit: int = 5) -> list[Confuse
         if i != j and images > 0
     ]
     return sorted(pairs, key=lambda pair: -pair.images)[:limit]
+
+
+def weakest_first(evaluate: EvaluateRecord) -> list[ClassScores]:
+    """Sort the classes that have test images by F1, the lowest first; ties by recall, then name."""
+    present = [scores for scores in evaluate.scores.classes if scores.total_cases > 0]
+    return sorted(present, key=lambda scores: (scores.f1, scores.recall, scores.name))
 
 
 def imperfect_classes(record: EvaluateRecord) -> list[ClassScores]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 
 from tenfold.core.records.training import RateStep, RateSweepRecord
-from tenfold.core.records.tuning import AblatedScores, AblationRecord, TrialRecord, TuneRecord
+from tenfold.core.records.tuning import (
+    AblatedScores,
+    AblationRecord,
+    ParameterValue,
+    TrialRecord,
+    TuneRecord,
+)
 from tenfold.core.text import csv_line
-from tenfold.report.formats import number, setting_name
+from tenfold.report.formats import number, setting_name, setting_value
 from tenfold.report.wording import rendered_text
 
 
@@ -26,6 +33,13 @@ def trial_states(record: TuneRecord) -> list[str]:
 def searched_names(record: TuneRecord) -> list[str]:
     """Give every setting that some trial names, in order of first appearance."""
     return list(dict.fromkeys(name for trial in record.trials for name in trial.parameters))
+
+
+def settings_text(parameters: Mapping[str, ParameterValue]) -> str:
+    """Write settings on one line: ``conv_layers=2, filters_0=64, optimizer=rmsprop``."""
+    return ", ".join(
+        f"{setting_name(name)}={setting_value(value)}" for name, value in parameters.items()
+    )
 
 
 def execution_spread(record: TuneRecord) -> float | None:
