@@ -1,3 +1,5 @@
+"""The command line as a whole: help, lists, studies, what stops them."""
+
 from __future__ import annotations
 
 import contextlib
@@ -24,7 +26,6 @@ from tenfold.study.stages.stage import STAGES, StageContext
 STAGE_HELP = stage_help()
 COMMANDS = ("run", *STAGE_HELP, "recipes", "models", "data", "export", "serve", "ablate")
 ON_LINUX = sys.platform.startswith("linux")
-
 
 Command = Callable[..., Any]
 
@@ -77,22 +78,20 @@ class TestHelp:
         )
         assert done.stdout.startswith("tenfold ")
 
-    def test_is_there_at_once(self) -> None:
-        """At most 0.3 s; the least of some tries, as other programs may use the machine."""
+    def test_imports_nothing_heavy(self) -> None:
+        """What makes it quick; how quick is measured in benchmarks/."""
         code = (
-            "import sys, time\nsys.argv = ['tenfold', '--help']\n"
+            "import sys\nsys.argv = ['tenfold', '--help']\n"
             "from tenfold.cli.main import main\n"
-            "try:\n    main()\nexcept SystemExit:\n    print(time.process_time(), file=sys.stderr)"
+            "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules, file=sys.stderr)"
         )
-        seconds = [
-            float(
-                subprocess.run(
-                    [sys.executable, "-c", code], capture_output=True, check=True, timeout=60
-                ).stderr
-            )
-            for _ in range(5)
-        ]
-        assert min(seconds) <= 0.3
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
+        modules = set(done.stderr.split())
+        assert "typer" in modules
+        heavy = {"torch", "numpy", "pydantic", "rich", "optuna", "matplotlib", "sklearn", "PIL"}
+        assert not heavy & modules
 
 
 class TestLists:

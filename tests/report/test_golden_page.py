@@ -2,7 +2,7 @@
 
 A change of wording shows as a change of ``golden/page.txt``; after looking at it, write it with
 
-    TENFOLD_UPDATE_GOLDEN=1 pytest tests/reporting/test_golden_page.py
+    TENFOLD_UPDATE_GOLDEN=1 pytest tests/report/test_golden_page.py
 
 What depends on the machine is masked: durations, dates, digests, versions, and what follows from
 scores, since processors round differently.

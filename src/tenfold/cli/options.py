@@ -14,12 +14,7 @@ import typer
 from tenfold.core.text import escaped
 
 if TYPE_CHECKING:
-    from tenfold.core.progress import Progress
-    from tenfold.data.dataset import ImageDataset
-    from tenfold.report.figures.canvas import Draw
-    from tenfold.study.recipe import StudySettings
     from tenfold.study.request import ResolvedRequest, StudyRequest
-
 
 DataOption = Annotated[
     str | None,
@@ -160,25 +155,6 @@ def run_study(
     for outcome in study.run(*request.stages, runs=request.runs):
         progress.say(outcome.sentence())
     return resolved
-
-
-def read_data(
-    data: str | None, settings: StudySettings, *, is_offline: bool, progress: Progress
-) -> ImageDataset:
-    """Find a data set as ``--data`` names it, say which it is, and read it as the settings ask."""
-    from tenfold.data.sources.finding import find_source
-
-    source, path, sentence = find_source(data)
-    progress.say(sentence)
-    return source.load(path, settings.source_options(is_offline=is_offline), progress)
-
-
-def write_picture(path: Path, draw: Draw, *, name: str, description: str) -> None:
-    """Write a figure as an SVG file of its own."""
-    from tenfold.core.files import write_text
-    from tenfold.report.figures.canvas import standalone_svg, svg_text
-
-    write_text(path, standalone_svg(svg_text(draw), name=name, description=description))
 
 
 def _process_start() -> float:
