@@ -78,21 +78,6 @@ class TestHelp:
         )
         assert done.stdout.startswith("tenfold ")
 
-    def test_imports_nothing_heavy(self) -> None:
-        """What makes it quick; how quick is measured in benchmarks/."""
-        code = (
-            "import sys\nsys.argv = ['tenfold', '--help']\n"
-            "from tenfold.cli.main import main\n"
-            "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules, file=sys.stderr)"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-        )
-        modules = set(done.stderr.split())
-        assert "typer" in modules
-        heavy = {"torch", "numpy", "pydantic", "rich", "optuna", "matplotlib", "sklearn", "PIL"}
-        assert not heavy & modules
-
 
 class TestLists:
     def test_recipes(self, tenfold: Command) -> None:

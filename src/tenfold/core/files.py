@@ -18,12 +18,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from tenfold.core.errors import StorageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _ADVICE: dict[int | None, str] = {
     errno.ENOSPC: "The disk is full. Free some space and run the same command again: "
@@ -300,6 +300,8 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     ValueError
         If it is damaged.
     """
+    import numpy as np  # here, so that `tenfold --help` does not wait for it
+
     check_regular_file(path)
     with _damage():
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
@@ -318,6 +320,8 @@ def load_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
     ValueError
         If it is damaged, lacks one of the names, or unpacks to far more than it should.
     """
+    import numpy as np
+
     check_regular_file(path)
     with _damage(), path.open("rb") as file:
         _check_expansion(file, path.stat().st_size)
