@@ -65,6 +65,12 @@ def studies(builder: SimpleNamespace, real_study: StudyRecords) -> dict[str, Stu
     }
 
 
+@pytest.fixture(scope="session", params=["whole", "two-class", "many-class", "gray", "searched"])
+def each_study(request: pytest.FixtureRequest) -> str:
+    """Give the name of each of `studies`, one a test."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
 def drawn(studies: dict[str, StudyRecords]) -> dict[str, dict[str, str]]:
     """Give every figure of every study as matplotlib's SVG."""

@@ -34,6 +34,14 @@ def test_duration(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0"), (0.004, "0.4"), (0.657, "66"), (0.994, "99"), (0.996, "99.6"), (1, "100")],
+)
+def test_of_hundred_is_all_or_none_only_where_it_is(share: float, text: str) -> None:
+    assert formats.of_hundred(share) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (0, "0"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tenfold.report.figures.canvas import Palette
 
-SIGNIFICANCE = 0.05
+_SIGNIFICANCE = 0.05
 """Adjusted p-value below which two studies are called different."""
 
 
@@ -52,7 +52,7 @@ def finding(comparison: Comparison) -> Finding:
 
 def is_clear(pair: ComparedPair) -> bool:
     """Say whether chance is an unlikely explanation of a pair's difference."""
-    return pair.adjusted_p_value < SIGNIFICANCE
+    return pair.adjusted_p_value < _SIGNIFICANCE
 
 
 def verdict(comparison: Comparison) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from tenfold.core.records.data import SHOWN_ISSUES, DuplicatePair
 from tenfold.core.records.evaluation import ExplainedMistakes
 from tenfold.core.text import counted
-from tenfold.report.figures.canvas import Pixels, ReportFigure
+from tenfold.report.figures.canvas import ReportFigure
 from tenfold.report.figures.images import (
     Explained,
     draw_augmentation,
@@ -22,7 +22,7 @@ from tenfold.report.figures.images import (
 )
 from tenfold.report.findings.evaluation import Likeness, likeness
 from tenfold.report.formats import count, in_sentence, percent, score
-from tenfold.report.records import StudyRecords
+from tenfold.report.records import Pixels, StudyRecords
 from tenfold.report.wording import words
 
 
@@ -57,6 +57,16 @@ def figures_of_failures(records: StudyRecords) -> Iterator[ReportFigure]:
     if probabilities is None or labels is None:
         return
     classes = records.acquire.classes
+
+    def is_really(index: int) -> str:
+        return f"is {classes[labels[index]]}"
+
+    def best(index: int) -> list[tuple[str, str]]:
+        """Give the two most probable classes of a test image, each with its share."""
+        row = probabilities[index]
+        places = np.argsort(-row, kind="stable")[:2].tolist()
+        return [(classes[place], percent(float(row[place]), 0)) for place in places]
+
     if len(gallery.pairs):
         pairs, confusion = gallery.pairs.tolist(), evaluate.scores.confusion
         titles = [
@@ -73,16 +83,6 @@ def figures_of_failures(records: StudyRecords) -> Iterator[ReportFigure]:
             "Images of the most frequent confusions, the most confident first.",
             f"Rows of test images: {confusions}.",
         )
-
-    def is_really(index: int) -> str:
-        return f"is {classes[labels[index]]}"
-
-    def best(index: int) -> list[tuple[str, str]]:
-        """Give the two most probable classes of a test image, each with its share."""
-        row = probabilities[index]
-        places = np.argsort(-row, kind="stable")[:2].tolist()
-        return [(classes[place], percent(float(row[place]), 0)) for place in places]
-
     if len(gallery.mistakes):
         lines = []
         for index in gallery.mistakes.tolist():

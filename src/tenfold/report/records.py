@@ -194,9 +194,9 @@ def read_study_records(
         augmented_images=augmented.get("images"),
         test_probabilities=predictions.get("probabilities"),
         test_labels=predictions.get("labels"),
-        gallery=folder.fields("evaluate/gallery.npz", Gallery),
+        gallery=folder.filled("evaluate/gallery.npz", Gallery),
         gallery_images=folder.pictures("evaluate/gallery.npz", keys="shown"),
-        explained_mistakes=folder.fields("evaluate/explained_mistakes.npz", ExplainedMistakes),
+        explained_mistakes=folder.filled("evaluate/explained_mistakes.npz", ExplainedMistakes),
         audit=folder.record("audit", AuditRecord),
         audited_images=folder.pictures("audit/images.npz", keys="ids"),
         scores_as_given=ClassificationScores.read(as_given)
@@ -235,8 +235,8 @@ class _ShownStages:
         is_current = repeats.evaluate_digest == sha256_of_json(self.manifest("evaluate").files)
         return repeats if is_current else None
 
-    def fields(self, name: str, kind: type[A]) -> A | None:
-        """Read the arrays that are the fields of a class."""
+    def filled(self, name: str, kind: type[A]) -> A | None:
+        """Read a class whose fields are arrays of a stage's file."""
         arrays = self.arrays(name, *(field.name for field in fields(kind)))
         return kind(**arrays) if arrays else None
 

@@ -51,11 +51,6 @@ from tenfold.report.findings.tuning import settings_text
 from tenfold.report.formats import count, duration, join, score, signed
 from tenfold.report.records import StudyRecords
 
-CURVE_LENGTH = 5
-"""A list of at least this many values is a curve: summed up in the table, drawn in a figure."""
-
-_WHOLE_NUMBERS = ("total_cases", "total_predictions", "correct", "parameters")
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -137,9 +132,16 @@ def curve_pairs(records: StudyRecords) -> list[CurvePair]:
     return pairs
 
 
+_CURVE_LENGTH = 5
+"""A list of at least this many values is a curve: summed up in the table, drawn in a figure."""
+
+
 def is_curve(value: ReferenceValue) -> bool:
     """Say whether a value is one of so many that it is a curve."""
-    return isinstance(value, tuple) and len(value) >= CURVE_LENGTH
+    return isinstance(value, tuple) and len(value) >= _CURVE_LENGTH
+
+
+_WHOLE_NUMBERS = ("total_cases", "total_predictions", "correct", "parameters")
 
 
 def measured(value: float, measure: str, *, is_signed: bool = False) -> str:
@@ -192,7 +194,7 @@ def _names(text: str) -> set[str]:
 
 Measures = dict[str, ReferenceValue]
 
-PROTOCOLS = ("fresh", "warm-start")
+_PROTOCOLS = ("fresh", "warm-start")
 _CLASS_SCORES = ("precision", "recall", "f1", "total_cases", "total_predictions", "correct")
 _CLASS_STATISTICS = ("mean", "standard_deviation")
 _PLAIN_NAMES = (
@@ -212,7 +214,7 @@ _PLAIN_NAMES = (
     "evaluate.weakest_class",
     "evaluate.weakest_classes",
     *(f"evaluate.{score}" for score in MACRO_SCORES),
-    *(f"cross_validate.{protocol}.{score}" for protocol in PROTOCOLS for score in MACRO_SCORES),
+    *(f"cross_validate.{protocol}.{score}" for protocol in _PROTOCOLS for score in MACRO_SCORES),
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tenfold.data.dataset import Images
-from tenfold.report.figures.canvas import heat_overlay
+from tenfold.report.figures.heat import heat_overlay
 from tenfold.serving.explanation import Explainer, png
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.predictor import Pixels

@@ -1,3 +1,5 @@
+"""How far the scores can be relied on, as facts and in words."""
+
 from __future__ import annotations
 
 from types import SimpleNamespace

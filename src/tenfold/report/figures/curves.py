@@ -54,8 +54,7 @@ def draw_training_curves(record: TrainRecord, palette: Palette) -> Figure:
             xs, ys = zip(*measured, strict=True)
             _curve(axes, xs, ys, is_validation=True, palette=palette)
         _mark_best(axes, record, dict(measured), palette)
-    handles, labels = accuracy.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3)
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure
 
 
@@ -107,8 +106,7 @@ def draw_calibration(record: CalibrationRecord, palette: Palette) -> Figure:
     reliability, coverage = figure.subplots(1, 2)
     _draw_reliability(reliability, record, palette)
     _draw_coverage(coverage, record, palette)
-    handles, labels = reliability.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3)
+    figure.legend(*reliability.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure
 
 
@@ -304,8 +302,7 @@ def draw_reproduction_curves(pairs: Sequence[CurvePair], palette: Palette) -> Fi
         axes.set_xlabel("Epoch")
     for axes in all_axes[len(pairs) :]:
         axes.set_visible(False)
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return figure
 
 
@@ -329,8 +326,7 @@ def draw_robustness(record: RobustnessRecord, palette: Palette) -> Figure:
     start = 0.0 if lowest < 0.45 else max(lowest - 0.06, 0.0)
     panels[0].set_ylim(start, min(record.accuracy + 0.06, 1.02))
     panels[0].yaxis.set_major_locator(round_ticks(5))
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return figure
 
 

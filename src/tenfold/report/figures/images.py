@@ -15,11 +15,11 @@ from tenfold.report.figures.canvas import (
     SMALL_FONT_PX,
     WIDTH_PX,
     Palette,
-    Pixels,
-    heat_overlay,
     new_figure,
 )
+from tenfold.report.figures.heat import heat_overlay
 from tenfold.report.formats import shorten
+from tenfold.report.records import Pixels
 
 _GAP = 0.08
 """Space between two images of a strip, as a share of an image's side."""

@@ -292,8 +292,7 @@ def draw_rate_sweep(record: RateSweepRecord, palette: Palette) -> Figure:
     # A diverged end would press the part that matters flat.
     lowest, start = min(smoothed), smoothed[0]
     axes.set_ylim(lowest - 0.15 * (start - lowest), start + 0.6 * (start - lowest))
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=4)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=4)
     return figure
 
 

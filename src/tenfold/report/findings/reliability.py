@@ -19,7 +19,7 @@ from tenfold.core.records.training import TrainRecord
 from tenfold.report.formats import duration, score
 from tenfold.report.wording import words
 
-HONEST = 0.02
+_HONEST = 0.02
 """Expected calibration error up to which probabilities are called honest."""
 
 WANTED_ACCURACY = 0.99
@@ -31,7 +31,7 @@ def honesty(calibration: CalibrationRecord) -> Literal["chance", "small error", 
     error = calibration.after.expected_calibration_error
     if error <= calibration.chance_calibration_error:
         return "chance"
-    return "small error" if error <= HONEST else "dishonest"
+    return "small error" if error <= _HONEST else "dishonest"
 
 
 def surest_half(calibration: CalibrationRecord) -> CoveragePoint:
