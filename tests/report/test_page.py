@@ -16,7 +16,7 @@ from markupsafe import Markup
 from tenfold.core.errors import StorageError
 from tenfold.core.record import Reference
 from tenfold.core.records.training import ProbeRecord, TrainRecord
-from tenfold.report.page import _render, render_page, write_report
+from tenfold.report.page import page_html, render_page, write_report
 from tenfold.report.plots import report_figures
 from tenfold.report.records import StudyRecords
 from tenfold.report.wording import page_environment
@@ -57,7 +57,7 @@ class Outline(HTMLParser):
 def pages(studies: dict[str, StudyRecords], drawn: dict[str, dict[str, str]]) -> dict[str, str]:
     """Give the page of every study."""
     return {
-        study: _render(records, report_figures(records), drawn[study])
+        study: page_html(records, report_figures(records), drawn[study])
         for study, records in studies.items()
     }
 

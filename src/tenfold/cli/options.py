@@ -157,22 +157,6 @@ def run_study(
     return resolved
 
 
-def _process_start() -> float:
-    """Give the moment at which this process began, on `time.monotonic`'s clock.
-
-    Libraries are imported before a command runs, which takes seconds from a cold disk. Where the
-    system does not tell (outside of Linux), the moment of the call.
-    """
-    now = time.monotonic()
-    try:
-        # The 22nd field, counted behind the name, which may hold anything (man proc).
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
-    except (OSError, ValueError, IndexError, AttributeError):
-        return now
-
-
 def echo(message: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print some lines with every character to be seen; see `core.text.escaped`.
 
@@ -189,3 +173,19 @@ def echo(message: str = "", *, err: bool = False, nl: bool = True) -> None:
     stream = sys.stderr if err else sys.stdout
     stream.write(escaped(message, keep="\n\t") + ("\n" if nl else ""))
     stream.flush()
+
+
+def _process_start() -> float:
+    """Give the moment at which this process began, on `time.monotonic`'s clock.
+
+    Libraries are imported before a command runs, which takes seconds from a cold disk. Where the
+    system does not tell (outside of Linux), the moment of the call.
+    """
+    now = time.monotonic()
+    try:
+        # The 22nd field, counted behind the name, which may hold anything (man proc).
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return now

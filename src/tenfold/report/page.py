@@ -56,7 +56,7 @@ def render_page(records: StudyRecords) -> str:
         If a reference points to a measure that does not exist.
     """
     figures = report_figures(records)
-    return _render(records, figures, {name: svg_text(f.draw) for name, f in figures.items()})
+    return page_html(records, figures, {name: svg_text(f.draw) for name, f in figures.items()})
 
 
 def write_report(records: StudyRecords, folder: Path) -> Path:
@@ -78,7 +78,7 @@ def write_report(records: StudyRecords, folder: Path) -> Path:
     """
     figures = report_figures(records)
     drawn = {name: svg_text(figure.draw) for name, figure in figures.items()}
-    page = _render(records, figures, drawn)
+    page = page_html(records, figures, drawn)
     for name, figure in figures.items():
         text = standalone_svg(drawn[name], name=name, description=figure.description)
         write_text(folder / "figures" / f"{name}.svg", text)
@@ -88,7 +88,10 @@ def write_report(records: StudyRecords, folder: Path) -> Path:
     return path
 
 
-def _render(records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict[str, str]) -> str:
+def page_html(
+    records: StudyRecords, figures: dict[str, ReportFigure], drawn: dict[str, str]
+) -> str:
+    """Give the page with the figures as `svg_text` drew them."""
     inline = {
         name: Markup(inline_svg(text, name=name, description=figures[name].description))
         for name, text in drawn.items()
