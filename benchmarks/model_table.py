@@ -21,7 +21,7 @@ from tenfold.cli.terminal import TerminalProgress
 from tenfold.core.errors import TenfoldError
 from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.core.records.training import TrainRecord
-from tenfold.core.text import format_duration, parse_duration
+from tenfold.core.text import counted, format_duration, parse_duration
 from tenfold.models.model import MODELS
 from tenfold.report import formats
 from tenfold.study.request import StudyRequest
@@ -119,7 +119,7 @@ def row(entry: Entry, train: TrainRecord, evaluate: EvaluateRecord) -> str:
         formats.large(train.multiply_adds or 0),
         formats.number(epochs),
         format_duration(train.seconds),
-        f"{train.device}, {formats.counted(train.threads, 'thread')}, {train.precision}",
+        f"{train.device}, {counted(train.threads, 'thread')}, {train.precision}",
     )
     return f"| {' | '.join(cells)} |"
 

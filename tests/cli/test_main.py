@@ -1,3 +1,5 @@
+"""The command line as a whole: help, lists, studies, what stops them."""
+
 from __future__ import annotations
 
 import contextlib
@@ -24,7 +26,6 @@ from tenfold.study.stages.stage import STAGES, StageContext
 STAGE_HELP = stage_help()
 COMMANDS = ("run", *STAGE_HELP, "recipes", "models", "data", "export", "serve", "ablate")
 ON_LINUX = sys.platform.startswith("linux")
-
 
 Command = Callable[..., Any]
 
@@ -76,23 +77,6 @@ class TestHelp:
             timeout=60,
         )
         assert done.stdout.startswith("tenfold ")
-
-    def test_is_there_at_once(self) -> None:
-        """At most 0.3 s; the least of some tries, as other programs may use the machine."""
-        code = (
-            "import sys, time\nsys.argv = ['tenfold', '--help']\n"
-            "from tenfold.cli.main import main\n"
-            "try:\n    main()\nexcept SystemExit:\n    print(time.process_time(), file=sys.stderr)"
-        )
-        seconds = [
-            float(
-                subprocess.run(
-                    [sys.executable, "-c", code], capture_output=True, check=True, timeout=60
-                ).stderr
-            )
-            for _ in range(5)
-        ]
-        assert min(seconds) <= 0.3
 
 
 class TestLists:

@@ -1,3 +1,5 @@
+"""What commands share: how a study is run, and how names from outside are printed."""
+
 from __future__ import annotations
 
 import csv
@@ -17,7 +19,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-import tenfold as package
+from tenfold.cli import options
 from tenfold.cli.options import run_study
 from tenfold.cli.terminal import TerminalProgress
 from tenfold.core.records.training import TrainRecord
@@ -58,13 +60,11 @@ def narrow(monkeypatch: pytest.MonkeyPatch, encoding: str) -> Callable[[], str]:
 
 
 def test_every_command_prints_through_one_function() -> None:
-    root = Path(package.__file__).parent
-    pattern = re.compile(r"typer\.echo|click\.|\bprint\(")
-    found = {
-        path.name: len(pattern.findall(path.read_text("utf-8").replace("console.print(", "")))
-        for path in (root / "cli").glob("*.py")
-    }
-    assert not any(found.values()), found
+    paths = list(Path(options.__file__).parent.glob("*.py"))
+    assert len(paths) > 4
+    for path in paths:
+        text = path.read_text("utf-8").replace("console.print(", "")
+        assert not re.search(r"typer\.echo|click\.|\bprint\(", text), path
 
 
 def test_progress_shows_names_instead_of_obeying_them() -> None:

@@ -1,3 +1,5 @@
+"""``tenfold models`` and ``tenfold predict``."""
+
 from __future__ import annotations
 
 import json

@@ -17,7 +17,7 @@ import builders
 from real_study import run_study
 from tenfold.core.records.training import PenaltyRecord, ProbeRecord
 from tenfold.report.figures.canvas import svg_text
-from tenfold.report.page import _render
+from tenfold.report.page import page_html
 from tenfold.report.plots import report_figures
 from tenfold.report.records import StudyRecords, read_study_records
 
@@ -65,6 +65,12 @@ def studies(builder: SimpleNamespace, real_study: StudyRecords) -> dict[str, Stu
     }
 
 
+@pytest.fixture(scope="session", params=["whole", "two-class", "many-class", "gray", "searched"])
+def each_study(request: pytest.FixtureRequest) -> str:
+    """Give the name of each of `studies`, one a test."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
 def drawn(studies: dict[str, StudyRecords]) -> dict[str, dict[str, str]]:
     """Give every figure of every study as matplotlib's SVG."""
@@ -82,7 +88,7 @@ def section() -> Callable[[str, StudyRecords], str]:
     """
 
     def read(name: str, records: StudyRecords) -> str:
-        page = _render(records, {}, {})
+        page = page_html(records, {}, {})
         begin = "<header>" if name == "header" else f'<section id="{name}">'
         end = "</header>" if name == "header" else "<section id=|</main>"
         content = re.split(end, page.partition(begin)[2], maxsplit=1)[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,8 +14,7 @@ from tenfold.core.record import Interval
 from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison
 from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value
 from tenfold.evaluation.intervals import wilson_interval
-from tenfold.report.comparison import write_comparison
-from tenfold.report.findings.comparison import comparison_text, finding, verdict
+from tenfold.report.comparison import comparison_text, finding, verdict, write_comparison
 
 
 def comparison(*right: int, discordant: int = 100, names: str = "abc") -> Comparison:
@@ -95,6 +96,11 @@ def test_text_has_a_row_a_run_and_a_pair() -> None:
     assert sum(line.startswith(("a  ", "b  ", "c  ")) for line in lines) == 3
     assert sum(" − " in line for line in lines) == 3
     assert "p (Holm)" in "\n".join(lines)
+
+
+def test_the_text_needs_no_matplotlib() -> None:
+    code = "import sys, tenfold.report.comparison; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 @pytest.mark.parametrize("ending", [".html", ".svg"])

@@ -34,6 +34,14 @@ def test_duration(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0"), (0.004, "0.4"), (0.657, "66"), (0.994, "99"), (0.996, "99.6"), (1, "100")],
+)
+def test_of_hundred_is_all_or_none_only_where_it_is(share: float, text: str) -> None:
+    assert formats.of_hundred(share) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (0, "0"),
@@ -71,11 +79,6 @@ def test_join(parts: list[str], text: str) -> None:
 def test_join_counts_what_it_does_not_name() -> None:
     assert formats.join("abcd", most=4) == "a, b, c and d"
     assert formats.join("abcde", most=4) == "a, b, c and 2 more"
-
-
-def test_counted() -> None:
-    assert formats.counted(1, "image") == "1 image"
-    assert formats.counted(50000, "image") == "50,000 images"
 
 
 def test_in_sentence_quotes_what_is_no_plain_word() -> None:

@@ -2,7 +2,7 @@
 
 A change of wording shows as a change of ``golden/page.txt``; after looking at it, write it with
 
-    TENFOLD_UPDATE_GOLDEN=1 pytest tests/reporting/test_golden_page.py
+    TENFOLD_UPDATE_GOLDEN=1 pytest tests/report/test_golden_page.py
 
 What depends on the machine is masked: durations, dates, digests, versions, and what follows from
 scores, since processors round differently.
@@ -15,7 +15,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from tenfold.report.page import _render
+from tenfold.report.page import page_html
 from tenfold.report.plots import report_figures
 from tenfold.report.records import StudyRecords
 
@@ -64,7 +64,7 @@ def _visible_text(records: StudyRecords) -> str:
     # The words of a figure without its drawing, which takes longest and is tested elsewhere.
     empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
     page = _Text()
-    page.feed(_render(records, figures, dict.fromkeys(figures, empty)))
+    page.feed(page_html(records, figures, dict.fromkeys(figures, empty)))
     text = page.text.replace(str(records.run_folder), "RUN")
     text = text.replace(records.acquire.location, "IMAGES")
     assert records.train is not None

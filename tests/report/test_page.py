@@ -16,12 +16,11 @@ from markupsafe import Markup
 from tenfold.core.errors import StorageError
 from tenfold.core.record import Reference
 from tenfold.core.records.training import ProbeRecord, TrainRecord
-from tenfold.report.page import _render, render_page, write_report
+from tenfold.report.page import page_html, render_page, write_report
 from tenfold.report.plots import report_figures
 from tenfold.report.records import StudyRecords
 from tenfold.report.wording import page_environment
 
-STUDIES = ["whole", "two-class", "many-class", "gray", "searched"]
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
 
@@ -58,7 +57,7 @@ class Outline(HTMLParser):
 def pages(studies: dict[str, StudyRecords], drawn: dict[str, dict[str, str]]) -> dict[str, str]:
     """Give the page of every study."""
     return {
-        study: _render(records, report_figures(records), drawn[study])
+        study: page_html(records, report_figures(records), drawn[study])
         for study, records in studies.items()
     }
 
@@ -71,21 +70,19 @@ def _read(page: str) -> Outline:
     return outline
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_refers_to_nothing_outside(pages: dict[str, str], study: str) -> None:
-    outline = _read(pages[study])
+def test_refers_to_nothing_outside(pages: dict[str, str], each_study: str) -> None:
+    outline = _read(pages[each_study])
     for _, attributes in outline.elements:
         for key in ("src", "href", "xlink:href", "action", "srcset", "data"):
             value = attributes.get(key, "#")
             assert value.startswith(("#", "data:image/png;base64,")), value
     assert not outline.all("script", "link", "iframe", "object", "base")
-    assert "@import" not in pages[study]
-    assert not re.search(r"url\((?!#)", pages[study])
+    assert "@import" not in pages[each_study]
+    assert not re.search(r"url\((?!#)", pages[each_study])
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_is_accessible(pages: dict[str, str], study: str) -> None:
-    outline = _read(pages[study])
+def test_is_accessible(pages: dict[str, str], each_study: str) -> None:
+    outline = _read(pages[each_study])
     assert outline.all("html") == [{"lang": "en"}]
     assert len(outline.all("h1")) == 1
     for attributes in outline.all("svg"):
@@ -101,18 +98,16 @@ def test_is_accessible(pages: dict[str, str], study: str) -> None:
     assert targets <= set(identifiers)
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_captions_are_numbered_without_gaps(pages: dict[str, str], study: str) -> None:
-    text = " ".join(_read(pages[study]).text)
+def test_captions_are_numbered_without_gaps(pages: dict[str, str], each_study: str) -> None:
+    text = " ".join(_read(pages[each_study]).text)
     for kind in ("Figure", "Table"):
         numbers = [int(number) for number in re.findall(rf"\b{kind} (\d+)\.\s", text)]
         assert numbers == list(range(1, len(numbers) + 1))
         assert numbers
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_has_no_holes_in_its_sentences(pages: dict[str, str], study: str) -> None:
-    text = " ".join(_read(pages[study]).text)
+def test_has_no_holes_in_its_sentences(pages: dict[str, str], each_study: str) -> None:
+    text = " ".join(_read(pages[each_study]).text)
     for hole in (r"\bnan\b", r"\binf\b", r"\bNone\b", r"\bUndefined\b", r"\{\}", r"\.\.(?!\.)"):
         assert not re.search(hole, text), hole
     assert not re.search(r"\b1 (images|epochs|trials|classes|folds|layers|threads)\b", text)

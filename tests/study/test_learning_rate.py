@@ -17,7 +17,7 @@ from tenfold.core.records.training import RateSweepRecord
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.source import SOURCES, SourceOptions
 from tenfold.report.figures.canvas import svg_text
-from tenfold.report.figures.curves import draw_rate_sweep
+from tenfold.report.figures.search import draw_rate_sweep
 from tenfold.report.findings.tuning import rate_sweep_csv, rate_sweep_text
 from tenfold.study.learning_rate import find_learning_rate
 from tenfold.study.recipe import load_recipe

@@ -163,7 +163,7 @@ def compare(
 ) -> None:
     """Compare studies on the same test images: which is better, or is it chance?"""
     del debug
-    from tenfold.report.findings.comparison import comparison_text
+    from tenfold.report.comparison import comparison_text, write_comparison
     from tenfold.study.comparison import check_ending, compare_runs
 
     if out is not None:
@@ -171,9 +171,6 @@ def compare(
     comparison = compare_runs(runs)
     echo(comparison_text(comparison))
     if out is not None:
-        # matplotlib is slow to import, which a reader of the text should not wait for.
-        from tenfold.report.comparison import write_comparison
-
         write_comparison(comparison, out)
         echo(f"Comparison: {out.resolve()}")
 

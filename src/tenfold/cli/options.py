@@ -14,12 +14,7 @@ import typer
 from tenfold.core.text import escaped
 
 if TYPE_CHECKING:
-    from tenfold.core.progress import Progress
-    from tenfold.data.dataset import ImageDataset
-    from tenfold.report.figures.canvas import Draw
-    from tenfold.study.recipe import StudySettings
     from tenfold.study.request import ResolvedRequest, StudyRequest
-
 
 DataOption = Annotated[
     str | None,
@@ -162,41 +157,6 @@ def run_study(
     return resolved
 
 
-def read_data(
-    data: str | None, settings: StudySettings, *, is_offline: bool, progress: Progress
-) -> ImageDataset:
-    """Find a data set as ``--data`` names it, say which it is, and read it as the settings ask."""
-    from tenfold.data.sources.finding import find_source
-
-    source, path, sentence = find_source(data)
-    progress.say(sentence)
-    return source.load(path, settings.source_options(is_offline=is_offline), progress)
-
-
-def write_picture(path: Path, draw: Draw, *, name: str, description: str) -> None:
-    """Write a figure as an SVG file of its own."""
-    from tenfold.core.files import write_text
-    from tenfold.report.figures.canvas import standalone_svg, svg_text
-
-    write_text(path, standalone_svg(svg_text(draw), name=name, description=description))
-
-
-def _process_start() -> float:
-    """Give the moment at which this process began, on `time.monotonic`'s clock.
-
-    Libraries are imported before a command runs, which takes seconds from a cold disk. Where the
-    system does not tell (outside of Linux), the moment of the call.
-    """
-    now = time.monotonic()
-    try:
-        # The 22nd field, counted behind the name, which may hold anything (man proc).
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
-    except (OSError, ValueError, IndexError, AttributeError):
-        return now
-
-
 def echo(message: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print some lines with every character to be seen; see `core.text.escaped`.
 
@@ -213,3 +173,19 @@ def echo(message: str = "", *, err: bool = False, nl: bool = True) -> None:
     stream = sys.stderr if err else sys.stdout
     stream.write(escaped(message, keep="\n\t") + ("\n" if nl else ""))
     stream.flush()
+
+
+def _process_start() -> float:
+    """Give the moment at which this process began, on `time.monotonic`'s clock.
+
+    Libraries are imported before a command runs, which takes seconds from a cold disk. Where the
+    system does not tell (outside of Linux), the moment of the call.
+    """
+    now = time.monotonic()
+    try:
+        # The 22nd field, counted behind the name, which may hold anything (man proc).
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return now

@@ -1,4 +1,4 @@
-"""A study in the terminal: progress, tables, summaries."""
+"""What rich draws on a terminal: the progress of tasks, and what a model is made of."""
 
 from __future__ import annotations
 
@@ -30,18 +30,6 @@ from tenfold.report.wording import words
 
 if TYPE_CHECKING:
     from tenfold.models.summary import ModelSummary
-
-_LEAST_SECONDS_BETWEEN_UPDATES = 0.1
-_SECONDS_BEFORE_A_WORD = 5.0
-"""Of a task, before its end is estimated: the first steps of anything are slow."""
-_LEAST_SECONDS_FOR_A_WORD = 30.0
-"""Shorter tasks are not worth a line that stays."""
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: RichTask) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.1f} {task.fields.get('unit', 'it')}/s")
 
 
 class TerminalProgress:
@@ -100,6 +88,19 @@ class TerminalProgress:
             self._bars.stop()
 
 
+class _RateColumn(ProgressColumn):
+    def render(self, task: RichTask) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} {task.fields.get('unit', 'it')}/s")
+
+
+_LEAST_SECONDS_BETWEEN_UPDATES = 0.1
+_SECONDS_BEFORE_A_WORD = 5.0
+"""Of a task, before its end is estimated: the first steps of anything are slow."""
+_LEAST_SECONDS_FOR_A_WORD = 30.0
+"""Shorter tasks are not worth a line that stays."""
+
+
 class _Bar:
     """One bar. Updates are gathered, so that a thousand steps a second cost nothing.
 
@@ -147,12 +148,28 @@ class _Bar:
             self._owner.say(f"{description}: about {format_estimate(seconds + left)}")
 
 
-def sentences(summary: ModelSummary) -> list[str]:
-    """Say what the model is and what it costs."""
-    return [f"{summary.model}: {summary.summary}.", words("network", "size", summary)]
+_WIDTH_WITHOUT_TERMINAL = 120
+"""Columns where the output goes to a file or a pipe."""
 
 
-def settings_table(summary: ModelSummary) -> Table:
+def show_model(summary: ModelSummary) -> None:
+    """Print what a model is and costs, its settings and its layers, and what these do."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
+    for part in (
+        f"{summary.model}: {summary.summary}.",
+        words("network", "size", summary),
+        "",
+        _settings_table(summary),
+        _layer_table(summary),
+        words("network", "cost"),
+        *(f"- {part} {words('network', 'purpose', part)}" for part in parts_of(summary.layers)),
+    ):
+        console.print(part, markup=False, highlight=False)
+
+
+def _settings_table(summary: ModelSummary) -> Table:
     """Give the settings, their values, and the ranges that a search would try."""
     table = _table("Settings, as --set model.NAME=VALUE or [model] in a recipe take them")
     table.add_column("Setting", no_wrap=True)
@@ -172,7 +189,7 @@ def settings_table(summary: ModelSummary) -> Table:
     return table
 
 
-def layer_table(summary: ModelSummary) -> Table:
+def _layer_table(summary: ModelSummary) -> Table:
     """Give every layer's kind, output shape, parameters and multiply-adds, and the totals."""
     table = _table("Layers, from input to output; shapes are channels × height × width")
     table.show_footer = True
@@ -190,14 +207,6 @@ def layer_table(summary: ModelSummary) -> Table:
             count(layer.multiply_adds),
         )
     return table
-
-
-def explanations(summary: ModelSummary) -> list[str]:
-    """Say what the columns and each kind of layer are."""
-    return [
-        words("network", "cost"),
-        *(f"- {part} {words('network', 'purpose', part)}" for part in parts_of(summary.layers)),
-    ]
 
 
 def _table(title: str) -> Table:

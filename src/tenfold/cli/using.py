@@ -6,25 +6,18 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tenfold.cli.options import DebugOption, DeviceOption, QuietOption, echo
-from tenfold.core.errors import DataError, SettingsError
+from tenfold.core.errors import DataError, SettingsError, need
 from tenfold.core.text import printable
 
 if TYPE_CHECKING:
-    from tenfold.models.summary import ModelSummary
     from tenfold.serving.prediction import PredictionOutput
-
-
-_IMAGE_SIZE = re.compile(r"(\d{1,5})(?:[x×](\d{1,5}))?(?:[x×](\d{1,5}))?", re.ASCII)
-_MOST_PX = 4096
-_WIDTH_WITHOUT_TERMINAL = 120
-"""Columns where the output goes to a file or a pipe."""
 
 
 def models(  # noqa: PLR0917 -- typer passes them all by name
@@ -50,13 +43,18 @@ def models(  # noqa: PLR0917 -- typer passes them all by name
         return
     image_shape = parse_image_size(image_size)
     settings = _model_settings(name, assignments or [])
+    from tenfold.cli.terminal import show_model
     from tenfold.models.summary import summarize_model
 
     summary = summarize_model(name, settings, image_shape=image_shape, class_count=classes)
     if is_json:
         echo(summary.model_dump_json(indent=2))
     else:
-        _show(summary)
+        show_model(summary)
+
+
+_IMAGE_SIZE = re.compile(r"(\d{1,5})(?:[x×](\d{1,5}))?(?:[x×](\d{1,5}))?", re.ASCII)
+_MOST_PX = 4096
 
 
 def parse_image_size(text: str) -> tuple[int, int, int]:
@@ -108,28 +106,9 @@ def _list_models(is_json: bool) -> None:
         echo(f"{name:{width}}  {line}")
 
 
-def _show(summary: ModelSummary) -> None:
-    from rich.console import Console
-
-    from tenfold.cli import terminal as model_tables
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
-    parts = (
-        *model_tables.sentences(summary),
-        "",
-        model_tables.settings_table(summary),
-        model_tables.layer_table(summary),
-        *model_tables.explanations(summary),
-    )
-    for part in parts:
-        console.print(part, markup=False, highlight=False)
-
-
 _MOST_MEGAPIXELS = 100_000
 
-EXIT_SOME_UNREADABLE = 1
+_EXIT_SOME_UNREADABLE = 1
 """Every other image was predicted."""
 
 
@@ -191,8 +170,6 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
         )
     if is_json and csv is not None:
         raise SettingsError("--json and --csv were both given. Choose one.")
-    from contextlib import ExitStack
-
     from tenfold.classifier import classifier_of
     from tenfold.cli.terminal import TerminalProgress
     from tenfold.data.images.formats import DecodingLimits
@@ -238,7 +215,7 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
     if explain is not None:
         progress.say(f"Explanations: {(explain / 'index.html').resolve()}")
     if unreadable:
-        raise typer.Exit(EXIT_SOME_UNREADABLE)
+        raise typer.Exit(_EXIT_SOME_UNREADABLE)
 
 
 @contextmanager
@@ -304,8 +281,6 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     Stop it with Ctrl-C; requests that were begun are answered first.
     """
     del debug  # read by `main`, which shows the trace
-    from tenfold.core.errors import need
-
     for module in (
         "fastapi",
         "uvicorn",
@@ -316,7 +291,6 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     ):
         need(module, extra="serve")
     from tenfold.core.settings import parse_assignment
-    from tenfold.core.text import printable
     from tenfold.serving.app import create_app
     from tenfold.serving.guard import AllowedHosts, read_token
     from tenfold.serving.model import prepare_model
@@ -380,7 +354,6 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     The file is checked against PyTorch on real images; a file that differs is not written.
     """
     del debug  # read by `main`, which shows the trace
-    from tenfold.core.errors import SettingsError
     from tenfold.serving.export import export_onnx, export_text, images_for
     from tenfold.training.model_folder import read_model_folder
 

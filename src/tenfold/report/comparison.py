@@ -1,27 +1,78 @@
-"""A comparison's page: two or more studies beside each other."""
+"""Studies beside each other: which is the best and how sure that is, as text, page and picture.
+
+Matplotlib, which is slow to import, is so only where a picture is drawn: a reader of the text does
+not wait for it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
 from tenfold.core.files import write_text
-from tenfold.core.records.evaluation import Comparison
-from tenfold.report.figures.canvas import (
-    Palette,
-    ReportFigure,
-    draw_interval_rows,
-    inline_svg,
-    new_figure,
-    standalone_svg,
-    svg_text,
-)
-from tenfold.report.findings.comparison import finding, is_clear, verdict
+from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison
+from tenfold.core.text import printable
 from tenfold.report.formats import shorten
-from tenfold.report.page import Numbering
-from tenfold.report.wording import page_environment
+from tenfold.report.wording import Numbering, page_environment, rendered_text, words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tenfold.report.figures.canvas import Palette
+
+_SIGNIFICANCE = 0.05
+"""Adjusted p-value below which two studies are called different."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Which of several studies is the best, and how sure that is."""
+
+    best: ComparedRun
+    rivals: tuple[str, ...]
+    """Those that cannot be told from it."""
+    has_clear_pairs: bool
+    """Whether any two studies can be told apart."""
+
+
+def finding(comparison: Comparison) -> Finding:
+    """Say which study is the best."""
+    best = max(comparison.runs, key=lambda run: run.accuracy)
+    rivals = [
+        pair.second if pair.first == best.name else pair.first
+        for pair in comparison.pairs
+        if best.name in (pair.first, pair.second) and not is_clear(pair)
+    ]
+    return Finding(best, tuple(rivals), any(map(is_clear, comparison.pairs)))
+
+
+def is_clear(pair: ComparedPair) -> bool:
+    """Say whether chance is an unlikely explanation of a pair's difference."""
+    return pair.adjusted_p_value < _SIGNIFICANCE
+
+
+def verdict(comparison: Comparison) -> str:
+    """Sum a comparison up in one or two sentences."""
+    return words("comparison", "verdict", comparison, finding(comparison), is_clear)
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Give the comparison as plain text for a terminal."""
+    pairs = [f"{printable(pair.first)} − {printable(pair.second)}" for pair in comparison.pairs]
+    return rendered_text(
+        "comparison.txt.j2",
+        comparison=comparison,
+        finding=finding(comparison),
+        is_clear=is_clear,
+        pair_names=pairs,
+        name_width=max(len("study"), *(len(printable(run.name)) for run in comparison.runs)),
+        pair_width=max(len("pair"), *map(len, pairs)),
+    )
+
 
 _NAME = "comparison"
 
@@ -34,26 +85,30 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     StorageError
         If the disk is full, read-only or not permitted.
     """
-    drawn = svg_text(partial(draw_comparison, comparison))
-    description = f"Dot plots of accuracies and their differences. {verdict(comparison)}"
-    if path.suffix == ".svg":
-        write_text(path, standalone_svg(drawn, name=_NAME, description=description))
-        return
-    environment = page_environment()
-    svg = inline_svg(drawn, name=_NAME, description=description)
+    from tenfold.report.figures.canvas import ReportFigure, inline_svg, standalone_svg, svg_text
+
     figure = ReportFigure(
         _NAME,
         partial(draw_comparison, comparison),
         "Accuracy of each study, and the difference of each pair with its interval.",
-        description,
+        f"Dot plots of accuracies and their differences. {verdict(comparison)}",
     )
-    page = environment.get_template("comparison.html.j2").render(
-        comparison=comparison,
-        finding=finding(comparison),
-        is_clear=is_clear,
-        numbering=Numbering(),
-        figures={_NAME: figure},
-        inline={_NAME: environment.filters["markup"](svg)},
+    drawn = svg_text(figure.draw)
+    if path.suffix == ".svg":
+        write_text(path, standalone_svg(drawn, name=_NAME, description=figure.description))
+        return
+    svg = inline_svg(drawn, name=_NAME, description=figure.description)
+    page = (
+        page_environment()
+        .get_template("comparison.html.j2")
+        .render(
+            comparison=comparison,
+            finding=finding(comparison),
+            is_clear=is_clear,
+            numbering=Numbering(),
+            figures={_NAME: figure},
+            inline={_NAME: Markup(svg)},
+        )
     )
     write_text(path, page)
 
@@ -65,6 +120,8 @@ _PAIR_CHARACTERS = 18
 
 def draw_comparison(comparison: Comparison, palette: Palette) -> Figure:
     """Draw each study's accuracy with its interval, and below it each pair's difference."""
+    from tenfold.report.figures.canvas import draw_interval_rows, new_figure
+
     runs, pairs = comparison.runs, comparison.pairs
     figure = new_figure(_ROW_PX * (len(runs) + len(pairs)) + 190)
     above, below = figure.subplots(

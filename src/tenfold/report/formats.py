@@ -29,6 +29,14 @@ def percent(value: float | None, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f}%"
 
 
+def of_hundred(share: float) -> str:
+    """Write how many of 100 that is; never 100 or 0 where it is not all or none."""
+    rounded = round(100 * share)
+    if (rounded == 100 and share < 1) or (rounded == 0 and share > 0):
+        return f"{100 * share:.1f}"
+    return str(rounded)
+
+
 def interval(ends: Interval, digits: int = 3) -> str:
     """Write an interval of scores, for example ``0.648 to 0.667``."""
     return f"{score(ends.low, digits)} to {score(ends.high, digits)}"
@@ -66,11 +74,6 @@ def large(value: int) -> str:
         if value >= 0.9995 * unit:
             return f"{float(f'{value / unit:.3g}'):,g} {name}"
     return count(value)
-
-
-def counted(value: int, singular: str, plural: str | None = None) -> str:
-    """Write a number with its noun, for example ``1 image`` or ``50,000 images``."""
-    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
 
 
 def number(value: float) -> str:

@@ -17,7 +17,7 @@ from tenfold.evaluation.scores import Imbalance
 from tenfold.report.findings.data import conflicts, flagged_share
 from tenfold.report.findings.evaluation import SURE, Labels, Probabilities, leaning, mistakes
 from tenfold.report.findings.reliability import honesty, leading_score, sensitive_to
-from tenfold.report.findings.training import OVERFITTING_GAP, SMALL_GAP, course_of
+from tenfold.report.findings.training import course_of
 from tenfold.report.findings.tuning import (
     completed_trials,
     execution_spread,
@@ -27,9 +27,6 @@ from tenfold.report.records import StudyRecords
 
 _FEW_IMAGES = 100
 """Training images a class below which more data is the first thing to try."""
-
-_UNDERFITTED_ACCURACY = 0.9
-"""Accuracy on its training images below which a network without a gap is too small."""
 
 _PAIR_SHARE = 0.15
 """Share of all errors from which on one pair of classes deserves work of its own."""
@@ -104,13 +101,9 @@ def _about_training(train: TrainRecord) -> Iterator[Recommendation]:
     course = course_of(train)
     if course.is_still_improving:
         yield _found("train-longer", course=course)
-    if course.gap is not None and course.gap >= OVERFITTING_GAP:
+    if course.fit == "over":
         yield _found("over-fitting", course=course, is_augmented=train.augmentation != "none")
-    if (
-        course.gap is not None
-        and course.gap < SMALL_GAP
-        and course.late_train_accuracy < _UNDERFITTED_ACCURACY
-    ):
+    if course.fit == "under":
         yield _found("under-fitting", course=course)
     if course.fluctuates:
         yield _found("fluctuation", course=course)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,63 +26,32 @@ from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
 from tenfold.core.run_folder import MANIFEST, REPEATS_RECORD, Manifest, RunFolder, read_settings
 from tenfold.core.stages import shown_stages
+from tenfold.evaluation.scores import Gallery
 
 Pixels = npt.NDArray[np.uint8]
 R = TypeVar("R", bound=Record)
+A = TypeVar("A", Gallery, ExplainedMistakes)
 
 
 @dataclass(frozen=True, eq=False)
-class AuditedPictures:
-    """Images of both splits.
+class Pictures:
+    """Images of the splits, found by what they are called.
 
     Parameters
     ----------
-    ids
-        str, shape (N,), in ascending order; see `tenfold.core.records.data.LabelIssue`.
+    keys
+        Shape (N,), ascending: places in the test split, or identifiers as in
+        `tenfold.core.records.data.LabelIssue`.
     images
         uint8, shape (N, H, W, C).
     """
 
-    ids: npt.NDArray[np.str_]
+    keys: npt.NDArray[Any]
     images: Pixels
 
-    def at(self, names: Sequence[str]) -> Pixels:
-        """Give the images with these identifiers."""
-        found: Pixels = self.images[np.searchsorted(self.ids, np.array(names, dtype=str))]
-        return found
-
-
-Indices = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class EvaluatedImages:
-    """Images of the test split worth a look; see `tenfold.evaluation.scores.Gallery`.
-
-    Parameters
-    ----------
-    mistakes, uncertain
-        Indices in the test split, in the order to show them in.
-    pairs
-        Shape (P, 2): true class, predicted class.
-    pair_images
-        Indices, shape (P, M), -1 where there are fewer.
-    shown
-        Indices of `images`, ascending.
-    images
-        uint8, shape (S, H, W, C).
-    """
-
-    mistakes: Indices
-    uncertain: Indices
-    pairs: Indices
-    pair_images: Indices
-    shown: Indices
-    images: Pixels
-
-    def at(self, indices: Indices) -> Pixels:
-        """Give the images with these places in the test split."""
-        found: Pixels = self.images[np.searchsorted(self.shown, indices)]
+    def at(self, keys: npt.ArrayLike) -> Pixels:
+        """Give the images with these keys."""
+        found: Pixels = self.images[np.searchsorted(self.keys, keys)]
         return found
 
 
@@ -112,14 +81,14 @@ class StudyRecords:
         uint8, shapes (H, W, C) and (samples, H, W, C): one image, and it augmented many times.
     test_probabilities, test_labels
         float32, shape (N, classes), calibrated, and int64, shape (N,).
-    evaluated_images
-        Test images worth a look.
+    gallery, gallery_images
+        Which test images are worth a look, and these by their places in the test split.
     explained_mistakes
         What explains the mistakes among them.
     audit
         What the audit found.
     audited_images
-        Images that the audit shows.
+        Images that the audit shows, by their identifiers.
     scores_as_given
         Scores on the test split with the source's own labels, where a person corrected some.
     run_folder
@@ -149,10 +118,11 @@ class StudyRecords:
     augmented_images: Pixels | None = None
     test_probabilities: npt.NDArray[np.float32] | None = None
     test_labels: npt.NDArray[np.int64] | None = None
-    evaluated_images: EvaluatedImages | None = None
+    gallery: Gallery | None = None
+    gallery_images: Pictures | None = None
     explained_mistakes: ExplainedMistakes | None = None
     audit: AuditRecord | None = None
-    audited_images: AuditedPictures | None = None
+    audited_images: Pictures | None = None
     scores_as_given: ClassificationScores | None = None
     run_folder: Path = Path("RUN_FOLDER")
     skipped: dict[str, str] = field(default_factory=dict)
@@ -194,11 +164,6 @@ def read_study_records(
     samples = folder.arrays("explore/samples.npz", "images", "counts")
     augmented = folder.arrays("explore/augmented.npz", "original", "images")
     predictions = folder.arrays("evaluate/predictions.npz", "probabilities", "labels")
-    gallery = folder.arrays("evaluate/gallery.npz", *(f.name for f in fields(EvaluatedImages)))
-    explained = folder.arrays(
-        "evaluate/explained_mistakes.npz", *(f.name for f in fields(ExplainedMistakes))
-    )
-    audited = folder.arrays("audit/images.npz", "ids", "images")
     as_given = run_folder / "evaluate" / "scores_as_given.json"
     tune = folder.record("tune", TuneRecord)
     folds = folder.record("cross-validate", CrossValidateRecord)
@@ -229,10 +194,11 @@ def read_study_records(
         augmented_images=augmented.get("images"),
         test_probabilities=predictions.get("probabilities"),
         test_labels=predictions.get("labels"),
-        evaluated_images=EvaluatedImages(**gallery) if gallery else None,
-        explained_mistakes=ExplainedMistakes(**explained) if explained else None,
+        gallery=folder.filled("evaluate/gallery.npz", Gallery),
+        gallery_images=folder.pictures("evaluate/gallery.npz", keys="shown"),
+        explained_mistakes=folder.filled("evaluate/explained_mistakes.npz", ExplainedMistakes),
         audit=folder.record("audit", AuditRecord),
-        audited_images=AuditedPictures(**audited) if audited else None,
+        audited_images=folder.pictures("audit/images.npz", keys="ids"),
         scores_as_given=ClassificationScores.read(as_given)
         if folder.is_complete("evaluate") and as_given.is_file()
         else None,
@@ -268,6 +234,15 @@ class _ShownStages:
         repeats = RepeatsRecord.read(path)
         is_current = repeats.evaluate_digest == sha256_of_json(self.manifest("evaluate").files)
         return repeats if is_current else None
+
+    def filled(self, name: str, kind: type[A]) -> A | None:
+        """Read a class whose fields are arrays of a stage's file."""
+        arrays = self.arrays(name, *(field.name for field in fields(kind)))
+        return kind(**arrays) if arrays else None
+
+    def pictures(self, name: str, *, keys: str) -> Pictures | None:
+        arrays = self.arrays(name, keys, "images")
+        return Pictures(arrays[keys], arrays["images"]) if arrays else None
 
     def arrays(self, name: str, *arrays: str) -> dict[str, npt.NDArray[Any]]:
         """Read named arrays of a stage's file; none if the file or its stage is not there."""

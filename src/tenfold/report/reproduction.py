@@ -36,23 +36,20 @@ PROTOCOL is ``fresh`` or ``warm-start``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tenfold.core.errors import SettingsError, unknown_name_message
 from tenfold.core.record import Reference, ReferenceValue
 from tenfold.core.records.data import ExploreRecord
-from tenfold.core.records.evaluation import ClassScores, CrossValidateRecord, EvaluateRecord
+from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.core.records.training import TrainRecord
-from tenfold.core.records.tuning import ParameterValue, TuneRecord
-from tenfold.report.formats import count, duration, join, score, setting_name, setting_value, signed
+from tenfold.core.records.tuning import TuneRecord
+from tenfold.report.findings.evaluation import MACRO_SCORES, weakest_first
+from tenfold.report.findings.tuning import settings_text
+from tenfold.report.formats import count, duration, join, score, signed
 from tenfold.report.records import StudyRecords
-
-CURVE_LENGTH = 5
-"""A list of at least this many values is a curve: summed up in the table, drawn in a figure."""
-
-_WHOLE_NUMBERS = ("total_cases", "total_predictions", "correct", "parameters")
 
 
 @dataclass(frozen=True)
@@ -135,9 +132,16 @@ def curve_pairs(records: StudyRecords) -> list[CurvePair]:
     return pairs
 
 
+_CURVE_LENGTH = 5
+"""A list of at least this many values is a curve: summed up in the table, drawn in a figure."""
+
+
 def is_curve(value: ReferenceValue) -> bool:
     """Say whether a value is one of so many that it is a curve."""
-    return isinstance(value, tuple) and len(value) >= CURVE_LENGTH
+    return isinstance(value, tuple) and len(value) >= _CURVE_LENGTH
+
+
+_WHOLE_NUMBERS = ("total_cases", "total_predictions", "correct", "parameters")
 
 
 def measured(value: float, measure: str, *, is_signed: bool = False) -> str:
@@ -190,15 +194,7 @@ def _names(text: str) -> set[str]:
 
 Measures = dict[str, ReferenceValue]
 
-PROTOCOLS = ("fresh", "warm-start")
-MACRO_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
-SCORE_TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_precision": "Precision (macro)",
-    "macro_recall": "Recall (macro)",
-    "macro_f1": "F1 (macro)",
-}
+_PROTOCOLS = ("fresh", "warm-start")
 _CLASS_SCORES = ("precision", "recall", "f1", "total_cases", "total_predictions", "correct")
 _CLASS_STATISTICS = ("mean", "standard_deviation")
 _PLAIN_NAMES = (
@@ -218,7 +214,7 @@ _PLAIN_NAMES = (
     "evaluate.weakest_class",
     "evaluate.weakest_classes",
     *(f"evaluate.{score}" for score in MACRO_SCORES),
-    *(f"cross_validate.{protocol}.{score}" for protocol in PROTOCOLS for score in MACRO_SCORES),
+    *(f"cross_validate.{protocol}.{score}" for protocol in _PROTOCOLS for score in MACRO_SCORES),
 )
 
 
@@ -266,19 +262,6 @@ def check_measure_name(name: str, classes: Sequence[str]) -> None:
     shown = [*_PLAIN_NAMES, "evaluate.class.NAME.f1", "explore.class.NAME.mean"]
     near = unknown_name_message("measure", name, known).split(" Known: ")[0]
     raise SettingsError(f"{near} Known: {', '.join(sorted(shown))}.")
-
-
-def settings_text(parameters: Mapping[str, ParameterValue]) -> str:
-    """Write settings on one line: ``conv_layers=2, filters_0=64, optimizer=rmsprop``."""
-    return ", ".join(
-        f"{setting_name(name)}={setting_value(value)}" for name, value in parameters.items()
-    )
-
-
-def weakest_first(evaluate: EvaluateRecord) -> list[ClassScores]:
-    """Sort the classes that have test images by F1, the lowest first; ties by recall, then name."""
-    present = [scores for scores in evaluate.scores.classes if scores.total_cases > 0]
-    return sorted(present, key=lambda scores: (scores.f1, scores.recall, scores.name))
 
 
 def _explore(record: ExploreRecord) -> Measures:

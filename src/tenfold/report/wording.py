@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tenfold.core.text import format_duration, printable
+from tenfold.core.text import counted, format_duration, printable
 from tenfold.report import formats
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -36,6 +36,30 @@ def rendered_text(template: str, **facts: object) -> str:
     return _text_environment().get_template(template).render(facts).removesuffix("\n")
 
 
+class Numbering:
+    """Counts figures and tables in the order in which the page shows them."""
+
+    def __init__(self) -> None:
+        self._figures = 0
+        self._tables = 0
+        self._subsections: dict[str, int] = {}
+
+    def figure(self) -> int:
+        """Give the next figure's number."""
+        self._figures += 1
+        return self._figures
+
+    def table(self) -> int:
+        """Give the next table's number."""
+        self._tables += 1
+        return self._tables
+
+    def subsection(self, section: str) -> int:
+        """Give the next subsection's number within a section."""
+        self._subsections[section] = self._subsections.get(section, 0) + 1
+        return self._subsections[section]
+
+
 @cache
 def _text_environment() -> Environment:
     return _environment(is_html=False)
@@ -52,14 +76,16 @@ def _environment(*, is_html: bool) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "command_options": formats.command_options,
         "count": formats.count,
-        "counted": formats.counted,
+        "counted": counted,
         "duration": formats.duration,
         "in_sentence": formats.in_sentence,
         "interval": formats.interval,
         "large": formats.large,
         "listed": formats.join,
         "number": formats.number,
+        "of_hundred": formats.of_hundred,
         "one_line": _one_line,
         "percent": formats.percent,
         "percent_interval": formats.percent_interval,
@@ -75,6 +101,7 @@ def _environment(*, is_html: bool) -> Environment:
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
         "markdown": _markdown,
         "markup": Markup,
+        "toml": formats.toml_text,
         "valued": formats.valued,
     }
     return environment

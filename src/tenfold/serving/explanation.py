@@ -36,7 +36,7 @@ from tenfold.evaluation.explanations import (
     find_spatial_layer,
     heat_maps,
 )
-from tenfold.report.figures.canvas import heat_overlay
+from tenfold.report.figures.heat import heat_overlay
 from tenfold.report.wording import page_environment
 from tenfold.serving.prediction import Predicted
 from tenfold.training.device import Device, choose_device

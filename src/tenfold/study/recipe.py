@@ -21,11 +21,11 @@ from tenfold.core.settings import (
     with_values,
 )
 from tenfold.data.augmentation import parse_augmentation
-from tenfold.data.dataset import Labels, read_groups, read_validation
+from tenfold.data.dataset import Indices, Labels, read_groups, read_validation
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.rebalancing import check_rebalancing
 from tenfold.data.sources.source import SourceOptions
-from tenfold.data.splits import Indices, possible_holdout
+from tenfold.data.splits import possible_holdout
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.study.settings import (
     AuditSettings,

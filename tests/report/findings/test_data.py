@@ -1,3 +1,5 @@
+"""What was found in the data, and what the page says of it."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -18,7 +20,6 @@ from tenfold.core.records.data import (
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.core.records.training import RebalancingRecord
 from tenfold.evaluation.scores import is_imbalanced
-from tenfold.report.figures.canvas import svg_text
 from tenfold.report.findings.data import (
     Extremes,
     brightness_extremes,
@@ -32,8 +33,119 @@ from tenfold.report.findings.data import (
     size_effect,
     validation_draw,
 )
-from tenfold.report.plots import figures_of_audit
 from tenfold.report.records import StudyRecords
+
+
+def test_balance(builder: SimpleNamespace) -> None:
+    train, test = class_balances(builder.acquire_record(("cat", "dog")))
+    assert (train.split, train.total, train.imbalance.is_uneven) == ("training", 10000, False)
+    train, test = class_balances(
+        builder.acquire_record(("cat", "dog"), train_counts=(40, 12), test_counts=(10, 0))
+    )
+    assert (train.largest, train.smallest) == (("cat", 40), ("dog", 12))
+    assert train.imbalance.is_uneven
+    assert test.empty == ("dog",)
+    assert len(class_balances(builder.acquire_record(("cat",), test_counts=(0,)))) == 1
+
+
+MIRRORING = MirrorRecord(
+    decided_by="measurement",
+    measured=False,
+    images=400,
+    plain_accuracy=0.9,
+    mirrored_accuracy=0.1,
+    taught_accuracy=0.5,
+    pairs=(("left", "right"),),
+)
+
+
+def test_why_images_are_not_mirrored_and_how_to_have_it_otherwise() -> None:
+    sentence = mirror_sentence(keeps_class=False, record=MIRRORING)
+    assert sentence.startswith("Images are not mirrored when they are augmented, measured: left")
+    assert "left and right look like each other's mirror images" in sentence
+    assert sentence.endswith("--set data.mirror_keeps_class=true.")
+    assert "doubt" not in sentence
+
+
+def test_a_doubt_and_a_contradiction_are_said() -> None:
+    doubtful = MIRRORING.model_copy(update={"measured": None, "pairs": ()})
+    assert "doubt" in mirror_sentence(keeps_class=False, record=doubtful)
+    for decided_by in ("names", "default"):
+        by_other = doubtful.model_copy(update={"decided_by": decided_by})
+        assert "doubt" in mirror_sentence(keeps_class=True, record=by_other)
+    told = MIRRORING.model_copy(update={"decided_by": "setting"})
+    assert "measuring says otherwise" in mirror_sentence(keeps_class=True, record=told)
+    assert "otherwise," not in mirror_sentence(keeps_class=False, record=told)
+
+
+def test_records_of_before_mirroring_was_measured_are_read(builder: SimpleNamespace) -> None:
+    stored = builder.acquire_record(("cat", "dog")).model_dump(mode="json")
+    del stored["mirroring"]
+    record = AcquireRecord.model_validate(stored, strict=False)
+    assert record.mirroring is None
+    sentence = mirror_sentence(record.mirror_keeps_class, record.mirroring)
+    assert sentence.startswith("Images are mirrored left to right when they are augmented.")
+
+
+def test_dominant_channel(builder: SimpleNamespace) -> None:
+    facts = channel_facts(builder.cifar_study().explore)
+    assert (facts.strongest[0], facts.weakest[0]) == ("red", "blue")
+    assert (facts.widest[0], facts.narrowest[0]) == ("blue", "green")
+
+
+@pytest.mark.parametrize(
+    ("mean", "tone", "leaning"),
+    [
+        (0.34, "dark", None),
+        (0.4, "moderate", "dark"),
+        (0.5, "moderate", None),
+        (0.6, "moderate", "bright"),
+        (0.7, "bright", None),
+    ],
+)
+def test_tones(builder: SimpleNamespace, mean: float, tone: str, leaning: str | None) -> None:
+    record = builder.gray_study().explore.model_copy(update={"channel_means": (mean,)})
+    facts = channel_facts(record)
+    assert (facts.tone, facts.leaning) == (tone, leaning)
+
+
+def test_brightest_and_darkest_classes_of_ten(builder: SimpleNamespace) -> None:
+    found = brightness_extremes(builder.cifar_study().explore)
+    assert found == Extremes(
+        False, (("airplane", 0.5583), ("ship", 0.5202)), (("frog", 0.4369), ("automobile", 0.4528))
+    )
+
+
+def test_two_classes_have_one_at_each_end(builder: SimpleNamespace) -> None:
+    record = builder.explore_record(("cat", "dog"), (0.4, 0.6), (0.2, 0.1))
+    assert brightness_extremes(record) == Extremes(False, (("dog", 0.6),), (("cat", 0.4),))
+    assert contrast_extremes(record) == Extremes(False, (("cat", 0.2),), (("dog", 0.1),))
+
+
+def test_a_tie_is_one_to_the_digits_shown(builder: SimpleNamespace) -> None:
+    record = builder.explore_record(("cat", "dog"), (0.5, 0.5001), (0.2, 0.2))
+    found = brightness_extremes(record)
+    assert found.are_equal
+    assert len(found.highest) == 2
+
+
+def test_a_tie_for_the_last_place_lists_all_of_it(builder: SimpleNamespace) -> None:
+    record = builder.explore_record(tuple("abcdef"), (0.9, 0.5, 0.5, 0.5, 0.2, 0.1), (0.2,) * 6)
+    found = brightness_extremes(record)
+    assert (_names(found.highest), _names(found.lowest)) == ("a b c d", "f e")
+
+
+def test_a_class_without_images_is_not_called_dark(builder: SimpleNamespace) -> None:
+    record = builder.explore_record(("cat", "dog", "ape"), (0.0, 0.4, 0.6), (0.0, 0.2, 0.3))
+    empty, *others = record.classes
+    empty = empty.model_copy(update={"count": 0})
+    found = brightness_extremes(record.model_copy(update={"classes": (empty, *others)}))
+    assert (_names(found.highest), _names(found.lowest)) == ("ape", "dog")
+    assert brightness_extremes(record.model_copy(update={"classes": (empty,)})) is None
+
+
+def _names(ends: tuple[tuple[str, float], ...]) -> str:
+    return " ".join(name for name, _ in ends)
 
 
 @pytest.fixture
@@ -57,6 +169,37 @@ def study(builder: SimpleNamespace) -> StudyRecords:
             folds=2, protocols=(builder.protocol_record("fresh", (0.9, 0.91)),)
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("training", "given", "expected"),
+    [
+        ({"validation_method": "stratified", "validation_fraction": 0.1}, 0, "stratified"),
+        ({"validation_method": "stratified", "validation_fraction": 0.1}, 9, None),
+        ({"validation_method": "stratified", "validation_fraction": 0}, 0, None),
+        ({"validation_method": "last"}, 0, "last"),
+        (None, 0, None),
+    ],
+)
+def test_how_the_validation_images_were_drawn(
+    study: StudyRecords, training: Any, given: int, expected: str | None
+) -> None:
+    acquire = study.acquire.model_copy(update={"validation_count": given})
+    assert validation_draw({"training": training}, acquire) == expected
+
+
+def test_small_classes_are_compared_with_large_ones(
+    study: StudyRecords, builder: SimpleNamespace
+) -> None:
+    assert study.evaluate is not None
+    effect = size_effect(study.evaluate, study.acquire)
+    assert (effect.sizes, effect.most_of_small, effect.least_of_large) == ("uneven", 250, 5000)
+    assert effect.rank_correlation == pytest.approx(0.7379, abs=1e-4)
+    classes = study.acquire.classes
+    for counts, sizes in (((90,) * 4, "equal"), ((90, 100, 95, 90), "about equal")):
+        acquire = builder.acquire_record(classes, train_counts=counts)
+        assert size_effect(study.evaluate, acquire).sizes == sizes
+        assert not is_imbalanced(acquire)
 
 
 def test_the_headline_leads_with_balanced_accuracy(study: StudyRecords, section: Any) -> None:
@@ -96,37 +239,6 @@ def test_every_section_says_it(
     assert fragment not in section(part, builder.cifar_study())
 
 
-def test_small_classes_are_compared_with_large_ones(
-    study: StudyRecords, builder: SimpleNamespace
-) -> None:
-    assert study.evaluate is not None
-    effect = size_effect(study.evaluate, study.acquire)
-    assert (effect.sizes, effect.most_of_small, effect.least_of_large) == ("uneven", 250, 5000)
-    assert effect.rank_correlation == pytest.approx(0.7379, abs=1e-4)
-    classes = study.acquire.classes
-    for counts, sizes in (((90,) * 4, "equal"), ((90, 100, 95, 90), "about equal")):
-        acquire = builder.acquire_record(classes, train_counts=counts)
-        assert size_effect(study.evaluate, acquire).sizes == sizes
-        assert not is_imbalanced(acquire)
-
-
-@pytest.mark.parametrize(
-    ("training", "given", "expected"),
-    [
-        ({"validation_method": "stratified", "validation_fraction": 0.1}, 0, "stratified"),
-        ({"validation_method": "stratified", "validation_fraction": 0.1}, 9, None),
-        ({"validation_method": "stratified", "validation_fraction": 0}, 0, None),
-        ({"validation_method": "last"}, 0, "last"),
-        (None, 0, None),
-    ],
-)
-def test_how_the_validation_images_were_drawn(
-    study: StudyRecords, training: Any, given: int, expected: str | None
-) -> None:
-    acquire = study.acquire.model_copy(update={"validation_count": given})
-    assert validation_draw({"training": training}, acquire) == expected
-
-
 def test_the_page_says_how_the_training_was_rebalanced(study: StudyRecords, section: Any) -> None:
     assert study.train is not None
     chosen = RebalancingRecord(
@@ -139,14 +251,6 @@ def test_the_page_says_how_the_training_was_rebalanced(study: StudyRecords, sect
     unasked = chosen.model_copy(update={"asked": "none", "method": "none"})
     train = study.train.model_copy(update={"rebalancing": unasked})
     assert chosen.sentence not in section("exploration", dataclasses.replace(study, train=train))
-
-
-def _with_duplicates(real_study: StudyRecords, **changes: Any) -> StudyRecords:
-    assert real_study.audit is not None
-    duplicates = real_study.audit.duplicates.model_copy(update=changes)
-    return dataclasses.replace(
-        real_study, audit=real_study.audit.model_copy(update={"duplicates": duplicates})
-    )
 
 
 def test_planted_faults_are_counted(real_study: StudyRecords) -> None:
@@ -216,125 +320,9 @@ def test_without_folds_the_page_says_how_to_audit_training(
     )
 
 
-def test_every_kind_of_finding_has_its_figure(real_study: StudyRecords) -> None:
-    figures = {figure.name: figure for figure in figures_of_audit(real_study)}
-    assert list(figures) == [
-        "label-issues-train",
-        "label-issues-test",
-        "duplicates-leaks",
-        "duplicates-conflicts",
-    ]
-    assert "light or red" in svg_text(figures["duplicates-conflicts"].draw)
-    assert "gray?" in svg_text(figures["label-issues-test"].draw)
-
-
-MIRRORING = MirrorRecord(
-    decided_by="measurement",
-    measured=False,
-    images=400,
-    plain_accuracy=0.9,
-    mirrored_accuracy=0.1,
-    taught_accuracy=0.5,
-    pairs=(("left", "right"),),
-)
-
-
-def test_why_images_are_not_mirrored_and_how_to_have_it_otherwise() -> None:
-    sentence = mirror_sentence(keeps_class=False, record=MIRRORING)
-    assert sentence.startswith("Images are not mirrored when they are augmented, measured: left")
-    assert "left and right look like each other's mirror images" in sentence
-    assert sentence.endswith("--set data.mirror_keeps_class=true.")
-    assert "doubt" not in sentence
-
-
-def test_a_doubt_and_a_contradiction_are_said() -> None:
-    doubtful = MIRRORING.model_copy(update={"measured": None, "pairs": ()})
-    assert "doubt" in mirror_sentence(keeps_class=False, record=doubtful)
-    for decided_by in ("names", "default"):
-        by_other = doubtful.model_copy(update={"decided_by": decided_by})
-        assert "doubt" in mirror_sentence(keeps_class=True, record=by_other)
-    told = MIRRORING.model_copy(update={"decided_by": "setting"})
-    assert "measuring says otherwise" in mirror_sentence(keeps_class=True, record=told)
-    assert "otherwise," not in mirror_sentence(keeps_class=False, record=told)
-
-
-def test_records_of_before_mirroring_was_measured_are_read(builder: SimpleNamespace) -> None:
-    stored = builder.acquire_record(("cat", "dog")).model_dump(mode="json")
-    del stored["mirroring"]
-    record = AcquireRecord.model_validate(stored, strict=False)
-    assert record.mirroring is None
-    sentence = mirror_sentence(record.mirror_keeps_class, record.mirroring)
-    assert sentence.startswith("Images are mirrored left to right when they are augmented.")
-
-
-def _names(ends: tuple[tuple[str, float], ...]) -> str:
-    return " ".join(name for name, _ in ends)
-
-
-def test_brightest_and_darkest_classes_of_ten(builder: SimpleNamespace) -> None:
-    found = brightness_extremes(builder.cifar_study().explore)
-    assert found == Extremes(
-        False, (("airplane", 0.5583), ("ship", 0.5202)), (("frog", 0.4369), ("automobile", 0.4528))
+def _with_duplicates(real_study: StudyRecords, **changes: Any) -> StudyRecords:
+    assert real_study.audit is not None
+    duplicates = real_study.audit.duplicates.model_copy(update=changes)
+    return dataclasses.replace(
+        real_study, audit=real_study.audit.model_copy(update={"duplicates": duplicates})
     )
-
-
-def test_two_classes_have_one_at_each_end(builder: SimpleNamespace) -> None:
-    record = builder.explore_record(("cat", "dog"), (0.4, 0.6), (0.2, 0.1))
-    assert brightness_extremes(record) == Extremes(False, (("dog", 0.6),), (("cat", 0.4),))
-    assert contrast_extremes(record) == Extremes(False, (("cat", 0.2),), (("dog", 0.1),))
-
-
-def test_a_tie_is_one_to_the_digits_shown(builder: SimpleNamespace) -> None:
-    record = builder.explore_record(("cat", "dog"), (0.5, 0.5001), (0.2, 0.2))
-    found = brightness_extremes(record)
-    assert found.are_equal
-    assert len(found.highest) == 2
-
-
-def test_a_tie_for_the_last_place_lists_all_of_it(builder: SimpleNamespace) -> None:
-    record = builder.explore_record(tuple("abcdef"), (0.9, 0.5, 0.5, 0.5, 0.2, 0.1), (0.2,) * 6)
-    found = brightness_extremes(record)
-    assert (_names(found.highest), _names(found.lowest)) == ("a b c d", "f e")
-
-
-def test_a_class_without_images_is_not_called_dark(builder: SimpleNamespace) -> None:
-    record = builder.explore_record(("cat", "dog", "ape"), (0.0, 0.4, 0.6), (0.0, 0.2, 0.3))
-    empty, *others = record.classes
-    empty = empty.model_copy(update={"count": 0})
-    found = brightness_extremes(record.model_copy(update={"classes": (empty, *others)}))
-    assert (_names(found.highest), _names(found.lowest)) == ("ape", "dog")
-    assert brightness_extremes(record.model_copy(update={"classes": (empty,)})) is None
-
-
-def test_dominant_channel(builder: SimpleNamespace) -> None:
-    facts = channel_facts(builder.cifar_study().explore)
-    assert (facts.strongest[0], facts.weakest[0]) == ("red", "blue")
-    assert (facts.widest[0], facts.narrowest[0]) == ("blue", "green")
-
-
-@pytest.mark.parametrize(
-    ("mean", "tone", "leaning"),
-    [
-        (0.34, "dark", None),
-        (0.4, "moderate", "dark"),
-        (0.5, "moderate", None),
-        (0.6, "moderate", "bright"),
-        (0.7, "bright", None),
-    ],
-)
-def test_tones(builder: SimpleNamespace, mean: float, tone: str, leaning: str | None) -> None:
-    record = builder.gray_study().explore.model_copy(update={"channel_means": (mean,)})
-    facts = channel_facts(record)
-    assert (facts.tone, facts.leaning) == (tone, leaning)
-
-
-def test_balance(builder: SimpleNamespace) -> None:
-    train, test = class_balances(builder.acquire_record(("cat", "dog")))
-    assert (train.split, train.total, train.imbalance.is_uneven) == ("training", 10000, False)
-    train, test = class_balances(
-        builder.acquire_record(("cat", "dog"), train_counts=(40, 12), test_counts=(10, 0))
-    )
-    assert (train.largest, train.smallest) == (("cat", 40), ("dog", 12))
-    assert train.imbalance.is_uneven
-    assert test.empty == ("dog",)
-    assert len(class_balances(builder.acquire_record(("cat",), test_counts=(0,)))) == 1

@@ -1,3 +1,5 @@
+"""How far the scores can be relied on, as facts and in words."""
+
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -9,12 +11,12 @@ import pytest
 from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.report.findings.reliability import (
     accuracy_margin,
+    agreement,
     honest_protocol,
     leading_score,
     leaky_protocol,
     repeats_text,
 )
-from tenfold.report.page import agreement
 from tenfold.report.wording import words
 
 

@@ -2,7 +2,6 @@
 
 from builders.data import CIFAR10_CLASSES, acquire_record, explore_record
 from builders.evaluation import (
-    SCORES,
     evaluate_record,
     random_confusion,
     scores_of,
@@ -24,7 +23,6 @@ __all__ = [
     "CIFAR10_CLASSES",
     "ORIGINAL_VALIDATION_ACCURACY",
     "OUR_VALIDATION_ACCURACY",
-    "SCORES",
     "acquire_record",
     "cifar_study",
     "evaluate_record",

@@ -10,7 +10,6 @@ from tenfold.evaluation.calibration import calibration_record
 from tenfold.evaluation.intervals import score_intervals
 from tenfold.evaluation.scores import classification_scores
 
-SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 _SURE = 0.9
 """The probability that every predicted class has."""
 

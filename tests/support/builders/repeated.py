@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from builders.evaluation import SCORES
 from tenfold.core.records.evaluation import FoldScores, ProtocolRecord, RepeatedRun, RepeatsRecord
 from tenfold.evaluation.differences import Spread, nadeau_bengio_intervals
+from tenfold.report.findings.evaluation import MACRO_SCORES
 
 
 def protocol_record(name: str, accuracies: tuple[float, ...]) -> ProtocolRecord:
@@ -25,7 +25,7 @@ def protocol_record(name: str, accuracies: tuple[float, ...]) -> ProtocolRecord:
         )
         for place, accuracy in enumerate(accuracies)
     )
-    columns = {score: [getattr(fold, score) for fold in folds] for score in SCORES}
+    columns = {score: [getattr(fold, score) for fold in folds] for score in MACRO_SCORES}
     is_leaky = name == "warm-start"
     return ProtocolRecord(
         name=name,

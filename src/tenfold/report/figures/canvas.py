@@ -1,4 +1,4 @@
-"""What all figures share: one style, SVG that follows the page's theme, rows of intervals."""
+"""What all figures share: one style, and SVG that follows the page's theme."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
-import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -50,26 +48,30 @@ class Palette:
     on_heat: str = "#ffffff"
 
 
-LIGHT = Palette("#1d1f21", "#5d646b", "#d9dde1", "#ffffff", ("#0072b2", "#d55e00", "#009e73"))
-"""For PNG files, which cannot follow the reader's mode."""
-
-PLACEHOLDERS = Palette(
-    "#010101", "#020202", "#030303", "#040404", ("#0a0001", "#0a0002", "#0a0003")
-)
-"""Colours that occur nowhere else; `figures.svg` replaces each by the page's CSS variable."""
-
-CSS_VARIABLES = {
-    PLACEHOLDERS.ink: "var(--ink)",
-    PLACEHOLDERS.muted: "var(--muted)",
-    PLACEHOLDERS.grid: "var(--grid)",
-    PLACEHOLDERS.surface: "var(--surface)",
-    PLACEHOLDERS.series[0]: "var(--series-1)",
-    PLACEHOLDERS.series[1]: "var(--series-2)",
-    PLACEHOLDERS.series[2]: "var(--series-3)",
-}
-
 Draw = Callable[[Palette], Figure]
 """A figure function with its data bound."""
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """One figure of the report.
+
+    Parameters
+    ----------
+    name
+        File name without ending, and prefix of the ids in it.
+    draw
+        Draws it with a palette.
+    caption
+        Shown below it.
+    description
+        What it shows, in words, for those who cannot see it.
+    """
+
+    name: str
+    draw: Draw
+    caption: str
+    description: str
 
 
 def new_figure(height_px: float, width_px: float = WIDTH_PX) -> Figure:
@@ -82,6 +84,57 @@ def new_figure(height_px: float, width_px: float = WIDTH_PX) -> Figure:
 def round_ticks(most: int, *, integer: bool = False) -> MaxNLocator:
     """Put at most `most` steps on an axis, each 1, 2 or 5 times a power of ten."""
     return MaxNLocator(most, steps=[1, 2, 5, 10], integer=integer, min_n_ticks=1)
+
+
+def draw_interval_rows(
+    axes: Axes,
+    names: list[str],
+    values: list[float],
+    intervals: list[Interval],
+    *,
+    colours: list[str],
+    palette: Palette,
+) -> None:
+    """Draw one dot a row, in percent, with its interval (given as a share), the first on top."""
+    places = range(len(names))
+    for place, value, ends, colour in zip(places, values, intervals, colours, strict=True):
+        axes.hlines(place, 100 * ends.low, 100 * ends.high, color=colour, linewidth=2, alpha=0.55)
+        axes.plot(
+            [value],
+            [place],
+            marker="o",
+            markersize=7,
+            markerfacecolor=colour,
+            markeredgecolor=palette.surface,
+            markeredgewidth=0.8,
+            zorder=3,
+        )
+    axes.set_yticks(places, names, color=palette.ink)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=True, axis="x")
+    axes.xaxis.set_major_locator(round_ticks(7))
+    axes.margins(x=0.08)
+
+
+_LIGHT = Palette("#1d1f21", "#5d646b", "#d9dde1", "#ffffff", ("#0072b2", "#d55e00", "#009e73"))
+"""For PNG files, which cannot follow the reader's mode."""
+
+PLACEHOLDERS = Palette(
+    "#010101", "#020202", "#030303", "#040404", ("#0a0001", "#0a0002", "#0a0003")
+)
+"""Colours that occur nowhere else; a figure's SVG gets the page's CSS variable for each."""
+
+CSS_VARIABLES = {
+    PLACEHOLDERS.ink: "var(--ink)",
+    PLACEHOLDERS.muted: "var(--muted)",
+    PLACEHOLDERS.grid: "var(--grid)",
+    PLACEHOLDERS.surface: "var(--surface)",
+    PLACEHOLDERS.series[0]: "var(--series-1)",
+    PLACEHOLDERS.series[1]: "var(--series-2)",
+    PLACEHOLDERS.series[2]: "var(--series-3)",
+}
 
 
 def svg_text(draw: Draw) -> str:
@@ -97,15 +150,15 @@ def svg_text(draw: Draw) -> str:
 
 def png_bytes(draw: Draw) -> bytes:
     """Draw in light colours on white, at twice the page's resolution."""
-    with _style(LIGHT):
-        figure = draw(LIGHT)
+    with _style(_LIGHT):
+        figure = draw(_LIGHT)
         FigureCanvasAgg(figure)
         content = io.BytesIO()
         figure.savefig(
             content,
             format="png",
             dpi=2 * _UNITS_PER_INCH,
-            facecolor=LIGHT.surface,
+            facecolor=_LIGHT.surface,
             metadata={"Software": None},
         )
         return content.getvalue()
@@ -154,7 +207,7 @@ _SVG = "http://www.w3.org/2000/svg"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 _FONT = "ui-sans-serif, system-ui, sans-serif"
 
-THEME = """\
+_THEME = """\
 :root{--ink:#1d1f21;--muted:#5d646b;--grid:#d9dde1;--surface:#fff;\
 --series-1:#0072b2;--series-2:#d55e00;--series-3:#009e73}
 @media screen and (prefers-color-scheme:dark){:root{--ink:#e8e6e1;--muted:#a3a9b0;--grid:#33383d;\
@@ -187,7 +240,7 @@ def standalone_svg(text: str, *, name: str, description: str) -> str:
     root.set("height", height)
     root.set("font-family", _FONT)
     style = ElementTree.Element("style")
-    style.text = THEME
+    style.text = _THEME
     root.insert(0, style)
     return _serialized(root) + "\n"
 
@@ -250,90 +303,3 @@ def _page_font(match: re.Match[str]) -> str:
 def _serialized(root: ElementTree.Element) -> str:
     text = ElementTree.tostring(root, encoding="unicode")
     return re.sub(r">\s+<", "><", text).strip()
-
-
-def draw_interval_rows(
-    axes: Axes,
-    names: list[str],
-    values: list[float],
-    intervals: list[Interval],
-    *,
-    colours: list[str],
-    palette: Palette,
-) -> None:
-    """Draw one dot a row, in percent, with its interval (given as a share), the first on top."""
-    places = range(len(names))
-    for place, value, ends, colour in zip(places, values, intervals, colours, strict=True):
-        axes.hlines(place, 100 * ends.low, 100 * ends.high, color=colour, linewidth=2, alpha=0.55)
-        axes.plot(
-            [value],
-            [place],
-            marker="o",
-            markersize=7,
-            markerfacecolor=colour,
-            markeredgecolor=palette.surface,
-            markeredgewidth=0.8,
-            zorder=3,
-        )
-    axes.set_yticks(places, names, color=palette.ink)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(visible=True, axis="x")
-    axes.xaxis.set_major_locator(round_ticks(7))
-    axes.margins(x=0.08)
-
-
-@dataclass(frozen=True)
-class ReportFigure:
-    """One figure of the report.
-
-    Parameters
-    ----------
-    name
-        File name without ending, and prefix of the ids in it.
-    draw
-        Draws it with a palette.
-    caption
-        Shown below it.
-    description
-        What it shows, in words, for those who cannot see it.
-    """
-
-    name: str
-    draw: Draw
-    caption: str
-    description: str
-
-
-Pixels = npt.NDArray[np.uint8]
-
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_STOPS = np.array([[86, 0, 120], [200, 30, 90], [245, 120, 30], [255, 235, 110]], dtype=np.float64)
-"""Red, green and blue from no heat to the most: growing in brightness, so readable without colour
-vision and on light and dark pages."""
-_STRONGEST = 0.75
-"""Opacity of the most heat: the image stays visible below it."""
-
-
-def heat_overlay(image: Pixels, heat: npt.NDArray[np.floating]) -> Pixels:
-    """Give the image in gray with the heat map in colour over it.
-
-    Parameters
-    ----------
-    image
-        uint8, shape (H, W, C), C 1 or 3.
-    heat
-        From 0 to 1, shape (H, W).
-
-    Returns
-    -------
-    uint8, shape (H, W, 3).
-    """
-    gray = image[..., :1] if image.shape[2] == 1 else (image @ _LUMA)[..., None]
-    places = np.clip(heat, 0, 1).astype(np.float64)
-    stops = np.linspace(0, 1, len(_STOPS))
-    colours = np.stack([np.interp(places, stops, _STOPS[:, one]) for one in range(3)], axis=-1)
-    opacity = _STRONGEST * places[..., None]
-    mixed: Pixels = np.round(gray * (1 - opacity) + colours * opacity).astype(np.uint8)
-    return mixed

@@ -16,60 +16,14 @@ from tenfold.core.records.evaluation import ClassificationScores, EvaluateRecord
 from tenfold.report.figures.canvas import FONT_PX, SMALL_FONT_PX, Palette, new_figure, round_ticks
 from tenfold.report.formats import count, shorten
 
-_ROWS_A_COLUMN = 40
-"""With more classes the rows are set in two columns, so that the figure still fits a page."""
-
-_LABEL_CHARACTERS = 26
-
-
-def column_slices(class_count: int) -> list[slice]:
-    """Split the classes into one column, or two of equal length where there are many."""
-    if class_count <= _ROWS_A_COLUMN:
-        return [slice(0, class_count)]
-    half = (class_count + 1) // 2
-    return [slice(0, half), slice(half, class_count)]
-
-
-def row_height_px(class_count: int) -> float:
-    """Give a row's height: generous for few classes, tight for many."""
-    return 26 if class_count <= 12 else 19 if class_count <= _ROWS_A_COLUMN else 14
-
-
-def figure_height_px(class_count: int, *, extra_px: float) -> float:
-    """Give the height of a figure of one row a class, with `extra_px` for axes and legend."""
-    rows = -(-class_count // len(column_slices(class_count)))
-    return rows * row_height_px(class_count) + extra_px
-
-
-def row_axes(figure: Figure, class_count: int) -> list[Axes]:
-    """Give one axes a column, side by side, on one horizontal scale."""
-    columns = len(column_slices(class_count))
-    return list(figure.subplots(1, columns, sharex=True, squeeze=False)[0])
-
-
-def label_rows(axes: Axes, names: Sequence[str], palette: Palette, *, class_count: int) -> None:
-    """Write the class names beside the rows, the first at the top."""
-    few = class_count <= 12
-    width = _LABEL_CHARACTERS if class_count <= _ROWS_A_COLUMN else _LABEL_CHARACTERS - 2
-    axes.set_yticks(
-        range(len(names)),
-        [shorten(name, width) for name in names],
-        fontsize=FONT_PX - 0.5 if few else SMALL_FONT_PX - 0.5 if class_count <= 40 else 9,
-        color=palette.ink,
-    )
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(visible=True, axis="x")
-
 
 def draw_class_distribution(record: AcquireRecord, palette: Palette) -> Figure:
     """Draw two bars a class: training and test images."""
     class_count = len(record.classes)
-    figure = new_figure(figure_height_px(class_count, extra_px=84))
-    all_axes = row_axes(figure, class_count)
+    figure = new_figure(_figure_height_px(class_count, extra_px=84))
+    all_axes = _row_axes(figure, class_count)
     splits = (("Training images", record.train_counts), ("Test images", record.test_counts))
-    for axes, rows in zip(all_axes, column_slices(class_count), strict=True):
+    for axes, rows in zip(all_axes, _column_slices(class_count), strict=True):
         names = record.classes[rows]
         places = np.arange(len(names))
         for (label, counts), offset, colour in zip(
@@ -78,12 +32,11 @@ def draw_class_distribution(record: AcquireRecord, palette: Palette) -> Figure:
             axes.barh(
                 places + offset, counts[rows], height=0.34, color=colour, label=label, linewidth=0
             )
-        label_rows(axes, names, palette, class_count=class_count)
+        _label_rows(axes, names, palette, class_count=class_count)
         axes.xaxis.set_major_locator(round_ticks(6, integer=True))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.set_xlabel("Images")
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
 
 
@@ -91,16 +44,16 @@ def draw_class_scores(record: EvaluateRecord, palette: Palette) -> Figure:
     """Draw three marks a class, each with its interval, and the macro F1."""
     scores = record.scores
     class_count = len(scores.classes)
-    figure = new_figure(figure_height_px(class_count, extra_px=84))
-    all_axes = row_axes(figure, class_count)
-    size = 7.5 if row_height_px(class_count) > 18 else 5
+    figure = new_figure(_figure_height_px(class_count, extra_px=84))
+    all_axes = _row_axes(figure, class_count)
+    size = 7.5 if _row_height_px(class_count) > 18 else 5
     # Precision sits a little above its row and recall below, so that equal scores all show.
     marks = (
         ("Precision", "precision", "v", -0.24),
         ("Recall", "recall", "^", 0.24),
         ("F1", "f1", "o", 0.0),
     )
-    for axes, rows in zip(all_axes, column_slices(class_count), strict=True):
+    for axes, rows in zip(all_axes, _column_slices(class_count), strict=True):
         classes = scores.classes[rows]
         places = range(len(classes))
         intervals = record.intervals.classes[rows]
@@ -134,12 +87,11 @@ def draw_class_scores(record: EvaluateRecord, palette: Palette) -> Figure:
                 clip_on=False,
                 zorder=3,
             )
-        label_rows(axes, [c.name for c in classes], palette, class_count=class_count)
+        _label_rows(axes, [c.name for c in classes], palette, class_count=class_count)
         axes.set_xlim(*_limits(record))
         axes.xaxis.set_major_locator(round_ticks(6))
         axes.set_xlabel("Score")
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 
 
@@ -173,10 +125,10 @@ def draw_recall_by_size(
         ),
         key=lambda row: -row[0],
     )
-    figure = new_figure(figure_height_px(len(rows), extra_px=84))
-    size = 7.5 if row_height_px(len(rows)) > 18 else 5
-    all_axes = row_axes(figure, len(rows))
-    for axes, part in zip(all_axes, column_slices(len(rows)), strict=True):
+    figure = new_figure(_figure_height_px(len(rows), extra_px=84))
+    size = 7.5 if _row_height_px(len(rows)) > 18 else 5
+    all_axes = _row_axes(figure, len(rows))
+    for axes, part in zip(all_axes, _column_slices(len(rows)), strict=True):
         shown = rows[part]
         places = range(len(shown))
         axes.hlines(
@@ -209,14 +161,60 @@ def draw_recall_by_size(
             zorder=3,
         )
         names = [f"{shorten(s.name, _NAME_CHARACTERS)}, {count(n)}" for n, s, _ in shown]
-        label_rows(axes, names, palette, class_count=len(rows))
+        _label_rows(axes, names, palette, class_count=len(rows))
         lowest = min(interval.low for _, _, interval in rows)
         axes.set_xlim(max(lowest - 0.05, 0.0), 1.01)
         axes.xaxis.set_major_locator(round_ticks(6))
         axes.set_xlabel("Recall on the test images")
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
+
+
+_ROWS_A_COLUMN = 40
+"""With more classes the rows are set in two columns, so that the figure still fits a page."""
+
+_LABEL_CHARACTERS = 26
+
+
+def _column_slices(class_count: int) -> list[slice]:
+    """Split the classes into one column, or two of equal length where there are many."""
+    if class_count <= _ROWS_A_COLUMN:
+        return [slice(0, class_count)]
+    half = (class_count + 1) // 2
+    return [slice(0, half), slice(half, class_count)]
+
+
+def _row_height_px(class_count: int) -> float:
+    """Give a row's height: generous for few classes, tight for many."""
+    return 26 if class_count <= 12 else 19 if class_count <= _ROWS_A_COLUMN else 14
+
+
+def _figure_height_px(class_count: int, *, extra_px: float) -> float:
+    """Give the height of a figure of one row a class, with `extra_px` for axes and legend."""
+    rows = -(-class_count // len(_column_slices(class_count)))
+    return rows * _row_height_px(class_count) + extra_px
+
+
+def _row_axes(figure: Figure, class_count: int) -> list[Axes]:
+    """Give one axes a column, side by side, on one horizontal scale."""
+    columns = len(_column_slices(class_count))
+    return list(figure.subplots(1, columns, sharex=True, squeeze=False)[0])
+
+
+def _label_rows(axes: Axes, names: Sequence[str], palette: Palette, *, class_count: int) -> None:
+    """Write the class names beside the rows, the first at the top."""
+    few = class_count <= 12
+    width = _LABEL_CHARACTERS if class_count <= _ROWS_A_COLUMN else _LABEL_CHARACTERS - 2
+    axes.set_yticks(
+        range(len(names)),
+        [shorten(name, width) for name in names],
+        fontsize=FONT_PX - 0.5 if few else SMALL_FONT_PX - 0.5 if class_count <= 40 else 9,
+        color=palette.ink,
+    )
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=True, axis="x")
 
 
 _NAMED_CLASSES = 40

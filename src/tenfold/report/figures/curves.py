@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, PercentFormatter
 
 from tenfold.core.records.evaluation import (
     CalibrationRecord,
@@ -16,10 +16,11 @@ from tenfold.core.records.evaluation import (
     EvaluateRecord,
     RobustnessRecord,
 )
-from tenfold.core.records.training import RateSweepRecord, TrainRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.report.figures.canvas import Palette, new_figure, round_ticks
+from tenfold.report.findings.evaluation import MACRO_SCORES, SCORE_TITLES
 from tenfold.report.formats import score, shorten
-from tenfold.report.reproduction import MACRO_SCORES, SCORE_TITLES, CurvePair
+from tenfold.report.reproduction import CurvePair
 
 
 def draw_training_curves(record: TrainRecord, palette: Palette) -> Figure:
@@ -53,8 +54,7 @@ def draw_training_curves(record: TrainRecord, palette: Palette) -> Figure:
             xs, ys = zip(*measured, strict=True)
             _curve(axes, xs, ys, is_validation=True, palette=palette)
         _mark_best(axes, record, dict(measured), palette)
-    handles, labels = accuracy.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3)
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure
 
 
@@ -100,61 +100,13 @@ def _mark_best(
     )
 
 
-def draw_rate_sweep(record: RateSweepRecord, palette: Palette) -> Figure:
-    """Draw each step's loss as a dot, the smoothed loss as a line, and the suggested rate."""
-    rates = [step.learning_rate for step in record.steps]
-    smoothed = [step.smoothed_loss for step in record.steps]
-    figure = new_figure(340)
-    axes = figure.subplots()
-    axes.set_title(f"{record.model} on {shorten(record.data, 40)}, {record.optimizer}")
-    axes.grid(visible=True, axis="y")
-    axes.set_xscale("log")
-    # matplotlib's own labels are formulas, which figures here are drawn without.
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Learning rate")
-    axes.set_ylabel("Loss")
-    axes.plot(
-        rates,
-        [step.loss for step in record.steps],
-        linestyle="none",
-        marker="o",
-        markersize=3,
-        color=palette.muted,
-        alpha=0.5,
-        label="Loss of a batch",
-    )
-    axes.plot(rates, smoothed, color=palette.series[0], linewidth=1.8, label="Smoothed")
-    axes.axvline(
-        record.steepest_rate,
-        color=palette.series[1],
-        linewidth=1.4,
-        linestyle=(0, (4, 2)),
-        label=f"Suggested: {record.suggested_rate:g}",
-    )
-    axes.axvline(
-        record.default_rate,
-        color=palette.ink,
-        linewidth=1,
-        linestyle=(0, (1, 2)),
-        label=f"The training's own: {record.default_rate:g}",
-    )
-    # A diverged end would press the part that matters flat.
-    lowest, start = min(smoothed), smoothed[0]
-    axes.set_ylim(lowest - 0.15 * (start - lowest), start + 0.6 * (start - lowest))
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=4)
-    return figure
-
-
 def draw_calibration(record: CalibrationRecord, palette: Palette) -> Figure:
     """Draw accuracy against probability, before and after scaling, and against coverage."""
     figure = new_figure(350)
     reliability, coverage = figure.subplots(1, 2)
     _draw_reliability(reliability, record, palette)
     _draw_coverage(coverage, record, palette)
-    handles, labels = reliability.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3)
+    figure.legend(*reliability.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure
 
 
@@ -350,8 +302,7 @@ def draw_reproduction_curves(pairs: Sequence[CurvePair], palette: Palette) -> Fi
         axes.set_xlabel("Epoch")
     for axes in all_axes[len(pairs) :]:
         axes.set_visible(False)
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return figure
 
 
@@ -375,8 +326,7 @@ def draw_robustness(record: RobustnessRecord, palette: Palette) -> Figure:
     start = 0.0 if lowest < 0.45 else max(lowest - 0.06, 0.0)
     panels[0].set_ylim(start, min(record.accuracy + 0.06, 1.02))
     panels[0].yaxis.set_major_locator(round_ticks(5))
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Figures of a search and of an ablation."""
+"""Figures of a search, a sweep of the learning rate and an ablation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from itertools import accumulate
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
+from tenfold.core.records.training import RateSweepRecord
 from tenfold.core.records.tuning import (
     AblationRecord,
     ParameterValue,
@@ -129,14 +130,7 @@ def draw_importances(importances: dict[str, float], palette: Palette) -> Figure:
 
 
 _MOST_SLICES = 4
-_COLUMNS = 2
-
-
-_ABLATION_ROW_PX = 28
-
-
-_ROW_PX = 210
-_MOST_CHOICE_CHARACTERS = 11
+_SLICE_COLUMNS = 2
 
 
 def slice_dimensions(record: TuneRecord) -> list[SearchDimension]:
@@ -161,29 +155,24 @@ def slice_dimensions(record: TuneRecord) -> list[SearchDimension]:
 def draw_slices(record: TuneRecord, palette: Palette) -> Figure:
     """Draw a panel a setting; all share the axis of accuracy."""
     dimensions = slice_dimensions(record)
-    rows = -(-len(dimensions) // _COLUMNS)
-    figure = new_figure(_ROW_PX * rows + 40)
-    panels = figure.subplots(rows, _COLUMNS, sharey=True, squeeze=False).ravel()
+    rows = -(-len(dimensions) // _SLICE_COLUMNS)
+    figure = new_figure(210 * rows + 40)
+    panels = figure.subplots(rows, _SLICE_COLUMNS, sharey=True, squeeze=False).ravel()
     for axes, dimension in zip(panels, dimensions, strict=False):
-        _draw_panel(axes, dimension, record, palette)
+        _draw_slice(axes, dimension, record, palette)
     for axes in panels[len(dimensions) :]:
         axes.set_visible(False)
-    for axes in panels[::_COLUMNS]:
+    for axes in panels[::_SLICE_COLUMNS]:
         axes.set_ylabel("Validation accuracy")
     handles: dict[str, Artist] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower left",
-        ncols=3,
-    )
+    figure.legend(list(handles.values()), list(handles), loc="outside lower left", ncols=3)
     return figure
 
 
-def _draw_panel(
+def _draw_slice(
     axes: Axes, dimension: SearchDimension, record: TuneRecord, palette: Palette
 ) -> None:
     choices = _choices(dimension, record)
@@ -216,7 +205,7 @@ def _draw_panel(
     axes.grid(visible=True, axis="y")
     axes.set_title(shorten(setting_name(dimension.name), 40))
     if choices:
-        names = [shorten(setting_value(choice), _MOST_CHOICE_CHARACTERS) for choice in choices]
+        names = [shorten(setting_value(choice), 11) for choice in choices]
         axes.set_xticks(range(len(choices)), names)
         axes.set_xlim(-0.5, len(choices) - 0.5)
     elif dimension.is_log:
@@ -261,10 +250,56 @@ def _place(value: ParameterValue, choices: Sequence[ParameterValue]) -> float:
     return float(choices.index(value)) if choices else float(value)
 
 
+def draw_rate_sweep(record: RateSweepRecord, palette: Palette) -> Figure:
+    """Draw each step's loss as a dot, the smoothed loss as a line, and the suggested rate."""
+    rates = [step.learning_rate for step in record.steps]
+    smoothed = [step.smoothed_loss for step in record.steps]
+    figure = new_figure(340)
+    axes = figure.subplots()
+    axes.set_title(f"{record.model} on {shorten(record.data, 40)}, {record.optimizer}")
+    axes.grid(visible=True, axis="y")
+    axes.set_xscale("log")
+    # matplotlib's own labels are formulas, which figures here are drawn without.
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("Learning rate")
+    axes.set_ylabel("Loss")
+    axes.plot(
+        rates,
+        [step.loss for step in record.steps],
+        linestyle="none",
+        marker="o",
+        markersize=3,
+        color=palette.muted,
+        alpha=0.5,
+        label="Loss of a batch",
+    )
+    axes.plot(rates, smoothed, color=palette.series[0], linewidth=1.8, label="Smoothed")
+    axes.axvline(
+        record.steepest_rate,
+        color=palette.series[1],
+        linewidth=1.4,
+        linestyle=(0, (4, 2)),
+        label=f"Suggested: {record.suggested_rate:g}",
+    )
+    axes.axvline(
+        record.default_rate,
+        color=palette.ink,
+        linewidth=1,
+        linestyle=(0, (1, 2)),
+        label=f"The training's own: {record.default_rate:g}",
+    )
+    # A diverged end would press the part that matters flat.
+    lowest, start = min(smoothed), smoothed[0]
+    axes.set_ylim(lowest - 0.15 * (start - lowest), start + 0.6 * (start - lowest))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=4)
+    return figure
+
+
 def draw_ablation(record: AblationRecord, palette: Palette) -> Figure:
     """Draw the accuracy lost without each ingredient; gray where nought is within the interval."""
     ablated = record.ablated
-    figure = new_figure(_ABLATION_ROW_PX * len(ablated) + 90)
+    figure = new_figure(28 * len(ablated) + 90)
     axes = figure.subplots()
     axes.axvline(0, color=palette.muted, linewidth=1, linestyle=(0, (3, 3)))
     draw_interval_rows(

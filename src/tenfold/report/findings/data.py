@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from statistics import fmean
 from typing import Literal
 
@@ -20,9 +20,6 @@ from tenfold.core.records.evaluation import EvaluateRecord
 from tenfold.evaluation.scores import Imbalance, rank_correlation
 from tenfold.report.formats import score
 from tenfold.report.wording import words
-
-_DARK, _BRIGHT = 0.35, 0.65
-"""Mean pixel values beyond which images are called dark or bright."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +45,42 @@ def class_balances(acquire: AcquireRecord) -> list[ClassBalance]:
     return balances
 
 
+def _balance(
+    split: Literal["training", "test"], classes: Sequence[str], counts: Sequence[int]
+) -> ClassBalance:
+    sizes = list(zip(classes, counts, strict=True))
+    return ClassBalance(
+        split=split,
+        total=sum(counts),
+        class_count=len(classes),
+        largest=max(sizes, key=itemgetter(1)),
+        smallest=min(sizes, key=itemgetter(1)),
+        empty=tuple(name for name, images in sizes if not images),
+        imbalance=Imbalance.of(counts),
+    )
+
+
+def validation_draw(settings: Mapping[str, object], acquire: AcquireRecord) -> str | None:
+    """Give how the validation images were drawn (training.validation_method); None if not drawn.
+
+    Settings of an earlier version may lack it, and a data set may bring validation images along.
+    """
+    training = settings.get("training")
+    if acquire.validation_count > 0 or not isinstance(training, Mapping):
+        return None
+    method = training.get("validation_method")
+    if method == "stratified" and not training.get("validation_fraction"):
+        return None
+    return None if method is None else str(method)
+
+
 def mirror_sentence(keeps_class: bool, record: MirrorRecord | None) -> str:
     """Say whether images are mirrored in training, why, and how to have it otherwise."""
     return words("data", "mirroring", keeps_class, record)
 
 
-@dataclass(frozen=True)
-class Extremes:
-    """The classes at both ends of a statistic; all of the classes that have images, where equal."""
-
-    are_equal: bool
-    """To the three digits that are shown."""
-    highest: tuple[tuple[str, float], ...]
-    """Names and values, the most extreme first; ties are listed wholly."""
-    lowest: tuple[tuple[str, float], ...]
-
-
-def brightness_extremes(record: ExploreRecord) -> Extremes | None:
-    """Give the brightest and the darkest classes; None without images."""
-    return _extremes(record, attrgetter("mean"))
-
-
-def contrast_extremes(record: ExploreRecord) -> Extremes | None:
-    """Give the classes whose pixel values vary most and least; None without images."""
-    return _extremes(record, attrgetter("standard_deviation"))
+_DARK, _BRIGHT = 0.35, 0.65
+"""Mean pixel values beyond which images are called dark or bright."""
 
 
 @dataclass(frozen=True)
@@ -103,30 +112,32 @@ def channel_facts(record: ExploreRecord) -> ChannelFacts:
         else "bright"
         if 0.51 < overall <= _BRIGHT
         else None,
-        strongest=max(means, key=_value),
-        weakest=min(means, key=_value),
-        widest=max(spreads, key=_value),
-        narrowest=min(spreads, key=_value),
+        strongest=max(means, key=itemgetter(1)),
+        weakest=min(means, key=itemgetter(1)),
+        widest=max(spreads, key=itemgetter(1)),
+        narrowest=min(spreads, key=itemgetter(1)),
     )
 
 
-def _value(named: tuple[str, float]) -> float:
-    return named[1]
+@dataclass(frozen=True)
+class Extremes:
+    """The classes at both ends of a statistic; all of the classes that have images, where equal."""
+
+    are_equal: bool
+    """To the three digits that are shown."""
+    highest: tuple[tuple[str, float], ...]
+    """Names and values, the most extreme first; ties are listed wholly."""
+    lowest: tuple[tuple[str, float], ...]
 
 
-def _balance(
-    split: Literal["training", "test"], classes: Sequence[str], counts: Sequence[int]
-) -> ClassBalance:
-    sizes = list(zip(classes, counts, strict=True))
-    return ClassBalance(
-        split=split,
-        total=sum(counts),
-        class_count=len(classes),
-        largest=max(sizes, key=_value),
-        smallest=min(sizes, key=_value),
-        empty=tuple(name for name, images in sizes if not images),
-        imbalance=Imbalance.of(counts),
-    )
+def brightness_extremes(record: ExploreRecord) -> Extremes | None:
+    """Give the brightest and the darkest classes; None without images."""
+    return _extremes(record, attrgetter("mean"))
+
+
+def contrast_extremes(record: ExploreRecord) -> Extremes | None:
+    """Give the classes whose pixel values vary most and least; None without images."""
+    return _extremes(record, attrgetter("standard_deviation"))
 
 
 def _extremes(
@@ -194,20 +205,6 @@ def size_effect(evaluate: EvaluateRecord, acquire: AcquireRecord) -> SizeEffect:
         recall_of_large=fmean(recall for _, recall in large),
         rank_correlation=rank_correlation([s for s, _ in pairs], [r for _, r in pairs]),
     )
-
-
-def validation_draw(settings: Mapping[str, object], acquire: AcquireRecord) -> str | None:
-    """Give how the validation images were drawn (training.validation_method); None if not drawn.
-
-    Settings of an earlier version may lack it, and a data set may bring validation images along.
-    """
-    training = settings.get("training")
-    if acquire.validation_count > 0 or not isinstance(training, Mapping):
-        return None
-    method = training.get("validation_method")
-    if method == "stratified" and not training.get("validation_fraction"):
-        return None
-    return None if method is None else str(method)
 
 
 SMALL_PX = 24

@@ -16,11 +16,58 @@ from tenfold.core.records.evaluation import (
     EvaluateRecord,
     ExplainedMistakes,
 )
-from tenfold.report.records import EvaluatedImages
-from tenfold.report.reproduction import weakest_first
+from tenfold.evaluation.scores import Gallery
 
-LEANING_RATIO = 1.25
+MACRO_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+SCORE_TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_precision": "Precision (macro)",
+    "macro_recall": "Recall (macro)",
+    "macro_f1": "F1 (macro)",
+}
+
+Probabilities = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+def guessing_accuracy(scores: ClassificationScores) -> float:
+    """Give the accuracy of always naming the largest class."""
+    return max((c.total_cases for c in scores.classes), default=0) / max(scores.count, 1)
+
+
+def against_guessing(record: EvaluateRecord) -> Literal["better", "worse", "unclear"]:
+    """Compare the accuracy's 95% interval with always naming the largest class."""
+    baseline, ends = guessing_accuracy(record.scores), record.intervals.accuracy
+    if ends.low > baseline:
+        return "better"
+    return "worse" if ends.high < baseline else "unclear"
+
+
+def untested_classes(evaluate: EvaluateRecord) -> int:
+    """Count the classes without a test image, which macro scores count as 0."""
+    return sum(not one.total_cases for one in evaluate.scores.classes)
+
+
+_LEANING_RATIO = 1.25
 """Predictions over cases of a class (or the inverse) from which on the model leans to (from) it."""
+
+
+def leaning(scores: ClassificationScores) -> tuple[ClassScores | None, ClassScores | None]:
+    """Give the class named most above its share and the one named most below it, if any."""
+    # Three standard deviations of a count: small classes differ from their share by chance.
+    clear = [
+        c
+        for c in scores.classes
+        if abs(c.total_predictions - c.total_cases) > 3 * math.sqrt(c.total_cases) > 0
+    ]
+    over = max(clear, key=lambda c: c.total_predictions / c.total_cases, default=None)
+    under = min(clear, key=lambda c: c.total_predictions / c.total_cases, default=None)
+    if over and over.total_predictions < _LEANING_RATIO * over.total_cases:
+        over = None
+    if under and under.total_predictions * _LEANING_RATIO > under.total_cases:
+        under = None
+    return over, under
 
 
 @dataclass(frozen=True)
@@ -32,6 +79,36 @@ class ConfusedPair:
     images: int
     share: float
     """Of all images of the true class."""
+
+
+def confused_pairs(scores: ClassificationScores, limit: int = 5) -> list[ConfusedPair]:
+    """Give the most frequent confusions, the most frequent first; ties by class order."""
+    pairs = [
+        ConfusedPair(
+            scores.classes[i].name, scores.classes[j].name, images, images / max(sum(row), 1)
+        )
+        for i, row in enumerate(scores.confusion)
+        for j, images in enumerate(row)
+        if i != j and images > 0
+    ]
+    return sorted(pairs, key=lambda pair: -pair.images)[:limit]
+
+
+def recall_extremes(scores: ClassificationScores) -> tuple[ClassScores, ClassScores]:
+    """Give the tested classes with the lowest and the highest recall."""
+    tested = [one for one in scores.classes if one.total_cases]
+    return min(tested, key=lambda one: one.recall), max(tested, key=lambda one: one.recall)
+
+
+def weakest_first(evaluate: EvaluateRecord) -> list[ClassScores]:
+    """Sort the classes that have test images by F1, the lowest first; ties by recall, then name."""
+    present = [scores for scores in evaluate.scores.classes if scores.total_cases > 0]
+    return sorted(present, key=lambda scores: (scores.f1, scores.recall, scores.name))
+
+
+def imperfect_classes(record: EvaluateRecord) -> list[ClassScores]:
+    """Give the tested classes with an F1 below 1, the lowest first."""
+    return [one for one in weakest_first(record) if one.f1 < 1]
 
 
 @dataclass(frozen=True)
@@ -53,60 +130,6 @@ class WeakClass:
     def wrongly_named(self) -> int:
         """Images of other classes that were taken for this one."""
         return self.scores.total_predictions - self.scores.correct
-
-
-def guessing_accuracy(scores: ClassificationScores) -> float:
-    """Give the accuracy of always naming the largest class."""
-    return max((c.total_cases for c in scores.classes), default=0) / max(scores.count, 1)
-
-
-def against_guessing(record: EvaluateRecord) -> Literal["better", "worse", "unclear"]:
-    """Compare the accuracy's 95% interval with always naming the largest class."""
-    baseline, ends = guessing_accuracy(record.scores), record.intervals.accuracy
-    if ends.low > baseline:
-        return "better"
-    return "worse" if ends.high < baseline else "unclear"
-
-
-def leaning(scores: ClassificationScores) -> tuple[ClassScores | None, ClassScores | None]:
-    """Give the class named most above its share and the one named most below it, if any."""
-    # Three standard deviations of a count: small classes differ from their share by chance.
-    clear = [
-        c
-        for c in scores.classes
-        if abs(c.total_predictions - c.total_cases) > 3 * math.sqrt(c.total_cases) > 0
-    ]
-    over = max(clear, key=lambda c: c.total_predictions / c.total_cases, default=None)
-    under = min(clear, key=lambda c: c.total_predictions / c.total_cases, default=None)
-    if over and over.total_predictions < LEANING_RATIO * over.total_cases:
-        over = None
-    if under and under.total_predictions * LEANING_RATIO > under.total_cases:
-        under = None
-    return over, under
-
-
-def confused_pairs(scores: ClassificationScores, limit: int = 5) -> list[ConfusedPair]:
-    """Give the most frequent confusions, the most frequent first; ties by class order."""
-    pairs = [
-        ConfusedPair(
-            scores.classes[i].name, scores.classes[j].name, images, images / max(sum(row), 1)
-        )
-        for i, row in enumerate(scores.confusion)
-        for j, images in enumerate(row)
-        if i != j and images > 0
-    ]
-    return sorted(pairs, key=lambda pair: -pair.images)[:limit]
-
-
-def imperfect_classes(record: EvaluateRecord) -> list[ClassScores]:
-    """Give the tested classes with an F1 below 1, the lowest first."""
-    return [one for one in weakest_first(record) if one.f1 < 1]
-
-
-def recall_extremes(scores: ClassificationScores) -> tuple[ClassScores, ClassScores]:
-    """Give the tested classes with the lowest and the highest recall."""
-    tested = [one for one in scores.classes if one.total_cases]
-    return min(tested, key=lambda one: one.recall), max(tested, key=lambda one: one.recall)
 
 
 def weakest_classes(record: EvaluateRecord) -> list[WeakClass]:
@@ -133,9 +156,6 @@ def _others(images: Sequence[int], names: Sequence[str], place: int) -> tuple[tu
 SURE = 0.9
 """A prediction of at least this probability is called sure."""
 
-Probabilities = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Mistakes:
@@ -143,6 +163,13 @@ class Mistakes:
 
     count: int
     sure: int
+
+
+def mistakes(probabilities: Probabilities, labels: Labels) -> Mistakes:
+    """Count all mistakes, and the sure ones."""
+    is_wrong = probabilities.argmax(axis=1) != labels
+    is_sure = probabilities.max(axis=1) >= SURE
+    return Mistakes(int(is_wrong.sum()), int((is_wrong & is_sure).sum()))
 
 
 @dataclass(frozen=True)
@@ -162,6 +189,26 @@ class Likeness:
     of_label: int
 
 
+def likeness(
+    gallery: Gallery,
+    explained: ExplainedMistakes,
+    probabilities: Probabilities,
+    labels: Labels,
+) -> Likeness | None:
+    """Compare the labels of each shown mistake's neighbours; None if there are no neighbours."""
+    near = explained.neighbour_labels
+    if not near.size:
+        return None
+    named = probabilities[gallery.mistakes].argmax(axis=1)
+    votes_for_named = (near == named[:, None]).sum(axis=1)
+    votes_for_label = (near == labels[gallery.mistakes][:, None]).sum(axis=1)
+    return Likeness(
+        len(near),
+        int((votes_for_named > votes_for_label).sum()),
+        int((votes_for_label > votes_for_named).sum()),
+    )
+
+
 @dataclass(frozen=True)
 class Doubts:
     """The images that the model is least certain of: highest probability, and how many right."""
@@ -171,37 +218,10 @@ class Doubts:
     right: int
 
 
-def mistakes(probabilities: Probabilities, labels: Labels) -> Mistakes:
-    """Count all mistakes, and the sure ones."""
-    is_wrong = probabilities.argmax(axis=1) != labels
-    is_sure = probabilities.max(axis=1) >= SURE
-    return Mistakes(int(is_wrong.sum()), int((is_wrong & is_sure).sum()))
-
-
-def likeness(
-    images: EvaluatedImages,
-    explained: ExplainedMistakes,
-    probabilities: Probabilities,
-    labels: Labels,
-) -> Likeness | None:
-    """Compare the labels of each shown mistake's neighbours; None if there are no neighbours."""
-    near = explained.neighbour_labels
-    if not near.size:
-        return None
-    named = probabilities[images.mistakes].argmax(axis=1)
-    votes_for_named = (near == named[:, None]).sum(axis=1)
-    votes_for_label = (near == labels[images.mistakes][:, None]).sum(axis=1)
-    return Likeness(
-        len(near),
-        int((votes_for_named > votes_for_label).sum()),
-        int((votes_for_label > votes_for_named).sum()),
-    )
-
-
-def doubts(images: EvaluatedImages, probabilities: Probabilities, labels: Labels) -> Doubts | None:
+def doubts(gallery: Gallery, probabilities: Probabilities, labels: Labels) -> Doubts | None:
     """Give how unsure the least certain images are; None if none are shown."""
-    shown = probabilities[images.uncertain]
+    shown = probabilities[gallery.uncertain]
     if not len(shown):
         return None
-    right = int((shown.argmax(axis=1) == labels[images.uncertain]).sum())
+    right = int((shown.argmax(axis=1) == labels[gallery.uncertain]).sum())
     return Doubts(len(shown), float(shown.max()), right)

@@ -15,10 +15,11 @@ from tenfold.core.records.evaluation import (
     RepeatsRecord,
     RobustnessRecord,
 )
+from tenfold.core.records.training import TrainRecord
 from tenfold.report.formats import duration, score
 from tenfold.report.wording import words
 
-HONEST = 0.02
+_HONEST = 0.02
 """Expected calibration error up to which probabilities are called honest."""
 
 WANTED_ACCURACY = 0.99
@@ -30,7 +31,7 @@ def honesty(calibration: CalibrationRecord) -> Literal["chance", "small error", 
     error = calibration.after.expected_calibration_error
     if error <= calibration.chance_calibration_error:
         return "chance"
-    return "small error" if error <= HONEST else "dishonest"
+    return "small error" if error <= _HONEST else "dishonest"
 
 
 def surest_half(calibration: CalibrationRecord) -> CoveragePoint:
@@ -75,6 +76,29 @@ def accuracy_margin(protocol: ProtocolRecord, evaluate: EvaluateRecord) -> float
     test_variance = accuracy * (1 - accuracy) / count
     spread = protocol.standard_deviations["accuracy"]
     return 2 * math.sqrt(spread**2 + test_variance)
+
+
+_WIDELY_APART = 0.1
+"""Scores that differ by more do not agree, even where few images leave that to chance."""
+
+
+def agreement(
+    protocol: ProtocolRecord, evaluate: EvaluateRecord, train: TrainRecord | None
+) -> Literal["other length", "agrees", "few images", "differs"]:
+    """Say how the accuracy of honest folds and that on the test split go together.
+
+    "few images": far apart, but chance explains that. "other length": the folds were trained for
+    longer or shorter than a least number of steps explains. (Folds have fewer images than the
+    whole, so they need more epochs for as many steps, and a time budget makes a few more or fewer.)
+    """
+    if train is not None:
+        epochs = protocol.epochs, train.epochs
+        if max(epochs) > 1.5 * min(epochs):
+            return "other length"
+    apart = abs(evaluate.scores.accuracy - protocol.means["accuracy"])
+    if apart > accuracy_margin(protocol, evaluate):
+        return "differs"
+    return "few images" if apart > _WIDELY_APART else "agrees"
 
 
 RUN_SCORES = {

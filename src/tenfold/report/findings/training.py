@@ -11,15 +11,15 @@ from typing import Literal
 
 from tenfold.core.records.training import EpochRecord, LayerRecord, TrainRecord
 
-OVERFITTING_GAP = 0.05
+_OVERFITTING_GAP = 0.05
 """Training over validation accuracy from which on the report speaks of over-fitting."""
 
-SMALL_GAP = 0.02
+_SMALL_GAP = 0.02
 """Below this gap the network is not held back by over-fitting."""
 
-LATE_EPOCHS = 3
+_LATE_EPOCHS = 3
 """Single epochs fluctuate; late accuracies are medians over this many, in a short training over
-fewer (`late_epochs`)."""
+fewer (`_late_epochs`)."""
 
 _FLAT_LOSS = 0.02
 """Relative fall of the training loss over the last quarter below which it counts as levelled."""
@@ -97,8 +97,8 @@ class Course:
         """Whether the network over-fits, under-fits or neither; None without validation images."""
         if self.gap is None:
             return None
-        if self.gap > SMALL_GAP:
-            return "over" if self.gap >= OVERFITTING_GAP else "a little over"
+        if self.gap > _SMALL_GAP:
+            return "over" if self.gap >= _OVERFITTING_GAP else "a little over"
         return "under" if self.late_train_accuracy < _WELL_TRAINED else "well"
 
 
@@ -109,7 +109,7 @@ def course_of(record: TrainRecord) -> Course:
     validation = [value for value in accuracies if value is not None]
     if len(validation) != len(history):
         validation = []
-    late = late_epochs(len(history))
+    late = _late_epochs(len(history))
     late_train = median(epoch.train_accuracy for epoch in history[-late:])
     ranked = sorted(enumerate(validation), key=lambda named: (-named[1], named[0]))
     falls = [before - after for before, after in pairwise(validation)]
@@ -136,13 +136,13 @@ def course_of(record: TrainRecord) -> Course:
     )
 
 
-def late_epochs(epochs: int) -> int:
+def _late_epochs(epochs: int) -> int:
     """Give how many epochs at the end count as late: no more than a fifth of a training.
 
     In a training of a few epochs each is far better than the one before, and accuracy on validation
     images may lag much behind that on training images until the learning rate has fallen.
     """
-    return min(LATE_EPOCHS, max(1, epochs // 5))
+    return min(_LATE_EPOCHS, max(1, epochs // 5))
 
 
 def _length(record: TrainRecord) -> float:

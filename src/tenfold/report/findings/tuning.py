@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
+from collections.abc import Mapping
+from statistics import mean
 
 from tenfold.core.records.training import RateStep, RateSweepRecord
-from tenfold.core.records.tuning import AblatedScores, AblationRecord, TrialRecord, TuneRecord
+from tenfold.core.records.tuning import (
+    AblatedScores,
+    AblationRecord,
+    ParameterValue,
+    TrialRecord,
+    TuneRecord,
+)
 from tenfold.core.text import csv_line
-from tenfold.report.formats import number, setting_name
+from tenfold.report.formats import number, percent, setting_name, setting_value
 from tenfold.report.wording import rendered_text
 
 
@@ -26,6 +33,13 @@ def trial_states(record: TuneRecord) -> list[str]:
 def searched_names(record: TuneRecord) -> list[str]:
     """Give every setting that some trial names, in order of first appearance."""
     return list(dict.fromkeys(name for trial in record.trials for name in trial.parameters))
+
+
+def settings_text(parameters: Mapping[str, ParameterValue]) -> str:
+    """Write settings on one line: ``conv_layers=2, filters_0=64, optimizer=rmsprop``."""
+    return ", ".join(
+        f"{setting_name(name)}={setting_value(value)}" for name, value in parameters.items()
+    )
 
 
 def execution_spread(record: TuneRecord) -> float | None:
@@ -56,12 +70,21 @@ def settings_at_their_edge(record: TuneRecord) -> list[str]:
     return edges
 
 
-_ROWS = 16
-
-
 def rate_sweep_text(record: RateSweepRecord) -> str:
     """Give some of the steps, and the suggestion in words."""
-    return rendered_text("rate_sweep.txt.j2", record=record, steps=_shown(record))
+    return rendered_text("rate_sweep.txt.j2", record=record, steps=_some_steps(record))
+
+
+_SHOWN_STEPS = 16
+
+
+def _some_steps(record: RateSweepRecord) -> list[RateStep]:
+    """Give steps spread over the sweep, and the two that count."""
+    last = len(record.steps) - 1
+    places = {round(place * last / (_SHOWN_STEPS - 1)) for place in range(_SHOWN_STEPS)}
+    marked = (record.lowest_rate, record.steepest_rate)
+    places |= {i for i, step in enumerate(record.steps) if step.learning_rate in marked}
+    return [record.steps[place] for place in sorted(places)]
 
 
 def rate_sweep_csv(record: RateSweepRecord) -> str:
@@ -70,23 +93,27 @@ def rate_sweep_csv(record: RateSweepRecord) -> str:
     return "".join(map(csv_line, rows))
 
 
-def _shown(record: RateSweepRecord) -> list[RateStep]:
-    """Give steps spread over the sweep, and the two that count."""
-    last = len(record.steps) - 1
-    places = {round(place * last / (_ROWS - 1)) for place in range(_ROWS)}
-    marked = (record.lowest_rate, record.steepest_rate)
-    places |= {i for i, step in enumerate(record.steps) if step.learning_rate in marked}
-    return [record.steps[place] for place in sorted(places)]
-
-
-_HEADINGS = ("without", "what instead", "accuracy", "effect, points", "95% interval", "time")
-
-
 def ablation_text(record: AblationRecord) -> str:
     """Give the table as Markdown, which reads well on a terminal too."""
-    rows = [_HEADINGS, *_rows(record)]
+    rows = [
+        ("without", "what instead", "accuracy", "effect, points", "95% interval", "time"),
+        ("–", "recipe as it is", percent(mean(record.accuracies), 2), "–", "–", "1.00×"),
+        *(_ablation_cells(scores, record.seconds) for scores in record.ablated),
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return rendered_text("ablation.md.j2", record=record, rows=rows, widths=widths)
+
+
+def _ablation_cells(scores: AblatedScores, seconds: float) -> tuple[str, ...]:
+    interval = scores.interval
+    return (
+        scores.ingredient.title,
+        scores.ingredient.without,
+        percent(mean(scores.accuracies), 2),
+        f"{100 * scores.effect:+.2f}",
+        f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}",
+        f"{scores.seconds / seconds:.2f}×",
+    )
 
 
 def ablation_csv(record: AblationRecord) -> str:
@@ -101,27 +128,3 @@ def ablation_csv(record: AblationRecord) -> str:
         name = scores.ingredient.name
         rows.append((name, scores.effect, *ends, scores.seconds, *scores.accuracies))
     return "".join(map(csv_line, rows))
-
-
-def _rows(record: AblationRecord) -> list[tuple[str, ...]]:
-    """Give the table's cells: the recipe as it is, then each ingredient, worth most first."""
-    return [
-        ("–", "recipe as it is", _percent(record.accuracies), "–", "–", "1.00×"),
-        *(_ablation_row(scores, record.seconds) for scores in record.ablated),
-    ]
-
-
-def _ablation_row(scores: AblatedScores, seconds: float) -> tuple[str, ...]:
-    interval = scores.interval
-    return (
-        scores.ingredient.title,
-        scores.ingredient.without,
-        _percent(scores.accuracies),
-        f"{100 * scores.effect:+.2f}",
-        f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}",
-        f"{scores.seconds / seconds:.2f}×",
-    )
-
-
-def _percent(accuracies: tuple[float, ...]) -> str:
-    return f"{100 * statistics.mean(accuracies):.2f}%"

@@ -23,6 +23,7 @@ from tenfold.core.records.data import (
     TestScores,
 )
 from tenfold.core.records.evaluation import CrossValidateRecord
+from tenfold.core.text import counted
 from tenfold.data.dataset import Images, SplitName, read_arrays, write_arrays
 from tenfold.data.near_duplicates import (
     SMALLEST_SIDE_PX,
@@ -45,7 +46,6 @@ from tenfold.evaluation.audit import (
 )
 from tenfold.evaluation.scores import classification_scores
 from tenfold.models.model import ImageNetwork
-from tenfold.report.formats import counted
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel, read_fold_models
 from tenfold.training.device import Device

@@ -16,13 +16,14 @@ from tenfold.core.records.evaluation import CrossValidateRecord, FoldScores, Pro
 from tenfold.data.dataset import (
     Groups,
     ImageSplit,
+    Indices,
     read_arrays,
     read_groups,
     read_split,
     write_arrays,
 )
 from tenfold.data.folds import plan_folds, stratified_folds
-from tenfold.data.splits import Indices, possible_holdout, regrouped
+from tenfold.data.splits import possible_holdout, regrouped
 from tenfold.evaluation.differences import (
     fold_means,
     fold_standard_deviations,
