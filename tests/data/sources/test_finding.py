@@ -48,7 +48,7 @@ def test_cifar10_is_recognised_before_a_folder(binary_folder: Path) -> None:
 def test_a_misspelt_name_suggests_and_lists() -> None:
     with pytest.raises(DataError, match=r"named 'cifar-10'. Did you mean 'cifar10'\?") as caught:
         find_source("cifar-10")
-    assert "Sources: cifar10, digits, folder" in str(caught.value)
+    assert "Sources: cifar10, digits, folder, npz" in str(caught.value)
     assert "train/ and test/" in str(caught.value)
 
 
@@ -112,7 +112,7 @@ def test_labels_in_a_table_are_to_become_folders(tmp_path: Path, name: str) -> N
     assert "CIFAR-10's" not in _refusal(str(tmp_path / name))
 
 
-@pytest.mark.parametrize("name", ["x.npz", "x.pkl", "x.h5", "x.tfrecord", "x.npy"])
+@pytest.mark.parametrize("name", ["x.pkl", "x.h5", "x.tfrecord", "x.npy"])
 def test_arrays_and_pictures_are_named_as_such(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"1234")
     assert "ImageClassifier" in _refusal(str(tmp_path / name))

@@ -21,13 +21,17 @@ def source(request: pytest.FixtureRequest) -> Source:
 
 @pytest.fixture
 def small(
-    source: Source, binary_folder: Path, image_tree: Callable[..., Path]
+    source: Source, binary_folder: Path, image_tree: Callable[..., Path], tmp_path: Path
 ) -> tuple[Source, Path | None]:
     """Give the source and a small data set for it."""
     if source.name == "cifar10":
         return Cifar10Source(records_per_batch=7), binary_folder
     if source.name == "folder":
         return source, image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
+    if source.name == "npz":
+        images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+        np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
+        return source, tmp_path / "a.npz"
     return source, None
 
 

@@ -22,6 +22,8 @@ _LAYOUTS = (
     "a folder with one sub-folder of images for each class",
     "a folder with train/ and test/ (and validation/, if there is one), each with one sub-folder "
     "for each class",
+    "an .npz file with train_images, train_labels, test_images, ... (MedMNIST), x_train, y_train, "
+    "... (Keras), or images and labels",
 )
 
 
@@ -166,7 +168,7 @@ _TABLES = frozenset(
     | {".txt", ".yaml", ".yml", ".sqlite", ".db"}
 )
 _ARRAYS = frozenset(
-    {".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".tfrecord"}
+    {".npy", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".tfrecord"}
     | {".tfrecords", ".arrow", ".lmdb", ".mdb", ".bin"}
 )
 # What a file begins with, whatever its name; a tar archive says so in its first header.
@@ -192,7 +194,7 @@ def what_file(path: Path) -> str:
     ending = path.suffix.lower()
     size = f"{path.stat().st_size:,} bytes"
     archive = _archive(path)
-    if archive is not None and ending not in {".xlsx", ".npz", ".pt", ".pth"}:
+    if archive is not None and ending not in {".xlsx", ".pt", ".pth"}:
         return (
             f"{archive} of {size}, and not CIFAR-10's. Unpack it, and give the folder that comes "
             "out of it"
@@ -209,7 +211,8 @@ def what_file(path: Path) -> str:
     if ending in _ARRAYS:
         return (
             f"a {ending} file of {size}, which tenfold does not read. {_AS_FILES}. Arrays in "
-            "Python can be given to tenfold.ImageClassifier"
+            "Python can be saved with numpy.savez_compressed(FILE, images=..., labels=...), or "
+            "given to tenfold.ImageClassifier"
         )
     return f"a file of {size}, not an archive of CIFAR-10. Give a folder of images"
 
