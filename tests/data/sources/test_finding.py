@@ -8,6 +8,7 @@ import pytest
 
 from tenfold.core.errors import DataError
 from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.source import SOURCES
 
 
 def test_without_data_the_digits_are_taken_and_cifar10_offered() -> None:
@@ -38,6 +39,15 @@ def test_a_name_is_a_source_even_if_a_folder_has_it(
     assert "not on this machine yet" in find_source("cifar10")[2]
 
 
+def test_a_source_without_data_of_its_own_gives_way_to_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_source("idx")[:2] == (SOURCES["idx"], None)
+    (tmp_path / "idx" / "cat").mkdir(parents=True)
+    assert find_source("idx")[:2] == (SOURCES["folder"], Path("idx"))
+
+
 def test_cifar10_is_recognised_before_a_folder(binary_folder: Path) -> None:
     (binary_folder / "more").mkdir()
     source, path, sentence = find_source(str(binary_folder))
@@ -48,7 +58,7 @@ def test_cifar10_is_recognised_before_a_folder(binary_folder: Path) -> None:
 def test_a_misspelt_name_suggests_and_lists() -> None:
     with pytest.raises(DataError, match=r"named 'cifar-10'. Did you mean 'cifar10'\?") as caught:
         find_source("cifar-10")
-    assert "Sources: cifar10, digits, folder, npz" in str(caught.value)
+    assert "Sources: cifar10, digits, folder, idx, npz" in str(caught.value)
     assert "train/ and test/" in str(caught.value)
 
 

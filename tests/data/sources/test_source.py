@@ -32,6 +32,12 @@ def small(
         images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
         np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
         return source, tmp_path / "a.npz"
+    if source.name == "idx":
+        images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+        for name, array in (("images-idx3", images), ("labels-idx1", np.uint8(np.arange(20) % 2))):
+            start = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (tmp_path / f"train-{name}-ubyte").write_bytes(start + array.tobytes())
+        return source, tmp_path
     return source, None
 
 

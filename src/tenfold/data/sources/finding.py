@@ -24,6 +24,7 @@ _LAYOUTS = (
     "for each class",
     "an .npz file with train_images, train_labels, test_images, ... (MedMNIST), x_train, y_train, "
     "... (Keras), or images and labels",
+    "a folder with MNIST's idx files, as they are or as .gz: train-images-idx3-ubyte, ...",
 )
 
 
@@ -33,8 +34,9 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
     Parameters
     ----------
     data
-        A source's name (which wins over a file of that name; write ``./digits`` for the file), or
-        a path; None takes CIFAR-10 if it is on this machine, and the bundled digits otherwise.
+        A source's name, or a path; None takes CIFAR-10 if it is on this machine, and the bundled
+        digits otherwise. The name of a source with data of its own wins over a file of that name:
+        write ``./digits`` for the file.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
             "--data is empty. Give a name or a path, or leave --data out. Names: "
             f"{', '.join(SOURCES)}. Paths may be:{_listed(_LAYOUTS)}"
         )
-    if data in SOURCES:
+    if data in SOURCES and not SOURCES[data].needs_path:
         source = SOURCES[data]
         return source, None, _named(source)
     path = Path(data).expanduser()
@@ -66,6 +68,8 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
         is_there = path.exists()
     except OSError as error:
         raise DataError(f"{data!r} cannot be looked at: {error.strerror}.") from error
+    if not is_there and data in SOURCES:
+        return SOURCES[data], None, _named(SOURCES[data])
     if not is_there:
         raise DataError(_nothing_there(data))
     _refuse_own(path)
