@@ -18,7 +18,7 @@ from tenfold.data.sources.folder_files import (
 from tenfold.data.sources.source import SOURCES, Source
 
 _LAYOUTS = (
-    "CIFAR-10: the unpacked folder or the .tar.gz of its binary or Python version",
+    "CIFAR-10 or CIFAR-100: the unpacked folder or the .tar.gz of its binary or Python version",
     "a folder with one sub-folder of images for each class",
     "a folder with train/ and test/ (and validation/, if there is one), each with one sub-folder "
     "for each class",
