@@ -79,6 +79,59 @@ def tiny_cifar10() -> TinyCifar10:
     )
 
 
+@dataclass(frozen=True)
+class TinyCifar100:
+    """CIFAR-100 with few images: what should come out of every version."""
+
+    images: npt.NDArray[np.uint8]  # records × 3 × 32 × 32
+    labels: npt.NDArray[np.int64]  # records
+    records: tuple[int, int] = (9, 4)
+
+    def _parts(self) -> dict[str, slice]:
+        return {"train": slice(0, self.records[0]), "test": slice(self.records[0], None)}
+
+    def binary_files(self) -> dict[str, bytes]:
+        files = {}
+        for name, rows in self._parts().items():
+            labels = self.labels[rows].astype(np.uint8)
+            pixels = self.images[rows].reshape(len(labels), -1)
+            files[f"{name}.bin"] = np.column_stack([labels // 5, labels, pixels]).tobytes()
+        names = "\n".join(self.names()) + "\n"
+        return {**files, "fine_label_names.txt": names.encode(), "coarse_label_names.txt": b"a\n"}
+
+    def python_files(self) -> dict[str, bytes]:
+        files = {}
+        for name, rows in self._parts().items():
+            labels = self.labels[rows]
+            table = {
+                b"filenames": [b"a.png"] * len(labels),
+                b"fine_labels": labels.tolist(),
+                b"coarse_labels": (labels // 5).tolist(),
+                b"data": self.images[rows].reshape(len(labels), -1),
+            }
+            files[name] = pickle.dumps(table, 3)
+        meta = {
+            b"fine_label_names": [name.encode() for name in self.names()],
+            b"coarse_label_names": [b"a"],
+        }
+        return {**files, "meta": pickle.dumps(meta, 3)}
+
+    @staticmethod
+    def names() -> list[str]:
+        return [f"kind_{number:02}" for number in range(100)]
+
+    def expected_images(self) -> npt.NDArray[np.uint8]:
+        return self.images.transpose(0, 2, 3, 1)
+
+
+@pytest.fixture(scope="session")
+def tiny_cifar100() -> TinyCifar100:
+    rng = np.random.default_rng(2)
+    return TinyCifar100(
+        rng.integers(0, 256, (13, 3, 32, 32), dtype=np.uint8), rng.integers(0, 100, 13)
+    )
+
+
 @pytest.fixture
 def binary_folder(tiny_cifar10: TinyCifar10, tmp_path: Path) -> Path:
     return write_files(tmp_path / "binary", tiny_cifar10.binary_files())

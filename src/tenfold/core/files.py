@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from tenfold.core.errors import StorageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
 MOST_TEXT_BYTES = 2**28
@@ -329,6 +331,51 @@ def _check_expansion(file: Any, size_bytes: int) -> None:
     if unpacked > max(_ALWAYS_UNPACKED_BYTES, _MOST_EXPANSION * size_bytes):
         raise ValueError(f"its {size_bytes:,} bytes unpack to {unpacked:,}")
     file.seek(0)
+
+
+def array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Give shape and type of each array of an .npz file, by name; of none is the content read.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or is none.
+    ValueError
+        If it is damaged, or an array has not the bytes that its header says.
+    """
+    check_regular_file(path)
+    found = {}
+    with _damage(), path.open("rb") as file:
+        _check_expansion(file, path.stat().st_size)
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                if not member.filename.endswith(".npy"):
+                    continue
+                with archive.open(member) as content:
+                    shape, dtype = _array_header(content)
+                    header_bytes = content.tell()
+                name = member.filename.removesuffix(".npy")
+                # What Python objects are pickled to has any length; such an array is never read.
+                expected = math.prod(shape) * dtype.itemsize + header_bytes
+                if not dtype.hasobject and member.file_size != expected:
+                    raise ValueError(
+                        f"{name} has {member.file_size:,} bytes instead of {expected:,}"
+                    )
+                found[name] = shape, dtype
+    return found
+
+
+def _array_header(content: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    import numpy as np
+
+    version = np.lib.format.read_magic(content)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(content)
+    return shape, dtype
 
 
 @contextmanager

@@ -66,9 +66,14 @@ class TarReader:
         A member that says that it has more is refused before anything of it is read.
     path
         For messages.
+    expected
+        What the archive should hold, for messages.
     """
 
-    def __init__(self, stream: GzipStream, most_bytes: int, path: Path) -> None:
+    def __init__(
+        self, stream: GzipStream, most_bytes: int, path: Path, expected: str = "CIFAR-10"
+    ) -> None:
+        self._expected = expected
         self._stream = stream
         self._most_bytes = most_bytes
         self._path = path
@@ -82,7 +87,7 @@ class TarReader:
         Raises
         ------
         DataError
-            If the archive is cut off or damaged, or holds more than CIFAR-10's can.
+            If the archive is cut off or damaged, or holds more than the published ones can.
         """
         extended: dict[bytes, bytes] = {}  # What belongs to the next member.
         for _ in range(_MOST_HEADERS):
@@ -97,8 +102,8 @@ class TarReader:
             name = _text(extended.get(b"path", header[:100].split(b"\0", 1)[0]))
             if size > self._most_bytes:
                 raise DataError(
-                    f"{self._path} unpacks to far more than CIFAR-10: its member {name} should "
-                    f"have {size:,} bytes. Give the published archive."
+                    f"{self._path} unpacks to far more than {self._expected}: its member {name} "
+                    f"should have {size:,} bytes. Give the published archive."
                 )
             if kind == b"S" or any(key.startswith(b"GNU.sparse") for key in extended):
                 raise self._damaged(f"member {name} is stored without its empty parts")
@@ -111,8 +116,8 @@ class TarReader:
                 extended = {}
                 yield TarMember(name, size, kind in _REGULAR and not name.endswith("/"))
         raise DataError(
-            f"{self._path} holds more than {_MOST_HEADERS:,} files; CIFAR-10's archives hold 8. "
-            "Give the published archive or the unpacked folder."
+            f"{self._path} holds more than {_MOST_HEADERS:,} files; {self._expected}'s archives "
+            "hold fewer than ten. Give the published archive or the unpacked folder."
         )
 
     def content(self) -> bytes:
@@ -207,9 +212,21 @@ class GzipStream:
         Of what it unpacks to, and of the file itself.
     path
         For messages.
+    expected
+        What it should unpack to, for messages.
+    kind
+        What kind of file it is, for messages.
     """
 
-    def __init__(self, file: BinaryIO, most_bytes: int, path: Path) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        most_bytes: int,
+        path: Path,
+        expected: str = "CIFAR-10",
+        kind: str = ".tar.gz archive",
+    ) -> None:
+        self._expected, self._kind = expected, kind
         self._file = file
         self._path = path
         self._packed = b""  # Read from the file and not yet unpacked.
@@ -256,8 +273,7 @@ class GzipStream:
                 self._left_to_unpack -= len(part)
                 if self._left_to_unpack < 0:
                     raise DataError(
-                        f"{self._path} unpacks to far more than CIFAR-10. Give the published "
-                        "archive."
+                        f"{self._path} unpacks to far more than {self._expected}. {self._advice}"
                     )
                 return part
             if not self._packed and not self._inflate.eof:
@@ -282,14 +298,16 @@ class GzipStream:
         content = self._file.read(_CHUNK_BYTES)
         self._left_to_read -= len(content)
         if self._left_to_read < 0:
-            raise DataError(
-                f"{self._path} is far larger than CIFAR-10. Give the published archive."
-            )
+            raise DataError(f"{self._path} is far larger than {self._expected}. {self._advice}")
         return content
+
+    @property
+    def _advice(self) -> str:
+        return f"Give the published {self._kind.split()[-1]}."
 
     def _not_whole(self, reason: str) -> DataError:
         return DataError(
-            f"{self._path} is not a whole .tar.gz archive ({reason}). It is cut off or damaged; "
+            f"{self._path} is not a whole {self._kind} ({reason}). It is cut off or damaged; "
             "copy or download it again."
         )
 

@@ -22,8 +22,9 @@ from typing import Any
 
 from tenfold.core.errors import DataError, UnsafePickleError
 
-# A batch of CIFAR-10 has 30,000 to 50,000, by protocol: for its labels and file names.
-_MOST_INSTRUCTIONS = 2**18
+# A batch of CIFAR-10 has 30,000 to 50,000, by protocol: for its labels and file names. CIFAR-100's
+# training file has 200,000 to 350,000.
+_MOST_INSTRUCTIONS = 2**19
 # A batch of CIFAR-10 makes two calls (an array and its dtype), and one more if Python 3 wrote it
 # under an old protocol.
 _MOST_CALLS = 16
@@ -266,8 +267,8 @@ class _Machine:
 
     def _unsafe(self, what: str) -> UnsafePickleError:
         return UnsafePickleError(
-            f"{self._file} {what}, which no CIFAR-10 file needs. It was refused and nothing of it "
-            "was run. If you trust where it comes from, use the binary version of CIFAR-10; if "
+            f"{self._file} {what}, which no file of CIFAR needs. It was refused and nothing of it "
+            "was run. If you trust where it comes from, use the binary version; if "
             "you do not, delete it."
         )
 

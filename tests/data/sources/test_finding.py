@@ -8,6 +8,7 @@ import pytest
 
 from tenfold.core.errors import DataError
 from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.source import SOURCES
 
 
 def test_without_data_the_digits_are_taken_and_cifar10_offered() -> None:
@@ -38,6 +39,15 @@ def test_a_name_is_a_source_even_if_a_folder_has_it(
     assert "not on this machine yet" in find_source("cifar10")[2]
 
 
+def test_a_source_without_data_of_its_own_gives_way_to_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_source("idx")[:2] == (SOURCES["idx"], None)
+    (tmp_path / "idx" / "cat").mkdir(parents=True)
+    assert find_source("idx")[:2] == (SOURCES["folder"], Path("idx"))
+
+
 def test_cifar10_is_recognised_before_a_folder(binary_folder: Path) -> None:
     (binary_folder / "more").mkdir()
     source, path, sentence = find_source(str(binary_folder))
@@ -46,9 +56,9 @@ def test_cifar10_is_recognised_before_a_folder(binary_folder: Path) -> None:
 
 
 def test_a_misspelt_name_suggests_and_lists() -> None:
-    with pytest.raises(DataError, match=r"named 'cifar-10'. Did you mean 'cifar10'\?") as caught:
+    with pytest.raises(DataError, match=r"named 'cifar-10'. Did you mean 'cifar10' or") as caught:
         find_source("cifar-10")
-    assert "Sources: cifar10, digits, folder" in str(caught.value)
+    assert "Sources: cifar10, cifar100, digits, folder, idx, npz" in str(caught.value)
     assert "train/ and test/" in str(caught.value)
 
 
@@ -112,7 +122,7 @@ def test_labels_in_a_table_are_to_become_folders(tmp_path: Path, name: str) -> N
     assert "CIFAR-10's" not in _refusal(str(tmp_path / name))
 
 
-@pytest.mark.parametrize("name", ["x.npz", "x.pkl", "x.h5", "x.tfrecord", "x.npy"])
+@pytest.mark.parametrize("name", ["x.pkl", "x.h5", "x.tfrecord", "x.npy"])
 def test_arrays_and_pictures_are_named_as_such(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"1234")
     assert "ImageClassifier" in _refusal(str(tmp_path / name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.cifar10 import Cifar10Source
+from tenfold.data.sources.cifar100 import Cifar100Source
 from tenfold.data.sources.source import SOURCES, Source, SourceOptions
 
 
@@ -21,13 +23,31 @@ def source(request: pytest.FixtureRequest) -> Source:
 
 @pytest.fixture
 def small(
-    source: Source, binary_folder: Path, image_tree: Callable[..., Path]
+    source: Source,
+    binary_folder: Path,
+    tiny_cifar100: Any,
+    image_tree: Callable[..., Path],
+    tmp_path: Path,
 ) -> tuple[Source, Path | None]:
     """Give the source and a small data set for it."""
     if source.name == "cifar10":
         return Cifar10Source(records_per_batch=7), binary_folder
+    if source.name == "cifar100":
+        for name, content in tiny_cifar100.binary_files().items():
+            (tmp_path / name).write_bytes(content)
+        return Cifar100Source(tiny_cifar100.records), tmp_path
     if source.name == "folder":
         return source, image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
+    if source.name == "npz":
+        images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+        np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
+        return source, tmp_path / "a.npz"
+    if source.name == "idx":
+        images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+        for name, array in (("images-idx3", images), ("labels-idx1", np.uint8(np.arange(20) % 2))):
+            start = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (tmp_path / f"train-{name}-ubyte").write_bytes(start + array.tobytes())
+        return source, tmp_path
     return source, None
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_file, sha256_of_json
 from tenfold.core.progress import Progress
-from tenfold.data.dataset import ImageDataset, ImageSplit
+from tenfold.data.dataset import ImageDataset
 from tenfold.data.download import RemoteArchive, download, verify_archive
 from tenfold.data.sources.cifar10_files import (
     BINARY_ARCHIVE,
@@ -21,8 +20,9 @@ from tenfold.data.sources.cifar10_files import (
     offline_error,
     read_archive,
     read_folder,
+    resized,
 )
-from tenfold.data.sources.cifar10_formats import RECORDS_PER_BATCH, SIDE_PX, Cifar10Arrays
+from tenfold.data.sources.cifar10_formats import RECORDS_PER_BATCH, Cifar10Arrays
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
 
 PATH_VARIABLE = "TENFOLD_CIFAR10"
@@ -43,6 +43,7 @@ class Cifar10Source:
     """
 
     name = "cifar10"
+    needs_path = False
     summary = (
         "CIFAR-10: 60,000 colour images of 10 classes, 32 × 32 px; a local copy, "
         "or a download of 170 MB"
@@ -135,7 +136,7 @@ class Cifar10Source:
                 *notes,
             ),
         )
-        return _resized(dataset, options.image_size_px)
+        return resized(dataset, options.image_size_px)
 
     def _own_place(self) -> Path | None:
         if configured := os.environ.get(PATH_VARIABLE):
@@ -205,16 +206,3 @@ def _not_cifar10(place: Path) -> str:
         "binary version) or data_batch_1 … test_batch (the Python version), or "
         f"{BINARY_ARCHIVE.name} or {PYTHON_ARCHIVE.name}."
     )
-
-
-def _resized(dataset: ImageDataset, image_size_px: int | None) -> ImageDataset:
-    if image_size_px in (None, SIDE_PX):
-        return dataset
-    from tenfold.data.images.pillow import resize_images
-
-    assert image_size_px is not None
-    train, test = (
-        ImageSplit(resize_images(split.images, image_size_px), split.labels)
-        for split in (dataset.train, dataset.test)
-    )
-    return replace(dataset, train=train, test=test, resized=len(train) + len(test))

@@ -1,23 +1,27 @@
-"""CIFAR-10's files: in a folder, in an archive, on the web."""
+"""CIFAR-10's files: in a folder, in an archive, on the web; CIFAR-100's are read alike."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from tenfold.core.errors import DataError, DownloadError
 from tenfold.core.files import read_regular_file
 from tenfold.core.progress import Progress
 from tenfold.data.archives import GzipStream, TarMember, TarReader
+from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.data.download import RemoteArchive
 from tenfold.data.sources.cifar10_formats import (
     BINARY,
     PIXEL_BYTES,
     PYTHON,
     RECORDS_PER_BATCH,
-    Cifar10Arrays,
-    Cifar10Format,
+    SIDE_PX,
+    CifarArrays,
+    CifarFormat,
 )
 
 FORMATS = (BINARY, PYTHON)
@@ -27,22 +31,26 @@ META_BYTES = 2**16
 """More than any file of class names needs; the published ones have 61 and 158."""
 
 
-def find_folder(path: Path) -> tuple[Cifar10Format, Path] | None:
+def find_folder(
+    path: Path, formats: Sequence[CifarFormat] = FORMATS
+) -> tuple[CifarFormat, Path] | None:
     """Give the version in `path` or in its sub-folder of the published name; None if there is none.
 
-    One batch file is enough to be found, so that `read_folder` can say which others are missing;
+    A few files are enough to be found, so that `read_folder` can say which others are missing;
     where both versions are there, the more complete one is taken.
     """
-    found: list[tuple[int, Cifar10Format, Path]] = []
-    for form in FORMATS:
+    found: list[tuple[int, CifarFormat, Path]] = []
+    for form in formats:
         for folder in (path, path / form.folder_name):
             count = sum((folder / name).is_file() for name in form.batch_files)
-            found.append((count, form, folder))
+            has_meta = (folder / form.meta_file).is_file()
+            is_known = count > 0 and count + has_meta >= form.least_files
+            found.append((count if is_known else 0, form, folder))
     count, form, folder = max(found, key=lambda entry: entry[0])
     return (form, folder) if count else None
 
 
-def files_of(form: Cifar10Format, folder: Path) -> Iterator[Path]:
+def files_of(form: CifarFormat, folder: Path) -> Iterator[Path]:
     """Give the files of a version that `folder` holds."""
     return (
         folder / name for name in (*form.batch_files, form.meta_file) if (folder / name).exists()
@@ -50,7 +58,7 @@ def files_of(form: Cifar10Format, folder: Path) -> Iterator[Path]:
 
 
 def read_folder(
-    form: Cifar10Format, folder: Path, arrays: Cifar10Arrays, progress: Progress
+    form: CifarFormat, folder: Path, arrays: CifarArrays, progress: Progress
 ) -> tuple[str, ...]:
     """Fill `arrays` from the files in `folder`; give notes for the reader.
 
@@ -62,16 +70,17 @@ def read_folder(
     missing = [name for name in form.batch_files if not (folder / name).is_file()]
     if missing:
         raise DataError(
-            f"{folder} holds CIFAR-10 in {form.title} but lacks {', '.join(missing)}. Copy the "
-            "missing files there, or give another folder or archive."
+            f"{folder} holds {form.labels.title} in {form.title} but lacks {', '.join(missing)}. "
+            "Copy the missing files there, or give another folder or archive."
         )
-    with progress.task("Reading CIFAR-10", total=len(form.batch_files), unit="files") as task:
+    title = f"Reading {form.labels.title}"
+    with progress.task(title, total=len(form.batch_files), unit="files") as task:
         for slot, name in enumerate(form.batch_files):
             file = folder / name
             size_bytes = file.stat().st_size
-            form.check_size(size_bytes, str(file), arrays.records_per_batch)
+            form.check_size(size_bytes, str(file), arrays.records[slot])
             content = _read(file, size_bytes)
-            arrays.fill(slot, form.parse_batch(content, str(file), arrays.records_per_batch))
+            arrays.fill(slot, form.parse_batch(content, str(file), arrays.records[slot]))
             task.advance(detail=name)
     meta = folder / form.meta_file
     if not meta.is_file():
@@ -94,40 +103,54 @@ _SEARCHED_BYTES = 2**22
 """Of what an archive unpacks to: the published ones begin with a folder, then files."""
 
 
+_NAMES = re.compile("cifar-10-|cifar10(?!0)")
+
+
 def looks_like_archive(path: Path) -> bool:
     """Say whether `path` is a CIFAR-10 archive, by its name or by what it begins with."""
+    return is_archive(path, _NAMES, lambda member: _place(member, FORMATS) is not None)
+
+
+def is_archive(path: Path, names: re.Pattern[str], is_own: Callable[[TarMember], bool]) -> bool:
+    """Say whether `path` is a .tar.gz of such a name, or one that begins with such a member."""
     if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
         return False
-    if path.name.lower().startswith(("cifar-10-", "cifar10")):
+    if names.match(path.name.lower()):
         return True
     try:
         with path.open("rb") as file:
             stream = GzipStream(file, _SEARCHED_BYTES, path)
-            members = TarReader(stream, _most_bytes(RECORDS_PER_BATCH), path).members()
-            return any(_place(member) is not None for member in members)
+            members = TarReader(stream, _most_bytes([RECORDS_PER_BATCH] * 6), path).members()
+            return any(is_own(member) for member in members)
     except (DataError, OSError):
         return False
 
 
-def read_archive(path: Path, arrays: Cifar10Arrays, progress: Progress) -> tuple[str, ...]:
+def read_archive(
+    path: Path,
+    arrays: CifarArrays,
+    progress: Progress,
+    formats: Sequence[CifarFormat] = FORMATS,
+) -> tuple[str, ...]:
     """Fill `arrays` from an archive; give notes for the reader.
 
-    Members may come in any order and in any folder. Those that are not CIFAR-10's are skipped.
+    Members may come in any order and in any folder. Those that are not the data set's are skipped.
     Time and memory are bounded whatever the file says (decision 025).
 
     Raises
     ------
     DataError
         If the archive is cut off or damaged, lacks a batch, holds one twice or as a link, mixes
-        both versions, or unpacks to far more than CIFAR-10.
+        both versions, or unpacks to far more than the data set.
     """
-    reader = _ArchiveReader(path, arrays)
-    most_bytes = _most_bytes(arrays.records_per_batch)
-    with progress.task("Reading CIFAR-10", total=reader.total, unit="files") as task:
+    reader = _ArchiveReader(path, arrays, formats)
+    most_bytes = _most_bytes(arrays.records)
+    title = formats[0].labels.title
+    with progress.task(f"Reading {title}", total=len(arrays.records), unit="files") as task:
         try:
             with path.open("rb") as file:
-                stream = GzipStream(file, most_bytes, path)
-                archive = TarReader(stream, most_bytes, path)
+                stream = GzipStream(file, most_bytes, path, title)
+                archive = TarReader(stream, most_bytes, path, title)
                 for member in archive.members():
                     if reader.take(archive, member):
                         task.advance(detail=PurePosixPath(member.name).name)
@@ -139,42 +162,43 @@ def read_archive(path: Path, arrays: Cifar10Arrays, progress: Progress) -> tuple
     return reader.finish()
 
 
-def _most_bytes(records_per_batch: int) -> int:
+def _most_bytes(records: Sequence[int]) -> int:
     """Give twice what the Python version may have at most; enough for a readme and other files."""
-    return 24 * records_per_batch * PIXEL_BYTES + 2**25
+    return 4 * sum(records) * PIXEL_BYTES + 2**25
 
 
 class _ArchiveReader:
-    """Takes CIFAR-10's members from an archive as they come by."""
+    """Takes the data set's members from an archive as they come by."""
 
-    total = 6
-
-    def __init__(self, path: Path, arrays: Cifar10Arrays) -> None:
+    def __init__(self, path: Path, arrays: CifarArrays, formats: Sequence[CifarFormat]) -> None:
         self._path = path
         self._arrays = arrays
-        self._form: Cifar10Format | None = None
+        self._formats = formats
+        self._title = formats[0].labels.title
+        self._form: CifarFormat | None = None
         self._seen: set[str] = set()
         self._skipped: list[str] = []
 
     def take(self, archive: TarReader, member: TarMember) -> bool:
-        """Read `member` if it is one of CIFAR-10's files; say whether it was a batch."""
-        place = _place(member)
+        """Read `member` if it is one of the data set's files; say whether it was a batch."""
+        place = _place(member, self._formats)
         if place is None:
-            if member.is_file and member.name.split("/")[-1] != "readme.html":
+            known = {name for form in self._formats for name in form.other_files}
+            if member.is_file and member.name.split("/")[-1] not in known:
                 self._skipped.append(member.name)
             return False
         form, name = place
         where = f"{self._path}, member {member.name}"
         self._check(form, name, member, where)
-        records = self._arrays.records_per_batch
         if name == form.meta_file:
             self._arrays.classes = form.parse_classes(archive.content(), where)
             return False
-        batch = form.parse_batch(archive.content(), where, records)
-        self._arrays.fill(form.batch_files.index(name), batch)
+        slot = form.batch_files.index(name)
+        batch = form.parse_batch(archive.content(), where, self._arrays.records[slot])
+        self._arrays.fill(slot, batch)
         return True
 
-    def _check(self, form: Cifar10Format, name: str, member: TarMember, where: str) -> None:
+    def _check(self, form: CifarFormat, name: str, member: TarMember, where: str) -> None:
         if not member.is_file:
             raise DataError(
                 f"{where} is a link or a special file; it should be a regular file. Download the "
@@ -184,7 +208,7 @@ class _ArchiveReader:
             raise DataError(f"{where} is there twice. Download the archive again.")
         if self._form not in (None, form):
             raise DataError(
-                f"{self._path} mixes both versions of CIFAR-10. Give the published archive."
+                f"{self._path} mixes both versions of {self._title}. Give the published archive."
             )
         self._form = form
         self._seen.add(name)
@@ -194,15 +218,16 @@ class _ArchiveReader:
                     f"{where} is too long for class names: {member.size_bytes:,} bytes."
                 )
         else:
-            form.check_size(member.size_bytes, where, self._arrays.records_per_batch)
+            slot = form.batch_files.index(name)
+            form.check_size(member.size_bytes, where, self._arrays.records[slot])
 
     def finish(self) -> tuple[str, ...]:
         """Check that all batches were there; give notes."""
         if self._form is None:
             found = ", ".join(self._skipped[:5]) or "nothing"
             raise DataError(
-                f"{self._path} holds no file of CIFAR-10; it holds {found[:300]}. Give "
-                f"{' or '.join(form.archive_name for form in FORMATS)}."
+                f"{self._path} holds no file of {self._title}; it holds {found[:300]}. Give "
+                f"{' or '.join(form.archive_name for form in self._formats)}."
             )
         missing = [name for name in self._form.batch_files if name not in self._seen]
         if missing:
@@ -218,10 +243,10 @@ class _ArchiveReader:
         return tuple(notes)
 
 
-def _place(member: TarMember) -> tuple[Cifar10Format, str] | None:
-    """Give version and file name if a member's name is one of CIFAR-10's."""
+def _place(member: TarMember, formats: Sequence[CifarFormat]) -> tuple[CifarFormat, str] | None:
+    """Give version and file name if a member's name is one of the data set's."""
     name = PurePosixPath(member.name).name
-    for form in FORMATS:
+    for form in formats:
         if name in (*form.batch_files, form.meta_file):
             return form, name
     return None
@@ -276,3 +301,17 @@ def offline_error(archive: RemoteArchive, folder: Path) -> DownloadError:
         f"{archive.name} is not on this machine and downloads are forbidden (--offline). "
         f"{archive.advice} Or put the file into {folder}."
     )
+
+
+def resized(dataset: ImageDataset, image_size_px: int | None) -> ImageDataset:
+    """Give a data set with images of another height and width than 32 px, if asked for."""
+    if image_size_px in (None, SIDE_PX):
+        return dataset
+    from tenfold.data.images.pillow import resize_images
+
+    assert image_size_px is not None
+    train, test = (
+        ImageSplit(resize_images(split.images, image_size_px), split.labels)
+        for split in (dataset.train, dataset.test)
+    )
+    return replace(dataset, train=train, test=test, resized=len(train) + len(test))

@@ -1,4 +1,4 @@
-"""CIFAR-10's batches, in the binary and the Python layout.
+"""CIFAR-10's batches, in the binary and the Python layout; CIFAR-100's differ by their labels.
 
 Layout: https://www.cs.toronto.edu/~kriz/cifar.html
 
@@ -11,7 +11,7 @@ Layout: https://www.cs.toronto.edu/~kriz/cifar.html, section "Python / Matlab ve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,32 @@ BATCH_NAMES: tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
+class CifarLabels:
+    """How CIFAR-10 or CIFAR-100 labels its images.
+
+    Parameters
+    ----------
+    title
+        Of the data set.
+    class_count
+        Number of classes.
+    label_bytes
+        Before the pixels of each record of the binary version; the class's own is the last.
+    labels_entry, names_entry
+        Of the dictionaries of the Python version: of a batch, and of the meta file.
+    """
+
+    title: str
+    class_count: int
+    label_bytes: int
+    labels_entry: str
+    names_entry: str
+
+
+CIFAR10_LABELS = CifarLabels("CIFAR-10", len(CLASSES), 1, "labels", "label_names")
+
+
+@dataclass(frozen=True)
 class Batch:
     """The content of one batch file.
 
@@ -55,7 +81,7 @@ class Batch:
     pixels
         uint8, shape (N, 3072): 1024 red values row by row, then 1024 green, then 1024 blue.
     labels
-        Integers 0 to 9, shape (N,).
+        Integers from 0 on, shape (N,).
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -63,7 +89,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Cifar10Format:
+class CifarFormat:
     """How one published version stores its batches.
 
     Parameters
@@ -73,7 +99,7 @@ class Cifar10Format:
     folder_name, archive_name
         What its publisher calls the unpacked folder and the archive.
     batch_files
-        File names in the order of `BATCH_NAMES`.
+        File names in the order of the arrays' slots: the test batch last.
     meta_file
         File with the class names.
     check_size
@@ -82,7 +108,13 @@ class Cifar10Format:
     parse_batch
         Content of a batch file to a `Batch`; arguments: content, file, records expected.
     parse_classes
-        Content of the meta file to ten class names; arguments: content, file.
+        Content of the meta file to class names; arguments: content, file.
+    labels
+        Which of the two data sets it is.
+    other_files
+        What lies in the published archive beside, and is not missed.
+    least_files
+        Of batches and the meta file, so many are enough to know the version by.
     """
 
     title: str
@@ -93,29 +125,34 @@ class Cifar10Format:
     check_size: Callable[[int, str, int], None]
     parse_batch: Callable[[bytes, str, int], Batch]
     parse_classes: Callable[[bytes, str], tuple[str, ...]]
+    labels: CifarLabels = CIFAR10_LABELS
+    other_files: tuple[str, ...] = ("readme.html",)
+    least_files: int = 1
 
 
-class Cifar10Arrays:
-    """All images of CIFAR-10 in one array, filled batch by batch.
+class CifarArrays:
+    """All images of a data set in one array, filled batch by batch.
 
     Parameters
     ----------
-    records_per_batch
-        Images in each of the six batches; 10,000 in the published files.
+    records
+        Images in each batch; the last is the test batch.
+    classes
+        Names of the classes, as long as no file names them.
     """
 
-    def __init__(self, records_per_batch: int = RECORDS_PER_BATCH) -> None:
-        count = records_per_batch * len(BATCH_NAMES)
-        self.records_per_batch = records_per_batch
-        self.classes = CLASSES
-        self._images = np.empty((count, SIDE_PX, SIDE_PX, CHANNELS), dtype=np.uint8)
-        self._labels = np.empty(count, dtype=np.int64)
+    def __init__(self, records: Sequence[int], classes: tuple[str, ...]) -> None:
+        self.records = tuple(records)
+        self.classes = classes
+        self._images = np.empty((sum(records), SIDE_PX, SIDE_PX, CHANNELS), dtype=np.uint8)
+        self._labels = np.empty(sum(records), dtype=np.int64)
 
     def fill(self, slot: int, batch: Batch) -> None:
-        """Write a batch into its slot, 0 to 5, turning colour planes into pixels."""
-        rows = slice(slot * self.records_per_batch, (slot + 1) * self.records_per_batch)
-        images = self._images[rows].reshape(self.records_per_batch, -1, CHANNELS)  # N×1024×3
-        planes = batch.pixels.reshape(self.records_per_batch, CHANNELS, -1)  # N×3×1024
+        """Write a batch into its slot, turning colour planes into pixels."""
+        count, start = self.records[slot], sum(self.records[:slot])
+        rows = slice(start, start + count)
+        images = self._images[rows].reshape(count, -1, CHANNELS)  # N×1024×3
+        planes = batch.pixels.reshape(count, CHANNELS, -1)  # N×3×1024
         # One strided copy a channel is four times faster than one transposed copy of all three.
         for channel in range(CHANNELS):
             images[:, :, channel] = planes[:, channel]
@@ -123,14 +160,23 @@ class Cifar10Arrays:
 
     def splits(self) -> tuple[ImageSplit, ImageSplit]:
         """Give the training and the test split: views of the one array."""
-        end = TRAIN_BATCHES * self.records_per_batch
+        end = sum(self.records[:-1])
         return (
             ImageSplit(self._images[:end], self._labels[:end]),
             ImageSplit(self._images[end:], self._labels[end:]),
         )
 
 
-def check_labels(labels: npt.NDArray[np.integer], file: str) -> None:
+class Cifar10Arrays(CifarArrays):
+    """CIFAR-10's six batches of `records_per_batch` images each; 10,000 as published."""
+
+    def __init__(self, records_per_batch: int = RECORDS_PER_BATCH) -> None:
+        super().__init__([records_per_batch] * len(BATCH_NAMES), CLASSES)
+
+
+def check_labels(
+    labels: npt.NDArray[np.integer], file: str, of: CifarLabels = CIFAR10_LABELS
+) -> None:
     """Check that every label names a class.
 
     Raises
@@ -138,27 +184,29 @@ def check_labels(labels: npt.NDArray[np.integer], file: str) -> None:
     DataError
         If one does not; names the file, the record and the value.
     """
-    wrong = np.flatnonzero((labels < 0) | (labels >= len(CLASSES)))
+    wrong = np.flatnonzero((labels < 0) | (labels >= of.class_count))
     if wrong.size:
         record = int(wrong[0])
         raise DataError(
             f"{file}: record {record} (counted from 0) has label {int(labels[record])}; labels are "
-            f"0 to {len(CLASSES) - 1}. {wrong.size:,} of {len(labels):,} labels are out of range: "
-            "the file is damaged or is not CIFAR-10. Copy or download it again."
+            f"0 to {of.class_count - 1}. {wrong.size:,} of {len(labels):,} labels are out of "
+            f"range: the file is damaged or is not {of.title}. Copy or download it again."
         )
 
 
-def check_classes(names: tuple[str, ...], file: str) -> tuple[str, ...]:
-    """Give `names` back if they are ten different ones.
+def check_classes(
+    names: tuple[str, ...], file: str, of: CifarLabels = CIFAR10_LABELS
+) -> tuple[str, ...]:
+    """Give `names` back if they are as many different ones as there are classes.
 
     Raises
     ------
     DataError
         If they are not.
     """
-    if len(names) != len(CLASSES) or len(set(names)) != len(names):
+    if len(names) != of.class_count or len(set(names)) != len(names):
         raise DataError(
-            f"{file} names {len(set(names))} different classes; CIFAR-10 has {len(CLASSES)}. "
+            f"{file} names {len(set(names))} different classes; {of.title} has {of.class_count}. "
             "Copy or download it again, or delete it to use the standard names."
         )
     return names
@@ -167,7 +215,9 @@ def check_classes(names: tuple[str, ...], file: str) -> tuple[str, ...]:
 RECORD_BYTES = 1 + PIXEL_BYTES
 
 
-def check_binary_batch_size(size_bytes: int, file: str, records: int) -> None:
+def check_binary_batch_size(
+    size_bytes: int, file: str, records: int, of: CifarLabels = CIFAR10_LABELS
+) -> None:
     """Check that a batch file has exactly the bytes that its records need.
 
     Raises
@@ -175,7 +225,8 @@ def check_binary_batch_size(size_bytes: int, file: str, records: int) -> None:
     DataError
         If it is cut off or too long.
     """
-    expected = records * RECORD_BYTES
+    record_bytes = of.label_bytes + PIXEL_BYTES
+    expected = records * record_bytes
     if size_bytes == expected:
         return
     what = (
@@ -184,12 +235,14 @@ def check_binary_batch_size(size_bytes: int, file: str, records: int) -> None:
         else f"too long by {size_bytes - expected:,} bytes"
     )
     raise DataError(
-        f"{file} is {what}. It has {size_bytes:,} bytes; a batch of CIFAR-10's binary version has "
-        f"{expected:,} ({records:,} records of {RECORD_BYTES:,}). Copy or download it again."
+        f"{file} is {what}. It has {size_bytes:,} bytes; a batch of {of.title}'s binary version "
+        f"has {expected:,} ({records:,} records of {record_bytes:,}). Copy or download it again."
     )
 
 
-def parse_binary_batch(content: bytes, file: str, records: int) -> Batch:
+def parse_binary_batch(
+    content: bytes, file: str, records: int, of: CifarLabels = CIFAR10_LABELS
+) -> Batch:
     """Give a batch file's images and labels as views of `content`.
 
     Raises
@@ -197,32 +250,36 @@ def parse_binary_batch(content: bytes, file: str, records: int) -> Batch:
     DataError
         If the size is wrong or a label is out of range.
     """
-    check_binary_batch_size(len(content), file, records)
-    table = np.frombuffer(content, dtype=np.uint8).reshape(records, RECORD_BYTES)
-    labels = table[:, 0]
-    check_labels(labels, file)
-    return Batch(pixels=table[:, 1:], labels=labels)
+    check_binary_batch_size(len(content), file, records, of)
+    table = np.frombuffer(content, dtype=np.uint8).reshape(records, of.label_bytes + PIXEL_BYTES)
+    labels = table[:, of.label_bytes - 1]
+    check_labels(labels, file, of)
+    return Batch(pixels=table[:, of.label_bytes :], labels=labels)
 
 
-def parse_binary_classes(content: bytes, file: str) -> tuple[str, ...]:
+def parse_binary_classes(
+    content: bytes, file: str, of: CifarLabels = CIFAR10_LABELS
+) -> tuple[str, ...]:
     """Give the class names of ``batches.meta.txt``: one a line.
 
     Raises
     ------
     DataError
-        If they are not ten different names.
+        If they are not as many different names as there are classes.
     """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         raise DataError(
-            f"{file} is not a text file. It should hold ten class names, one a line; copy it "
-            "again, or delete it to use the standard names."
+            f"{file} is not a text file. It should hold {of.class_count} class names, one a line; "
+            "copy it again, or delete it to use the standard names."
         ) from None
-    return check_classes(tuple(text.split()), file)
+    return check_classes(tuple(text.split()), file, of)
 
 
-def check_python_batch_size(size_bytes: int, file: str, records: int) -> None:
+def check_python_batch_size(
+    size_bytes: int, file: str, records: int, of: CifarLabels = CIFAR10_LABELS
+) -> None:
     """Check that a batch file is not far larger than its records can need.
 
     Raises
@@ -236,11 +293,13 @@ def check_python_batch_size(size_bytes: int, file: str, records: int) -> None:
     if size_bytes > largest:
         raise DataError(
             f"{file} is too long: it has {size_bytes:,} bytes; a batch of {records:,} records in "
-            f"CIFAR-10's Python version has at most {largest:,}. {_AGAIN}"
+            f"{of.title}'s Python version has at most {largest:,}. {_AGAIN}"
         )
 
 
-def parse_python_batch(content: bytes, file: str, records: int) -> Batch:
+def parse_python_batch(
+    content: bytes, file: str, records: int, of: CifarLabels = CIFAR10_LABELS
+) -> Batch:
     """Give the images and labels of a pickled batch.
 
     Raises
@@ -250,24 +309,26 @@ def parse_python_batch(content: bytes, file: str, records: int) -> Batch:
     DataError
         If it is damaged, or data or labels are missing or of another kind.
     """
-    check_python_batch_size(len(content), file, records)
-    table = _read_table(content, file)
-    pixels = _pixels(_entry(table, "data", file), file, records)
-    labels = _entry(table, "labels", file)
+    check_python_batch_size(len(content), file, records, of)
+    table = _read_table(content, file, of)
+    pixels = _pixels(_entry(table, "data", file, of), file, records)
+    labels = _entry(table, of.labels_entry, file, of)
     if type(labels) is not list or not all(type(label) is int for label in labels):
-        raise DataError(f"{file}: 'labels' is not a list of whole numbers. {_AGAIN}")
+        raise DataError(f"{file}: {of.labels_entry!r} is not a list of whole numbers. {_AGAIN}")
     if len(labels) != records:
         raise DataError(
             f"{file} has {len(labels):,} labels; a batch has {records:,}. It is cut off or is not "
-            f"CIFAR-10. {_AGAIN}"
+            f"{of.title}. {_AGAIN}"
         )
     # Python's numbers have no limit; what does not fit into 64 bits is out of range anyhow.
     numbers = np.array([max(-1, min(label, 2**31)) for label in labels], dtype=np.int64)
-    check_labels(numbers, file)
+    check_labels(numbers, file, of)
     return Batch(pixels=pixels, labels=numbers)
 
 
-def parse_python_classes(content: bytes, file: str) -> tuple[str, ...]:
+def parse_python_classes(
+    content: bytes, file: str, of: CifarLabels = CIFAR10_LABELS
+) -> tuple[str, ...]:
     """Give the class names of ``batches.meta``.
 
     Raises
@@ -275,20 +336,20 @@ def parse_python_classes(content: bytes, file: str) -> tuple[str, ...]:
     UnsafePickleError
         If the pickle asks for more than plain data.
     DataError
-        If it is damaged or does not name ten different classes.
+        If it is damaged or does not name as many different classes as there are.
     """
-    names = _entry(_read_table(content, file), "label_names", file)
+    names = _entry(_read_table(content, file, of), of.names_entry, file, of)
     if type(names) is not list:
-        raise DataError(f"{file}: 'label_names' is not a list. {_AGAIN}")
+        raise DataError(f"{file}: {of.names_entry!r} is not a list. {_AGAIN}")
     if len(names) > _MOST_NAMES:  # One long name may stand there again and again.
         raise DataError(f"{file} has {len(names):,} class names. {_AGAIN}")
     texts = [name.decode("utf-8", "replace") if type(name) is bytes else name for name in names]
     if not all(type(text) is str and text for text in texts):
-        raise DataError(f"{file}: 'label_names' is not a list of names. {_AGAIN}")
-    return check_classes(tuple(texts), file)
+        raise DataError(f"{file}: {of.names_entry!r} is not a list of names. {_AGAIN}")
+    return check_classes(tuple(texts), file, of)
 
 
-BINARY = Cifar10Format(
+BINARY = CifarFormat(
     title="the binary version",
     folder_name="cifar-10-batches-bin",
     archive_name="cifar-10-binary.tar.gz",
@@ -304,17 +365,17 @@ _AGAIN = "Copy or download it again."
 _MOST_NAMES = 1000
 
 
-def _read_table(content: bytes, file: str) -> dict[Any, Any]:
+def _read_table(content: bytes, file: str, of: CifarLabels) -> dict[Any, Any]:
     table = read_plain_pickle(content, file)
     if type(table) is not dict:
         raise DataError(
-            f"{file} holds a {type(table).__name__}; a file of CIFAR-10's Python version holds a "
-            f"dictionary. {_AGAIN}"
+            f"{file} holds a {type(table).__name__}; a file of {of.title}'s Python version "
+            f"holds a dictionary. {_AGAIN}"
         )
     return table
 
 
-def _entry(table: dict[Any, Any], name: str, file: str) -> Any:
+def _entry(table: dict[Any, Any], name: str, file: str, of: CifarLabels) -> Any:
     # Python 2's keys come as bytes, Python 3's as text.
     for key in (name.encode(), name):
         if key in table:
@@ -322,10 +383,14 @@ def _entry(table: dict[Any, Any], name: str, file: str) -> Any:
     found = sorted(key[:80].decode("utf-8", "replace") for key in table if type(key) is bytes)
     found += sorted(key[:80] for key in table if type(key) is str)
     found = [key if key.isprintable() else ascii(key) for key in found]
-    hint = " This is CIFAR-100, which tenfold does not read." if "fine_labels" in found else ""
+    is_other = of is CIFAR10_LABELS and "fine_labels" in found
+    advice = (
+        "This is CIFAR-100: give the folder or archive of it alone."
+        if is_other
+        else f"Give the folder or archive of {of.title}."
+    )
     raise DataError(
-        f"{file} has no entry {name!r}; it has {', '.join(found)[:200] or 'none'}.{hint} "
-        "Give the folder or archive of CIFAR-10."
+        f"{file} has no entry {name!r}; it has {', '.join(found)[:200] or 'none'}. {advice}"
     )
 
 
@@ -348,7 +413,7 @@ def _pixels(data: Any, file: str, records: int) -> np.ndarray[Any, np.dtype[np.u
     return flat.reshape((records, PIXEL_BYTES), order=order)  # type: ignore[call-overload, no-any-return]
 
 
-PYTHON = Cifar10Format(
+PYTHON = CifarFormat(
     title="the Python version",
     folder_name="cifar-10-batches-py",
     archive_name="cifar-10-python.tar.gz",

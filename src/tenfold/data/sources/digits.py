@@ -21,6 +21,7 @@ class DigitsSource:
     """1,797 handwritten digits, 8 × 8 px, gray, split by us."""
 
     name = "digits"
+    needs_path = False
     summary = (
         "scikit-learn's digits: 1,797 gray images of handwritten digits, 8 × 8 px; nothing to "
         "download"

@@ -18,10 +18,13 @@ from tenfold.data.sources.folder_files import (
 from tenfold.data.sources.source import SOURCES, Source
 
 _LAYOUTS = (
-    "CIFAR-10: the unpacked folder or the .tar.gz of its binary or Python version",
+    "CIFAR-10 or CIFAR-100: the unpacked folder or the .tar.gz of its binary or Python version",
     "a folder with one sub-folder of images for each class",
     "a folder with train/ and test/ (and validation/, if there is one), each with one sub-folder "
     "for each class",
+    "an .npz file with train_images, train_labels, test_images, ... (MedMNIST), x_train, y_train, "
+    "... (Keras), or images and labels",
+    "a folder with MNIST's idx files, as they are or as .gz: train-images-idx3-ubyte, ...",
 )
 
 
@@ -31,8 +34,9 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
     Parameters
     ----------
     data
-        A source's name (which wins over a file of that name; write ``./digits`` for the file), or
-        a path; None takes CIFAR-10 if it is on this machine, and the bundled digits otherwise.
+        A source's name, or a path; None takes CIFAR-10 if it is on this machine, and the bundled
+        digits otherwise. The name of a source with data of its own wins over a file of that name:
+        write ``./digits`` for the file.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
             "--data is empty. Give a name or a path, or leave --data out. Names: "
             f"{', '.join(SOURCES)}. Paths may be:{_listed(_LAYOUTS)}"
         )
-    if data in SOURCES:
+    if data in SOURCES and not SOURCES[data].needs_path:
         source = SOURCES[data]
         return source, None, _named(source)
     path = Path(data).expanduser()
@@ -64,6 +68,8 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
         is_there = path.exists()
     except OSError as error:
         raise DataError(f"{data!r} cannot be looked at: {error.strerror}.") from error
+    if not is_there and data in SOURCES:
+        return SOURCES[data], None, _named(SOURCES[data])
     if not is_there:
         raise DataError(_nothing_there(data))
     _refuse_own(path)
@@ -166,7 +172,7 @@ _TABLES = frozenset(
     | {".txt", ".yaml", ".yml", ".sqlite", ".db"}
 )
 _ARRAYS = frozenset(
-    {".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".tfrecord"}
+    {".npy", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".tfrecord"}
     | {".tfrecords", ".arrow", ".lmdb", ".mdb", ".bin"}
 )
 # What a file begins with, whatever its name; a tar archive says so in its first header.
@@ -192,7 +198,7 @@ def what_file(path: Path) -> str:
     ending = path.suffix.lower()
     size = f"{path.stat().st_size:,} bytes"
     archive = _archive(path)
-    if archive is not None and ending not in {".xlsx", ".npz", ".pt", ".pth"}:
+    if archive is not None and ending not in {".xlsx", ".pt", ".pth"}:
         return (
             f"{archive} of {size}, and not CIFAR-10's. Unpack it, and give the folder that comes "
             "out of it"
@@ -209,7 +215,8 @@ def what_file(path: Path) -> str:
     if ending in _ARRAYS:
         return (
             f"a {ending} file of {size}, which tenfold does not read. {_AS_FILES}. Arrays in "
-            "Python can be given to tenfold.ImageClassifier"
+            "Python can be saved with numpy.savez_compressed(FILE, images=..., labels=...), or "
+            "given to tenfold.ImageClassifier"
         )
     return f"a file of {size}, not an archive of CIFAR-10. Give a folder of images"
 

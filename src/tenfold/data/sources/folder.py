@@ -42,6 +42,7 @@ class FolderSource:
     """
 
     name = "folder"
+    needs_path = True
     summary = "your own images: a folder with one sub-folder a class, or train/ and test/"
 
     def recognises(self, path: Path) -> bool:

@@ -57,6 +57,8 @@ class Source(Protocol):
     name: str
     summary: str
     """One line for ``tenfold data``."""
+    needs_path: bool
+    """Whether it has no place of its own, so that its name alone names no data."""
 
     def recognises(self, path: Path) -> bool:
         """Say whether `path` looks like this source's files; opens as little as possible."""
