@@ -24,8 +24,6 @@ from tenfold.core.text import readable_values
 
 Images = npt.NDArray[np.uint8]
 """Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in the brightness that people see (ITU-R BT.601)."""
 Labels = npt.NDArray[np.int64]
 """Shape (N,), each an index into the data set's classes."""
 Indices = npt.NDArray[np.int64]
@@ -34,6 +32,9 @@ Groups = npt.NDArray[np.int64]
 """Shape (N,): images with the same number belong together. The number is the place of the group's
 first image, so an image alone has its own place as its number."""
 SplitName = Literal["train", "test"]
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the brightness that people see (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class GivenArray:
     problems: tuple[str, ...] = ()
 
     def amended(self, problem: str, array: npt.NDArray[Any], code: str) -> GivenArray:
+        """Give what it should be instead, and what is wrong with it besides."""
         return GivenArray(array, code, (*self.problems, problem))
 
 

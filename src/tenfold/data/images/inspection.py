@@ -112,7 +112,7 @@ def _png(file: BinaryIO, head: bytes) -> Inspection | None:
     if name != b"IHDR" or length != 13 or depth not in _PNG_DEPTHS.get(colour, ()):
         return None
     extra = parts = data_parts = data_bytes = 0
-    may_turn = is_plain = False
+    may_turn = False
     at = 33
     while True:
         file.seek(at)
