@@ -129,15 +129,14 @@ def test_one_image_a_class_is_trained_on_without_validation() -> None:
     assert classifier.score(images, ["dark", "bright"]) >= 0.5
 
 
-def test_a_time_budget_is_kept(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:
-    images, labels = digits
+def test_a_time_budget_chooses_the_size(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:
     classifier = ImageClassifier(budget="1s", mirror_keeps_class=False, random_state=0)
-    classifier.fit(images, labels)
+    classifier.fit(*digits)
     assert classifier.budget_ is not None
     assert classifier.budget_.seconds == 1
-    # The training alone: what it took beyond the budget depends on the machine's load.
-    assert 0 < sum(record.seconds for record in classifier.history_) < 2
-    assert classifier.history_[-1].learning_rate < 0.5 * classifier.history_[0].learning_rate
+    assert classifier.budget_.size is not None
+    widths = classifier.budget_.model_settings["widths"]
+    assert classifier.model_record_.model_settings["widths"] == widths
 
 
 @pytest.mark.parametrize("budget", ["soon", 0, "-1m"])

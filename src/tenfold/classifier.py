@@ -1,4 +1,4 @@
-"""An image classifier as a scikit-learn estimator, over the same engine as the studies."""
+"""An image classifier as a scikit-learn estimator, trained as the studies train."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from tenfold.core.errors import ImageShapeError, SettingsError
 from tenfold.core.randomness import seed_from
 from tenfold.core.records.data import MirrorRecord
+from tenfold.core.records.training import ModelRecord
 from tenfold.core.settings import DEFAULT_RECIPE, recipe_values
 from tenfold.core.text import parse_duration
 from tenfold.data.array_images import as_images
@@ -202,14 +203,8 @@ normalization, validation_fraction, weights, precision
         images = as_images(X)
         labels, self.classes_ = encode_labels(y, len(images))
         split = ImageSplit(images, labels)
-        model_settings = self._model_settings()
+        plan = self._plan(split)
         settings = self._training_settings()
-        plan = NetworkPlan.parse(
-            self.model,
-            model_settings,
-            image_shape=split.image_shape,
-            class_count=len(self.classes_),
-        )
         seed = seed_from(self.random_state)
         train, held_out, note = possible_holdout(
             labels,
@@ -224,77 +219,31 @@ normalization, validation_fraction, weights, precision
         device = choose_device(self.device)
         validation = split.take(held_out) if len(held_out) else None
         training = split.take(train)
-        self.mirror_keeps_class_, self.mirroring_ = self._mirroring(training, seed)
-        trainer = Trainer(
-            settings,
-            seed,
-            device,
-            mirror_keeps_class=self.mirror_keeps_class_,
-            started_at=started,
-        )
+        keeps_class, self.mirroring_ = self._mirroring(training, seed)
+        trainer = Trainer(settings, seed, device, keeps_class, started_at=started)
         fitted = fit_network(trainer, plan, training, validation)
-        self.image_shape_ = plan.image_shape
-        self.n_features_in_ = int(np.prod(plan.image_shape))
         self.history_ = fitted.history
         self.budget_ = fitted.budget
         self.network_ = fitted.network.eval()
-        self.temperature_ = validation_temperature(
-            self.network_, validation, device=device, precision=trainer.precision
-        )
         names, values = named_classes(self.classes_)
-        self.model_record_ = describe_model(
+        record = describe_model(
             title="A model of given arrays",
             plan=fitted.plan,
             weights=self.network_.state_dict(),
             training=fitted.settings,
             classes=names,
             labels=values,
-            temperature=self.temperature_,
+            temperature=validation_temperature(
+                self.network_, validation, device=device, precision=trainer.precision
+            ),
             precision=device.precision_name(settings.precision),
-            mirror_keeps_class=self.mirror_keeps_class_,
+            mirror_keeps_class=keeps_class,
             data=describe_arrays(split, len(names)),
         )
-        self._loaded: PackagedModel | None = None
+        self._describe(record)
         return self
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted model as one folder, which `tenfold.load` reads.
-
-        Parameters
-        ----------
-        path
-            A new folder, or a model folder, which is replaced.
-
-        Raises
-        ------
-        ModelFolderError
-            If something else than a model folder is there.
-        StorageError
-            If the disk is full, read-only or not permitted.
-        """
-        check_is_fitted(self)
-        packaged = self._loaded
-        if packaged is None:
-            card = model_card(self.model_record_, CardSources())
-            packaged = PackagedModel(self.model_record_, self.network_.state_dict(), card)
-        save_model(Path(path), packaged)
-
-    def adopt(self, model: PackagedModel) -> None:
-        """Become fitted with a model that was read from its folder; see `tenfold.load`."""
-        record = model.record
-        self.classes_ = np.array(record.classes if record.labels is None else record.labels)
-        self.image_shape_ = record.image_shape
-        self.n_features_in_ = int(np.prod(record.image_shape))
-        self.history_ = ()
-        self.budget_ = None
-        self.mirror_keeps_class_ = record.mirror_keeps_class
-        self.mirroring_ = None
-        self.network_ = model.network()
-        self.temperature_ = record.temperature
-        self.model_record_ = record
-        self._loaded = model
-
-    def _model_settings(self) -> dict[str, Any]:
+    def _plan(self, split: ImageSplit) -> NetworkPlan:
         if not isinstance(self.model, str):
             raise SettingsError(f"model must be the name of a model, got {self.model!r}.")
         if not isinstance(self.model_settings, dict | None):
@@ -302,9 +251,12 @@ normalization, validation_fraction, weights, precision
                 "model_settings must be a dictionary of names and values, or None; got "
                 f"{self.model_settings!r}."
             )
-        recipe = _RECIPE["model"] if self.model == _MODEL else {}
-        settings = {**recipe, **(self.model_settings or {})}
-        return {name: value for name, value in settings.items() if name != "name"}
+        settings = dict(_RECIPE["model"]) if self.model == _MODEL else {}
+        settings |= self.model_settings or {}
+        settings.pop("name", None)
+        return NetworkPlan.parse(
+            self.model, settings, image_shape=split.image_shape, class_count=len(self.classes_)
+        )
 
     def _training_settings(self) -> TrainingSettings:
         names = TrainingSettings.model_fields.keys() & self.get_params().keys()
@@ -329,6 +281,15 @@ normalization, validation_fraction, weights, precision
         decided = decide_mirroring(train, names, seed=seed, most_images=most)
         return decided.keeps_class, decided.record
 
+    def _describe(self, record: ModelRecord, loaded: PackagedModel | None = None) -> None:
+        """Keep what is known about the model, and the folder's content where it was loaded."""
+        self.model_record_ = record
+        self.image_shape_ = record.image_shape
+        self.n_features_in_ = int(np.prod(record.image_shape))
+        self.mirror_keeps_class_ = record.mirror_keeps_class
+        self.temperature_ = record.temperature
+        self._loaded = loaded
+
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Give the probability of each class.
 
@@ -350,13 +311,10 @@ normalization, validation_fraction, weights, precision
                 f"images of shape {self.image_shape_} (height, width, channels)."
             )
         device = choose_device(self.device)
-        precision = TrainingSettings.parse({"precision": self.precision}).precision
+        asked = TrainingSettings.parse({"precision": self.precision}).precision
+        network, precision = self.network_.to(device.torch_device), device.precision(asked)
         return predict_probabilities(
-            self.network_.to(device.torch_device),
-            images,
-            self.temperature_,
-            device=device,
-            precision=device.precision(precision),
+            network, images, self.temperature_, device=device, precision=precision
         )
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -387,6 +345,28 @@ normalization, validation_fraction, weights, precision
         predicted = self.predict(X)
         labels = labels_like(self.classes_, y, len(predicted))
         return float(super().score(X, labels, sample_weight))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted model as one folder, which `tenfold.load` reads.
+
+        Parameters
+        ----------
+        path
+            A new folder, or a model folder, which is replaced.
+
+        Raises
+        ------
+        ModelFolderError
+            If something else than a model folder is there.
+        StorageError
+            If the disk is full, read-only or not permitted.
+        """
+        check_is_fitted(self)
+        packaged = self._loaded
+        if packaged is None:
+            card = model_card(self.model_record_, CardSources())
+            packaged = PackagedModel(self.model_record_, self.network_.state_dict(), card)
+        save_model(Path(path), packaged)
 
     def __sklearn_tags__(self) -> Any:
         """Say what the estimator takes: images of three or four dimensions."""
@@ -431,5 +411,8 @@ def classifier_of(model: PackagedModel, *, device: str = "auto") -> ImageClassif
         "device": device,
     }
     classifier = ImageClassifier(**parameters)  # type: ignore[arg-type]
-    classifier.adopt(model)
+    classifier.classes_ = np.array(record.classes if record.labels is None else record.labels)
+    classifier.history_, classifier.budget_, classifier.mirroring_ = (), None, None
+    classifier.network_ = model.network()
+    classifier._describe(record, model)
     return classifier

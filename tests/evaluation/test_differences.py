@@ -1,3 +1,5 @@
+"""Whether two models differ: each method against its definition and how often it holds."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -17,6 +19,45 @@ from tenfold.evaluation.differences import (
 )
 
 
+def test_mcnemar_is_the_exact_binomial_test() -> None:
+    # R: binom.test(3, 13)$p.value
+    assert mcnemar_p_value(3, 10) == pytest.approx(0.09228516, abs=1e-7)
+    assert mcnemar_p_value(10, 3) == mcnemar_p_value(3, 10)
+    assert mcnemar_p_value(7, 7) == 1
+    assert mcnemar_p_value(0, 0) == 1
+
+
+def test_a_paired_interval_has_the_width_of_theory() -> None:
+    differences = np.repeat([1.0, -1.0, 0.0], [300, 200, 9500])
+    interval = paired_interval(differences, np.random.default_rng(0))
+    error = differences.std() / 100
+    assert interval.low == pytest.approx(0.01 - 1.96 * error, abs=2e-4)
+    assert interval.high == pytest.approx(0.01 + 1.96 * error, abs=2e-4)
+
+
+def test_the_same_answers_differ_by_nothing() -> None:
+    interval = paired_interval(np.zeros(10), np.random.default_rng(0))
+    assert (interval.low, interval.high) == (0, 0)
+
+
+@pytest.mark.slow
+def test_a_paired_interval_holds_the_truth_in_95_percent() -> None:
+    generator = np.random.default_rng(4)
+    hits = 0
+    for _ in range(2000):
+        counts = generator.multinomial(2000, [0.06, 0.04, 0.9])
+        differences = np.repeat([1.0, -1.0, 0.0], counts)
+        hits += paired_interval(differences, generator, resamples=1000).holds(0.02)
+    assert 0.93 <= hits / 2000 <= 0.97
+
+
+def test_holm_s_adjustment_by_hand() -> None:
+    # R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")
+    assert holm_adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm_adjusted([0.7, 0.9]) == [1.0, 1.0]
+    assert holm_adjusted([0.02]) == [0.02]
+
+
 def test_one_seed_gives_the_interval_of_the_images() -> None:
     differences = np.array([[1, 0, 0, -1, 1, 0, 0, 0, 1, 0]], float)
     interval = crossed_interval(differences)
@@ -25,12 +66,12 @@ def test_one_seed_gives_the_interval_of_the_images() -> None:
     assert np.isclose((interval.high - interval.low) / 2, 2.262 * error, rtol=1e-3)  # t, 9 degrees
 
 
-def test_no_difference_has_no_width() -> None:
+def test_an_interval_of_no_difference_has_no_width() -> None:
     interval = crossed_interval(np.zeros((3, 50)))
     assert (interval.low, interval.high) == (0.0, 0.0)
 
 
-def test_seeds_that_disagree_widen_it() -> None:
+def test_seeds_that_disagree_widen_the_interval() -> None:
     calm = np.tile([1.0, 0.0, 0.0, 0.0], (4, 100))
     wild = calm.copy()
     wild[0] = 1.0
@@ -39,7 +80,7 @@ def test_seeds_that_disagree_widen_it() -> None:
     assert widths[1] > 5 * widths[0]
 
 
-def test_it_holds_the_truth_as_often_as_it_says() -> None:
+def test_a_crossed_interval_holds_the_truth_as_often_as_it_says() -> None:
     generator = np.random.default_rng(0)
     held = 0
     for _ in range(400):
@@ -67,7 +108,7 @@ def fold(number: int, accuracy: float) -> FoldScores:
 FOLDS = [fold(1, 0.6), fold(2, 0.7), fold(3, 0.65)]
 
 
-def test_means() -> None:
+def test_means_of_folds() -> None:
     assert fold_means(FOLDS) == pytest.approx(
         {"accuracy": 0.65, "macro_precision": 0.75, "macro_recall": 0.325, "macro_f1": 0.5}
     )
@@ -102,46 +143,7 @@ def test_nadeau_bengio_s_interval_stays_on_the_scale() -> None:
     assert interval.high == 1.0
 
 
-def test_mcnemar_is_the_exact_binomial_test() -> None:
-    # R: binom.test(3, 13)$p.value
-    assert mcnemar_p_value(3, 10) == pytest.approx(0.09228516, abs=1e-7)
-    assert mcnemar_p_value(10, 3) == mcnemar_p_value(3, 10)
-    assert mcnemar_p_value(7, 7) == 1
-    assert mcnemar_p_value(0, 0) == 1
-
-
-def test_interval_has_the_width_of_theory() -> None:
-    differences = np.repeat([1.0, -1.0, 0.0], [300, 200, 9500])
-    interval = paired_interval(differences, np.random.default_rng(0))
-    error = differences.std() / 100
-    assert interval.low == pytest.approx(0.01 - 1.96 * error, abs=2e-4)
-    assert interval.high == pytest.approx(0.01 + 1.96 * error, abs=2e-4)
-
-
-def test_the_same_answers_differ_by_nothing() -> None:
-    interval = paired_interval(np.zeros(10), np.random.default_rng(0))
-    assert (interval.low, interval.high) == (0, 0)
-
-
-@pytest.mark.slow
-def test_interval_holds_the_truth_in_95_percent() -> None:
-    generator = np.random.default_rng(4)
-    hits = 0
-    for _ in range(2000):
-        counts = generator.multinomial(2000, [0.06, 0.04, 0.9])
-        differences = np.repeat([1.0, -1.0, 0.0], counts)
-        hits += paired_interval(differences, generator, resamples=1000).holds(0.02)
-    assert 0.93 <= hits / 2000 <= 0.97
-
-
-def test_holm() -> None:
-    # R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")
-    assert holm_adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm_adjusted([0.7, 0.9]) == [1.0, 1.0]
-    assert holm_adjusted([0.02]) == [0.02]
-
-
-def test_three_runs_by_hand() -> None:
+def test_the_spread_of_three_runs_by_hand() -> None:
     spread = Spread.of([0.90, 0.92, 0.94])
     assert spread.mean == pytest.approx(0.92)
     assert spread.deviation == pytest.approx(0.02)

@@ -1,3 +1,5 @@
+"""Dropout draws fair masks from its own generator; mirror layers commute with mirroring."""
+
 from __future__ import annotations
 
 import math
@@ -6,9 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.core.errors import SettingsError
-from tenfold.data.dataset import ImageSplit
-from tenfold.models.fast import MODEL, FastNetwork, FastSettings, PatchWhitening
 from tenfold.models.layers import (
     Dropout,
     MirrorBatchNorm,
@@ -17,11 +16,6 @@ from tenfold.models.layers import (
     bind_generator,
     mirror_bases,
 )
-from tenfold.models.model import NetworkPlan
-from tenfold.training.device import choose_device
-from tenfold.training.fit import fit_network
-from tenfold.training.loop import Trainer
-from tenfold.training.settings import TrainingSettings
 
 RATES = [0.2, 0.25, 0.5, 0.7, 1 / 256]
 SIGMAS = 5  # a fair mask is outside once in two million draws; the seed is fixed besides
@@ -211,101 +205,3 @@ def test_bases_span_all_patches_by_parity() -> None:
     for basis, sign in ((symmetric, 1), (antisymmetric, -1)):
         patches = basis.T.view(-1, 3, 2, 2)
         torch.testing.assert_close(patches.flip(3), sign * patches)
-
-
-def test_whitening_directions_are_symmetric_or_antisymmetric_and_know_their_partners() -> None:
-    whitening = PatchWhitening(3, stride=1, patch_px=2, is_mirror_equivariant=True)
-    images = random(64, 3, 12, 12) + random(64, 3, 12, 1, seed=1)  # rows resemble each other
-    whitening.fit(images)
-    values = whitening(images)
-    of_mirrored = whitening(images.flip(3)).flip(3)
-    torch.testing.assert_close(of_mirrored, values[:, whitening.mirror_partners])
-    both_ways = torch.cat((values, of_mirrored)).transpose(0, 1).flatten(1)[:12]
-    variances = both_ways.square().mean(1)
-    torch.testing.assert_close(variances[:6], torch.ones(6), atol=0.05, rtol=0)
-
-
-def build(shape: tuple[int, int, int], **settings: object) -> FastNetwork:
-    network = MODEL.build(
-        FastSettings.parse({"widths": [8, 12, 16], "is_mirror_equivariant": True, **settings}),
-        image_shape=shape,
-        class_count=5,
-        generator=torch.Generator().manual_seed(0),
-    )
-    assert isinstance(network, FastNetwork)
-    height, width, channels = shape
-    network.prepare(lambda: random(16, channels, height, width))
-    return network
-
-
-@pytest.mark.parametrize(
-    ("shape", "settings"),
-    [
-        ((32, 32, 3), {}),
-        ((28, 28, 1), {}),
-        ((9, 7, 3), {"depths": [2, 3, 3]}),
-        ((32, 32, 3), {"is_whitened": False}),
-        ((64, 64, 3), {}),  # a stride of 2, with one column left over by patches of 3
-        ((224, 224, 3), {}),
-        ((70, 131, 3), {"is_whitened": False}),
-        ((2, 2, 3), {}),
-        ((1, 1, 3), {}),
-    ],
-)
-def test_network_says_the_same_of_an_image_and_its_mirror_image(
-    shape: tuple[int, int, int], settings: dict[str, object]
-) -> None:
-    network = build(shape, **settings)
-    height, width, channels = shape
-    images = random(4, channels, height, width, seed=2)
-    for mode in (True, False):
-        network.train(mode)
-        torch.testing.assert_close(network(images), network(images.flip(3)), atol=1e-4, rtol=1e-4)
-
-
-def test_plain_network_tells_mirror_images_apart() -> None:
-    network = build((32, 32, 3), is_mirror_equivariant=False)
-    images = random(4, 3, 32, 32)
-    assert (network(images) - network(images.flip(3))).abs().max() > 0.01
-
-
-def test_first_convolution_passes_the_patches_on() -> None:
-    network = build((32, 32, 3), widths=[64, 64, 64])
-    layer = network.groups[0].convolutions[0]
-    patches = random(2, 24, 8, 8)
-    passed = layer(patches)
-    torch.testing.assert_close(passed[:, :24], patches)
-    torch.testing.assert_close(passed[:, 32 : 32 + 24], patches[:, layer.partners])
-
-
-def test_widths_have_two_halves() -> None:
-    with pytest.raises(SettingsError, match="even"):
-        FastSettings.parse({"widths": [8, 9, 16], "is_mirror_equivariant": True})
-    FastSettings.parse({"widths": [8, 9, 16]})
-
-
-@pytest.mark.parametrize("mirror_keeps_class", [True, False])
-def test_equivariance_is_off_where_a_mirror_image_may_not_show_its_class(
-    mirror_keeps_class: bool,
-) -> None:
-    plan = NetworkPlan.parse(
-        "fast",
-        {"widths": [4, 4, 4], "is_mirror_equivariant": True},
-        image_shape=(8, 8, 3),
-        class_count=2,
-    )
-    images = random(8, 8, 8, 3).mul(50).add(100).clamp(0, 255).byte().numpy()
-    trainer = Trainer(
-        TrainingSettings(epochs=1, batch_size=4),
-        seed=0,
-        device=choose_device("cpu"),
-        mirror_keeps_class=mirror_keeps_class,
-    )
-    split = ImageSplit(images, torch.arange(8).remainder(2).numpy())
-    fitted = fit_network(trainer, plan, split)
-    assert isinstance(fitted.plan.settings, FastSettings)
-    assert fitted.plan.settings.is_mirror_equivariant == mirror_keeps_class
-    again = fitted.plan.restore(fitted.last_weights)
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        torch.testing.assert_close(again.eval()(pixels), fitted.network.eval()(pixels))
