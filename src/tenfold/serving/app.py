@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -21,7 +21,6 @@ from tenfold.core.text import printable
 from tenfold.report.formats import percent, visible
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
-from tenfold.serving.model import ImageExplainer
 from tenfold.serving.onnx_model import OnnxDescription, OnnxModel
 from tenfold.serving.predictor import Predictor
 from tenfold.serving.requests import (
@@ -40,6 +39,9 @@ from tenfold.serving.schema import (
     PredictAnswer,
 )
 from tenfold.serving.settings import ServingSettings
+
+if TYPE_CHECKING:
+    from tenfold.serving.model import ImageExplainer
 
 _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
 HANGING_SHARE = 2

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,10 +38,12 @@ from tenfold.evaluation.explanations import (
 )
 from tenfold.report.figures.heat import heat_overlay
 from tenfold.report.wording import page_environment
-from tenfold.serving.prediction import Predicted
 from tenfold.training.device import Device, choose_device
 from tenfold.training.inference import features_and_logits
 from tenfold.training.model_folder import PackagedModel
+
+if TYPE_CHECKING:
+    from tenfold.serving.prediction import Predicted
 
 NEIGHBOURS = 4
 """Training images shown beside an image."""

@@ -11,15 +11,18 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tenfold.models.model import copied_weights
-from tenfold.training.batches import TrainingBatches
 from tenfold.training.device import Device
 from tenfold.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from tenfold.training.batches import TrainingBatches
 
 STATISTICS_IMAGES = 5000
 """Training images that the statistics are measured on, about: enough for two digits of a channel's
