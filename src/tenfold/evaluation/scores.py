@@ -14,6 +14,7 @@ from tenfold.core.errors import DataError, TrainingError
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import ClassificationScores, ClassScores
 from tenfold.data.dataset import Labels
+from tenfold.data.rebalancing import UNEVEN_RATIO
 
 Floats = npt.NDArray[np.float64]
 Probabilities = npt.NDArray[np.floating[Any]]
@@ -141,10 +142,6 @@ def _check(
         )
 
 
-IMBALANCE_RATIO = 1.5
-"""Largest over smallest class from which on a split is called imbalanced."""
-
-
 @dataclass(frozen=True)
 class Imbalance:
     """How unevenly images are spread over classes.
@@ -174,7 +171,7 @@ class Imbalance:
     @property
     def is_uneven(self) -> bool:
         """Whether accuracy may no longer stand alone."""
-        return self.ratio >= IMBALANCE_RATIO
+        return self.ratio >= UNEVEN_RATIO
 
     @property
     def has_empty_class(self) -> bool:

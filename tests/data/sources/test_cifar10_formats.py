@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.errors import DataError
-from tenfold.data.sources.cifar10_formats import RECORD_BYTES
+from tenfold.data.sources.cifar10_formats import PIXEL_BYTES
 from tenfold.data.sources.cifar10_formats import parse_binary_batch as parse_batch
 from tenfold.data.sources.cifar10_formats import parse_binary_classes as parse_classes
+
+RECORD_BYTES = 1 + PIXEL_BYTES
 
 
 def _records(labels: list[int], seed: int = 0) -> bytes:

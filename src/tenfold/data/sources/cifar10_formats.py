@@ -1,12 +1,8 @@
 """CIFAR-10's batches, in the binary and the Python layout; CIFAR-100's differ by their labels.
 
+A record of the binary version is one label byte and 3072 pixel bytes; the Python version holds
+pickled dictionaries, which are read without unpickling them.
 Layout: https://www.cs.toronto.edu/~kriz/cifar.html
-
-The binary version of CIFAR-10: records of one label byte and 3072 pixel bytes.
-Layout: https://www.cs.toronto.edu/~kriz/cifar.html, section "Binary version".
-
-The Python version of CIFAR-10: batches as pickled dictionaries, read without unpickling them.
-Layout: https://www.cs.toronto.edu/~kriz/cifar.html, section "Python / Matlab versions".
 """
 
 from __future__ import annotations
@@ -23,27 +19,15 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.data.restricted_pickle import PickledArray, read_plain_pickle
 
 CLASSES: tuple[str, ...] = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
 )
-SIDE_PX = 32
-CHANNELS = 3
+SIDE_PX, CHANNELS = 32, 3
 PIXEL_BYTES = CHANNELS * SIDE_PX * SIDE_PX
 RECORDS_PER_BATCH = 10_000
-TRAIN_BATCHES = 5
-BATCH_NAMES: tuple[str, ...] = (
-    *(f"data_batch_{number}" for number in range(1, TRAIN_BATCHES + 1)),
-    "test_batch",
-)
+BATCH_NAMES: tuple[str, ...] = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 """In the order of the array's slots: five training batches, then the test batch."""
+_AGAIN = "Copy or download it again."
 
 
 @dataclass(frozen=True)
@@ -190,7 +174,7 @@ def check_labels(
         raise DataError(
             f"{file}: record {record} (counted from 0) has label {int(labels[record])}; labels are "
             f"0 to {of.class_count - 1}. {wrong.size:,} of {len(labels):,} labels are out of "
-            f"range: the file is damaged or is not {of.title}. Copy or download it again."
+            f"range: the file is damaged or is not {of.title}. {_AGAIN}"
         )
 
 
@@ -210,9 +194,6 @@ def check_classes(
             "Copy or download it again, or delete it to use the standard names."
         )
     return names
-
-
-RECORD_BYTES = 1 + PIXEL_BYTES
 
 
 def check_binary_batch_size(
@@ -236,7 +217,7 @@ def check_binary_batch_size(
     )
     raise DataError(
         f"{file} is {what}. It has {size_bytes:,} bytes; a batch of {of.title}'s binary version "
-        f"has {expected:,} ({records:,} records of {record_bytes:,}). Copy or download it again."
+        f"has {expected:,} ({records:,} records of {record_bytes:,}). {_AGAIN}"
     )
 
 
@@ -341,28 +322,12 @@ def parse_python_classes(
     names = _entry(_read_table(content, file, of), of.names_entry, file, of)
     if type(names) is not list:
         raise DataError(f"{file}: {of.names_entry!r} is not a list. {_AGAIN}")
-    if len(names) > _MOST_NAMES:  # One long name may stand there again and again.
+    if len(names) > 1000:  # One long name may stand there again and again.
         raise DataError(f"{file} has {len(names):,} class names. {_AGAIN}")
     texts = [name.decode("utf-8", "replace") if type(name) is bytes else name for name in names]
     if not all(type(text) is str and text for text in texts):
         raise DataError(f"{file}: {of.names_entry!r} is not a list of names. {_AGAIN}")
     return check_classes(tuple(texts), file, of)
-
-
-BINARY = CifarFormat(
-    title="the binary version",
-    folder_name="cifar-10-batches-bin",
-    archive_name="cifar-10-binary.tar.gz",
-    batch_files=tuple(f"{name}.bin" for name in BATCH_NAMES),
-    meta_file="batches.meta.txt",
-    check_size=check_binary_batch_size,
-    parse_batch=parse_binary_batch,
-    parse_classes=parse_binary_classes,
-)
-
-
-_AGAIN = "Copy or download it again."
-_MOST_NAMES = 1000
 
 
 def _read_table(content: bytes, file: str, of: CifarLabels) -> dict[Any, Any]:
@@ -383,10 +348,9 @@ def _entry(table: dict[Any, Any], name: str, file: str, of: CifarLabels) -> Any:
     found = sorted(key[:80].decode("utf-8", "replace") for key in table if type(key) is bytes)
     found += sorted(key[:80] for key in table if type(key) is str)
     found = [key if key.isprintable() else ascii(key) for key in found]
-    is_other = of is CIFAR10_LABELS and "fine_labels" in found
     advice = (
         "This is CIFAR-100: give the folder or archive of it alone."
-        if is_other
+        if of is CIFAR10_LABELS and "fine_labels" in found
         else f"Give the folder or archive of {of.title}."
     )
     raise DataError(
@@ -412,6 +376,17 @@ def _pixels(data: Any, file: str, records: int) -> np.ndarray[Any, np.dtype[np.u
     flat = np.frombuffer(data.content, dtype=np.uint8)
     return flat.reshape((records, PIXEL_BYTES), order=order)  # type: ignore[call-overload, no-any-return]
 
+
+BINARY = CifarFormat(
+    title="the binary version",
+    folder_name="cifar-10-batches-bin",
+    archive_name="cifar-10-binary.tar.gz",
+    batch_files=tuple(f"{name}.bin" for name in BATCH_NAMES),
+    meta_file="batches.meta.txt",
+    check_size=check_binary_batch_size,
+    parse_batch=parse_binary_batch,
+    parse_classes=parse_binary_classes,
+)
 
 PYTHON = CifarFormat(
     title="the Python version",
