@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from tenfold.training.checkpoint import TrainingResult
 from tenfold.training.device import Device, check_memory, enough_memory
 from tenfold.training.head import HeadFit
 from tenfold.training.loop import Trainer, Training
-from tenfold.training.settings import TrainingSettings
+from tenfold.training.settings import ChosenWeights, TrainingSettings
 
 FITTING_IMAGES = 5000
 """Training images that a network's first layer is fitted to, about (arXiv 2404.00498: 5,000)."""
@@ -54,7 +53,7 @@ class FittedNetwork(TrainingResult):
     """What the time budget chose, if there was one."""
 
     @property
-    def chosen_weights(self) -> Literal["last", "best"]:
+    def chosen_weights(self) -> ChosenWeights:
         """Give which weights the network holds."""
         return "best" if self.settings.weights == "best" and self.best_weights else "last"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecord
-from tenfold.data.dataset import Groups, Images, ImageSplit, Indices
+from tenfold.data.dataset import Images, ImageSplit, Indices
 from tenfold.data.folds import stratified_folds
 from tenfold.data.splits import exact_groups, holdout_split
 from tenfold.models.model import FrozenFeatures, ImageNetwork, copied_weights
@@ -34,56 +34,6 @@ cost."""
 _FOLDS = 5
 _FALLBACK_PENALTY = 0.1
 """Where a class has one image, so that nothing can be held out."""
-
-
-@dataclass(frozen=True)
-class FittedHead:
-    """What fitting a head gave, and how a training of the whole network goes on from it.
-
-    Parameters
-    ----------
-    epoch
-        The one pass over the images that computing features was.
-    probe
-        How the head was fitted.
-    weights
-        The network's tensors afterwards.
-    """
-
-    epoch: EpochRecord
-    probe: ProbeRecord
-    weights: dict[str, Tensor]
-
-    @property
-    def result(self) -> TrainingResult:
-        """Give the training that ends here."""
-        if self.epoch.validation_accuracy is None:
-            return TrainingResult((self.epoch,), None, {})
-        return TrainingResult((self.epoch,), 1, self.weights)
-
-    def joined(self, later: TrainingResult) -> TrainingResult:
-        """Give the training that went on with `later`, whose epochs count from 2 then."""
-        history = (self.epoch, *(_moved_on(epoch) for epoch in later.history))
-        first, best = self.epoch.validation_accuracy, later.best_epoch
-        if first is None or best is None:
-            return replace(later, history=history, best_epoch=None, best_weights={})
-        accuracy = later.history[best - 1].validation_accuracy
-        if accuracy is not None and accuracy > first:
-            return replace(later, history=history, best_epoch=best + 1)
-        return replace(later, history=history, best_epoch=1, best_weights=self.weights)
-
-    def trainer_after(self, trainer: Trainer) -> Trainer:
-        """Give who goes on: the length is the model's setting, and epochs count from 2."""
-        length = {"epochs": self.probe.fine_tune_epochs, "least_steps": 0}
-        return replace(
-            trainer,
-            settings=trainer.settings.model_copy(update=length),
-            on_epoch=lambda epoch: trainer.on_epoch(_moved_on(epoch)),
-        )
-
-
-def _moved_on(epoch: EpochRecord) -> EpochRecord:
-    return epoch.model_copy(update={"epoch": epoch.epoch + 1})
 
 
 @dataclass(frozen=True)
@@ -196,7 +146,7 @@ class HeadFit:
                 fraction=0.1,
                 method="stratified",
                 seed=derive_seed(self.trainer.seed, "penalty"),
-                groups=self._groups(),
+                groups=exact_groups(self.train.images),
             )
             folds = [self._fold(train, kept, held_out)]
             judged_by = f"{len(held_out):,} training images held out for it"
@@ -207,7 +157,9 @@ class HeadFit:
                 return {}, "nothing: a class has one image"
             count = min(_FOLDS, smallest)
             seed = derive_seed(self.trainer.seed, "penalty")
-            pairs = stratified_folds(self.train.labels, count, seed, groups=self._groups())
+            pairs = stratified_folds(
+                self.train.labels, count, seed, groups=exact_groups(self.train.images)
+            )
             folds = [self._fold(train, kept, held_out) for kept, held_out in pairs]
             judged_by = f"{count}-fold cross-validation of the training images"
         total = len(folds) * len(PENALTIES)
@@ -219,9 +171,6 @@ class HeadFit:
                 on_penalty=lambda penalty: task.advance(1, detail=f"penalty {penalty:g}"),
             )
         return losses, judged_by
-
-    def _groups(self) -> Groups:
-        return exact_groups(self.train.images)
 
     def _fold(
         self, train: FeatureSet, kept: Indices, held_out: Indices
@@ -253,3 +202,53 @@ class HeadFit:
         labels = known.labels.cpu()
         loss = torch.nn.functional.cross_entropy(logits.double(), labels).item()
         return loss, (logits.argmax(1) == labels).double().mean().item()
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """What fitting a head gave, and how a training of the whole network goes on from it.
+
+    Parameters
+    ----------
+    epoch
+        The one pass over the images that computing features was.
+    probe
+        How the head was fitted.
+    weights
+        The network's tensors afterwards.
+    """
+
+    epoch: EpochRecord
+    probe: ProbeRecord
+    weights: dict[str, Tensor]
+
+    @property
+    def result(self) -> TrainingResult:
+        """Give the training that ends here."""
+        if self.epoch.validation_accuracy is None:
+            return TrainingResult((self.epoch,), None, {})
+        return TrainingResult((self.epoch,), 1, self.weights)
+
+    def joined(self, later: TrainingResult) -> TrainingResult:
+        """Give the training that went on with `later`, whose epochs count from 2 then."""
+        history = (self.epoch, *(_moved_on(epoch) for epoch in later.history))
+        first, best = self.epoch.validation_accuracy, later.best_epoch
+        if first is None or best is None:
+            return replace(later, history=history, best_epoch=None, best_weights={})
+        accuracy = later.history[best - 1].validation_accuracy
+        if accuracy is not None and accuracy > first:
+            return replace(later, history=history, best_epoch=best + 1)
+        return replace(later, history=history, best_epoch=1, best_weights=self.weights)
+
+    def trainer_after(self, trainer: Trainer) -> Trainer:
+        """Give who goes on: the length is the model's setting, and epochs count from 2."""
+        length = {"epochs": self.probe.fine_tune_epochs, "least_steps": 0}
+        return replace(
+            trainer,
+            settings=trainer.settings.model_copy(update=length),
+            on_epoch=lambda epoch: trainer.on_epoch(_moved_on(epoch)),
+        )
+
+
+def _moved_on(epoch: EpochRecord) -> EpochRecord:
+    return epoch.model_copy(update={"epoch": epoch.epoch + 1})

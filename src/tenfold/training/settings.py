@@ -12,6 +12,7 @@ from tenfold.core.settings import Settings
 OptimizerName = Literal["adam", "adamw", "muon", "rmsprop", "sgd"]
 AveragingName = Literal["none", "ema", "swa"]
 ScheduleName = Literal["constant", "cosine", "linear", "one-cycle", "plateau"]
+ChosenWeights = Literal["last", "best"]
 Precision = Literal["float32", "bfloat16"]
 AskedPrecision = Literal["auto", Precision]
 
@@ -118,7 +119,7 @@ class TrainingSettings(Settings):
     normalization: Literal["scale", "standardize"] = "standardize"
     validation_fraction: float = Field(0.1, ge=0, le=0.9)
     validation_method: Literal["last", "stratified"] = "stratified"
-    weights: Literal["last", "best"] = "last"
+    weights: ChosenWeights = "last"
     precision: AskedPrecision = "auto"
     checkpoint_seconds: float = Field(15.0, ge=0)
 

@@ -18,6 +18,9 @@ from tenfold.models.model import ImageNetwork
 from tenfold.training.device import Device
 from tenfold.training.inference import predict_logits, probabilities_from_logits
 
+_LOG_RANGE = math.log(20.0)
+"""Temperatures from 1/20 to 20 are searched; those of real networks lie between 0.5 and 5."""
+
 
 def validation_temperature(
     network: ImageNetwork, validation: ImageSplit | None, *, device: Device, precision: torch.dtype
@@ -37,38 +40,6 @@ def validation_temperature(
         return None
     logits = predict_logits(network, validation.images, device=device, precision=precision)
     return fit_temperature(logits, validation.labels)
-
-
-def calibrated_probabilities(
-    logits: npt.NDArray[np.float32], temperature: float | None
-) -> npt.NDArray[np.float32]:
-    """Give the softmax of ``logits / temperature``; which class is the most probable stays.
-
-    Parameters
-    ----------
-    logits
-        Shape (N, K).
-    temperature
-        None for 1.
-    """
-    return probabilities_from_logits(logits / np.float32(temperature or 1.0))
-
-
-def predict_probabilities(
-    network: ImageNetwork,
-    images: Images,
-    temperature: float | None,
-    *,
-    device: Device,
-    precision: torch.dtype,
-) -> npt.NDArray[np.float32]:
-    """Give calibrated probabilities of uint8 images (N, H, W, C), shape (N, K)."""
-    logits = predict_logits(network, images, device=device, precision=precision)
-    return calibrated_probabilities(logits, temperature)
-
-
-_LOG_RANGE = math.log(20.0)
-"""Temperatures from 1/20 to 20 are searched; those of real networks lie between 0.5 and 5."""
 
 
 def fit_temperature(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]) -> float:
@@ -105,3 +76,31 @@ def fit_temperature(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[n
         loss, bounds=(-_LOG_RANGE, _LOG_RANGE), method="bounded", options={"xatol": 1e-6}
     )
     return math.exp(float(found.x))
+
+
+def calibrated_probabilities(
+    logits: npt.NDArray[np.float32], temperature: float | None
+) -> npt.NDArray[np.float32]:
+    """Give the softmax of ``logits / temperature``; which class is the most probable stays.
+
+    Parameters
+    ----------
+    logits
+        Shape (N, K).
+    temperature
+        None for 1.
+    """
+    return probabilities_from_logits(logits / np.float32(temperature or 1.0))
+
+
+def predict_probabilities(
+    network: ImageNetwork,
+    images: Images,
+    temperature: float | None,
+    *,
+    device: Device,
+    precision: torch.dtype,
+) -> npt.NDArray[np.float32]:
+    """Give calibrated probabilities of uint8 images (N, H, W, C), shape (N, K)."""
+    logits = predict_logits(network, images, device=device, precision=precision)
+    return calibrated_probabilities(logits, temperature)
