@@ -28,6 +28,9 @@ Images = npt.NDArray[np.uint8]
 """Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""
 Labels = npt.NDArray[np.int64]
 """Shape (N,), each an index into the data set's classes."""
+Groups = npt.NDArray[np.int64]
+"""Shape (N,): images with the same number belong together. The number is the place of the group's
+first image, so an image alone has its own place as its number."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,9 @@ class ImageDataset:
         by; None if it does not.
     value_ranges
         What files of more than 8 bits were scaled by.
+    train_groups
+        Which training images belong together, see `Groups`: those of a patient, a writer, a video;
+        None if the data set does not say.
     """
 
     source: str
@@ -122,6 +128,7 @@ class ImageDataset:
     notes: tuple[str, ...] = field(default=())
     is_validation: npt.NDArray[np.bool_] | None = None
     value_ranges: ValueRanges = field(default_factory=ValueRanges)
+    train_groups: Groups | None = None
 
     def __post_init__(self) -> None:
         # Names come from file systems, and from here on they are stored.
@@ -414,8 +421,3 @@ def _moments(count: int, total: int, squares: int) -> tuple[float, float]:
         return 0.0, 0.0
     deviation = math.sqrt(count * squares - total * total) / count
     return total / (count * 255), deviation / 255
-
-
-Groups = npt.NDArray[np.int64]
-"""Shape (N,): images with the same number belong together. The number is the place of the group's
-first image, so an image alone has its own place as its number."""

@@ -50,6 +50,8 @@ class DataSettings(Settings):
     most_megapixels
         Images with more million pixels are left out; the memory that one takes is limited by half
         of the machine's too.
+    path_column, label_column, split_column, group_column
+        What a table calls its columns; None to find them.
     mirror_keeps_class
         Whether a mirrored image still shows its class; ``auto`` measures it on training images.
     corrections
@@ -62,6 +64,10 @@ class DataSettings(Settings):
     image_size_px: int | None = Field(None, ge=1, le=4096)
     most_megapixels: float = Field(250, gt=0, le=100_000)
     is_strict: bool = False
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
     mirror_keeps_class: MirrorSetting = "auto"
     corrections: CorrectionsSettings | None = None
 
@@ -284,6 +290,10 @@ class StudySettings(Settings):
             is_strict=self.data.is_strict,
             is_offline=is_offline,
             most_megapixels=self.data.most_megapixels,
+            path_column=self.data.path_column,
+            label_column=self.data.label_column,
+            split_column=self.data.split_column,
+            group_column=self.data.group_column,
         )
 
     @property
