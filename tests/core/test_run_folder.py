@@ -138,6 +138,7 @@ class TestSettings:
         assert "limit: not set -> 250" in str(caught.value)
         with pytest.raises(RunFolderError, match="made by other settings"):
             folder.check_settings({"seed": 1, "limit": 250})
+        folder.check_settings({"seed": 0, "label_column": None})  # not given: as before
 
     def test_at_most_eight_differences_are_shown(self, folder: RunFolder) -> None:
         with folder:

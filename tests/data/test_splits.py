@@ -373,3 +373,24 @@ def test_a_class_of_copies_is_taken_apart_rather_than_refused() -> None:
         labels, fraction=0.2, method="stratified", seed=0, groups=groups
     )
     assert set(labels[train]) == set(labels[validation]) == {0, 1}
+
+
+def test_groups_of_several_classes_are_kept_whole_in_draws_and_folds() -> None:
+    labels = np.tile(np.arange(10), 12)  # Twelve writers of ten digits each.
+    groups = np.repeat(np.arange(12) * 10, 10)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        train, test = stratified_split(labels, 0.2, rng, groups)
+        assert not set(groups[train]) & set(groups[test])
+        assert 1 <= len(set(groups[test])) <= 4
+        folds = stratified_folds(labels, 4, seed, groups=groups)
+        assert sorted(np.concatenate([validation for _, validation in folds])) == [*range(120)]
+        for trained, validated in folds:
+            assert not set(groups[trained]) & set(groups[validated])
+            assert len(np.unique(labels[trained])) == len(np.unique(labels[validated])) == 10
+
+
+def test_groups_of_too_few_for_the_folds_are_divided() -> None:
+    labels, groups = np.tile([0, 1], 10), np.repeat([0, 10], 10)
+    folds = stratified_folds(labels, 5, 0, groups=groups)
+    assert all(len(np.unique(labels[validated])) == 2 for _, validated in folds)

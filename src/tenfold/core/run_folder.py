@@ -117,8 +117,9 @@ class RunFolder:
             If the folder was made by other settings and `update` is not given.
         """
         stored = self.settings()
-        if stored is not None and stored != settings and not update:
-            lines = differences(stored, settings)
+        # A setting that the folder's maker did not know, and that is not given, changes nothing.
+        lines = [] if stored is None else differences(stored, settings)
+        if lines and not update:
             shown = "\n".join(f"  {line}" for line in lines[:8])
             more = f"\n  and {len(lines) - 8} more" if len(lines) > 8 else ""
             is_older = all(f": {NOT_SET} -> " in line for line in lines)

@@ -114,6 +114,9 @@ class ImageDataset:
         by; None if it does not.
     value_ranges
         What files of more than 8 bits were scaled by.
+    train_groups
+        Which training images belong together, see `Groups`: those of a patient, a writer, a video;
+        None if the data set does not say.
     """
 
     source: str
@@ -129,6 +132,7 @@ class ImageDataset:
     notes: tuple[str, ...] = ()
     is_validation: npt.NDArray[np.bool_] | None = None
     value_ranges: ValueRanges = NO_RANGES
+    train_groups: Groups | None = None
 
     def __post_init__(self) -> None:
         # Names come from file systems, and from here on they are stored.

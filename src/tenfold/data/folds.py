@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError
 from tenfold.data.dataset import Groups, Indices, Labels
-from tenfold.data.splits import divisible_groups, named, regrouped, representatives
+from tenfold.data.splits import (
+    divisible_groups,
+    named,
+    regrouped,
+    representatives,
+    whole_group_parts,
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,15 @@ def stratified_folds(
     random_state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=random_state)
     groups = None if groups is None else regrouped(groups, rest)
-    groups = divisible_groups(labels[rest], groups, folds)
+    torn = divisible_groups(labels[rest], groups, folds)
+    if groups is not None and (torn != groups).any():
+        order = np.random.default_rng(seed).permutation(len(rest))
+        whole = whole_group_parts(labels[rest], groups, folds, order, is_exact=True)
+        if whole is not None:
+            fold_of = np.full(len(labels), -1)
+            fold_of[rest] = whole
+            return _folds(fold_of, folds)
+    groups = torn
     drawn = np.flatnonzero(representatives(groups))
     drawn_fold = np.zeros(len(rest), np.int64)
     pairs = splitter.split(np.zeros(len(drawn)), labels[rest[drawn]])
@@ -142,6 +157,10 @@ def stratified_folds(
         drawn_fold[drawn[validation]] = fold
     fold_of = np.full(len(labels), -1)
     fold_of[rest] = drawn_fold[groups]
+    return _folds(fold_of, folds)
+
+
+def _folds(fold_of: npt.NDArray[np.int64], folds: int) -> list[tuple[Indices, Indices]]:
     return [
         (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds)
     ]

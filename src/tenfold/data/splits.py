@@ -223,7 +223,14 @@ def _stratified_draw(
 
     `shuffled` gives the places of a mask in the order that they are drawn in.
     """
-    groups = divisible_groups(labels, groups, 2)
+    torn = divisible_groups(labels, groups, 2)
+    if groups is not None and (torn != groups).any():
+        everyone = shuffled(np.ones(len(labels), bool))
+        whole = whole_group_parts(labels, groups, max(2, round(1 / fraction)), everyone)
+        if whole is not None:
+            is_first_part: npt.NDArray[np.bool_] = whole == 0
+            return is_first_part
+    groups = torn
     is_first = representatives(groups)
     is_drawn = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
@@ -312,3 +319,47 @@ def divisible_groups(labels: Labels, groups: Groups | None, parts: int) -> Group
         if not is_torn.any():
             return groups
         groups = np.where(np.isin(groups, groups[is_torn]), alone, groups)
+
+
+def whole_group_parts(
+    labels: Labels, groups: Groups, parts: int, order: Indices, *, is_exact: bool = False
+) -> npt.NDArray[np.int64] | None:
+    """Cut images into parts of about the same classes without tearing a group.
+
+    For groups that hold several classes, as the digits of one writer: there a group cannot stand
+    for its first image's class. By scikit-learn's ``StratifiedGroupKFold``.
+
+    Parameters
+    ----------
+    labels
+        int64, shape (N,).
+    groups
+        Shape (N,).
+    parts
+        At least 2; fewer are made where a class lies in fewer groups.
+    order
+        A permutation of the images, by which ties are decided.
+    is_exact
+        Whether fewer parts than asked for will not do.
+
+    Returns
+    -------
+    int64, shape (N,): the part of each image; None if a class lies in too few groups, or would be
+    in one part alone.
+    """
+    pairs = np.unique(np.stack([labels, groups]), axis=1)
+    least = int(np.unique(pairs[0], return_counts=True)[1].min())
+    if min(parts, least) < 2 or (is_exact and least < parts):
+        return None
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(min(parts, least))
+    part_of = np.empty(len(labels), np.int64)
+    drawn = labels[order]
+    numbered = regrouped(groups, order)  # By their first place in this order.
+    for part, (_, members) in enumerate(splitter.split(np.zeros(len(order)), drawn, numbered)):
+        part_of[order[members]] = part
+    for part in range(splitter.n_splits):
+        if len(np.setdiff1d(labels, labels[part_of != part])):
+            return None
+    return part_of

@@ -99,6 +99,10 @@ class StudySettings(Settings):
             is_strict=self.data.is_strict,
             is_offline=is_offline,
             most_megapixels=self.data.most_megapixels,
+            path_column=self.data.path_column,
+            label_column=self.data.label_column,
+            split_column=self.data.split_column,
+            group_column=self.data.group_column,
         )
 
     @property

@@ -35,6 +35,8 @@ class DataSettings(Settings):
         of the machine's too.
     mirror_keeps_class
         Whether a mirrored image still shows its class; ``auto`` measures it on training images.
+    path_column, label_column, split_column, group_column
+        What a table calls its columns; None to find them.
     corrections
         Labels that a person corrected; None for the source's own labels.
     """
@@ -46,6 +48,10 @@ class DataSettings(Settings):
     most_megapixels: float = Field(250, gt=0, le=100_000)
     is_strict: bool = False
     mirror_keeps_class: MirrorSetting = "auto"
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
     corrections: CorrectionsSettings | None = None
 
 

@@ -58,7 +58,7 @@ def test_cifar10_is_recognised_before_a_folder(binary_folder: Path) -> None:
 def test_a_misspelt_name_suggests_and_lists() -> None:
     with pytest.raises(DataError, match=r"named 'cifar-10'. Did you mean 'cifar10' or") as caught:
         find_source("cifar-10")
-    assert "Sources: cifar10, cifar100, digits, folder, idx, npz" in str(caught.value)
+    assert "Sources: cifar10, cifar100, digits, folder, idx, npz, table" in str(caught.value)
     assert "train/ and test/" in str(caught.value)
 
 
@@ -115,10 +115,10 @@ def test_a_tar_archive_of_pictures_is_to_be_unpacked(tmp_path: Path) -> None:
     assert "a tar archive" in _refusal(str(path))
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "l.tsv", "l.json", "l.parquet", "l.xlsx"])
-def test_labels_in_a_table_are_to_become_folders(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["l.json", "l.parquet", "l.xlsx"])
+def test_other_tables_are_to_become_csv(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("file,label\n1.png,cat\n")
-    assert "make one folder a class" in _refusal(str(tmp_path / name))
+    assert ".to_csv('labels.csv', index=False)" in _refusal(str(tmp_path / name))
     assert "CIFAR-10's" not in _refusal(str(tmp_path / name))
 
 

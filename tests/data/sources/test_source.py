@@ -30,25 +30,30 @@ def small(
     tmp_path: Path,
 ) -> tuple[Source, Path | None]:
     """Give the source and a small data set for it."""
-    if source.name == "cifar10":
-        return Cifar10Source(records_per_batch=7), binary_folder
-    if source.name == "cifar100":
-        for name, content in tiny_cifar100.binary_files().items():
-            (tmp_path / name).write_bytes(content)
-        return Cifar100Source(tiny_cifar100.records), tmp_path
-    if source.name == "folder":
-        return source, image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
-    if source.name == "npz":
-        images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
-        np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
-        return source, tmp_path / "a.npz"
-    if source.name == "idx":
-        images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
-        for name, array in (("images-idx3", images), ("labels-idx1", np.uint8(np.arange(20) % 2))):
-            start = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-            (tmp_path / f"train-{name}-ubyte").write_bytes(start + array.tobytes())
-        return source, tmp_path
-    return source, None
+    images, labels = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8), np.arange(20)
+    match source.name:
+        case "cifar10":
+            return Cifar10Source(records_per_batch=7), binary_folder
+        case "cifar100":
+            for name, content in tiny_cifar100.binary_files().items():
+                (tmp_path / name).write_bytes(content)
+            return Cifar100Source(tiny_cifar100.records), tmp_path
+        case "folder":
+            path = image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
+        case "npz":
+            path = tmp_path / "a.npz"
+            np.savez(path, images=images, labels=labels % 2)
+        case "idx":
+            path = tmp_path
+            for name, array in (("images-idx3", images), ("labels-idx1", np.uint8(labels % 2))):
+                start = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+                (tmp_path / f"train-{name}-ubyte").write_bytes(start + array.tobytes())
+        case "table":
+            path = image_tree({f"{n}.png": n for n in range(20)}) / "labels.csv"
+            path.write_text("path,label\n" + "".join(f"{n}.png,{'ab'[n % 2]}\n" for n in range(20)))
+        case _:
+            return source, None
+    return source, path
 
 
 def _load(small: tuple[Source, Path | None], seed: int = 0) -> ImageDataset:

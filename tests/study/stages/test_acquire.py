@@ -104,3 +104,34 @@ def test_a_record_of_before_ranges_reads_16_bits_as_it_did(run_stage: RunStage) 
     del values["value_ranges"]
     path.write_text(json.dumps(values))
     assert AcquireRecord.read(path).value_ranges == BEFORE_THEY_WERE_FOUND
+
+
+def test_groups_of_a_table_are_laid_down(run_stage: RunStage, tmp_path: Path) -> None:
+    from tenfold.data.dataset import read_groups
+
+    rng = np.random.default_rng(0)
+    rows = ["path,label,patient"]
+    for number in range(24):
+        pixels = rng.integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number // 3 % 2]},p{number // 3}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    folder = run_stage(
+        "acquire", {"data.source": "table", "data.location": str(tmp_path / "labels.csv")}
+    )
+    groups = read_groups(folder)
+    labels = read_split(folder, "train").labels
+    assert len(groups) == len(labels)
+    assert np.unique(groups, return_counts=True)[1].tolist() == [3] * (len(labels) // 3)
+    assert all(len(set(labels[groups == group].tolist())) == 1 for group in groups)
+
+
+def test_settings_of_a_table_are_used_by_a_table_alone() -> None:
+    from tenfold.study.recipe import load_recipe
+    from tenfold.study.stages.acquire import STAGE
+
+    plain = load_recipe("cnn")
+    named = plain.with_changes({"data.label_column": "breed"})
+    assert "label_column" not in STAGE.settings_used(plain)["data"]
+    assert STAGE.settings_used(named)["data"]["label_column"] == "breed"
+    assert named.source_options(is_offline=True).label_column == "breed"

@@ -24,6 +24,7 @@ _LAYOUTS = (
     "for each class",
     "an .npz file with train_images, train_labels, test_images, ... (MedMNIST), x_train, y_train, "
     "... (Keras), or images and labels",
+    "a table (.csv, .tsv, .jsonl) with a column of image files and one of labels",
     "a folder with MNIST's idx files, as they are or as .gz: train-images-idx3-ubyte, ...",
 )
 
@@ -168,9 +169,16 @@ _AS_FOLDERS = (
 _AS_FILES = f"Save each image as a PNG file first; {_AS_FOLDERS}"
 
 _TABLES = frozenset(
-    {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".feather", ".xlsx", ".xls", ".xml"}
+    {".json", ".parquet", ".feather", ".xlsx", ".xls", ".xml"}
     | {".txt", ".yaml", ".yml", ".sqlite", ".db"}
 )
+_PANDAS = {
+    ".parquet": "pandas.read_parquet(FILE)",
+    ".feather": "pandas.read_feather(FILE)",
+    ".json": "pandas.read_json(FILE)",
+    ".xlsx": "pandas.read_excel(FILE)",
+    ".xls": "pandas.read_excel(FILE)",
+}
 _ARRAYS = frozenset(
     {".npy", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".tfrecord"}
     | {".tfrecords", ".arrow", ".lmdb", ".mdb", ".bin"}
@@ -210,7 +218,9 @@ def what_file(path: Path) -> str:
         )
     if ending in _TABLES:
         return (
-            f"a {ending} file of {size}, with labels or other values but no images. {_AS_FOLDERS}"
+            f"a {ending} file of {size}, with labels or other values but no images. Save it as "
+            "CSV with a column of image files and one of labels, in pandas: "
+            f"{_PANDAS.get(ending, 'table')}.to_csv('labels.csv', index=False)"
         )
     if ending in _ARRAYS:
         return (

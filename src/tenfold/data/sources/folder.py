@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,17 @@ from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
 from tenfold.core.records.data import LeftOutImage
 from tenfold.core.text import counted, shortlist
-from tenfold.data.dataset import ImageDataset, Images, ImageSplit, Labels
+from tenfold.data.dataset import Groups, ImageDataset, Images, ImageSplit, Indices, Labels
 from tenfold.data.sources.folder_files import natural_key, sub_folders
 from tenfold.data.sources.folder_layout import LAYOUTS, FolderLayout, read_layout
 from tenfold.data.sources.folder_splits import Role
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
-from tenfold.data.splits import exact_groups, regrouped, stratified_split
+from tenfold.data.splits import (
+    exact_groups,
+    joined_groups,
+    regrouped,
+    stratified_split,
+)
 
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
 
@@ -98,9 +103,10 @@ class FolderSource:
             most_megapixels=options.most_megapixels,
         )
         is_used = usable_classes(root, layout, listed, decoded.is_read)
-        train, test, is_validation = split_images(
+        train, test, train_rows = split_images(
             decoded.images, listed, decoded.is_read, options, has_test=layout.test is not None
         )
+        is_validation = listed.is_validation[train_rows]
         train, test = (without_unused_labels(split, is_used) for split in (train, test))
         if not len(test):
             raise DataError(_no_test_images(root, layout))
@@ -110,10 +116,11 @@ class FolderSource:
             *layout.notes,
             *_unused_classes(layout, listed, is_used),
             *decoded.notes,
-            *_notes(classes, test, decoded.size_note),
+            *untested_notes(classes, test),
+            *([decoded.size_note] if decoded.size_note else []),
         )
         split_note = _split_note(layout, options, len(train), int(is_validation.sum()), len(test))
-        for line in (split_note, *notes, *_left_out_lines(left_out)):
+        for line in (split_note, *notes, *left_out_lines(left_out)):
             progress.say(line)
         return ImageDataset(
             source=self.name,
@@ -192,16 +199,15 @@ def _unused_classes(
         )
 
 
-def _notes(classes: tuple[str, ...], test: ImageSplit, size_note: str) -> Iterator[str]:
+def untested_notes(classes: Sequence[str], test: ImageSplit) -> Iterator[str]:
+    """Name the classes that the test split lacks."""
     counts = test.counts(len(classes))
     untested = [name for name, count in zip(classes, counts, strict=True) if not count]
     if untested:
         yield f"Classes without a test image, so without a measured score: {shortlist(untested)}."
-    if size_note:
-        yield size_note
 
 
-def _left_out_lines(left_out: tuple[LeftOutImage, ...]) -> Iterator[str]:
+def left_out_lines(left_out: tuple[LeftOutImage, ...]) -> Iterator[str]:
     """Say how many images could not be read and why, the most frequent reasons first."""
     reasons = Counter(image.reason for image in left_out)
     examples = {image.reason: image.path for image in reversed(left_out)}
@@ -309,11 +315,12 @@ def split_images(
     options: SourceOptions,
     *,
     has_test: bool,
-) -> tuple[ImageSplit, ImageSplit, npt.NDArray[np.bool_]]:
+    groups: Groups | None = None,
+) -> tuple[ImageSplit, ImageSplit, Indices]:
     """Give both splits in a random order, as views of `images`, whose rows are reordered.
 
-    Labels are those of `listed`. The third array says which training images are given to validate
-    by, shape (training images,).
+    Labels are those of `listed`. Images of one of the `groups` are in one split, and copies always
+    are. The indices say which of the files each training image is.
     """
     rng = np.random.default_rng(options.seed)
     rows = np.flatnonzero(is_read)
@@ -321,17 +328,22 @@ def split_images(
         train = rng.permutation(rows[~listed.is_test[rows]])
         test = rng.permutation(rows[listed.is_test[rows]])
     else:
-        groups = regrouped(exact_groups(images), rows)
+        together = exact_groups(images)
+        if groups is not None:
+            together = joined_groups(together, groups)
+        drawn_from = regrouped(together, rows)
         train, test = (
             rows[part]
-            for part in stratified_split(listed.labels[rows], options.test_fraction, rng, groups)
+            for part in stratified_split(
+                listed.labels[rows], options.test_fraction, rng, drawn_from
+            )
         )
     reorder_rows(images, np.concatenate([train, test, np.flatnonzero(~is_read)]))
     end = len(train) + len(test)
     return (
         ImageSplit(images[: len(train)], listed.labels[train]),
         ImageSplit(images[len(train) : end], listed.labels[test]),
-        listed.is_validation[train],
+        train,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,7 +15,7 @@ from tenfold.core.errors import DataError, nearest_names
 from tenfold.core.machine import available_memory, in_gib
 from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset, Images, ImageSplit, Labels
-from tenfold.data.sources.folder import reorder_rows
+from tenfold.data.sources.folder import reorder_rows, untested_notes
 from tenfold.data.sources.folder_files import natural_key
 from tenfold.data.sources.folder_splits import Role
 from tenfold.data.sources.source import SourceOptions
@@ -109,7 +109,7 @@ def array_dataset(
             ImageSplit(resize_images(part.images, options.image_size_px), part.labels)
             for part in (train, test)
         )
-    notes += _untested(classes, test)
+    notes += untested_notes(classes, test)
     return ImageDataset(
         source=texts.source,
         location=str(texts.location),
@@ -329,13 +329,6 @@ def _split_note(parts: Mapping[Role, LabelledArray], whose: str, options: Source
         if role in parts
     )
     return f"{whose} splits: {shown}."
-
-
-def _untested(classes: list[str], test: ImageSplit) -> Iterator[str]:
-    counts = test.counts(len(classes))
-    untested = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if untested:
-        yield f"Classes without a test image, so without a measured score: {shortlist(untested)}."
 
 
 def array_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

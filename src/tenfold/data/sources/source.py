@@ -36,6 +36,9 @@ class SourceOptions:
         Whether downloads are forbidden.
     most_megapixels
         Images with more are left out; None for the default.
+    path_column, label_column, split_column, group_column
+        What a table calls the columns of image files, labels, splits, and groups that stay
+        together; None to find them.
     value_ranges
         Those of a model that images of more than 8 bits are for; None to find them in the training
         images.
@@ -48,6 +51,10 @@ class SourceOptions:
     is_strict: bool = False
     is_offline: bool = False
     most_megapixels: float | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
     value_ranges: ValueRanges | None = None
 
 

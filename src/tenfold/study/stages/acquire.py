@@ -20,6 +20,7 @@ from tenfold.data.dataset import (
     Groups,
     ImageDataset,
     ImageSplit,
+    kept_places,
     read_split,
     read_validation,
     write_corrected,
@@ -30,6 +31,7 @@ from tenfold.data.dataset import (
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.near_duplicates import pixel_groups
 from tenfold.data.sources.source import SOURCES
+from tenfold.data.splits import joined_groups, regrouped
 from tenfold.evaluation.mirroring import decide_mirroring
 from tenfold.report.findings.data import mirror_sentence
 from tenfold.study.recipe import StudySettings
@@ -52,9 +54,13 @@ class AcquireStage(Stage):
         data = settings.data.plain()
         if settings.data.corrections is not None:  # what the file is called does not matter
             data["corrections"] = settings.data.corrections.sha256
+        # Only a table has columns.
+        for column in ("path_column", "label_column", "split_column", "group_column"):
+            if data[column] is None:
+                del data[column]
         # Only a study of photographs in a network of another size reads other pixels.
         large = settings.large_image_size_px
-        if data["source"] == "folder" and data["image_size_px"] is None:
+        if data["source"] in {"folder", "table"} and data["image_size_px"] is None:
             data |= {} if large == LARGE_IMAGE_SIZE_PX else {"large_image_size_px": large}
         return {"data": data, "seed": settings.seed}
 
@@ -73,6 +79,10 @@ class AcquireStage(Stage):
         corrections = _correct_splits(context, dataset)
         train, test = (read_split(context.folder, name) for name in SPLITS)
         groups = pixel_groups(train.images, train.labels, context.progress)
+        if dataset.train_groups is not None:
+            kept = kept_places(context.folder, "train")
+            given = dataset.train_groups
+            groups = joined_groups(groups, given if kept is None else regrouped(given, kept))
         write_groups(context.folder, groups)
         is_validation = read_validation(context.folder)
         doubts = () if is_validation is None else tuple(_doubts(is_validation, groups, train))

@@ -1,0 +1,604 @@
+"""A table of image files and their labels: CSV, TSV or JSON lines."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.files import (
+    MOST_TEXT_BYTES,
+    check_regular_file,
+    read_regular_file,
+    sha256_of_json,
+)
+from tenfold.core.progress import Progress
+from tenfold.core.text import counted, shortlist
+from tenfold.data.dataset import Groups, ImageDataset
+from tenfold.data.sources.folder import (
+    LabelledFiles,
+    left_out_lines,
+    split_images,
+    untested_notes,
+    without_unused_labels,
+)
+from tenfold.data.sources.folder_files import is_image_name, natural_key
+from tenfold.data.sources.folder_splits import Role, role_of
+from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
+from tenfold.data.splits import regrouped
+
+_CSV = frozenset({".csv", ".tsv"})
+_JSON_LINES = frozenset({".jsonl", ".ndjson"})
+_MOST_PROBLEMS = 5  # More in one message are not read by anyone.
+_LOOKED_AT = 100  # Rows whose values say what a column is.
+
+# fmt: off
+_NAMES: dict[str, tuple[str, ...]] = {
+    "path": (
+        "path", "image_path", "file_path", "filepath", "img_path", "file", "file_name", "filename",
+        "image_file", "image_name", "image", "img", "image_id", "photo", "picture", "id",
+    ),
+    "label": (
+        "label", "labels", "class", "class_name", "classname", "label_name", "category", "target",
+        "y", "class_id", "label_id", "tag", "species", "breed", "diagnosis", "dx",
+    ),
+    "split": ("split", "set", "subset", "partition", "data_set", "dataset", "phase", "usage"),
+    "group": (
+        "group", "group_id", "patient", "patient_id", "subject", "subject_id", "person",
+        "person_id", "writer", "writer_id", "video", "video_id", "lesion_id", "case_id",
+    ),
+}
+# fmt: on
+"""What columns are called, likelier names first; compared without case, spaces and hyphens."""
+_SETTINGS = {kind: f"data.{kind}_column" for kind in _NAMES}
+_EMPTY = frozenset({"", "nan", "null"})
+
+_READING = 1
+"""Raised when the same files give other classes, splits or pixels than before."""
+
+
+class TableSource:
+    """A table with a row an image: its path, its label, and, if there are any, split and group.
+
+    Paths are relative to the table's folder. Images of one group (a patient, a writer, a video)
+    stay together where tenfold splits. Decoding and sizes are the folder source's.
+    """
+
+    name = "table"
+    needs_path = True
+    summary = "a table of image files and their labels: .csv, .tsv or .jsonl"
+
+    def recognises(self, path: Path) -> bool:
+        """Say whether `path` is a file of such an ending."""
+        try:
+            return path.suffix.lower() in _CSV | _JSON_LINES and path.is_file()
+        except OSError:
+            return False
+
+    def available(self) -> str | None:
+        """Say no: a table must be named."""
+        return None
+
+    def fingerprint(self, path: Path | None) -> str:
+        """Give a digest of the table and of the sizes and times of the files that it names.
+
+        Which column is meant is not known here, so all count that lead to files.
+        """
+        table = _given(path)
+        read = _read_rows(table)
+        is_file = _is_file(table.parent)
+        columns = [name for name in read.columns if _share(read.rows[:_LOOKED_AT], name, is_file)]
+        named = {
+            found
+            for row in read.rows
+            for name in columns
+            if (found := _existing(table.parent, row.values.get(name, ""))) is not None
+        }
+        names = sorted(os.path.relpath(file, table.parent) for file in named)
+        files = [
+            (name, status.st_size, status.st_mtime_ns)
+            for name in names
+            for status in [os.stat(table.parent / name)]
+        ]
+        return sha256_of_json(
+            ["table", _READING, fingerprint_of_files(table.parent, (table,)), files]
+        )
+
+    def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
+        """Decode the images that the table names, and split them if it does not.
+
+        Raises
+        ------
+        DataError
+            If the table cannot be read, columns are missing, a row has no file, label or known
+            split, or as the folder source says.
+        """
+        from tenfold.data.images.reading import decode_files
+
+        table = _given(path)
+        read = _read_rows(table)
+        columns = _columns(table, read, options)
+        listed, groups, notes = _listed(table, read, columns)
+        has_test = bool(listed.is_test.any())
+        _check_classes(table, listed, np.ones(len(listed.files), dtype=bool))
+        decoded = decode_files(
+            listed.files,
+            options.image_size_px,
+            progress,
+            is_strict=options.is_strict,
+            large_image_size_px=options.large_image_size_px,
+            is_training=~listed.is_test if has_test else None,
+            ranges=options.value_ranges,
+            most_megapixels=options.most_megapixels,
+        )
+        is_used = _check_classes(table, listed, decoded.is_read)
+        train, test, train_rows = split_images(
+            decoded.images, listed, decoded.is_read, options, has_test=has_test, groups=groups
+        )
+        is_validation = listed.is_validation[train_rows]
+        train, test = (without_unused_labels(split, is_used) for split in (train, test))
+        if not len(test):
+            raise DataError(
+                f"{table} has no readable test image"
+                + (
+                    f". Check the column {columns['split']!r}."
+                    if has_test
+                    else ": it has one image or one group a class. Add images: at least two of one "
+                    "class, better twenty of each."
+                )
+            )
+        classes = tuple(name for name, used in zip(listed.names, is_used, strict=True) if used)
+        if groups is not None:
+            notes += _group_notes(listed, groups, columns["group"], has_test=has_test)
+        if lost := [name for name in listed.names if name not in classes]:
+            notes.append(f"Classes without a readable image were left out: {shortlist(lost)}.")
+        notes += [*decoded.notes, *untested_notes(classes, test)]
+        notes += [decoded.size_note] if decoded.size_note else []
+        counts = len(train), int(is_validation.sum()), len(test)
+        split_note = _split_note(columns, options, counts, has_test=has_test)
+        used = ", ".join(f"{kind} {name!r}" for kind, name in columns.items())
+        notes.insert(0, f"Columns of the table that were used: {used}.")
+        for line in (split_note, *notes, *left_out_lines(decoded.left_out)):
+            progress.say(line)
+        return ImageDataset(
+            source=self.name,
+            location=str(table),
+            title=table.stem,
+            description=f"{len(train) + len(test):,} images named by a table.",
+            classes=classes,
+            train=train,
+            test=test,
+            split_note=split_note,
+            resized=decoded.resized,
+            left_out=decoded.left_out,
+            notes=tuple(notes),
+            is_validation=is_validation if is_validation.any() else None,
+            value_ranges=decoded.ranges,
+            train_groups=None if groups is None else regrouped(groups, train_rows),
+        )
+
+
+SOURCE: Source = TableSource()
+
+
+def _given(path: Path | None) -> Path:
+    if path is None:
+        raise DataError(
+            "The source 'table' needs a file: tenfold run --data FILE.csv. Expected a table (.csv, "
+            ".tsv, .jsonl) with a column of image files and one of labels."
+        )
+    return path
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row's values by column, and where it stands."""
+
+    line: int
+    """As editors and spreadsheets count: the header is line 1."""
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A table's columns and rows."""
+
+    columns: tuple[str, ...]
+    rows: list[_Row] = field(default_factory=list)
+
+
+def _read_rows(table: Path) -> _Rows:
+    """Read a table; empty lines are left out.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is no text, or is no table; names the line.
+    """
+    try:
+        content = read_regular_file(table, MOST_TEXT_BYTES)
+    except OSError as error:
+        raise DataError(f"{table} cannot be read: {error.strerror or error}.") from error
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{table} is not UTF-8 text (line {line}: {error.reason}). Save it as UTF-8."
+        ) from None
+    read = _json_rows if table.suffix.lower() in _JSON_LINES else _csv_rows
+    found = read(text, table)
+    if not found.rows:
+        raise DataError(f"{table} has no rows. Expected a header, then a row for each image.")
+    return found
+
+
+def _csv_rows(text: str, table: Path) -> _Rows:
+    header = text.split("\n", 1)[0]
+    # Some spreadsheets write semicolons, whatever the ending says.
+    delimiter = max("\t,;" if table.suffix.lower() == ".tsv" else ",;\t", key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows: list[_Row] = []
+    try:
+        columns = [name.strip() for name in next(reader, [])]
+        if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+            raise DataError(
+                f"{table} has two columns named {shortlist(twice)}. Give each its own name."
+            )
+        if any(is_image_name(name) for name in columns):
+            raise DataError(
+                f"{table} has no header: its first line is {header.strip()[:80]!r}. Put a line "
+                f"before it that names the columns, such as path{delimiter}label."
+            )
+        for values in reader:
+            if any(value.strip() for value in values[len(columns) :]):
+                raise DataError(
+                    f"{table}, line {reader.line_num}: it has {len(values)} values, but there are "
+                    f"{counted(len(columns), 'column')}. Put values with a {delimiter!r} in them "
+                    "in quotation marks."
+                )
+            if any(value.strip() for value in values):
+                stripped = [value.strip() for value in values]
+                padded = stripped + [""] * (len(columns) - len(values))
+                rows.append(_Row(reader.line_num, dict(zip(columns, padded, strict=False))))
+    except csv.Error as error:
+        raise DataError(
+            f"{table} is not readable as a table: line {reader.line_num}: {error}. Save it again "
+            "as CSV."
+        ) from None
+    return _Rows(tuple(name for name in columns if name), rows)
+
+
+def _json_rows(text: str, table: Path) -> _Rows:
+    columns: dict[str, None] = {}
+    rows: list[_Row] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+            raise DataError(
+                f"{table}, line {number}: no JSON ({reason}). Each line holds one object, such as "
+                '{"path": "1.png", "label": "cat"}.'
+            ) from None
+        if not isinstance(values, dict):
+            raise DataError(
+                f"{table}, line {number}: it holds {type(values).__name__}, not an object such as "
+                '{"path": "1.png", "label": "cat"}.'
+            )
+        plain = {name.strip(): _plain(value) for name, value in values.items()}
+        columns |= dict.fromkeys(plain)
+        rows.append(_Row(number, plain))
+    return _Rows(tuple(columns), rows)
+
+
+def _plain(value: Any) -> str:
+    """Give a JSON value as a table's cell; what is no name or number is none."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value) if abs(value) < 2**63 else ""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.17g}"
+    return ""
+
+
+def _columns(table: Path, read: _Rows, options: SourceOptions) -> dict[str, str]:
+    """Say which column is which: as asked, else by its name, else by its content.
+
+    Raises
+    ------
+    DataError
+        If a column that was asked for is not there, or none can be the path or the label.
+    """
+    asked = {
+        "path": options.path_column,
+        "label": options.label_column,
+        "split": options.split_column,
+        "group": options.group_column,
+    }
+    found: dict[str, str] = {}
+    for kind, name in asked.items():
+        if name is not None:
+            if name not in read.columns:
+                near = nearest_names(name, read.columns)
+                hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+                raise DataError(
+                    f"{table} has no column {name!r} ({_SETTINGS[kind]}).{hint} Its columns: "
+                    f"{shortlist(read.columns)}."
+                )
+            found[kind] = name
+    rows = read.rows[:_LOOKED_AT]
+    checks: dict[str, Callable[[str], bool]] = {
+        "path": lambda name: _share(rows, name, _is_path(table.parent)) > 0.5,
+        "label": lambda name: _share(rows, name, is_image_name) < 0.5,
+        "split": lambda name: _share(rows, name, lambda value: _role(value) is not None) > 0.5,
+        "group": lambda name: _share(rows, name, bool) > 0.5,
+    }
+    for kind, names in _NAMES.items():
+        if kind in found:
+            continue
+        free = [name for name in read.columns if name not in found.values()]
+        by_name = sorted((names.index(_key(name)), name) for name in free if _key(name) in names)
+        found |= next(({kind: name} for _, name in by_name if checks[kind](name)), {})
+        if kind == "path" and kind not in found:
+            by_content = [name for name in free if checks[kind](name)]
+            found |= {kind: by_content[0]} if by_content else {}
+            # Named as the path, but leading nowhere: each row says so.
+            found |= {kind: by_name[0][1]} if by_name and not by_content else {}
+        others = {*_NAMES["split"], *_NAMES["group"]}
+        rest = [name for name in free if _key(name) not in others]
+        if kind == "label" and kind not in found and len(rest) == 1:
+            found[kind] = rest[0]
+    for kind in ("path", "label"):
+        if kind not in found:
+            what = "image files" if kind == "path" else "labels"
+            raise DataError(
+                f"{table} has no column that is known to hold the {what}. Its columns: "
+                f"{shortlist(read.columns)}. Name it: --set {_SETTINGS[kind]}=NAME"
+            )
+    return found
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s\-]+", "_", name.strip().lower())
+
+
+def _share(rows: Sequence[_Row], name: str, is_so: Callable[[str], bool]) -> float:
+    values = [value for row in rows if (value := row.values.get(name, ""))]
+    return sum(map(is_so, values)) / len(values) if values else 0.0
+
+
+def _is_path(folder: Path) -> Callable[[str], bool]:
+    is_file = _is_file(folder)
+    return lambda value: is_image_name(value) or is_file(value)
+
+
+def _is_file(folder: Path) -> Callable[[str], bool]:
+    return lambda value: _existing(folder, value) is not None
+
+
+def _existing(folder: Path, value: str) -> Path | None:
+    """Give the file that a value leads to; None if there is none.
+
+    Tables from Windows have backslashes in their paths.
+    """
+    if not value or len(value) > 4096 or "\0" in value:
+        return None
+    for name in dict.fromkeys((value, value.replace("\\", "/"))):
+        path = Path(os.path.normpath(folder / name))
+        try:
+            check_regular_file(path)
+        except (OSError, ValueError):
+            continue
+        return path
+    return None
+
+
+def _role(value: str) -> Role | None:
+    return role_of(value) or {"tr": "train", "va": "validation", "te": "test"}.get(  # type: ignore[return-value]
+        value.lower()
+    )
+
+
+def _listed(
+    table: Path, read: _Rows, columns: Mapping[str, str]
+) -> tuple[LabelledFiles, Groups | None, list[str]]:
+    """Give the files with labels and splits, their groups, and notes.
+
+    Raises
+    ------
+    DataError
+        Names the lines without a file, label or known split.
+    """
+    found: dict[Path, tuple[int, str, Role, str]] = {}
+    problems: list[str] = []
+    repeated = 0
+    for row in read.rows:
+        name, label = (row.values.get(columns[kind], "") for kind in ("path", "label"))
+        split = row.values.get(columns["split"], "") if "split" in columns else "train"
+        group = row.values.get(columns["group"], "") if "group" in columns else ""
+        path, role = _existing(table.parent, name), _role(split)
+        if path is None or role is None or label.lower() in _EMPTY:
+            problem = _problem(table, columns, (name, label, split), is_file=path is not None)
+            problems.append(f"line {row.line}: {problem}")
+            continue
+        one = (row.line, label, role, group)
+        first = found.setdefault(path, one)
+        if first is not one:
+            repeated += 1
+            if first[1:] != one[1:]:
+                problems.append(
+                    f"line {row.line}: {name} stands in line {first[0]} with another "
+                    f"{'label' if first[1] != label else 'split or group'} already. Keep one."
+                )
+    if problems:
+        shown = "".join(f"\n  {problem}" for problem in problems[:_MOST_PROBLEMS])
+        more = len(problems) - _MOST_PROBLEMS
+        raise DataError(
+            f"{table} has {counted(len(problems), 'row')} that cannot be used:{shown}"
+            + (f"\n  and {more:,} more" if more > 0 else "")
+            + f"\nColumns: {', '.join(f'{kind} {name!r}' for kind, name in columns.items())}."
+        )
+    files = sorted(found, key=lambda file: natural_key(str(file)))
+    names = tuple(sorted({found[file][1] for file in files}, key=natural_key))
+    place = {name: index for index, name in enumerate(names)}
+    roles = np.array([found[file][2] for file in files])
+    notes = [f"{counted(repeated, 'row')} named an image again."] if repeated else []
+    if not (roles == "train").any():
+        raise DataError(
+            f"{table} has no training images: the column {columns['split']!r} says "
+            f"{shortlist(sorted({*roles.tolist()}))} alone."
+        )
+    if (roles == "validation").any() and not (roles == "test").any():
+        roles[roles == "validation"] = "test"
+        notes.append("There are no test images, so the validation images are the test images.")
+    listed = LabelledFiles(
+        tuple(files),
+        names,
+        np.array([place[found[file][1]] for file in files], dtype=np.int64),
+        roles == "test",
+        roles == "validation",
+    )
+    if "group" not in columns:
+        return listed, None, notes
+    return listed, _groups([found[file][3] for file in files]), notes
+
+
+def _problem(
+    table: Path, columns: Mapping[str, str], values: tuple[str, str, str], *, is_file: bool
+) -> str:
+    """Say what is wrong with a row's path, label or split."""
+    name, label, split = values
+    if name.lower() in _EMPTY:
+        return f"no path in the column {columns['path']!r}. Fill it in, or remove the row."
+    if not is_file:
+        return f"{name} is no file. {_nearest_file(table.parent, name)}"
+    if label.lower() in _EMPTY:
+        return f"no label for {name} in the column {columns['label']!r}. Fill it in, or remove it."
+    what = f"the split {split!r} is unknown" if split else "no split"
+    return f"{what} (column {columns['split']!r}). Write train, validation or test."
+
+
+def _nearest_file(folder: Path, name: str) -> str:
+    """Say what may have been meant by a path that leads nowhere."""
+    wanted = folder / name.replace("\\", "/")
+    try:
+        there = os.listdir(wanted.parent)
+    except (OSError, ValueError):
+        return f"Paths are relative to the table's folder, {folder}, where there is no such folder."
+    near = nearest_names(wanted.name, there[:5000])
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return f"Paths are relative to the table's folder, {folder}."
+
+
+def _groups(names: Sequence[str]) -> Groups:
+    """Give groups by their names; an image without one is alone."""
+    first: dict[str, int] = {}
+    return np.array(
+        [
+            first.setdefault(name, place) if name.lower() not in _EMPTY else place
+            for place, name in enumerate(names)
+        ],
+        dtype=np.int64,
+    )
+
+
+def _group_notes(
+    listed: LabelledFiles, groups: Groups, column: str, *, has_test: bool
+) -> Iterator[str]:
+    """Say how many groups there are, and where they could not be kept together."""
+    count = len(np.unique(groups))
+    yield (
+        f"{counted(count, 'group')} of the column {column!r}: images of one group stay together "
+        "in what tenfold splits; a class of fewer groups than there are folds has them divided."
+    )
+    held_out = listed.is_test if has_test else np.zeros(len(groups), dtype=bool)
+    shared = np.intersect1d(groups[held_out], groups[~held_out])
+    if len(shared):
+        yield (
+            f"{counted(len(shared), 'group')} {'has' if len(shared) == 1 else 'have'} images in "
+            "the test split and in training, by the table's own split: the scores are better than "
+            "they would be on new groups."
+        )
+    labels = listed.labels[~held_out]
+    pairs = np.unique(np.stack([labels, groups[~held_out]]), axis=1)[0]
+    alone = [label for label in np.unique(labels).tolist() if (pairs == label).sum() == 1]
+    if alone:
+        names = [listed.names[label] for label in alone]
+        yield (
+            f"Images of {shortlist(names)} are of a single group, which had to be divided so that "
+            "they can be learned and tested: their scores are better than they would be on new "
+            "groups."
+        )
+
+
+def _check_classes(
+    table: Path, listed: LabelledFiles, chosen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Say which classes have training images among the chosen files; shape (classes,).
+
+    Raises
+    ------
+    DataError
+        If a class has test or validation images alone, or there is one class only.
+    """
+    is_held_out = listed.is_test | listed.is_validation
+    train = listed.counts(chosen & ~is_held_out) > 0
+    known = [name for name, is_in in zip(listed.names, train, strict=True) if is_in]
+    held_out = listed.counts(chosen & is_held_out) > 0
+    orphans = [name for name, is_in in zip(listed.names, held_out & ~train, strict=True) if is_in]
+    if orphans:
+        near = sorted({match for name in orphans for match in nearest_names(name, known)})
+        hint = f" Did you mean {shortlist(near)}?" if near else ""
+        raise DataError(
+            f"{table} has classes without a training image: {shortlist(orphans)}. Training has "
+            f"{shortlist(known)}.{hint} A class of the test or validation split must be in "
+            "training too."
+        )
+    if len(known) < 2:
+        raise DataError(
+            f"{table} has images of one class only ({', '.join(known)}). A classifier needs at "
+            "least two."
+        )
+    return train
+
+
+def _split_note(
+    columns: Mapping[str, str],
+    options: SourceOptions,
+    counts: tuple[int, int, int],
+    *,
+    has_test: bool,
+) -> str:
+    train, validation, test = counts
+    if not has_test:
+        whole = "of each class" if "group" not in columns else "of each class, whole groups"
+        return (
+            f"Split by tenfold: {options.test_fraction:.0%} {whole}, drawn with seed "
+            f"{options.seed}, are the test images."
+        )
+    middle = f"{counted(validation, 'image')} for validation, " if validation else ""
+    return (
+        f"The table's own splits (column {columns['split']!r}): "
+        f"{counted(train - validation, 'image')} for training, {middle}"
+        f"{counted(test, 'image')} for testing."
+    )
