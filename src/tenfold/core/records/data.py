@@ -99,7 +99,7 @@ class AcquireRecord(Record):
     """
 
     source: str
-    """Name of the source: cifar10, digits, folder."""
+    """Name of the source: cifar10, folder, table, ..."""
     location: str
     """Where the files were read from: a path, or a package's name."""
     title: str
