@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import json
-import math
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, nearest_names
 from tenfold.core.files import (
-    MOST_TEXT_BYTES,
-    check_regular_file,
-    read_regular_file,
     sha256_of_json,
 )
 from tenfold.core.progress import Progress
@@ -34,35 +23,25 @@ from tenfold.data.sources.folder import (
     untested_notes,
     without_unused_labels,
 )
-from tenfold.data.sources.folder_files import is_image_name, natural_key
-from tenfold.data.sources.folder_splits import Role, role_of
+from tenfold.data.sources.folder_files import natural_key
+from tenfold.data.sources.folder_splits import Role
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
+from tenfold.data.sources.table_rows import (
+    CSV,
+    JSON_LINES,
+    LOOKED_AT,
+    Rows,
+    existing_file,
+    find_columns,
+    is_file_below,
+    read_rows,
+    role_in_table,
+    share,
+)
 from tenfold.data.splits import regrouped
 
-_CSV = frozenset({".csv", ".tsv"})
-_JSON_LINES = frozenset({".jsonl", ".ndjson"})
 _MOST_PROBLEMS = 5  # More in one message are not read by anyone.
-_LOOKED_AT = 100  # Rows whose values say what a column is.
 
-# fmt: off
-_NAMES: dict[str, tuple[str, ...]] = {
-    "path": (
-        "path", "image_path", "file_path", "filepath", "img_path", "file", "file_name", "filename",
-        "image_file", "image_name", "image", "img", "image_id", "photo", "picture", "id",
-    ),
-    "label": (
-        "label", "labels", "class", "class_name", "classname", "label_name", "category", "target",
-        "y", "class_id", "label_id", "tag", "species", "breed", "diagnosis", "dx",
-    ),
-    "split": ("split", "set", "subset", "partition", "data_set", "dataset", "phase", "usage"),
-    "group": (
-        "group", "group_id", "patient", "patient_id", "subject", "subject_id", "person",
-        "person_id", "writer", "writer_id", "video", "video_id", "lesion_id", "case_id",
-    ),
-}
-# fmt: on
-"""What columns are called, likelier names first; compared without case, spaces and hyphens."""
-_SETTINGS = {kind: f"data.{kind}_column" for kind in _NAMES}
 _EMPTY = frozenset({"", "nan", "null"})
 
 _READING = 1
@@ -83,7 +62,7 @@ class TableSource:
     def recognises(self, path: Path) -> bool:
         """Say whether `path` is a file of such an ending."""
         try:
-            return path.suffix.lower() in _CSV | _JSON_LINES and path.is_file()
+            return path.suffix.lower() in CSV | JSON_LINES and path.is_file()
         except OSError:
             return False
 
@@ -97,14 +76,14 @@ class TableSource:
         Which column is meant is not known here, so all count that lead to files.
         """
         table = _given(path)
-        read = _read_rows(table)
-        is_file = _is_file(table.parent)
-        columns = [name for name in read.columns if _share(read.rows[:_LOOKED_AT], name, is_file)]
+        read = read_rows(table)
+        is_file = is_file_below(table.parent)
+        columns = [name for name in read.columns if share(read.rows[:LOOKED_AT], name, is_file)]
         named = {
             found
             for row in read.rows
             for name in columns
-            if (found := _existing(table.parent, row.values.get(name, ""))) is not None
+            if (found := existing_file(table.parent, row.values.get(name, ""))) is not None
         }
         names = sorted(os.path.relpath(file, table.parent) for file in named)
         files = [
@@ -128,8 +107,8 @@ class TableSource:
         from tenfold.data.images.reading import decode_files
 
         table = _given(path)
-        read = _read_rows(table)
-        columns = _columns(table, read, options)
+        read = read_rows(table)
+        columns = find_columns(table, read, options)
         listed, groups, notes = _listed(table, read, columns)
         has_test = bool(listed.is_test.any())
         _check_classes(table, listed, np.ones(len(listed.files), dtype=bool))
@@ -202,224 +181,8 @@ def _given(path: Path | None) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row's values by column, and where it stands."""
-
-    line: int
-    """As editors and spreadsheets count: the header is line 1."""
-    values: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A table's columns and rows."""
-
-    columns: tuple[str, ...]
-    rows: list[_Row] = field(default_factory=list)
-
-
-def _read_rows(table: Path) -> _Rows:
-    """Read a table; empty lines are left out.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, is no text, or is no table; names the line.
-    """
-    try:
-        content = read_regular_file(table, MOST_TEXT_BYTES)
-    except OSError as error:
-        raise DataError(f"{table} cannot be read: {error.strerror or error}.") from error
-    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{table} is not UTF-8 text (line {line}: {error.reason}). Save it as UTF-8."
-        ) from None
-    read = _json_rows if table.suffix.lower() in _JSON_LINES else _csv_rows
-    found = read(text, table)
-    if not found.rows:
-        raise DataError(f"{table} has no rows. Expected a header, then a row for each image.")
-    return found
-
-
-def _csv_rows(text: str, table: Path) -> _Rows:
-    header = text.split("\n", 1)[0]
-    # Some spreadsheets write semicolons, whatever the ending says.
-    delimiter = max("\t,;" if table.suffix.lower() == ".tsv" else ",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows: list[_Row] = []
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
-            raise DataError(
-                f"{table} has two columns named {shortlist(twice)}. Give each its own name."
-            )
-        if any(is_image_name(name) for name in columns):
-            raise DataError(
-                f"{table} has no header: its first line is {header.strip()[:80]!r}. Put a line "
-                f"before it that names the columns, such as path{delimiter}label."
-            )
-        for values in reader:
-            if any(value.strip() for value in values[len(columns) :]):
-                raise DataError(
-                    f"{table}, line {reader.line_num}: it has {len(values)} values, but there are "
-                    f"{counted(len(columns), 'column')}. Put values with a {delimiter!r} in them "
-                    "in quotation marks."
-                )
-            if any(value.strip() for value in values):
-                stripped = [value.strip() for value in values]
-                padded = stripped + [""] * (len(columns) - len(values))
-                rows.append(_Row(reader.line_num, dict(zip(columns, padded, strict=False))))
-    except csv.Error as error:
-        raise DataError(
-            f"{table} is not readable as a table: line {reader.line_num}: {error}. Save it again "
-            "as CSV."
-        ) from None
-    return _Rows(tuple(name for name in columns if name), rows)
-
-
-def _json_rows(text: str, table: Path) -> _Rows:
-    columns: dict[str, None] = {}
-    rows: list[_Row] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
-            raise DataError(
-                f"{table}, line {number}: no JSON ({reason}). Each line holds one object, such as "
-                '{"path": "1.png", "label": "cat"}.'
-            ) from None
-        if not isinstance(values, dict):
-            raise DataError(
-                f"{table}, line {number}: it holds {type(values).__name__}, not an object such as "
-                '{"path": "1.png", "label": "cat"}.'
-            )
-        plain = {name.strip(): _plain(value) for name, value in values.items()}
-        columns |= dict.fromkeys(plain)
-        rows.append(_Row(number, plain))
-    return _Rows(tuple(columns), rows)
-
-
-def _plain(value: Any) -> str:
-    """Give a JSON value as a table's cell; what is no name or number is none."""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value) if abs(value) < 2**63 else ""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.17g}"
-    return ""
-
-
-def _columns(table: Path, read: _Rows, options: SourceOptions) -> dict[str, str]:
-    """Say which column is which: as asked, else by its name, else by its content.
-
-    Raises
-    ------
-    DataError
-        If a column that was asked for is not there, or none can be the path or the label.
-    """
-    asked = {
-        "path": options.path_column,
-        "label": options.label_column,
-        "split": options.split_column,
-        "group": options.group_column,
-    }
-    found: dict[str, str] = {}
-    for kind, name in asked.items():
-        if name is not None:
-            if name not in read.columns:
-                near = nearest_names(name, read.columns)
-                hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-                raise DataError(
-                    f"{table} has no column {name!r} ({_SETTINGS[kind]}).{hint} Its columns: "
-                    f"{shortlist(read.columns)}."
-                )
-            found[kind] = name
-    rows = read.rows[:_LOOKED_AT]
-    checks: dict[str, Callable[[str], bool]] = {
-        "path": lambda name: _share(rows, name, _is_path(table.parent)) > 0.5,
-        "label": lambda name: _share(rows, name, is_image_name) < 0.5,
-        "split": lambda name: _share(rows, name, lambda value: _role(value) is not None) > 0.5,
-        "group": lambda name: _share(rows, name, bool) > 0.5,
-    }
-    for kind, names in _NAMES.items():
-        if kind in found:
-            continue
-        free = [name for name in read.columns if name not in found.values()]
-        by_name = sorted((names.index(_key(name)), name) for name in free if _key(name) in names)
-        found |= next(({kind: name} for _, name in by_name if checks[kind](name)), {})
-        if kind == "path" and kind not in found:
-            by_content = [name for name in free if checks[kind](name)]
-            found |= {kind: by_content[0]} if by_content else {}
-            # Named as the path, but leading nowhere: each row says so.
-            found |= {kind: by_name[0][1]} if by_name and not by_content else {}
-        others = {*_NAMES["split"], *_NAMES["group"]}
-        rest = [name for name in free if _key(name) not in others]
-        if kind == "label" and kind not in found and len(rest) == 1:
-            found[kind] = rest[0]
-    for kind in ("path", "label"):
-        if kind not in found:
-            what = "image files" if kind == "path" else "labels"
-            raise DataError(
-                f"{table} has no column that is known to hold the {what}. Its columns: "
-                f"{shortlist(read.columns)}. Name it: --set {_SETTINGS[kind]}=NAME"
-            )
-    return found
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[\s\-]+", "_", name.strip().lower())
-
-
-def _share(rows: Sequence[_Row], name: str, is_so: Callable[[str], bool]) -> float:
-    values = [value for row in rows if (value := row.values.get(name, ""))]
-    return sum(map(is_so, values)) / len(values) if values else 0.0
-
-
-def _is_path(folder: Path) -> Callable[[str], bool]:
-    is_file = _is_file(folder)
-    return lambda value: is_image_name(value) or is_file(value)
-
-
-def _is_file(folder: Path) -> Callable[[str], bool]:
-    return lambda value: _existing(folder, value) is not None
-
-
-def _existing(folder: Path, value: str) -> Path | None:
-    """Give the file that a value leads to; None if there is none.
-
-    Tables from Windows have backslashes in their paths.
-    """
-    if not value or len(value) > 4096 or "\0" in value:
-        return None
-    for name in dict.fromkeys((value, value.replace("\\", "/"))):
-        path = Path(os.path.normpath(folder / name))
-        try:
-            check_regular_file(path)
-        except (OSError, ValueError):
-            continue
-        return path
-    return None
-
-
-def _role(value: str) -> Role | None:
-    return role_of(value) or {"tr": "train", "va": "validation", "te": "test"}.get(  # type: ignore[return-value]
-        value.lower()
-    )
-
-
 def _listed(
-    table: Path, read: _Rows, columns: Mapping[str, str]
+    table: Path, read: Rows, columns: Mapping[str, str]
 ) -> tuple[LabelledFiles, Groups | None, list[str]]:
     """Give the files with labels and splits, their groups, and notes.
 
@@ -435,7 +198,7 @@ def _listed(
         name, label = (row.values.get(columns[kind], "") for kind in ("path", "label"))
         split = row.values.get(columns["split"], "") if "split" in columns else "train"
         group = row.values.get(columns["group"], "") if "group" in columns else ""
-        path, role = _existing(table.parent, name), _role(split)
+        path, role = existing_file(table.parent, name), role_in_table(split)
         if path is None or role is None or label.lower() in _EMPTY:
             problem = _problem(table, columns, (name, label, split), is_file=path is not None)
             problems.append(f"line {row.line}: {problem}")
