@@ -21,11 +21,10 @@ from tenfold.training.averaging import WeightAverage
 from tenfold.training.checkpoint import (
     Checkpoint,
     TrainingState,
-    read_tensors,
-    write_tensors,
 )
 from tenfold.training.optimizers import make_optimizer
 from tenfold.training.settings import OptimizerName, TrainingSettings
+from tenfold.training.tensors import read_tensors, write_tensors
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,6 @@ from safetensors.torch import save
 from tenfold.core.errors import ModelFolderError, RunFolderError
 from tenfold.core.records.training import ModelData
 from tenfold.models.model import NetworkPlan
-from tenfold.training.checkpoint import read_tensors
 from tenfold.training.model_folder import (
     CARD,
     MODEL_JSON,
@@ -29,6 +28,7 @@ from tenfold.training.model_folder import (
     write_model_folder,
 )
 from tenfold.training.settings import TrainingSettings
+from tenfold.training.tensors import read_tensors
 
 PLAN = NetworkPlan.parse(
     "cnn", {"conv_layers": 1, "filters": [4], "units": 5}, image_shape=(8, 10, 1), class_count=3

@@ -17,10 +17,11 @@ from tenfold.data.augmentation import augmentation_names
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing, rebalancing_names
 from tenfold.models.model import ImageNetwork
-from tenfold.training.checkpoint import Checkpoint, TrainingResult, TrainingState, read_tensors
+from tenfold.training.checkpoint import Checkpoint, TrainingResult, TrainingState
 from tenfold.training.device import Device
 from tenfold.training.loop import Trainer, Training
 from tenfold.training.settings import TrainingSettings
+from tenfold.training.tensors import read_tensors
 
 EPOCHS = 3
 STEPS_PER_EPOCH = 3  # 20 images in batches of 8: the last of an epoch is smaller

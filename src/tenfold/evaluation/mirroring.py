@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.randomness import derive_seed
-from tenfold.core.records.data import MirrorRecord
+from tenfold.core.records.data import MirrorRecord, MirrorSetting
 from tenfold.data.dataset import Groups, Images, ImageSplit, Labels
 from tenfold.data.splits import exact_groups
 from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value
@@ -28,9 +28,6 @@ MEASURED_IMAGES = 1200
 """Time grows with its square and more; 28 images of each of 43 classes are enough to tell."""
 MEASURED_IN_BUDGET = 400
 """Where seconds count."""
-
-MirrorSetting = bool | Literal["auto"]
-"""``auto``: measured; True or False: whether a mirrored image still shows its class."""
 
 ClassPair = tuple[int, int]
 

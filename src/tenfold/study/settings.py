@@ -6,10 +6,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tenfold.core.records.data import MirrorSetting
 from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.data.corrections import CorrectionsSettings
-from tenfold.evaluation.mirroring import MirrorSetting
 from tenfold.training.settings import OptimizerName
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tenfold.core.errors import RunFolderError
 from tenfold.data.dataset import Images
-from tenfold.training.checkpoint import read_tensors, write_tensors
+from tenfold.training.tensors import read_tensors, write_tensors
 
 LIMIT_BYTES = 1 << 30
 """Of features that one process remembers; 60,000 images and their mirror images take 0.3 GB."""

@@ -12,7 +12,7 @@ import torch
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
 from tenfold.study.stages.stage import TEMPERATURE
-from tenfold.training.checkpoint import read_tensors
+from tenfold.training.tensors import read_tensors
 
 RunStage = Callable[..., Path]
 CPU = torch.device("cpu")

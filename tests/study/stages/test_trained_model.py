@@ -13,7 +13,7 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.models.model import ImageNetwork, NetworkPlan
 from tenfold.study.stages.stage import BEST_WEIGHTS, LAST_WEIGHTS, TrainedModel
-from tenfold.training.checkpoint import write_tensors
+from tenfold.training.tensors import write_tensors
 
 ACQUIRED = AcquireRecord(
     source="folder",

@@ -34,6 +34,10 @@ class CorrectionsRecord(Record):
     test: SplitCorrections
 
 
+MirrorSetting = bool | Literal["auto"]
+"""``auto``: measured; True or False: whether a mirrored image still shows its class."""
+
+
 class MirrorRecord(Record):
     """What a small classifier made of training images and of their mirror images.
 

@@ -22,9 +22,9 @@ from tenfold.core.run_folder import WORK
 from tenfold.core.stages import STAGE_FILES
 from tenfold.models.model import ImageNetwork, NetworkPlan
 from tenfold.study.recipe import StudySettings
-from tenfold.training.checkpoint import read_tensors, write_tensors
 from tenfold.training.device import Device
 from tenfold.training.fit import FittedNetwork
+from tenfold.training.tensors import read_tensors, write_tensors
 
 RECORD = "record.json"
 

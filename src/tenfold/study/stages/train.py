@@ -18,11 +18,12 @@ from tenfold.study.stages.stage import (
     Stage,
     StageContext,
 )
-from tenfold.training.checkpoint import Checkpoint, write_tensors
+from tenfold.training.checkpoint import Checkpoint
 from tenfold.training.fit import fit_network
 from tenfold.training.loop import Trainer
 from tenfold.training.optimizers import peak_learning_rate
 from tenfold.training.temperature import validation_temperature
+from tenfold.training.tensors import write_tensors
 
 
 class TrainStage(Stage):
