@@ -85,7 +85,9 @@ def test_digits_are_learned(digits: tuple[Images, npt.NDArray[np.int64]]) -> Non
 
 def test_the_default_network_learns_digits(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:
     images, labels = digits
-    classifier = ImageClassifier(batch_size=50, mirror_keeps_class=False, random_state=0)
+    classifier = ImageClassifier(
+        batch_size=50, least_steps=120, mirror_keeps_class=False, random_state=0
+    )
     assert classifier.fit(images[:200], labels[:200]).score(images[200:], labels[200:]) > 0.75
 
 

@@ -86,7 +86,8 @@ _CHANGES_FROM_RUN_TO_RUN = {"seconds", "images_per_second", "digest", "README.md
 # that did it; nothing has computed there, so a fork is as good as new.
 _FORKING = """
 import os, sys
-from tenfold import cli, study, study_request, terminal
+from tenfold.cli import main, terminal
+from tenfold.study import request, study
 from tenfold.core.stages import stage_order
 stage_order()
 import sklearn.datasets, sklearn.ensemble, sklearn.metrics, sklearn.model_selection, torch._dynamo
@@ -96,7 +97,7 @@ while sys.stdin.buffer.raw.read(1):
     if child == 0:
         os.dup2(2, 1)
         try:
-            cli.main()
+            main.main()
         except SystemExit as stop:
             os._exit(stop.code or 0)
     print(child, flush=True)

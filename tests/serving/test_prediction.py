@@ -142,7 +142,7 @@ def test_memory_stays_flat_over_thousands_of_images(
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     first = peak_kib(300)
-    assert peak_kib(3000) - first < 40_000
+    assert peak_kib(1500) - first < 20_000
 
 
 def test_numbers_that_are_not_finite_are_no_prediction(tmp_path: Path) -> None:
