@@ -35,7 +35,7 @@ test: $(READY)  ## Run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 check: $(READY)  ## Lint, types, layers and the fast tests: what CI runs first
-	$(MAKE) --jobs 2 --output-sync=target --no-print-directory lint fast
+	$(MAKE) --jobs 2 --no-print-directory lint fast
 
 # Side by side in `check`: mypy leaves a core idle for a minute.
 .PHONY: lint fast
