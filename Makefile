@@ -12,6 +12,8 @@ ARGS ?=
 PARALLEL ?= -n auto --dist loadfile
 # Which tests `make test` runs, as pytest's arguments; none for all.
 TESTS ?=
+# Whether `make check` runs the fast tests; empty where `make test` follows and runs them with all others.
+FAST ?= yes
 
 .PHONY: help run serve test check format docs clean
 
@@ -34,19 +36,12 @@ serve: $(READY)  ## Serve the newest model at http://127.0.0.1:8000
 test: $(READY)  ## Run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
-check: $(READY)  ## Lint, types, layers and the fast tests: what CI runs first
-	$(MAKE) --jobs 2 --no-print-directory lint fast
-
-# Side by side in `check`: mypy leaves a core idle for a minute.
-.PHONY: lint fast
-lint: $(READY)
+check: $(READY)  ## Lint, types, layers and the fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-fast: $(READY)
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser" --quiet
+	$(if $(FAST),$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser" --quiet)
 
 format: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix .

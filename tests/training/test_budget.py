@@ -14,7 +14,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.training import budget
 from tenfold.training import fit as fitting
-from tenfold.training.budget import NetworkSize, choose_size, network_sizes
+from tenfold.training.budget import NetworkSize, choose_for_budget, choose_size, network_sizes
 from tenfold.training.device import choose_device
 from tenfold.training.fit import FittedNetwork, fit_network
 from tenfold.training.loop import Trainer
@@ -73,9 +73,17 @@ def test_what_was_spent_before_counts(fit: Any) -> None:
     assert "is over before the training begins" in fitted.budget.sentence
 
 
-def test_what_is_left_of_a_budget_is_what_is_promised(fit: Any) -> None:
-    fitted = fit(budget_seconds=4, started_at=time.monotonic() - 3.7)
-    assert " left of 4 s this machine can show about " in fitted.budget.sentence
+def test_what_is_left_of_a_budget_is_what_is_promised() -> None:
+    plan = NetworkPlan.parse("fast", {}, image_shape=(8, 8, 3), class_count=2)
+    chosen = choose_for_budget(
+        plan,
+        TrainingSettings.parse({"budget_seconds": 100}),
+        (SIZE,),
+        train_count=16,
+        spent_seconds=60,
+        measure=lambda *_: 0.001,
+    )
+    assert "In the 40 s left of 1 min 40 s this machine can show about " in chosen.sentence
 
 
 class Machine:
