@@ -12,8 +12,6 @@ ARGS ?=
 PARALLEL ?= -n auto --dist loadfile
 # Which tests `make test` runs, as pytest's arguments; none for all.
 TESTS ?=
-# Whether `make check` runs the fast tests; empty where `make test` follows and runs them with all others.
-FAST ?= yes
 
 .PHONY: help run serve test check format docs clean
 
@@ -41,7 +39,7 @@ check: $(READY)  ## Lint, types, layers and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(if $(FAST),$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser" --quiet)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser" --quiet
 
 format: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix .

@@ -271,6 +271,7 @@ class TestDefaultData:
 
     @pytest.mark.cifar10
     @pytest.mark.slow
+    @pytest.mark.long
     def test_cifar10_where_it_is(
         self, tenfold: Command, cifar10_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

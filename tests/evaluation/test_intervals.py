@@ -143,6 +143,7 @@ POPULATION = np.array(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cases", [(400,) * 5, (600, 300, 200, 150, 100)], ids=["even", "uneven"])
+@pytest.mark.long
 def test_95_percent_intervals_hold_the_truth_in_95_percent(cases: tuple[int, ...]) -> None:
     """2,000 simulated test sets with given numbers of images of each class."""
     truth = scores_of_shares(np.array(cases))

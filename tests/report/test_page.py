@@ -121,6 +121,7 @@ def test_the_same_records_give_the_same_bytes(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("study", ["whole", "many-class", "gray"])
+@pytest.mark.long
 def test_large_studies_too(
     studies: dict[str, StudyRecords], pages: dict[str, str], study: str
 ) -> None:

@@ -120,6 +120,7 @@ def test_damaged_images(small: Any, make_png: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_thousands_of_damaged_images(small: Any, make_png: Any) -> None:
     statuses = ask_damaged_images(small, make_png, 2000)
     assert statuses.keys() >= {200, 400, 422}
