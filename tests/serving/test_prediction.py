@@ -127,6 +127,7 @@ def test_the_most_probable_come_first_with_the_float_s_own_digits() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_memory_stays_flat_over_thousands_of_images(
     make_model_folder: FolderMaker, tmp_path: Path
 ) -> None:
