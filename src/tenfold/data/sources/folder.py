@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +12,13 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError, nearest_names
 from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
-from tenfold.core.records.data import LeftOutImage
 from tenfold.core.text import counted, shortlist
-from tenfold.data.dataset import Groups, ImageDataset, Images, ImageSplit, Indices, Labels
+from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.folder_files import natural_key, sub_folders
 from tenfold.data.sources.folder_layout import LAYOUTS, FolderLayout, read_layout
 from tenfold.data.sources.folder_splits import Role
+from tenfold.data.sources.labelled_files import LabelledFiles, ReadFiles, read_labelled_files
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
-from tenfold.data.splits import (
-    exact_groups,
-    joined_groups,
-    regrouped,
-    stratified_split,
-)
-
-_MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
 
 _READING = 2
 """Raised when the same files give other classes, splits or pixels than before."""
@@ -82,60 +73,30 @@ class FolderSource:
             the test or validation split alone, no class can spare a test image, or (if strict) an
             image cannot be read.
         """
-        # Pillow is not needed to list the sources.
-        from tenfold.data.images.reading import decode_files
-
         root = _given(path)
         layout = read_layout(root)
         if options.is_strict and layout.left_out:
             first = layout.left_out[0]
             raise DataError(f"{first.path} cannot be read: {first.reason}.")
         listed = label_files(layout)
-        usable_classes(root, layout, listed, np.ones(len(listed.files), dtype=bool))
-        decoded = decode_files(
-            listed.files,
-            options.image_size_px,
+        found = read_labelled_files(
+            listed,
+            options,
             progress,
-            is_strict=options.is_strict,
-            large_image_size_px=options.large_image_size_px,
-            is_training=None if layout.test is None else ~listed.is_test,
-            ranges=options.value_ranges,
-            most_megapixels=options.most_megapixels,
+            usable_classes=partial(usable_classes, root, layout, listed),
+            has_test=layout.test is not None,
         )
-        is_used = usable_classes(root, layout, listed, decoded.is_read)
-        train, test, train_rows = split_images(
-            decoded.images, listed, decoded.is_read, options, has_test=layout.test is not None
-        )
-        is_validation = listed.is_validation[train_rows]
-        train, test = (without_unused_labels(split, is_used) for split in (train, test))
-        if not len(test):
+        if not len(found.test):
             raise DataError(_no_test_images(root, layout))
-        classes = tuple(name for name, used in zip(listed.names, is_used, strict=True) if used)
-        left_out = (*layout.left_out, *decoded.left_out)
-        notes = (
-            *layout.notes,
-            *_unused_classes(layout, listed, is_used),
-            *decoded.notes,
-            *untested_notes(classes, test),
-            *([decoded.size_note] if decoded.size_note else []),
-        )
-        split_note = _split_note(layout, options, len(train), int(is_validation.sum()), len(test))
-        for line in (split_note, *notes, *left_out_lines(left_out)):
-            progress.say(line)
-        return ImageDataset(
+        return found.dataset(
+            progress,
             source=self.name,
             location=str(root),
             title=root.resolve().name,
-            description=f"{len(train) + len(test):,} images from a folder, one sub-folder a class.",
-            classes=classes,
-            train=train,
-            test=test,
-            split_note=split_note,
-            resized=decoded.resized,
-            left_out=left_out,
-            notes=notes,
-            is_validation=is_validation if is_validation.any() else None,
-            value_ranges=decoded.ranges,
+            description=f"{found.count:,} images from a folder, one sub-folder a class.",
+            split_note=_split_note(layout, options, found),
+            left_out=layout.left_out,
+            notes=(*layout.notes, *_unused_classes(layout, listed, found.is_used)),
         )
 
 
@@ -151,16 +112,15 @@ def _given(path: Path | None) -> Path:
     return path
 
 
-def _split_note(
-    layout: FolderLayout, options: SourceOptions, train: int, validation: int, test: int
-) -> str:
+def _split_note(layout: FolderLayout, options: SourceOptions, found: ReadFiles) -> str:
     if layout.test is None:
         return (
             f"Split by tenfold: {options.test_fraction:.0%} of each class, at least one image of "
             f"every class that has two, drawn with seed {options.seed}, are the test images."
         )
+    train, validation, test = found.counts
     parts = [
-        f"{layout.named('train')} for training ({counted(train - validation, 'image')})",
+        f"{layout.named('train')} for training ({counted(train, 'image')})",
         f"{layout.named('test')} for testing ({counted(test, 'image')})",
     ]
     if validation:
@@ -197,54 +157,6 @@ def _unused_classes(
             f"{counted(len(unused), 'class folder')} without a readable image {were} left out: "
             f"{shortlist(unused)}."
         )
-
-
-def untested_notes(classes: Sequence[str], test: ImageSplit) -> Iterator[str]:
-    """Name the classes that the test split lacks."""
-    counts = test.counts(len(classes))
-    untested = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if untested:
-        yield f"Classes without a test image, so without a measured score: {shortlist(untested)}."
-
-
-def left_out_lines(left_out: tuple[LeftOutImage, ...]) -> Iterator[str]:
-    """Say how many images could not be read and why, the most frequent reasons first."""
-    reasons = Counter(image.reason for image in left_out)
-    examples = {image.reason: image.path for image in reversed(left_out)}
-    shown = "; ".join(
-        f"{count:,} × {reason} ({examples[reason]})"
-        for reason, count in reasons.most_common(_MOST_REASONS)
-    )
-    if shown:
-        more = "; ..." if len(reasons) > _MOST_REASONS else ""
-        yield f"{counted(len(left_out), 'image')} could not be read, left out: {shown}{more}"
-
-
-@dataclass(frozen=True)
-class LabelledFiles:
-    """All image files of a layout, class by class.
-
-    Parameters
-    ----------
-    files
-        N files.
-    names
-        All class names of all splits, sorted naturally.
-    labels
-        int64, shape (N,), index into `names`.
-    is_test, is_validation
-        bool, shape (N,): in the layout's own test or validation split.
-    """
-
-    files: tuple[Path, ...]
-    names: tuple[str, ...]
-    labels: Labels
-    is_test: npt.NDArray[np.bool_]
-    is_validation: npt.NDArray[np.bool_]
-
-    def counts(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-        """Give how many chosen files each class has; shape (classes,)."""
-        return np.bincount(self.labels[chosen], minlength=len(self.names))
 
 
 def label_files(layout: FolderLayout) -> LabelledFiles:
@@ -308,77 +220,5 @@ def usable_classes(
     return train
 
 
-def split_images(
-    images: Images,
-    listed: LabelledFiles,
-    is_read: npt.NDArray[np.bool_],
-    options: SourceOptions,
-    *,
-    has_test: bool,
-    groups: Groups | None = None,
-) -> tuple[ImageSplit, ImageSplit, Indices]:
-    """Give both splits in a random order, as views of `images`, whose rows are reordered.
-
-    Labels are those of `listed`. Images of one of the `groups` are in one split, and copies always
-    are. The indices say which of the files each training image is.
-    """
-    rng = np.random.default_rng(options.seed)
-    rows = np.flatnonzero(is_read)
-    if has_test:
-        train = rng.permutation(rows[~listed.is_test[rows]])
-        test = rng.permutation(rows[listed.is_test[rows]])
-    else:
-        together = exact_groups(images)
-        if groups is not None:
-            together = joined_groups(together, groups)
-        drawn_from = regrouped(together, rows)
-        train, test = (
-            rows[part]
-            for part in stratified_split(
-                listed.labels[rows], options.test_fraction, rng, drawn_from
-            )
-        )
-    reorder_rows(images, np.concatenate([train, test, np.flatnonzero(~is_read)]))
-    end = len(train) + len(test)
-    return (
-        ImageSplit(images[: len(train)], listed.labels[train]),
-        ImageSplit(images[len(train) : end], listed.labels[test]),
-        train,
-    )
-
-
-def without_unused_labels(split: ImageSplit, is_used: npt.NDArray[np.bool_]) -> ImageSplit:
-    """Count a split's labels among the used classes alone."""
-    return ImageSplit(split.images, (np.cumsum(is_used) - 1)[split.labels].astype(np.int64))
-
-
 def _chosen_names(names: tuple[str, ...], chosen: npt.NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(name for name, is_chosen in zip(names, chosen.tolist(), strict=True) if is_chosen)
-
-
-def reorder_rows(rows: npt.NDArray[np.uint8], order: npt.NDArray[np.intp]) -> None:
-    """Make row k what row ``order[k]`` was, in place, for every k.
-
-    Follows the permutation's cycles, so one spare row is all the memory it takes.
-
-    Parameters
-    ----------
-    rows
-        Shape (N, ...).
-    order
-        A permutation of 0 to N - 1.
-    """
-    assert len(order) == len(rows)
-    sources = order.tolist()
-    is_placed = [False] * len(sources)
-    for start in range(len(sources)):
-        if is_placed[start] or sources[start] == start:
-            continue
-        spare = rows[start].copy()
-        target = start
-        while (source := sources[target]) != start:
-            rows[target] = rows[source]
-            is_placed[target] = True
-            target = source
-        rows[target] = spare
-        is_placed[target] = True

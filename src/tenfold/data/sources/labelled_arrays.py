@@ -15,9 +15,9 @@ from tenfold.core.errors import DataError, nearest_names
 from tenfold.core.machine import available_memory, in_gib
 from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset, Images, ImageSplit, Labels
-from tenfold.data.sources.folder import reorder_rows, untested_notes
 from tenfold.data.sources.folder_files import natural_key
 from tenfold.data.sources.folder_splits import Role
+from tenfold.data.sources.labelled_files import reorder_rows, untested_notes
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.splits import exact_groups, stratified_split
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,9 @@ from tenfold.core.files import (
 from tenfold.core.progress import Progress
 from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import Groups, ImageDataset
-from tenfold.data.sources.folder import (
-    LabelledFiles,
-    left_out_lines,
-    split_images,
-    untested_notes,
-    without_unused_labels,
-)
 from tenfold.data.sources.folder_files import natural_key
 from tenfold.data.sources.folder_splits import Role
+from tenfold.data.sources.labelled_files import LabelledFiles, ReadFiles, read_labelled_files
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
 from tenfold.data.sources.table_rows import (
     CSV,
@@ -38,7 +33,6 @@ from tenfold.data.sources.table_rows import (
     role_in_table,
     share,
 )
-from tenfold.data.splits import regrouped
 
 _MOST_PROBLEMS = 5  # More in one message are not read by anyone.
 
@@ -104,31 +98,20 @@ class TableSource:
             If the table cannot be read, columns are missing, a row has no file, label or known
             split, or as the folder source says.
         """
-        from tenfold.data.images.reading import decode_files
-
         table = _given(path)
         read = read_rows(table)
         columns = find_columns(table, read, options)
         listed, groups, notes = _listed(table, read, columns)
         has_test = bool(listed.is_test.any())
-        _check_classes(table, listed, np.ones(len(listed.files), dtype=bool))
-        decoded = decode_files(
-            listed.files,
-            options.image_size_px,
+        found = read_labelled_files(
+            listed,
+            options,
             progress,
-            is_strict=options.is_strict,
-            large_image_size_px=options.large_image_size_px,
-            is_training=~listed.is_test if has_test else None,
-            ranges=options.value_ranges,
-            most_megapixels=options.most_megapixels,
+            usable_classes=partial(_usable_classes, table, listed),
+            has_test=has_test,
+            groups=groups,
         )
-        is_used = _check_classes(table, listed, decoded.is_read)
-        train, test, train_rows = split_images(
-            decoded.images, listed, decoded.is_read, options, has_test=has_test, groups=groups
-        )
-        is_validation = listed.is_validation[train_rows]
-        train, test = (without_unused_labels(split, is_used) for split in (train, test))
-        if not len(test):
+        if not len(found.test):
             raise DataError(
                 f"{table} has no readable test image"
                 + (
@@ -138,34 +121,20 @@ class TableSource:
                     "class, better twenty of each."
                 )
             )
-        classes = tuple(name for name, used in zip(listed.names, is_used, strict=True) if used)
-        if groups is not None:
-            notes += _group_notes(listed, groups, columns["group"], has_test=has_test)
-        if lost := [name for name in listed.names if name not in classes]:
-            notes.append(f"Classes without a readable image were left out: {shortlist(lost)}.")
-        notes += [*decoded.notes, *untested_notes(classes, test)]
-        notes += [decoded.size_note] if decoded.size_note else []
-        counts = len(train), int(is_validation.sum()), len(test)
-        split_note = _split_note(columns, options, counts, has_test=has_test)
         used = ", ".join(f"{kind} {name!r}" for kind, name in columns.items())
         notes.insert(0, f"Columns of the table that were used: {used}.")
-        for line in (split_note, *notes, *left_out_lines(decoded.left_out)):
-            progress.say(line)
-        return ImageDataset(
+        if groups is not None:
+            notes += _group_notes(listed, groups, columns["group"], has_test=has_test)
+        if lost := [name for name in listed.names if name not in found.classes]:
+            notes.append(f"Classes without a readable image were left out: {shortlist(lost)}.")
+        return found.dataset(
+            progress,
             source=self.name,
             location=str(table),
             title=table.stem,
-            description=f"{len(train) + len(test):,} images named by a table.",
-            classes=classes,
-            train=train,
-            test=test,
-            split_note=split_note,
-            resized=decoded.resized,
-            left_out=decoded.left_out,
-            notes=tuple(notes),
-            is_validation=is_validation if is_validation.any() else None,
-            value_ranges=decoded.ranges,
-            train_groups=None if groups is None else regrouped(groups, train_rows),
+            description=f"{found.count:,} images named by a table.",
+            split_note=_split_note(columns, options, found, has_test=has_test),
+            notes=notes,
         )
 
 
@@ -314,7 +283,7 @@ def _group_notes(
         )
 
 
-def _check_classes(
+def _usable_classes(
     table: Path, listed: LabelledFiles, chosen: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
     """Say which classes have training images among the chosen files; shape (classes,).
@@ -346,22 +315,17 @@ def _check_classes(
 
 
 def _split_note(
-    columns: Mapping[str, str],
-    options: SourceOptions,
-    counts: tuple[int, int, int],
-    *,
-    has_test: bool,
+    columns: Mapping[str, str], options: SourceOptions, found: ReadFiles, *, has_test: bool
 ) -> str:
-    train, validation, test = counts
     if not has_test:
         whole = "of each class" if "group" not in columns else "of each class, whole groups"
         return (
             f"Split by tenfold: {options.test_fraction:.0%} {whole}, drawn with seed "
             f"{options.seed}, are the test images."
         )
+    train, validation, test = found.counts
     middle = f"{counted(validation, 'image')} for validation, " if validation else ""
     return (
         f"The table's own splits (column {columns['split']!r}): "
-        f"{counted(train - validation, 'image')} for training, {middle}"
-        f"{counted(test, 'image')} for testing."
+        f"{counted(train, 'image')} for training, {middle}{counted(test, 'image')} for testing."
     )

@@ -1,0 +1,285 @@
+"""Image files with their labels, decoded and split: what a folder and a table have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.progress import Progress
+from tenfold.core.records.data import LeftOutImage
+from tenfold.core.text import counted, shortlist
+from tenfold.data.dataset import Groups, ImageDataset, Images, ImageSplit, Indices, Labels
+from tenfold.data.sources.source import SourceOptions
+from tenfold.data.splits import exact_groups, joined_groups, regrouped, stratified_split
+
+if TYPE_CHECKING:
+    from tenfold.data.images.reading import DecodedImages
+
+_MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
+
+
+@dataclass(frozen=True)
+class LabelledFiles:
+    """All image files of a data set, with what is said of each.
+
+    Parameters
+    ----------
+    files
+        N files.
+    names
+        All class names of all splits, sorted naturally.
+    labels
+        int64, shape (N,), index into `names`.
+    is_test, is_validation
+        bool, shape (N,): in the data set's own test or validation split.
+    """
+
+    files: tuple[Path, ...]
+    names: tuple[str, ...]
+    labels: Labels
+    is_test: npt.NDArray[np.bool_]
+    is_validation: npt.NDArray[np.bool_]
+
+    def counts(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+        """Give how many chosen files each class has; shape (classes,)."""
+        return np.bincount(self.labels[chosen], minlength=len(self.names))
+
+
+@dataclass(frozen=True)
+class ReadFiles:
+    """What became of labelled files.
+
+    Parameters
+    ----------
+    decoded
+        All of them in one array, whose rows are now in the order of the splits.
+    classes
+        Those of the names that have training images.
+    is_used
+        bool, shape (names,): which names these are.
+    train, test
+        In a random order; labels count the classes.
+    train_rows
+        Which of the files each training image is.
+    is_validation
+        bool, shape (training images,): in the data set's own validation split.
+    groups
+        Of all files; None if the data set does not say.
+    """
+
+    decoded: DecodedImages
+    classes: tuple[str, ...]
+    is_used: npt.NDArray[np.bool_]
+    train: ImageSplit
+    test: ImageSplit
+    train_rows: Indices
+    is_validation: npt.NDArray[np.bool_]
+    groups: Groups | None
+
+    @property
+    def count(self) -> int:
+        """Give the number of images of both splits."""
+        return len(self.train) + len(self.test)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Give the numbers of images to train on, to validate by and to test on."""
+        validation = int(self.is_validation.sum())
+        return len(self.train) - validation, validation, len(self.test)
+
+    def dataset(
+        self,
+        progress: Progress,
+        *,
+        source: str,
+        location: str,
+        title: str,
+        description: str,
+        split_note: str,
+        notes: Sequence[str],
+        left_out: tuple[LeftOutImage, ...] = (),
+    ) -> ImageDataset:
+        """Give the data set, and say what was not used and which size was chosen.
+
+        `left_out` and `notes` are what was found before decoding.
+        """
+        left_out = (*left_out, *self.decoded.left_out)
+        notes = (
+            *notes,
+            *self.decoded.notes,
+            *untested_notes(self.classes, self.test),
+            *([self.decoded.size_note] if self.decoded.size_note else []),
+        )
+        for line in (split_note, *notes, *_left_out_lines(left_out)):
+            progress.say(line)
+        return ImageDataset(
+            source=source,
+            location=location,
+            title=title,
+            description=description,
+            classes=self.classes,
+            train=self.train,
+            test=self.test,
+            split_note=split_note,
+            resized=self.decoded.resized,
+            left_out=left_out,
+            notes=notes,
+            is_validation=self.is_validation if self.is_validation.any() else None,
+            value_ranges=self.decoded.ranges,
+            train_groups=None if self.groups is None else regrouped(self.groups, self.train_rows),
+        )
+
+
+def read_labelled_files(
+    listed: LabelledFiles,
+    options: SourceOptions,
+    progress: Progress,
+    *,
+    usable_classes: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]],
+    has_test: bool,
+    groups: Groups | None = None,
+) -> ReadFiles:
+    """Decode image files and split them if the data set does not.
+
+    Parameters
+    ----------
+    usable_classes
+        Says which names have training images among the chosen files, or raises. Called before
+        decoding with all files, so that a wrong layout fails at once, and after it with those that
+        could be read.
+    has_test
+        Whether the data set has a test split of its own.
+    groups
+        Files that belong together, see `Groups`.
+
+    Raises
+    ------
+    DataError
+        If (strict) an image cannot be read, or what `usable_classes` raises.
+    """
+    from tenfold.data.images.reading import decode_files  # Pillow is not needed to list sources
+
+    usable_classes(np.ones(len(listed.files), dtype=bool))
+    decoded = decode_files(
+        listed.files,
+        options.image_size_px,
+        progress,
+        is_strict=options.is_strict,
+        large_image_size_px=options.large_image_size_px,
+        is_training=~listed.is_test if has_test else None,
+        ranges=options.value_ranges,
+        most_megapixels=options.most_megapixels,
+    )
+    is_used = usable_classes(decoded.is_read)
+    train, test, train_rows = _split_images(
+        decoded.images, listed, decoded.is_read, options, has_test=has_test, groups=groups
+    )
+    return ReadFiles(
+        decoded=decoded,
+        classes=tuple(name for name, used in zip(listed.names, is_used, strict=True) if used),
+        is_used=is_used,
+        train=_without_unused_labels(train, is_used),
+        test=_without_unused_labels(test, is_used),
+        train_rows=train_rows,
+        is_validation=listed.is_validation[train_rows],
+        groups=groups,
+    )
+
+
+def _split_images(
+    images: Images,
+    listed: LabelledFiles,
+    is_read: npt.NDArray[np.bool_],
+    options: SourceOptions,
+    *,
+    has_test: bool,
+    groups: Groups | None = None,
+) -> tuple[ImageSplit, ImageSplit, Indices]:
+    """Give both splits in a random order, as views of `images`, whose rows are reordered.
+
+    Labels are those of `listed`. Images of one of the `groups` are in one split, and copies always
+    are. The indices say which of the files each training image is.
+    """
+    rng = np.random.default_rng(options.seed)
+    rows = np.flatnonzero(is_read)
+    if has_test:
+        train = rng.permutation(rows[~listed.is_test[rows]])
+        test = rng.permutation(rows[listed.is_test[rows]])
+    else:
+        together = exact_groups(images)
+        if groups is not None:
+            together = joined_groups(together, groups)
+        drawn_from = regrouped(together, rows)
+        train, test = (
+            rows[part]
+            for part in stratified_split(
+                listed.labels[rows], options.test_fraction, rng, drawn_from
+            )
+        )
+    reorder_rows(images, np.concatenate([train, test, np.flatnonzero(~is_read)]))
+    end = len(train) + len(test)
+    return (
+        ImageSplit(images[: len(train)], listed.labels[train]),
+        ImageSplit(images[len(train) : end], listed.labels[test]),
+        train,
+    )
+
+
+def _without_unused_labels(split: ImageSplit, is_used: npt.NDArray[np.bool_]) -> ImageSplit:
+    """Count a split's labels among the used classes alone."""
+    return ImageSplit(split.images, (np.cumsum(is_used) - 1)[split.labels].astype(np.int64))
+
+
+def reorder_rows(rows: npt.NDArray[np.uint8], order: npt.NDArray[np.intp]) -> None:
+    """Make row k what row ``order[k]`` was, in place, for every k.
+
+    Follows the permutation's cycles, so one spare row is all the memory it takes.
+
+    Parameters
+    ----------
+    rows
+        Shape (N, ...).
+    order
+        A permutation of 0 to N - 1.
+    """
+    assert len(order) == len(rows)
+    sources = order.tolist()
+    is_placed = [False] * len(sources)
+    for start in range(len(sources)):
+        if is_placed[start] or sources[start] == start:
+            continue
+        spare = rows[start].copy()
+        target = start
+        while (source := sources[target]) != start:
+            rows[target] = rows[source]
+            is_placed[target] = True
+            target = source
+        rows[target] = spare
+        is_placed[target] = True
+
+
+def untested_notes(classes: Sequence[str], test: ImageSplit) -> Iterator[str]:
+    """Name the classes that the test split lacks."""
+    counts = test.counts(len(classes))
+    untested = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if untested:
+        yield f"Classes without a test image, so without a measured score: {shortlist(untested)}."
+
+
+def _left_out_lines(left_out: tuple[LeftOutImage, ...]) -> Iterator[str]:
+    """Say how many images could not be read and why, the most frequent reasons first."""
+    reasons = Counter(image.reason for image in left_out)
+    examples = {image.reason: image.path for image in reversed(left_out)}
+    shown = "; ".join(
+        f"{count:,} × {reason} ({examples[reason]})"
+        for reason, count in reasons.most_common(_MOST_REASONS)
+    )
+    if shown:
+        more = "; ..." if len(reasons) > _MOST_REASONS else ""
+        yield f"{counted(len(left_out), 'image')} could not be read, left out: {shown}{more}"
