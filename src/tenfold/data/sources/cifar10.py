@@ -14,13 +14,12 @@ from tenfold.data.sources.cifar10_files import (
     BINARY_ARCHIVE,
     PYTHON_ARCHIVE,
     cache_folder,
-    files_of,
     find_folder,
+    fingerprint_of_version,
     looks_like_archive,
+    official_dataset,
     offline_error,
-    read_archive,
-    read_folder,
-    resized,
+    read_version,
 )
 from tenfold.data.sources.cifar10_formats import RECORDS_PER_BATCH, Cifar10Arrays
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
@@ -81,11 +80,7 @@ class Cifar10Source:
         found = _find(place)
         if found is None:
             return fingerprint_of_files(place, ())
-        if found.is_file():
-            return fingerprint_of_files(found.parent, (found,))
-        version = find_folder(found)
-        assert version is not None
-        return fingerprint_of_files(version[1], files_of(*version))
+        return fingerprint_of_version(found)
 
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Read the official splits; another `image_size_px` than 32 resizes all images.
@@ -108,35 +103,23 @@ class Cifar10Source:
         if found is None:
             raise DataError(_not_cifar10(place))
         arrays = Cifar10Arrays(self.records_per_batch)
-        if found.is_file():
-            notes = (*read_archive(found, arrays, progress), *self._checksum_notes(found))
-        else:
-            version = find_folder(found)
-            assert version is not None
-            notes = read_folder(*version, arrays, progress)
-            found = version[1]
-        train, test = arrays.splits()
-        dataset = ImageDataset(
+        is_archive = found.is_file()
+        found, notes = read_version(found, arrays, progress)
+        if is_archive:
+            notes += self._checksum_notes(found)
+        return official_dataset(
+            arrays,
+            options.image_size_px,
             source=self.name,
-            location=str(found),
+            location=found,
             title="CIFAR-10",
-            description=(
-                "Small colour photographs of ten kinds of animals and vehicles "
-                "(Krizhevsky, 2009, Learning Multiple Layers of Features from Tiny Images)."
-            ),
-            classes=arrays.classes,
-            train=train,
-            test=test,
-            split_note=(
-                f"The official split: {len(train):,} training and {len(test):,} test images."
-            ),
+            content="ten kinds of animals and vehicles",
             notes=(
                 "3.25% of the test images have a near-duplicate in the training set "
                 "(Barz and Denzler, 2020, Do We Train on Test Data?, arXiv 1902.00423).",
                 *notes,
             ),
         )
-        return resized(dataset, options.image_size_px)
 
     def _own_place(self) -> Path | None:
         if configured := os.environ.get(PATH_VARIABLE):

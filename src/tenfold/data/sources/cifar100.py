@@ -16,12 +16,11 @@ from tenfold.core.progress import Progress
 from tenfold.data.archives import TarMember
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.cifar10_files import (
-    files_of,
     find_folder,
+    fingerprint_of_version,
     is_archive,
-    read_archive,
-    read_folder,
-    resized,
+    official_dataset,
+    read_version,
 )
 from tenfold.data.sources.cifar10_formats import (
     CifarArrays,
@@ -34,7 +33,7 @@ from tenfold.data.sources.cifar10_formats import (
     parse_python_batch,
     parse_python_classes,
 )
-from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
+from tenfold.data.sources.source import Source, SourceOptions
 
 RECORDS = (50_000, 10_000)
 """Images of the training and the test file."""
@@ -114,12 +113,7 @@ class Cifar100Source:
 
     def fingerprint(self, path: Path | None) -> str:
         """Give a digest of the files' names, sizes and times."""
-        found = _found(path)
-        if found.is_file():
-            return fingerprint_of_files(found.parent, (found,))
-        version = find_folder(found, FORMATS)
-        assert version is not None
-        return fingerprint_of_files(version[1], files_of(*version))
+        return fingerprint_of_version(_found(path), FORMATS)
 
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Read the official splits; another `image_size_px` than 32 resizes all images.
@@ -131,36 +125,21 @@ class Cifar100Source:
         UnsafePickleError
             If a file of the Python version asks for more than plain arrays.
         """
-        found = _found(path)
         arrays = CifarArrays(self.records, CLASSES)
-        if found.is_file():
-            notes = read_archive(found, arrays, progress, FORMATS)
-        else:
-            version = find_folder(found, FORMATS)
-            assert version is not None
-            notes = read_folder(*version, arrays, progress)
-        train, test = arrays.splits()
-        dataset = ImageDataset(
+        place, notes = read_version(_found(path), arrays, progress, FORMATS)
+        return official_dataset(
+            arrays,
+            options.image_size_px,
             source=self.name,
-            location=str(found),
+            location=place,
             title="CIFAR-100",
-            description=(
-                "Small colour photographs of a hundred kinds of animals, plants and things "
-                "(Krizhevsky, 2009, Learning Multiple Layers of Features from Tiny Images)."
-            ),
-            classes=arrays.classes,
-            train=train,
-            test=test,
-            split_note=(
-                f"The official split: {len(train):,} training and {len(test):,} test images."
-            ),
+            content="a hundred kinds of animals, plants and things",
             notes=(
                 "10% of the test images have a near-duplicate in the training set "
                 "(Barz and Denzler, 2020, Do We Train on Test Data?, arXiv 1902.00423).",
                 *notes,
             ),
         )
-        return resized(dataset, options.image_size_px)
 
 
 SOURCE: Source = Cifar100Source()

@@ -23,6 +23,7 @@ from tenfold.data.sources.cifar10_formats import (
     CifarArrays,
     CifarFormat,
 )
+from tenfold.data.sources.source import fingerprint_of_files
 
 FORMATS = (BINARY, PYTHON)
 """Binary first: where a folder holds both, it is the faster one to read."""
@@ -55,6 +56,71 @@ def files_of(form: CifarFormat, folder: Path) -> Iterator[Path]:
     return (
         folder / name for name in (*form.batch_files, form.meta_file) if (folder / name).exists()
     )
+
+
+def fingerprint_of_version(found: Path, formats: Sequence[CifarFormat] = FORMATS) -> str:
+    """Give a digest of names, sizes and times of an archive, or of a version's files."""
+    if found.is_file():
+        return fingerprint_of_files(found.parent, (found,))
+    version = find_folder(found, formats)
+    assert version is not None
+    return fingerprint_of_files(version[1], files_of(*version))
+
+
+def read_version(
+    found: Path,
+    arrays: CifarArrays,
+    progress: Progress,
+    formats: Sequence[CifarFormat] = FORMATS,
+) -> tuple[Path, tuple[str, ...]]:
+    """Read an archive or a version's folder into `arrays`.
+
+    Returns
+    -------
+    place
+        Of what was read.
+    notes
+        For people.
+
+    Raises
+    ------
+    DataError
+        See `read_archive` and `read_folder`.
+    """
+    if found.is_file():
+        return found, tuple(read_archive(found, arrays, progress, formats))
+    version = find_folder(found, formats)
+    assert version is not None
+    return version[1], tuple(read_folder(*version, arrays, progress))
+
+
+def official_dataset(
+    arrays: CifarArrays,
+    image_size_px: int | None,
+    *,
+    source: str,
+    location: Path,
+    title: str,
+    content: str,
+    notes: Sequence[str],
+) -> ImageDataset:
+    """Give the official splits as a data set; another size than 32 resizes all images."""
+    train, test = arrays.splits()
+    dataset = ImageDataset(
+        source=source,
+        location=str(location),
+        title=title,
+        description=(
+            f"Small colour photographs of {content} "
+            "(Krizhevsky, 2009, Learning Multiple Layers of Features from Tiny Images)."
+        ),
+        classes=arrays.classes,
+        train=train,
+        test=test,
+        split_note=f"The official split: {len(train):,} training and {len(test):,} test images.",
+        notes=tuple(notes),
+    )
+    return resized(dataset, image_size_px)
 
 
 def read_folder(
