@@ -8,9 +8,12 @@ import signal
 import tarfile
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -251,3 +254,24 @@ def bounded() -> Callable[[int], AbstractContextManager[None]]:
         assert peak <= most_bytes, f"{peak:,} bytes at once"
 
     return guard
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[type[BaseHTTPRequestHandler]], str]]:
+    """Give a function that starts a server on this machine and gives its address."""
+
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Clients that hang up are part of the tests."""
+
+    with ExitStack() as stack:
+
+        def start(handler: type[BaseHTTPRequestHandler]) -> str:
+            running = stack.enter_context(Quiet(("127.0.0.1", 0), handler))
+            thread = Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(running.shutdown)
+            return f"http://127.0.0.1:{running.server_port}"
+
+        yield start

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +56,9 @@ class _Mirror(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[str, list[str]]]:
+def server(serve: Callable[[type[BaseHTTPRequestHandler]], str]) -> tuple[str, list[str]]:
     seen: list[str] = []
-    handler = type("Handler", (_Mirror,), {"seen": seen})
-
-    class Quiet(ThreadingHTTPServer):
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Clients that hang up are part of the tests."""
-
-    with Quiet(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}", seen
-        running.shutdown()
-        thread.join()
+    return serve(type("Handler", (_Mirror,), {"seen": seen})), seen
 
 
 def _archive(base: str, *manners: str) -> RemoteArchive:

@@ -6,8 +6,8 @@ import gzip
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -146,22 +146,13 @@ class _Mirror(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[str, dict[str, int]]]:
+def server(
+    serve: Callable[[type[BaseHTTPRequestHandler]], str],
+) -> Iterator[tuple[str, dict[str, int]]]:
     sent: dict[str, int] = {}
     is_over = threading.Event()
-    handler = type("Handler", (_Mirror,), {"sent": sent, "is_over": is_over})
-
-    class Quiet(ThreadingHTTPServer):
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Clients that hang up are part of the tests."""
-
-    with Quiet(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}", sent
-        is_over.set()
-        running.shutdown()
-        thread.join()
+    yield serve(type("Handler", (_Mirror,), {"sent": sent, "is_over": is_over})), sent
+    is_over.set()
 
 
 def _archive(base: str, *manners: str) -> RemoteArchive:
