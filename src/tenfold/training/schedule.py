@@ -43,9 +43,6 @@ def learning_rate_factor(schedule: ScheduleName, progress: float) -> float:
             return (1 - progress) / (1 - WARM_UP_SHARE)
 
 
-_SWEEP_SMOOTHING = 0.9  # what the smoothed loss keeps of itself at a step
-
-
 _LEAST_FALL = 1e-4  # of the loss; Keras' default (keras.io/api/callbacks/reduce_lr_on_plateau)
 
 
