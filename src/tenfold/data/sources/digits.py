@@ -80,10 +80,7 @@ class DigitsSource:
             classes=tuple(str(digit) for digit in range(10)),
             train=ImageSplit(images[train], labels[train]),
             test=ImageSplit(images[test], labels[test]),
-            split_note=(
-                f"Split by tenfold: {options.test_fraction:.0%} of each class, drawn with seed "
-                f"{options.seed}, are the test images."
-            ),
+            split_note=options.split_note("of each class"),
             resized=len(images) if resized else 0,
             notes=(
                 "The images of one writer may be in both splits, so accuracy on a new writer's "

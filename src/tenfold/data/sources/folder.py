@@ -114,10 +114,7 @@ def _given(path: Path | None) -> Path:
 
 def _split_note(layout: FolderLayout, options: SourceOptions, found: ReadFiles) -> str:
     if layout.test is None:
-        return (
-            f"Split by tenfold: {options.test_fraction:.0%} of each class, at least one image of "
-            f"every class that has two, drawn with seed {options.seed}, are the test images."
-        )
+        return options.split_note()
     train, validation, test = found.counts
     parts = [
         f"{layout.named('train')} for training ({counted(train, 'image')})",

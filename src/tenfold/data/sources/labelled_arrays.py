@@ -318,10 +318,7 @@ def _joined(arrays: list[Images]) -> Images:
 
 def _split_note(parts: Mapping[Role, LabelledArray], whose: str, options: SourceOptions) -> str:
     if "test" not in parts:
-        return (
-            f"Split by tenfold: {options.test_fraction:.0%} of each class, at least one image of "
-            f"every class that has two, drawn with seed {options.seed}, are the test images."
-        )
+        return options.split_note()
     words: dict[Role, str] = {"train": "training", "validation": "validation", "test": "testing"}
     shown = ", ".join(
         f"{counted(len(parts[role].labels), 'image')} for {word}"

@@ -57,6 +57,15 @@ class SourceOptions:
     group_column: str | None = None
     value_ranges: ValueRanges | None = None
 
+    def split_note(
+        self, drawn: str = "of each class, at least one image of every class that has two"
+    ) -> str:
+        """Say that the test images were drawn by us, and of what."""
+        return (
+            f"Split by tenfold: {self.test_fraction:.0%} {drawn}, drawn with seed {self.seed}, are "
+            "the test images."
+        )
+
 
 class Source(Protocol):
     """A place that data sets come from."""

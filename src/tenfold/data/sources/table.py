@@ -318,11 +318,8 @@ def _split_note(
     columns: Mapping[str, str], options: SourceOptions, found: ReadFiles, *, has_test: bool
 ) -> str:
     if not has_test:
-        whole = "of each class" if "group" not in columns else "of each class, whole groups"
-        return (
-            f"Split by tenfold: {options.test_fraction:.0%} {whole}, drawn with seed "
-            f"{options.seed}, are the test images."
-        )
+        is_grouped = "group" in columns
+        return options.split_note("of each class, whole groups" if is_grouped else "of each class")
     train, validation, test = found.counts
     middle = f"{counted(validation, 'image')} for validation, " if validation else ""
     return (
