@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,30 @@ from tenfold.data.images.processes import PROCESSES, Job
 _MOST_THREADS = 8
 
 
-def read_header(file: Path | BinaryIO, limits: DecodingLimits = DEFAULT_LIMITS) -> ImageHeader:
+@runtime_checkable
+class EncodedImage(Protocol):
+    """Where an encoded image lies: a file, a member of an archive, a cell of a table.
+
+    A path is one. Its text says where people find it: ``pets.zip/train/cat/1.jpg``.
+    """
+
+    @property
+    def suffix(self) -> str:
+        """Give the ending of its name, as of a path; empty if it has no name."""
+
+    def read_bytes(self) -> bytes:
+        """Give the whole file; several threads may ask at once.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        """
+
+
+def read_header(
+    file: EncodedImage | BinaryIO, limits: DecodingLimits = DEFAULT_LIMITS
+) -> ImageHeader:
     """Give an image's size, whether it is gray, and whether it has more than 8 bits.
 
     Raises
@@ -57,7 +81,7 @@ def read_header(file: Path | BinaryIO, limits: DecodingLimits = DEFAULT_LIMITS) 
 
 
 def decode_image(
-    file: Path | BinaryIO,
+    file: EncodedImage | BinaryIO,
     shape: tuple[int, int, int],
     *,
     is_resized: bool,
@@ -75,7 +99,7 @@ def decode_image(
     Parameters
     ----------
     file
-        The image: its path, or an open file.
+        The image: its path or other place, or an open file.
     shape
         Height, width and channels (1 or 3) wanted.
     is_resized
@@ -119,7 +143,7 @@ def decode_image(
 
 
 def measure_image(
-    file: Path | BinaryIO, quantiles: int, limits: DecodingLimits = DEFAULT_LIMITS
+    file: EncodedImage | BinaryIO, quantiles: int, limits: DecodingLimits = DEFAULT_LIMITS
 ) -> npt.NDArray[np.float64]:
     """Measure an image of more than 8 bits: smallest and largest value, and so many quantiles.
 
@@ -170,11 +194,14 @@ def quiet_pillow() -> Iterator[None]:
 
 @contextmanager
 def _looked_at(
-    file: Path | BinaryIO, limits: DecodingLimits
+    file: EncodedImage | BinaryIO, limits: DecodingLimits
 ) -> Iterator[tuple[BinaryIO, Inspection]]:
     """Open a file and look at its structure; refuse what is known to be too large or not read."""
     if isinstance(file, Path):
         with file.open("rb") as content:
+            yield content, _inspected(content, file.suffix, limits)
+    elif isinstance(file, EncodedImage):
+        with io.BytesIO(file.read_bytes()) as content:
             yield content, _inspected(content, file.suffix, limits)
     else:
         yield file, _inspected(file, "", limits)
@@ -193,10 +220,14 @@ def _opened(content: BinaryIO, found: Inspection) -> OpenFile:
     return OpenFile(content, found.kind, found.may_turn, found.is_progressive)
 
 
-def _job(file: Path | BinaryIO, found: Inspection, limits: DecodingLimits, hold: Hold) -> Job:
+def _job(
+    file: EncodedImage | BinaryIO, found: Inspection, limits: DecodingLimits, hold: Hold
+) -> Job:
     place: Path | bytes
     if isinstance(file, Path):
         place = file
+    elif isinstance(file, EncodedImage):
+        place = file.read_bytes()
     else:
         file.seek(0)
         place = file.read()

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt, prod
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +16,13 @@ from tenfold.core.machine import available_memory, in_gib
 from tenfold.core.progress import Progress
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.data.dataset import Images
-from tenfold.data.images.decoding import decode_image, decoding_threads, measure_image, read_header
+from tenfold.data.images.decoding import (
+    EncodedImage,
+    decode_image,
+    decoding_threads,
+    measure_image,
+    read_header,
+)
 from tenfold.data.images.deep import Measured, find_ranges, quantiles_for, range_note
 from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX, ImageHeader, check_image_size
@@ -70,7 +75,7 @@ class DecodedImages:
 
 
 def decode_files(
-    files: Sequence[Path],
+    files: Sequence[EncodedImage],
     image_size_px: int | None,
     progress: Progress,
     *,
@@ -171,7 +176,7 @@ def decode_files(
 
 
 def _find_ranges(
-    files: Sequence[Path],
+    files: Sequence[EncodedImage],
     headers: Mapping[int, ImageHeader],
     is_training: npt.NDArray[np.bool_] | None,
     limits: DecodingLimits,
@@ -224,7 +229,7 @@ def _parallel(
             task.advance(len(chunk))
 
 
-def _raise_none_read(files: Sequence[Path], failures: dict[int, str]) -> None:
+def _raise_none_read(files: Sequence[EncodedImage], failures: dict[int, str]) -> None:
     shown = "".join(f"\n  {files[row]}: {failures[row]}" for row in sorted(failures)[:5])
     raise DataError(
         f"None of {len(files):,} image files could be read. The first reasons:{shown}\n"

@@ -58,7 +58,7 @@ class FolderSource:
         listed = label_files(read_layout(root))
         parts = [~listed.is_test & ~listed.is_validation, listed.is_validation, listed.is_test]
         digests = [
-            fingerprint_of_files(root, [listed.files[row] for row in np.flatnonzero(part)])
+            fingerprint_of_files(root, [listed.files[row] for row in np.flatnonzero(part).tolist()])
             for part in parts
         ]
         return sha256_of_json([_READING, *digests])
@@ -139,7 +139,7 @@ def _no_test_images(root: Path, layout: FolderLayout) -> str:
 
 
 def _unused_classes(
-    layout: FolderLayout, listed: LabelledFiles, is_used: npt.NDArray[np.bool_]
+    layout: FolderLayout, listed: LabelledFiles[Path], is_used: npt.NDArray[np.bool_]
 ) -> Iterator[str]:
     """Name the class folders that became no class, and say why."""
     all_files = listed.counts(np.ones(len(listed.files), dtype=bool))
@@ -156,7 +156,7 @@ def _unused_classes(
         )
 
 
-def label_files(layout: FolderLayout) -> LabelledFiles:
+def label_files(layout: FolderLayout) -> LabelledFiles[Path]:
     """List a layout's files with their labels; a class has one label in all splits."""
     splits = (layout.train, layout.validation, layout.test or {})
     names = tuple(sorted(set().union(*splits), key=natural_key))
@@ -176,7 +176,7 @@ def label_files(layout: FolderLayout) -> LabelledFiles:
 
 
 def usable_classes(
-    root: Path, layout: FolderLayout, listed: LabelledFiles, chosen: npt.NDArray[np.bool_]
+    root: Path, layout: FolderLayout, listed: LabelledFiles[Path], chosen: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
     """Say which classes have training images among the chosen files.
 

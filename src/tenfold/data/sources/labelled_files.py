@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +18,22 @@ from tenfold.data.sources.source import SourceOptions
 from tenfold.data.splits import exact_groups, joined_groups, regrouped, stratified_split
 
 if TYPE_CHECKING:
+    from tenfold.data.images.decoding import EncodedImage
     from tenfold.data.images.reading import DecodedImages
+
+FileT = TypeVar("FileT", bound="EncodedImage")
 
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
 
 
 @dataclass(frozen=True)
-class LabelledFiles:
+class LabelledFiles(Generic[FileT]):
     """All image files of a data set, with what is said of each.
 
     Parameters
     ----------
     files
-        N files.
+        N files, or places of encoded images in something larger.
     names
         All class names of all splits, sorted naturally.
     labels
@@ -40,7 +42,7 @@ class LabelledFiles:
         bool, shape (N,): in the data set's own test or validation split.
     """
 
-    files: tuple[Path, ...]
+    files: Sequence[FileT]
     names: tuple[str, ...]
     labels: Labels
     is_test: npt.NDArray[np.bool_]
@@ -137,7 +139,7 @@ class ReadFiles:
 
 
 def read_labelled_files(
-    listed: LabelledFiles,
+    listed: LabelledFiles[FileT],
     options: SourceOptions,
     progress: Progress,
     *,
@@ -194,7 +196,7 @@ def read_labelled_files(
 
 def _split_images(
     images: Images,
-    listed: LabelledFiles,
+    listed: LabelledFiles[FileT],
     is_read: npt.NDArray[np.bool_],
     options: SourceOptions,
     *,

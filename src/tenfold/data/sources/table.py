@@ -152,7 +152,7 @@ def _given(path: Path | None) -> Path:
 
 def _listed(
     table: Path, read: Rows, columns: Mapping[str, str]
-) -> tuple[LabelledFiles, Groups | None, list[str]]:
+) -> tuple[LabelledFiles[Path], Groups | None, list[str]]:
     """Give the files with labels and splits, their groups, and notes.
 
     Raises
@@ -255,7 +255,7 @@ def _groups(names: Sequence[str]) -> Groups:
 
 
 def _group_notes(
-    listed: LabelledFiles, groups: Groups, column: str, *, has_test: bool
+    listed: LabelledFiles[Path], groups: Groups, column: str, *, has_test: bool
 ) -> Iterator[str]:
     """Say how many groups there are, and where they could not be kept together."""
     count = len(np.unique(groups))
@@ -284,7 +284,7 @@ def _group_notes(
 
 
 def _usable_classes(
-    table: Path, listed: LabelledFiles, chosen: npt.NDArray[np.bool_]
+    table: Path, listed: LabelledFiles[Path], chosen: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
     """Say which classes have training images among the chosen files; shape (classes,).
 
