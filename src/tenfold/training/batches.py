@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from tenfold.core.randomness import derive_seed, sample_uniforms
 from tenfold.core.records.training import RebalancingPlan
-from tenfold.data.augmentation import AugmentationPolicy, Mixing
-from tenfold.data.dataset import ImageSplit
+from tenfold.data.augmentation import AugmentationPolicy, Mixing, PicturePolicy
+from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.rebalancing import epoch_samples
 from tenfold.models.model import as_pixels
 
@@ -48,6 +48,9 @@ class TrainingBatches:
         Mixes each image with another that the epoch shows; None for no mixing.
     images_per_epoch
         How many images of each class an epoch shows; None shows each image once.
+    most_px
+        Height and width that a policy which cuts out of whole pictures gives at most, what the
+        network scales images to; None for those of the images.
     """
 
     split: ImageSplit
@@ -58,6 +61,7 @@ class TrainingBatches:
     device: torch.device
     mixing: Mixing | None = None
     images_per_epoch: tuple[int, ...] | None = None
+    most_px: int | None = None
 
     @property
     def epoch_length(self) -> int:
@@ -96,6 +100,8 @@ class TrainingBatches:
     def _view(self, epoch: int, chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give images as the policy shows them in an epoch, and their labels."""
         index = torch.from_numpy(chosen % len(self.split)).to(self.device)
+        if isinstance(self.policy, PicturePolicy):
+            return self._cut(self.policy, epoch, chosen), self._labels[index]
         pixels = _rows(self._pixels, index)
         if self.policy.uniforms_per_sample:
             uniforms = _below_one(self._uniforms(epoch, chosen))
@@ -105,6 +111,18 @@ class TrainingBatches:
                 mirror_keeps_class=self.mirror_keeps_class,
             )
         return pixels, self._labels[index]
+
+    def _cut(self, policy: PicturePolicy, epoch: int, chosen: npt.NDArray[np.int64]) -> Tensor:
+        """Give images as the policy cuts them out of whole pictures in an epoch."""
+        height, width = self.split.images.shape[1:3]
+        most = self.most_px or max(height, width)
+        pixels = policy.cut(
+            whole_pictures(self.split.images, chosen % len(self.split)),
+            torch.from_numpy(_below_one(self._uniforms(epoch, chosen))),
+            size=(min(height, most), min(width, most)),
+            mirror_keeps_class=self.mirror_keeps_class,
+        )
+        return pixels.to(self.device)
 
     def _mixed(
         self,
@@ -142,6 +160,11 @@ class TrainingBatches:
     @cached_property
     def _labels(self) -> Tensor:
         return torch.from_numpy(self.split.labels).to(self.device)
+
+
+def whole_pictures(images: Images, rows: npt.NDArray[np.int64]) -> list[Tensor]:
+    """Give pictures as large as they are stored, uint8, shape (H, W, C) each."""
+    return list(torch.from_numpy(np.ascontiguousarray(images[rows])))
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
