@@ -19,10 +19,10 @@ from torch.nn import functional
 
 from tenfold.core.randomness import derive_seed, sample_uniforms
 from tenfold.core.records.training import RebalancingPlan
-from tenfold.data.augmentation import AugmentationPolicy, Mixing
+from tenfold.data.augmentation import AugmentationPolicy, Mixing, PicturePolicy
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import epoch_samples
-from tenfold.data.store import fits_in_memory, in_memory
+from tenfold.data.store import fits_in_memory, in_memory, whole_pictures
 from tenfold.models.model import as_pixels
 
 
@@ -49,6 +49,9 @@ class TrainingBatches:
         Mixes each image with another that the epoch shows; None for no mixing.
     images_per_epoch
         How many images of each class an epoch shows; None shows each image once.
+    most_px
+        Height and width that a policy which cuts out of whole pictures gives at most, what the
+        network scales images to; None for those of the images.
     """
 
     split: ImageSplit
@@ -59,6 +62,7 @@ class TrainingBatches:
     device: torch.device
     mixing: Mixing | None = None
     images_per_epoch: tuple[int, ...] | None = None
+    most_px: int | None = None
 
     @property
     def epoch_length(self) -> int:
@@ -98,6 +102,8 @@ class TrainingBatches:
         """Give images as the policy shows them in an epoch, and their labels."""
         rows = chosen % len(self.split)
         index = torch.from_numpy(rows).to(self.device)
+        if isinstance(self.policy, PicturePolicy):
+            return self._cut(self.policy, epoch, chosen), self._labels[index]
         images = self.split.images
         if fits_in_memory(images):
             pixels = _rows(self._pixels, index)
@@ -111,6 +117,19 @@ class TrainingBatches:
                 mirror_keeps_class=self.mirror_keeps_class,
             )
         return pixels, self._labels[index]
+
+    def _cut(self, policy: PicturePolicy, epoch: int, chosen: npt.NDArray[np.int64]) -> Tensor:
+        """Give images as the policy cuts them out of whole pictures in an epoch."""
+        height, width = self.split.images.shape[1:3]
+        most = self.most_px or max(height, width)
+        pictures = whole_pictures(self.split.images, chosen % len(self.split))
+        pixels = policy.cut(
+            [torch.from_numpy(np.ascontiguousarray(picture)) for picture in pictures],
+            torch.from_numpy(_below_one(self._uniforms(epoch, chosen))),
+            size=(min(height, most), min(width, most)),
+            mirror_keeps_class=self.mirror_keeps_class,
+        )
+        return pixels.to(self.device)
 
     def _mixed(
         self,
