@@ -22,6 +22,7 @@ from tenfold.core.records.training import RebalancingPlan
 from tenfold.data.augmentation import AugmentationPolicy, Mixing
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import epoch_samples
+from tenfold.data.store import fits_in_memory, in_memory
 from tenfold.models.model import as_pixels
 
 
@@ -43,7 +44,7 @@ class TrainingBatches:
         Of order and augmentation. Both depend on (seed, epoch, sample index) alone, so they are
         the same whatever was resumed, and whatever the batch size.
     device
-        Where the batches are wanted; the whole split is put there once.
+        Where the batches are wanted; the whole split is put there once, if it fits the memory.
     mixing
         Mixes each image with another that the epoch shows; None for no mixing.
     images_per_epoch
@@ -95,8 +96,13 @@ class TrainingBatches:
 
     def _view(self, epoch: int, chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give images as the policy shows them in an epoch, and their labels."""
-        index = torch.from_numpy(chosen % len(self.split)).to(self.device)
-        pixels = _rows(self._pixels, index)
+        rows = chosen % len(self.split)
+        index = torch.from_numpy(rows).to(self.device)
+        images = self.split.images
+        if fits_in_memory(images):
+            pixels = _rows(self._pixels, index)
+        else:
+            pixels = as_pixels(images[rows], self.device)
         if self.policy.uniforms_per_sample:
             uniforms = _below_one(self._uniforms(epoch, chosen))
             pixels = self.policy(
@@ -137,7 +143,7 @@ class TrainingBatches:
 
     @cached_property
     def _pixels(self) -> Tensor:
-        return as_pixels(self.split.images, self.device)
+        return as_pixels(in_memory(self.split.images), self.device)
 
     @cached_property
     def _labels(self) -> Tensor:
