@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.training import BudgetRecord, ProbeRecord, RebalancingRecord
+from tenfold.data.augmentation import augmentation_named
 from tenfold.data.dataset import Images, ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.models.model import (
@@ -243,11 +244,27 @@ def _check_settings(plan: NetworkPlan, settings: TrainingSettings, *, has_valida
                 "images, but there are none. Set training.validation_fraction above 0 (0.1 holds "
                 f"out a tenth of the training images), or leave training.{name} at its default."
             )
+    if getattr(plan.settings, "fine_tune_stages", None) is not None:
+        _check_frozen_stages(settings)
     if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
         raise SettingsError(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
             f"{plan.model!r} takes images of one size only. Set it to 0, or choose another model."
         )
+
+
+def _check_frozen_stages(settings: TrainingSettings) -> None:
+    """Check that an image's view is what is shown of it, of one size and alone."""
+    mixes = augmentation_named(settings.augmentation).mixing is not None
+    if not (settings.low_resolution_share or mixes):
+        return
+    name = "augmentation" if mixes else "low_resolution_share"
+    without = "one that mixes no images" if mixes else "0"
+    raise SettingsError(
+        f"training.{name} is {getattr(settings, name)!r}, but with model.fine_tune_stages each "
+        "view of an image is computed once, alone and in its whole size. Set it to "
+        f"{without}, or leave out model.fine_tune_stages to train all stages."
+    )
 
 
 def _check_head(plan: NetworkPlan, settings: TrainingSettings) -> None:
