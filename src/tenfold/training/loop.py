@@ -99,6 +99,14 @@ class Trainer:
         """Give the type that convolutions and matrix products compute in."""
         return self.device.precision(self.settings.precision)
 
+    @property
+    def is_late(self) -> bool:
+        """Say whether a time budget is spent before the training has begun."""
+        budget = self.settings.budget_seconds
+        if budget is None or self.started_at is None:
+            return False
+        return time.monotonic() - self.started_at >= budget
+
 
 class Training:
     """One training of one network.
