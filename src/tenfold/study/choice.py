@@ -24,7 +24,6 @@ from tenfold.core.records.choice import (
 )
 from tenfold.core.settings import recipe_values
 from tenfold.data.dataset import ImageDataset, ImageSplit
-from tenfold.data.images.pillow import resize_images
 from tenfold.data.sources.look import DataLook
 from tenfold.data.splits import (
     exact_groups,
@@ -33,6 +32,7 @@ from tenfold.data.splits import (
     regrouped,
     stratified_sample,
 )
+from tenfold.data.store import images_at_size
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.study.recipe import load_recipe
 from tenfold.training.device import choose_device
@@ -246,4 +246,4 @@ def _error(
 def _shrunk(split: ImageSplit) -> ImageSplit:
     if min(split.images.shape[1:3]) <= _TRIED_SIDE_PX:
         return split
-    return ImageSplit(resize_images(split.images, _TRIED_SIDE_PX), split.labels)
+    return ImageSplit(images_at_size(split.images, _TRIED_SIDE_PX), split.labels)

@@ -160,9 +160,9 @@ class SoftmaxRegressions:
     def _preconditioner(self, start: Tensor, penalty: float) -> _Preconditioner:
         """Guess the inverse Hessian near `start`."""
         curvature = self._curvature(start)
-        matrix = curvature * self._gram
+        matrix = curvature * self._gram.double()  # features that hardly vary in a fold are huge
         matrix.diagonal().add_(penalty)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix)).to(self._gram.dtype)
         is_wide = self._sample.shape[0] < self._sample.shape[1]
         return _Preconditioner(inverse, curvature, penalty, self._sample if is_wide else None)
 
