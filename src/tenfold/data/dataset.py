@@ -1,6 +1,7 @@
-"""A labelled image data set in memory and in a run folder.
+"""A labelled image data set, and how it lies in a run folder.
 
-There a split is plain NumPy files, loaded without pickle:
+There a split is plain NumPy files, read without pickle, and of images only the rows that somebody
+asks for (`tenfold.data.store`):
 ``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them. Beside them may lie
 ``NAME_corrected_labels.npy`` and ``NAME_kept.npy`` (places of the images that stay), what
 corrections made of them; ``train_groups.npy``, which training images are near-duplicates; and
@@ -21,6 +22,16 @@ from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import atomic_path, load_array, load_arrays
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
+from tenfold.data.store import (
+    AnyImages,
+    PixelFile,
+    StoredImages,
+    image_blocks,
+    mapped_array,
+    some_images,
+    unreadable,
+    write_pixels,
+)
 
 Images = npt.NDArray[np.uint8]
 """Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""
@@ -44,12 +55,12 @@ class ImageSplit:
     Parameters
     ----------
     images
-        uint8, shape (N, H, W, C), values 0 to 255.
+        uint8, shape (N, H, W, C), values 0 to 255; in memory, or stored and read when asked for.
     labels
         int64, shape (N,).
     """
 
-    images: Images
+    images: AnyImages
     labels: Labels
 
     def __post_init__(self) -> None:
@@ -68,9 +79,8 @@ class ImageSplit:
         return height, width, channels
 
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> ImageSplit:
-        """Give some rows as a split of their own (a copy)."""
-        images: Images = self.images[rows]
-        return ImageSplit(images, self.labels[rows])
+        """Give some rows as a split of their own: a copy, but of stored images nothing is read."""
+        return ImageSplit(some_images(self.images, rows), self.labels[rows])
 
     def counts(self, class_count: int) -> tuple[int, ...]:
         """Give the number of images of each class."""
@@ -79,7 +89,8 @@ class ImageSplit:
     def sha256(self) -> str:
         """Give the SHA-256 over shape, pixels and labels."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
+        for block in image_blocks(self.images):
+            digest.update(np.ascontiguousarray(block).data)
         digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
@@ -155,7 +166,8 @@ _VALIDATION = "train_validation.npy"
 
 def write_split(folder: Path, name: SplitName, split: ImageSplit) -> None:
     """Write ``NAME_images.npy`` and ``NAME_labels.npy``."""
-    write_array(folder / f"{name}_images.npy", split.images)
+    with atomic_path(folder / f"{name}_images.npy") as part:
+        write_pixels(part, split.images)
     write_array(folder / f"{name}_labels.npy", split.labels)
 
 
@@ -176,7 +188,7 @@ def write_corrected(
 
 
 def read_split(folder: Path, name: SplitName) -> ImageSplit:
-    """Read a split into memory, with the corrections of the study applied.
+    """Read a split, with the corrections of the study applied; its images stay where they are.
 
     Raises
     ------
@@ -195,7 +207,7 @@ def read_split(folder: Path, name: SplitName) -> ImageSplit:
         )
     if len(kept) == len(split):
         return ImageSplit(split.images, labels)
-    return ImageSplit(split.images[kept], labels[kept])
+    return ImageSplit(some_images(split.images, kept), labels[kept])
 
 
 def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
@@ -206,7 +218,11 @@ def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
     RunFolderError
         If a file is missing or is not such an array.
     """
-    images = _read_array(folder / f"{name}_images.npy")
+    path = folder / f"{name}_images.npy"
+    try:
+        images = mapped_array(path)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
     labels = _read_array(folder / f"{name}_labels.npy")
     if (
         images.dtype != np.uint8
@@ -219,7 +235,8 @@ def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
             f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was "
             "changed by hand; use another --out."
         )
-    return ImageSplit(images, labels.astype(np.int64, copy=False))
+    stored = StoredImages.of(PixelFile.of(path, images))
+    return ImageSplit(stored, labels.astype(np.int64, copy=False))
 
 
 def read_labels(folder: Path, name: SplitName) -> Labels:
@@ -310,17 +327,11 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         return load_arrays(path)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def _read_array(path: Path) -> npt.NDArray[Any]:
     try:
         return load_array(path)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> RunFolderError:
-    return RunFolderError(
-        f"{path} cannot be read ({error}). It is missing or damaged; run the same command again."
-    )
+        raise unreadable(path, error) from None

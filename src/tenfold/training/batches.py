@@ -20,8 +20,9 @@ from torch.nn import functional
 from tenfold.core.randomness import derive_seed, sample_uniforms
 from tenfold.core.records.training import RebalancingPlan
 from tenfold.data.augmentation import AugmentationPolicy, Mixing, PicturePolicy
-from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import epoch_samples
+from tenfold.data.store import fits_in_memory, in_memory, whole_pictures
 from tenfold.models.model import as_pixels
 
 
@@ -43,7 +44,7 @@ class TrainingBatches:
         Of order and augmentation. Both depend on (seed, epoch, sample index) alone, so they are
         the same whatever was resumed, and whatever the batch size.
     device
-        Where the batches are wanted; the whole split is put there once.
+        Where the batches are wanted; the whole split is put there once, if it fits the memory.
     mixing
         Mixes each image with another that the epoch shows; None for no mixing.
     images_per_epoch
@@ -112,10 +113,15 @@ class TrainingBatches:
 
     def view(self, epoch: int, chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give images as the policy shows them in an epoch, and their labels."""
-        index = torch.from_numpy(chosen % len(self.split)).to(self.device)
+        rows = chosen % len(self.split)
+        index = torch.from_numpy(rows).to(self.device)
         if isinstance(self.policy, PicturePolicy):
             return self._cut(self.policy, epoch, chosen), self._labels[index]
-        pixels = _rows(self._pixels, index)
+        images = self.split.images
+        if fits_in_memory(images):
+            pixels = _rows(self._pixels, index)
+        else:
+            pixels = as_pixels(images[rows], self.device)
         if self.policy.uniforms_per_sample:
             uniforms = _below_one(self._uniforms(epoch, chosen))
             pixels = self.policy(
@@ -129,8 +135,9 @@ class TrainingBatches:
         """Give images as the policy cuts them out of whole pictures in an epoch."""
         height, width = self.split.images.shape[1:3]
         most = self.most_px or max(height, width)
+        pictures = whole_pictures(self.split.images, chosen % len(self.split))
         pixels = policy.cut(
-            whole_pictures(self.split.images, chosen % len(self.split)),
+            [torch.from_numpy(np.ascontiguousarray(picture)) for picture in pictures],
             torch.from_numpy(_below_one(self._uniforms(epoch, chosen))),
             size=(min(height, most), min(width, most)),
             mirror_keeps_class=self.mirror_keeps_class,
@@ -168,16 +175,11 @@ class TrainingBatches:
 
     @cached_property
     def _pixels(self) -> Tensor:
-        return as_pixels(self.split.images, self.device)
+        return as_pixels(in_memory(self.split.images), self.device)
 
     @cached_property
     def _labels(self) -> Tensor:
         return torch.from_numpy(self.split.labels).to(self.device)
-
-
-def whole_pictures(images: Images, rows: npt.NDArray[np.int64]) -> list[Tensor]:
-    """Give pictures as large as they are stored, uint8, shape (H, W, C) each."""
-    return list(torch.from_numpy(np.ascontiguousarray(images[rows])))
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:

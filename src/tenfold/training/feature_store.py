@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tenfold.core.errors import RunFolderError
 from tenfold.data.dataset import Images
+from tenfold.data.store import AnyImages
 from tenfold.training.tensors import read_tensors, write_tensors
 
 LIMIT_BYTES = 1 << 30
@@ -45,7 +46,7 @@ class FeatureStore:
     def features(
         self,
         key: str,
-        images: Images,
+        images: AnyImages,
         compute: Callable[[Images], Tensor],
         *,
         folder: Path | None = None,
@@ -119,7 +120,7 @@ def feature_store() -> FeatureStore:
     return FeatureStore()
 
 
-def image_digests(images: Images) -> list[bytes]:
+def image_digests(images: AnyImages) -> list[bytes]:
     """Give a digest of every image's pixels and shape."""
     shape = repr(images.shape[1:]).encode()
     return [

@@ -12,8 +12,9 @@ from torch import Tensor
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.training import BudgetRecord, ProbeRecord, RebalancingRecord
 from tenfold.data.augmentation import augmentation_named
-from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
+from tenfold.data.store import AnyImages
 from tenfold.models.model import (
     MODELS,
     ImageNetwork,
@@ -244,7 +245,7 @@ def _transfer_budget(
 def _built(
     trainer: Trainer,
     plan: NetworkPlan,
-    images: Images,
+    images: AnyImages,
     initial_weights: Mapping[str, Tensor] | None,
 ) -> ImageNetwork:
     """Build the network as its training begins with it, if that fits into the memory."""
@@ -265,7 +266,7 @@ def _built(
     return network
 
 
-def _some_images(network: ImageNetwork, images: Images) -> Tensor:
+def _some_images(network: ImageNetwork, images: AnyImages) -> Tensor:
     """Give normalised images spread over the whole training split."""
     most = min(FITTING_IMAGES, _FITTING_VALUES // images[0].size)
     chosen = images[:: max(1, len(images) // max(1, most))]

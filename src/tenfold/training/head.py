@@ -11,9 +11,10 @@ from torch import Tensor
 
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecord
-from tenfold.data.dataset import Images, ImageSplit, Indices
+from tenfold.data.dataset import ImageSplit, Indices
 from tenfold.data.folds import stratified_folds
 from tenfold.data.splits import exact_groups, holdout_split
+from tenfold.data.store import AnyImages
 from tenfold.models.model import FrozenFeatures, ImageNetwork, copied_weights
 from tenfold.training.checkpoint import TrainingResult
 from tenfold.training.inference import frozen_features, logits_of_features, mirrored
@@ -108,7 +109,7 @@ class HeadFit:
     def _is_mirrored(self) -> bool:
         return self.trainer.mirror_keeps_class and self._body.uses_mirrored
 
-    def _features(self, parts: list[Images]) -> list[Tensor]:
+    def _features(self, parts: list[AnyImages]) -> list[Tensor]:
         """Compute the features of every part, under one progress bar."""
         trainer, count = self.trainer, sum(len(part) for part in parts)
         checkpoint = trainer.checkpoint

@@ -22,7 +22,7 @@ import torch
 from tenfold.core.records.training import BudgetRecord
 from tenfold.core.settings import parse_assignment, with_values
 from tenfold.core.text import format_duration
-from tenfold.data.dataset import Images
+from tenfold.data.store import AnyImages
 from tenfold.models.backbones import TIMM_PREFIX, has_weights
 from tenfold.models.model import NetworkPlan, as_pixels
 from tenfold.training.device import Device
@@ -264,7 +264,7 @@ def _sentence(
 
 @torch.no_grad()
 def seconds_of_an_image(
-    plan: NetworkPlan, images: Images, *, device: Device, precision: torch.dtype
+    plan: NetworkPlan, images: AnyImages, *, device: Device, precision: torch.dtype
 ) -> float:
     """Measure how long the reference's features of an image take; about a second."""
     network = plan.with_settings({**_REFERENCE, "pooled_maps": None}).build_any().eval()

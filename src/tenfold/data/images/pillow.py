@@ -17,7 +17,6 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.data import ValueRanges
-from tenfold.data.dataset import Images
 from tenfold.data.images.deep import DeepImage, check_planes, depth_of, rows_of_bands
 from tenfold.data.images.formats import TooManyPixelsError, UnreadableImageError, why_not_read
 from tenfold.data.images.inspection import claims_little
@@ -294,7 +293,7 @@ def resize_to_cover(image: Image.Image, height: int, width: int) -> Image.Image:
     )
 
 
-def resize_images(images: Images, size_px: int) -> Images:
+def resize_images(images: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
     """Give a data set's images in another size.
 
     Parameters

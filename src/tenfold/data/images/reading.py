@@ -15,7 +15,6 @@ from tenfold.core.errors import DataError
 from tenfold.core.machine import available_memory, in_gib
 from tenfold.core.progress import Progress
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
-from tenfold.data.dataset import Images
 from tenfold.data.images.decoding import (
     EncodedImage,
     decode_image,
@@ -65,7 +64,7 @@ class DecodedImages:
         Sentences about that for people.
     """
 
-    images: Images
+    images: npt.NDArray[np.uint8]
     is_read: npt.NDArray[np.bool_]
     resized: int
     left_out: tuple[LeftOutImage, ...]
@@ -278,7 +277,7 @@ def size_note(sizes: Sequence[Size], chosen: Size, asked_px: int | None) -> str:
     )
 
 
-def new_images(count: int, shape: tuple[int, int, int]) -> Images:
+def new_images(count: int, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     """Give an array for images, once it is sure that the memory can hold them and be trained on.
 
     Parameters
