@@ -287,6 +287,7 @@ class PretrainedModel(Model):
     fits_head = True
     large_image_size_px = 160
     """What the network itself resizes them to."""
+    budget_image_size_px = 224
     search_space = (
         SearchDimension(name="model.input_size_px", choices=(96, 128, 160, 192, 224)),
         SearchDimension(name="model.pooled_maps", low=1, high=7, step=1),
