@@ -58,7 +58,7 @@ class TestNewStudy:
         self, image_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(image_folder.parent)
-        settings = StudyRequest(data=image_folder.name).resolve().settings
+        settings = StudyRequest(data=image_folder.name, recipe="fast").resolve().settings
         assert settings.data.location == str(image_folder.resolve())
 
     def test_the_run_folder_is_named_by_recipe_and_source(self, image_folder: Path) -> None:
@@ -257,8 +257,8 @@ class TestResolvedOnce:
     @pytest.mark.parametrize(
         "asked",
         [
-            {},
-            {"assignments": ("training.epochs=3",)},
+            {"recipe": "fast"},
+            {"recipe": "fast", "assignments": ("training.epochs=3",)},
             {"model": "pretrained"},
             {"model": "resnet", "recipe": "cnn", "assignments": ("model.depth=8", "seed=1")},
             {
@@ -271,7 +271,7 @@ class TestResolvedOnce:
             },
             {"stages": ("tune",), "models": ("cnn", "fast"), "trials": 3, "budget": "5m"},
         ],
-        ids=["nothing", "set", "model", "model and recipe", "options", "tune"],
+        ids=["recipe", "set", "model", "model and recipe", "options", "tune"],
     )
     def test_a_new_study(self, asked: dict[str, Any], resolved: list[Any]) -> None:
         StudyRequest(data="digits", **asked).resolve()
@@ -287,6 +287,7 @@ class TestResolvedOnce:
         settings = (
             StudyRequest(
                 data="digits",
+                recipe="fast",
                 seed=2,
                 rebalance="inverse",
                 assignments=("seed=1", "training.rebalance=none", "data.source=cifar10"),

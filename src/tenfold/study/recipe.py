@@ -91,18 +91,8 @@ class StudySettings(Settings):
 
     def source_options(self, *, is_offline: bool) -> SourceOptions:
         """Give what a source is told when it reads the data set."""
-        return SourceOptions(
-            seed=self.seed,
-            test_fraction=self.data.test_fraction,
-            image_size_px=self.data.image_size_px,
-            large_image_size_px=self.large_image_size_px,
-            is_strict=self.data.is_strict,
-            is_offline=is_offline,
-            most_megapixels=self.data.most_megapixels,
-            path_column=self.data.path_column,
-            label_column=self.data.label_column,
-            split_column=self.data.split_column,
-            group_column=self.data.group_column,
+        return self.data.source_options(
+            seed=self.seed, large_image_size_px=self.large_image_size_px, is_offline=is_offline
         )
 
     @property

@@ -63,7 +63,7 @@ def test_mirroring_is_measured_said_and_overruled(tmp_path: Path) -> None:
             path = tmp_path / "data" / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels if name == "ant" else pixels[:, ::-1].copy()).save(path)
-    command = ["acquire", "--data", str(tmp_path / "data"), "--update"]
+    command = ["acquire", "--data", str(tmp_path / "data"), "--recipe", "fast", "--update"]
     command += ["--out", str(tmp_path / "run")]
     measured = []
     for assignment in ("auto", "yes"):

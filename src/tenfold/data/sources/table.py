@@ -89,6 +89,12 @@ class TableSource:
             ["table", _READING, fingerprint_of_files(table.parent, (table,)), files]
         )
 
+    def labelled_files(self, path: Path | None, options: SourceOptions) -> LabelledFiles[Path]:
+        """Give all files with their labels and splits, without decoding any."""
+        table = _given(path)
+        read = read_rows(table)
+        return _listed(table, read, find_columns(table, read, options))[0]
+
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Decode the images that the table names, and split them if it does not.
 
