@@ -133,6 +133,8 @@ class Model(ABC):
     """Whether its bodies are `FrozenFeatures`."""
     large_image_size_px: int | None = None
     """What photographs are made as small as; None for what is worth any network's time."""
+    budget_image_size_px: int | None = None
+    """The same in a time budget, if that chooses the size that the network itself resizes to."""
 
     @abstractmethod
     def build(

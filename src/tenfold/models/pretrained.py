@@ -13,7 +13,13 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -71,6 +77,15 @@ class PretrainedSettings(Settings):
     fine_tune_views: int = Field(4, ge=1, le=10_000)
     layer_decay: float = Field(0.8, gt=0, le=1)
     keeps_statistics: bool = True
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what younger settings do not change: earlier trainings stay what they are."""
+        values: dict[str, Any] = plain(self)
+        for name in ("fine_tune_stages", "fine_tune_views"):
+            if values[name] == type(self).model_fields[name].default:
+                del values[name]
+        return values
 
     @field_validator("backbone")
     @classmethod
@@ -272,6 +287,7 @@ class PretrainedModel(Model):
     fits_head = True
     large_image_size_px = 160
     """What the network itself resizes them to."""
+    budget_image_size_px = 224
     search_space = (
         SearchDimension(name="model.input_size_px", choices=(96, 128, 160, 192, 224)),
         SearchDimension(name="model.pooled_maps", low=1, high=7, step=1),
