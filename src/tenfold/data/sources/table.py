@@ -38,7 +38,7 @@ _MOST_PROBLEMS = 5  # More in one message are not read by anyone.
 
 _EMPTY = frozenset({"", "nan", "null"})
 
-_READING = 1
+_READING = 2
 """Raised when the same files give other classes, splits or pixels than before."""
 
 
