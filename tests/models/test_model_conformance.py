@@ -19,7 +19,7 @@ from tenfold.core.errors import ImageShapeError
 from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import with_values
 from tenfold.models.model import MODELS, NetworkBody
-from tenfold.training.linear_probe import FeatureSet, fit_path
+from tenfold.training.linear_probe import FeatureSet, fit_layer
 
 SHAPES = [
     (16, 16, 3),
@@ -147,7 +147,7 @@ def test_it_learns_a_small_set(name: str) -> None:
     if network.frozen is not None:  # its head learns, from features that stay
         with torch.no_grad():
             features = network.eval().features(images)
-            [(_, layer)] = fit_path(FeatureSet(features, labels), class_count=3, penalties=[0.01])
+            layer = fit_layer(FeatureSet(features, labels), 0.01, class_count=3)
             network.head.weight.copy_(layer.weight)
             network.head.bias.copy_(layer.bias)
             assert (network(images).argmax(1) == labels).double().mean() > 0.9

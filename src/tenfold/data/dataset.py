@@ -2,7 +2,8 @@
 
 There a split is plain NumPy files, read without pickle, and of images only the rows that somebody
 asks for (`tenfold.data.store`):
-``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them. Beside them may lie
+``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them, and so is
+``NAME_pictures.arrow``, of photographs (`tenfold.data.pictures`). Beside them may lie
 ``NAME_corrected_labels.npy`` and ``NAME_kept.npy`` (places of the images that stay), what
 corrections made of them; ``train_groups.npy``, which training images are near-duplicates; and
 ``train_validation.npy``, places of the training images that the source sets aside to validate by.
@@ -22,6 +23,7 @@ from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import atomic_path, load_array, load_arrays
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
+from tenfold.data.pictures import read_pictures, write_pictures
 from tenfold.data.store import (
     AnyImages,
     PixelFile,
@@ -165,9 +167,25 @@ _VALIDATION = "train_validation.npy"
 
 
 def write_split(folder: Path, name: SplitName, split: ImageSplit) -> None:
-    """Write ``NAME_images.npy`` and ``NAME_labels.npy``."""
-    with atomic_path(folder / f"{name}_images.npy") as part:
-        write_pixels(part, split.images)
+    """Write ``NAME_images.npy`` and ``NAME_labels.npy``, and ``NAME_pictures.arrow`` if there are.
+
+    Images that have no pixels in the study's size lie there as pictures alone.
+    """
+    images = split.images
+    pictures = images.pictures if isinstance(images, StoredImages) else None
+    if not isinstance(images, StoredImages) or images.pixels is not None:
+        with atomic_path(folder / f"{name}_images.npy") as part:
+            write_pixels(part, images)
+    if isinstance(images, StoredImages) and pictures is not None:
+        with atomic_path(_pictures_path(folder, name)) as part:
+            write_pictures(
+                part,
+                images.encoded(),
+                count=len(images),
+                shape=images.image_shape,
+                ranges=pictures.ranges,
+                limits=pictures.limits,
+            )
     write_array(folder / f"{name}_labels.npy", split.labels)
 
 
@@ -218,25 +236,40 @@ def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
     RunFolderError
         If a file is missing or is not such an array.
     """
-    path = folder / f"{name}_images.npy"
+    path, of_pictures = folder / f"{name}_images.npy", _pictures_path(folder, name)
+    pictures = mapped = None
     try:
-        images = mapped_array(path)
+        if of_pictures.is_file():
+            pictures, shape = read_pictures(of_pictures)
+    except (OSError, ValueError) as error:
+        raise unreadable(of_pictures, error) from None
+    try:
+        if pictures is None or path.is_file():
+            mapped = mapped_array(path)
+            shape = mapped.shape
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
     labels = _read_array(folder / f"{name}_labels.npy")
+    dtype = np.dtype(np.uint8) if mapped is None else mapped.dtype
     if (
-        images.dtype != np.uint8
-        or images.ndim != 4
+        dtype != np.uint8
+        or len(shape) != 4
         or labels.dtype.kind not in "iu"
-        or labels.shape != images.shape[:1]
+        or labels.shape != shape[:1]
+        or (pictures is not None and len(pictures) != shape[0])
     ):
         raise RunFolderError(
             f"{folder} does not hold images and labels that fit each other (images "
-            f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was "
+            f"{dtype} {shape}, labels {labels.dtype} {labels.shape}). It was "
             "changed by hand; use another --out."
         )
-    stored = StoredImages.of(PixelFile.of(path, images))
+    pixels = None if mapped is None else PixelFile.of(path, mapped)
+    stored = StoredImages(shape[1:], shape[0], pixels, pictures)
     return ImageSplit(stored, labels.astype(np.int64, copy=False))
+
+
+def _pictures_path(folder: Path, name: SplitName) -> Path:
+    return folder / f"{name}_pictures.arrow"
 
 
 def read_labels(folder: Path, name: SplitName) -> Labels:

@@ -10,6 +10,9 @@ memory until somebody else needs them.
 
 from __future__ import annotations
 
+import os
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import check_regular_file, damage
+from tenfold.core.files import check_regular_file, damage, storage_errors
 
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+    from tenfold.data.pictures import EncodedPictures
 
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,6 +41,10 @@ MOST_KEPT_BYTES = 2**29
 """Of pixels that a training keeps in memory: more are read batch by batch."""
 
 
+SPOOL_SUFFIX = ".pixels"
+"""Of a file of pixels that waits for its data set."""
+
+
 class PixelRows(Protocol):
     """Where the pixels of images lie, all of one size."""
 
@@ -45,21 +54,6 @@ class PixelRows(Protocol):
 
     def read(self, rows: Rows) -> Pixels:
         """Give some rows, copied, in this order."""
-
-
-class Pictures(Protocol):
-    """Where the encoded pictures of images lie, of any size each."""
-
-    def __len__(self) -> int: ...
-
-    def encoded(self, rows: Rows) -> Iterator[bytes]:
-        """Give files as they were, in this order."""
-
-    def decoded(self, batches: Iterable[Rows], shape: tuple[int, int, int]) -> Iterator[Pixels]:
-        """Give batches of pictures scaled to one size, decoded ahead."""
-
-    def whole(self, rows: Rows, channels: int) -> list[Pixels]:
-        """Give pictures as large as they are, uint8, shape (H, W, C) each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +82,7 @@ class StoredImages:
     image_shape: tuple[int, int, int]
     count: int
     pixels: PixelRows | None
-    pictures: Pictures | None = None
+    pictures: EncodedPictures | None = None
     chosen: npt.NDArray[np.int64] | None = None
     changes: tuple[Callable[[Pixels], Pixels], ...] = ()
 
@@ -98,7 +92,7 @@ class StoredImages:
         assert self.pictures is None or len(self.pictures) == self.count
 
     @classmethod
-    def of(cls, pixels: PixelRows, pictures: Pictures | None = None) -> StoredImages:
+    def of(cls, pixels: PixelRows, pictures: EncodedPictures | None = None) -> StoredImages:
         """Give all images that pixels are there of."""
         count, height, width, channels = pixels.shape
         return cls((height, width, channels), count, pixels, pictures)
@@ -184,8 +178,8 @@ class StoredImages:
             return list(self._read(places))
         return self.pictures.whole(places, self.image_shape[2])
 
-    def encoded(self) -> Iterator[bytes]:
-        """Give the files of all pictures, in the order of the images."""
+    def encoded(self) -> Iterator[tuple[bytes, str]]:
+        """Give the files of all pictures and their suffixes, in the order of the images."""
         assert self.pictures is not None
         return self.pictures.encoded(self._places(slice(None)))
 
@@ -424,6 +418,50 @@ def write_pixels(path: Path, images: AnyImages) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         for block in image_blocks(images):
             file.write(np.ascontiguousarray(block).data)
+
+
+class PixelSpool:
+    """Pixels on their way to a data set: written row by row, in ascending order, then read.
+
+    The file goes when nobody holds this any more.
+
+    Parameters
+    ----------
+    shape
+        Number, height, width and channels.
+    folder
+        Where the file is made; None for where the system keeps temporary files.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], folder: Path | None) -> None:
+        self.shape = shape
+        with storage_errors(folder or Path(tempfile.gettempdir())):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(SPOOL_SUFFIX, "decoded-", folder)
+        self._pixels = PixelFile(Path(name), shape, 0)
+        self._file = os.fdopen(descriptor, "wb")
+        self._finalizer = weakref.finalize(self, _discard, self._file, self._pixels.path)
+        with storage_errors(self._pixels.path):
+            self._file.truncate(shape[0] * self._pixels.row_bytes)
+
+    def __setitem__(self, row: int, pixels: Pixels) -> None:
+        with storage_errors(self._pixels.path):
+            place = row * self._pixels.row_bytes
+            if self._file.tell() != place:
+                self._file.seek(place)
+            self._file.write(np.ascontiguousarray(pixels).data)
+
+    def read(self, rows: Rows) -> Pixels:
+        """Give some rows, copied, in this order."""
+        with storage_errors(self._pixels.path):
+            self._file.flush()
+        return self._pixels.read(rows)
+
+
+def _discard(file: BinaryIO, path: Path) -> None:
+    file.close()
+    path.unlink(missing_ok=True)
 
 
 def unreadable(path: Path, error: Exception) -> RunFolderError:

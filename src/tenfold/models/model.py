@@ -61,12 +61,22 @@ class FrozenFeatures(NetworkBody):
     uses_mirrored
         Whether the head is fitted to mirrored images too, where a mirror keeps the class.
     fine_tune_epochs
-        Epochs that all weights are trained for once the head is fitted.
+        Epochs that weights are trained for once the head is fitted.
+    trained_stages
+        How many of the backbone's last stages are trained then; None for all of it.
+    fine_tune_views
+        Augmented views of an image that are shown in turn, where the lower stages stay as they
+        are: what those give of a view is computed once.
+    image_size_px
+        Height and width that images are resized to, inside.
     """
 
     head: nn.Linear
     uses_mirrored: bool
     fine_tune_epochs: int
+    trained_stages: int | None
+    fine_tune_views: int
+    image_size_px: int
 
     @property
     def frozen(self) -> FrozenFeatures:
@@ -79,6 +89,20 @@ class FrozenFeatures(NetworkBody):
 
     def features_key(self) -> str:
         """Give a digest of all that features depend on but the pixels and the weights."""
+        raise NotImplementedError
+
+    def lower(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what stages that are not trained give: their last map and their means (B, any).
+
+        Parameters
+        ----------
+        images
+            Normalised, shape (B, C, H, W).
+        """
+        raise NotImplementedError
+
+    def upper(self, maps: Tensor, means: Tensor) -> Tensor:
+        """Give what the head reads, shape (B, features), of what `lower` gave."""
         raise NotImplementedError
 
     def logits(self, features: Tensor) -> Tensor:
@@ -105,8 +129,12 @@ class Model(ABC):
     """Whether a built network also takes images of another size than it was built for."""
     ingredients: tuple[Ingredient, ...]
     """What of its ideas its settings can switch off, for ``tenfold ablate``."""
+    fits_head: bool = False
+    """Whether its bodies are `FrozenFeatures`."""
     large_image_size_px: int | None = None
     """What photographs are made as small as; None for what is worth any network's time."""
+    budget_image_size_px: int | None = None
+    """The same in a time budget, if that chooses the size that the network itself resizes to."""
 
     @abstractmethod
     def build(

@@ -99,9 +99,13 @@ class StudySettings(Settings):
     def large_image_size_px(self) -> int:
         """Give the size that larger photographs are made as small as, if no size is asked for.
 
-        What a pretrained network was trained with; otherwise what is worth its time.
+        What a pretrained network is best given, or, where a time budget chooses the size of its
+        input, the largest that it chooses from; otherwise what is worth its time.
         """
-        own = MODELS[self.model.name].large_image_size_px or LARGE_IMAGE_SIZE_PX
+        model = MODELS[self.model.name]
+        own = model.large_image_size_px or LARGE_IMAGE_SIZE_PX
+        if self.training.budget_seconds is not None and model.budget_image_size_px is not None:
+            return model.budget_image_size_px
         return int(self.model.settings.get("input_size_px") or own)
 
     def result_settings(self) -> dict[str, Any]:

@@ -85,12 +85,25 @@ class TrainingBatches:
             Labels, int64, shape (B,); of mixed images `MixedLabels`.
         """
         order = self._order(epoch)
-        for step in range(first_step, self.steps_per_epoch):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        for chosen in self._chosen(order, first_step):
             if self.mixing is None:
-                yield self._view(epoch, chosen)
+                yield self.view(epoch, chosen)
             else:
                 yield self._mixed(self.mixing, epoch, chosen, order)
+
+    def rows(
+        self, epoch: int, *, first_step: int = 0
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Tensor]]:
+        """Give which images the batches of one epoch show, and their labels, but not the images."""
+        for chosen in self._chosen(self._order(epoch), first_step):
+            places = chosen % len(self.split)
+            yield places, self._labels[torch.from_numpy(places).to(self.device)]
+
+    def _chosen(
+        self, order: npt.NDArray[np.int64], first_step: int
+    ) -> Iterator[npt.NDArray[np.int64]]:
+        for step in range(first_step, self.steps_per_epoch):
+            yield order[step * self.batch_size : (step + 1) * self.batch_size]
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         """Give what an epoch shows, in order; see `epoch_samples` for values from N on."""
@@ -98,7 +111,7 @@ class TrainingBatches:
             return epoch_order(len(self.split), seed=self.seed, epoch=epoch)
         return epoch_samples(self.split.labels, self.images_per_epoch, seed=self.seed, epoch=epoch)
 
-    def _view(self, epoch: int, chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def view(self, epoch: int, chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give images as the policy shows them in an epoch, and their labels."""
         rows = chosen % len(self.split)
         index = torch.from_numpy(rows).to(self.device)
@@ -146,8 +159,8 @@ class TrainingBatches:
             self.seed, epoch, chosen, 1 + mixing.uniforms_per_sample, stream="mixing"
         )
         partners = order[(numbers[:, 0] * len(order)).astype(np.int64)]
-        pixels, labels = self._view(epoch, chosen)
-        partner_pixels, partner_labels = self._view(epoch, partners)
+        pixels, labels = self.view(epoch, chosen)
+        partner_pixels, partner_labels = self.view(epoch, partners)
         uniforms = torch.from_numpy(_below_one(numbers[:, 1:])).to(self.device)
         mixed, share = mixing(pixels, partner_pixels, uniforms)
         return mixed, MixedLabels(labels, partner_labels, share)

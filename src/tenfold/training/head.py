@@ -20,10 +20,10 @@ from tenfold.training.checkpoint import TrainingResult
 from tenfold.training.inference import frozen_features, logits_of_features, mirrored
 from tenfold.training.linear_probe import (
     PENALTIES,
+    ChosenPenalty,
     FeatureSet,
-    LinearLayer,
     choose_penalty,
-    fit_path,
+    fit_layer,
 )
 from tenfold.training.loop import Trainer
 
@@ -44,8 +44,7 @@ class HeadFit:
     Parameters
     ----------
     trainer
-        How to train: of the settings, precision and label smoothing are used. Features are kept
-        beside its checkpoint until the stage is complete.
+        How to train: of the settings, precision and label smoothing are used.
     network
         Its body is a `FrozenFeatures`; it gets the head, in place.
     train
@@ -68,14 +67,12 @@ class HeadFit:
         if self.validation is not None:
             parts.append(self.validation.images)
         features = self._features(parts)
-        train = self._set(features[: 1 + self._is_mirrored], self.train)
-        validation = None if self.validation is None else self._set(features[-1:], self.validation)
+        known, validation = self._sets(features)
         computed = time.perf_counter()
-        losses, judged_by = self._losses(train, validation)
-        penalty = min(losses, key=lambda tried: losses[tried]) if losses else _FALLBACK_PENALTY
-        self._set_head(self._fit(train, penalty))
+        chosen, judged_by = self._choose(known)
+        self._fit(known, chosen)
         fitted = time.perf_counter()
-        plain = train.rows(torch.arange(len(self.train)))
+        plain = known.rows(slice(len(self.train)))
         train_loss, train_accuracy = self._score(plain)
         validation_scores = (None, None) if validation is None else self._score(validation)
         epoch = EpochRecord(
@@ -89,10 +86,10 @@ class HeadFit:
         )
         self.trainer.on_epoch(epoch)
         probe = ProbeRecord(
-            feature_count=train.features.shape[1],
+            feature_count=known.features.shape[1],
             is_mirrored=self._is_mirrored,
-            penalty=penalty,
-            tried=tuple(PenaltyRecord(penalty=p, log_loss=loss) for p, loss in losses.items()),
+            penalty=_FALLBACK_PENALTY if chosen is None else chosen.penalty,
+            tried=() if chosen is None else _records(chosen),
             judged_by=judged_by,
             fine_tune_epochs=self._body.fine_tune_epochs,
             feature_seconds=computed - started,
@@ -112,8 +109,6 @@ class HeadFit:
     def _features(self, parts: list[AnyImages]) -> list[Tensor]:
         """Compute the features of every part, under one progress bar."""
         trainer, count = self.trainer, sum(len(part) for part in parts)
-        checkpoint = trainer.checkpoint
-        folder = None if checkpoint is None else checkpoint.path.parent / "features"
         with trainer.progress.task(f"{trainer.title}: features", count, unit="images") as task:
             return [
                 frozen_features(
@@ -121,81 +116,95 @@ class HeadFit:
                     part,
                     device=trainer.device,
                     precision=trainer.precision,
-                    folder=folder,
                     on_images=task.advance,
                 )
                 for part in parts
             ]
 
-    def _set(self, features: list[Tensor], split: ImageSplit) -> FeatureSet:
-        labels = torch.from_numpy(split.labels)
-        there = self.trainer.device.torch_device
-        return FeatureSet(
-            torch.cat(features).to(there), torch.cat([labels] * len(features)).to(there)
-        )
+    def _sets(self, features: list[Tensor]) -> tuple[FeatureSet, FeatureSet | None]:
+        """Give what is fitted to, mirrored images behind their own, and validation images.
 
-    def _losses(
-        self, train: FeatureSet, validation: FeatureSet | None
-    ) -> tuple[dict[float, float], str]:
-        """Give the log loss of each penalty on features not fitted to, and what those are of."""
-        if validation is not None and len(validation.labels) >= ENOUGH_VALIDATION_IMAGES:
-            folds = [(train, validation)]
-            judged_by = f"the {len(validation.labels):,} validation images"
+        Where validation images judge the penalty they lie behind both.
+        """
+        there = self.trainer.device.torch_device
+        labels = [torch.from_numpy(self.train.labels)] * (1 + self._is_mirrored)
+        if self.validation is None:
+            return FeatureSet(torch.cat(features).to(there), torch.cat(labels).to(there)), None
+        own = FeatureSet(features[-1].to(there), torch.from_numpy(self.validation.labels).to(there))
+        if self._is_judged_by_validation:
+            labels.append(own.labels.cpu())
+        else:
+            features = features[:-1]
+        return FeatureSet(torch.cat(features).to(there), torch.cat(labels).to(there)), own
+
+    @property
+    def _is_judged_by_validation(self) -> bool:
+        return self.validation is not None and len(self.validation) >= ENOUGH_VALIDATION_IMAGES
+
+    @property
+    def _fitted_rows(self) -> int:
+        return len(self.train) * (1 + self._is_mirrored)
+
+    def _choose(self, known: FeatureSet) -> tuple[ChosenPenalty | None, str]:
+        """Choose the penalty by features not fitted to, and say what those are of."""
+        seed = derive_seed(self.trainer.seed, "penalty")
+        if self._is_judged_by_validation:
+            rows = torch.arange(len(known.labels), device=known.labels.device)
+            folds = [(rows[: self._fitted_rows], rows[self._fitted_rows :])]
+            judged_by = f"the {len(folds[0][1]):,} validation images"
         elif len(self.train) >= ENOUGH_TRAINING_IMAGES:
             kept, held_out = holdout_split(
                 self.train.labels,
                 fraction=0.1,
                 method="stratified",
-                seed=derive_seed(self.trainer.seed, "penalty"),
+                seed=seed,
                 groups=exact_groups(self.train.images),
             )
-            folds = [self._fold(train, kept, held_out)]
+            folds = [self._fold(known, kept, held_out)]
             judged_by = f"{len(held_out):,} training images held out for it"
         else:
             counts = np.bincount(self.train.labels)
             smallest = int(counts[counts > 0].min())
             if smallest < 2:
-                return {}, "nothing: a class has one image"
+                return None, "nothing: a class has one image"
             count = min(_FOLDS, smallest)
-            seed = derive_seed(self.trainer.seed, "penalty")
             pairs = stratified_folds(
                 self.train.labels, count, seed, groups=exact_groups(self.train.images)
             )
-            folds = [self._fold(train, kept, held_out) for kept, held_out in pairs]
+            folds = [self._fold(known, kept, held_out) for kept, held_out in pairs]
             judged_by = f"{count}-fold cross-validation of the training images"
-        total = len(folds) * len(PENALTIES)
-        with self.trainer.progress.task(f"{self.trainer.title}: penalties", total) as task:
-            losses = choose_penalty(
+        with self.trainer.progress.task(
+            f"{self.trainer.title}: penalties", len(PENALTIES), unit="penalties"
+        ) as task:
+            chosen = choose_penalty(
+                known,
                 folds,
                 class_count=self._body.head.out_features,
                 label_smoothing=self.trainer.settings.label_smoothing,
-                on_penalty=lambda penalty: task.advance(1, detail=f"penalty {penalty:g}"),
+                on_penalty=lambda penalty: task.advance(detail=f"penalty {penalty:g}"),
             )
-        return losses, judged_by
+            task.advance(len(PENALTIES) - len(chosen.losses))
+        return chosen, judged_by
 
-    def _fold(
-        self, train: FeatureSet, kept: Indices, held_out: Indices
-    ) -> tuple[FeatureSet, FeatureSet]:
-        """Give what is fitted to, mirrored images beside their own, and what judges."""
-        index = torch.from_numpy(kept).to(train.labels.device)
+    def _fold(self, known: FeatureSet, kept: Indices, held_out: Indices) -> tuple[Tensor, Tensor]:
+        """Give the rows that are fitted to, mirrored images beside their own, and that judge."""
+        index = torch.from_numpy(kept)
         both = torch.cat((index, index + len(self.train))) if self._is_mirrored else index
-        return train.rows(both), train.rows(torch.from_numpy(held_out).to(index.device))
-
-    def _fit(self, train: FeatureSet, penalty: float) -> LinearLayer:
-        """Fit to all training features, along the path to the penalty."""
-        path = fit_path(
-            train,
-            class_count=self._body.head.out_features,
-            penalties=[stronger for stronger in PENALTIES if stronger >= penalty],
-            label_smoothing=self.trainer.settings.label_smoothing,
-        )
-        return path[-1][1]
+        there = known.labels.device
+        return both.to(there), torch.from_numpy(held_out).to(there)
 
     @torch.no_grad()
-    def _set_head(self, layer: LinearLayer) -> None:
-        head = self._body.head
-        head.weight.copy_(layer.weight)
-        head.bias.copy_(layer.bias)
+    def _fit(self, known: FeatureSet, chosen: ChosenPenalty | None) -> None:
+        """Fit the head to all training features."""
+        layer = fit_layer(
+            known.rows(slice(self._fitted_rows)),
+            _FALLBACK_PENALTY if chosen is None else chosen.penalty,
+            class_count=self._body.head.out_features,
+            label_smoothing=self.trainer.settings.label_smoothing,
+            start=None if chosen is None else chosen.start,
+        )
+        self._body.head.weight.copy_(layer.weight)
+        self._body.head.bias.copy_(layer.bias)
 
     def _score(self, known: FeatureSet) -> tuple[float, float]:
         """Give mean log loss and accuracy of the head."""
@@ -249,6 +258,12 @@ class FittedHead:
             settings=trainer.settings.model_copy(update=length),
             on_epoch=lambda epoch: trainer.on_epoch(_moved_on(epoch)),
         )
+
+
+def _records(chosen: ChosenPenalty) -> tuple[PenaltyRecord, ...]:
+    return tuple(
+        PenaltyRecord(penalty=penalty, log_loss=loss) for penalty, loss in chosen.losses.items()
+    )
 
 
 def _moved_on(epoch: EpochRecord) -> EpochRecord:

@@ -1,7 +1,7 @@
-"""A linear layer fitted to features: multinomial logistic regression with an L2 penalty.
+"""A linear layer fitted to features, and the penalty that suits them.
 
-The loss is convex, so there is one best layer a penalty; L-BFGS (Liu and Nocedal 1989) finds it on
-all features at once. The penalty is chosen by the log loss on images that it was not fitted to.
+Multinomial logistic regression with an L2 penalty, which is chosen by the log loss on images that
+it was not fitted to.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tenfold.training.softmax_regression import SoftmaxRegressions
+
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-"""From strong to weak, of the mean loss on standardised features: where one ends, the next begins,
-and a weaker penalty than one that did worse is not tried."""
-_ITERATIONS = 60
-_HISTORY = 10  # as SciPy's L-BFGS-B
-_LEAST_DEVIATION = 1e-6
+"""From strong to weak, of the mean loss on standardised features. Where one does worse than the one
+before it, none beyond it is tried."""
+_FIRST = PENALTIES.index(0.1)
+CHOOSING_TOLERANCE = 3e-5
+"""Of the loss, relative: neighbouring penalties differ by a hundred times as much and more."""
+FITTING_TOLERANCE = 3e-7
+"""About what float32 can tell apart."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class FeatureSet:
     features: Tensor
     labels: Tensor
 
-    def rows(self, index: Tensor) -> FeatureSet:
+    def rows(self, index: Tensor | slice) -> FeatureSet:
         """Give some rows."""
         return FeatureSet(self.features[index], self.labels[index])
 
@@ -65,113 +69,110 @@ class LinearLayer:
         ).item()
 
 
-def fit_path(
+@dataclass(frozen=True)
+class ChosenPenalty:
+    """What came of the penalties.
+
+    Parameters
+    ----------
+    losses
+        Mean log loss on the rows that judge, of each penalty tried, from strong to weak.
+    start
+        Shape (K, D + 1): the mean of the folds' layers at the best penalty, a place to begin from.
+    """
+
+    losses: dict[float, float]
+    start: Tensor
+
+    @property
+    def penalty(self) -> float:
+        """Give the best; of equal ones the strongest."""
+        return min(self.losses, key=lambda tried: self.losses[tried])
+
+
+def fit_layer(
     train: FeatureSet,
+    penalty: float,
     *,
     class_count: int,
-    penalties: Sequence[float] = PENALTIES,
     label_smoothing: float = 0.0,
-    is_enough: Callable[[float, LinearLayer], bool] = lambda _penalty, _layer: False,
-) -> list[tuple[float, LinearLayer]]:
-    """Fit a layer for each penalty in turn.
+    start: Tensor | None = None,
+) -> LinearLayer:
+    """Fit the one best layer.
 
     Parameters
     ----------
     train
         What to fit to.
+    penalty
+        Factor on half the sum of the squared weights, of standardised features.
     class_count
         Number of outputs.
-    penalties
-        Factors on half the sum of the squared weights, of standardised features.
     label_smoothing
         Share of the target that is spread over all classes.
-    is_enough
-        Told each layer; True ends the path.
+    start
+        See `ChosenPenalty`; it saves passes and changes nothing.
     """
-    # One copy, changed in place: all features of CIFAR-10 and its mirror images are 0.7 GB.
-    standard = train.features.to(torch.float32, copy=True)
-    mean = standard.mean(0)
-    standard -= mean
-    deviation = torch.linalg.vector_norm(standard, dim=0) / len(standard) ** 0.5
-    scale = torch.where(deviation > _LEAST_DEVIATION, 1 / deviation, 0)  # a constant tells nothing
-    standard *= scale
-    best = LinearLayer(
-        standard.new_zeros(class_count, standard.shape[1]), standard.new_zeros(class_count)
+    rows = torch.arange(len(train.labels), device=train.labels.device)
+    problem = SoftmaxRegressions(
+        train.features.float(),
+        train.labels,
+        [rows],
+        [rows[:0]],
+        class_count=class_count,
+        label_smoothing=label_smoothing,
     )
-    path = []
-    for penalty in penalties:
-        best = _minimise(best, standard, train.labels, penalty, label_smoothing)
-        weight = best.weight * scale
-        layer = LinearLayer(weight, best.bias - weight @ mean)
-        path.append((penalty, layer))
-        if is_enough(penalty, layer):
-            break
-    return path
+    begin = problem.zeros() if start is None else start[None]
+    solved = problem.solve(begin, penalty, tolerance=FITTING_TOLERANCE)
+    return LinearLayer(*problem.unstandardised(0, solved.layers[0]))
 
 
 def choose_penalty(
-    folds: Sequence[tuple[FeatureSet, FeatureSet]],
+    known: FeatureSet,
+    folds: Sequence[tuple[Tensor, Tensor]],
     *,
     class_count: int,
     label_smoothing: float = 0.0,
-    on_penalty: Callable[[float], None] | None = None,
-) -> dict[float, float]:
-    """Give the mean log loss on held-out features for each penalty that was tried.
+    on_penalty: Callable[[float], None] = lambda _penalty: None,
+) -> ChosenPenalty:
+    """Try penalties from a middle one on, to the side where the held-out log loss falls.
 
     Parameters
     ----------
+    known
+        All features.
     folds
-        Pairs of features to fit to and features to judge by.
+        Places of the rows to fit to and of those to judge by, for each fold.
     class_count, label_smoothing
-        See `fit_path`.
+        See `fit_layer`.
     on_penalty
-        Told each penalty that is done, fold after fold.
+        Told each penalty that is done, all folds together.
     """
-    losses: dict[float, list[float]] = {}
-    for train, held_out in folds:
-        seen: list[float] = []
-
-        def note(
-            penalty: float,
-            layer: LinearLayer,
-            seen: list[float] = seen,
-            held_out: FeatureSet = held_out,
-        ) -> bool:
-            loss = layer.log_loss(held_out)
-            seen.append(loss)
-            losses.setdefault(penalty, []).append(loss)
-            if on_penalty is not None:
-                on_penalty(penalty)
-            return len(folds) == 1 and len(seen) > 1 and loss > seen[-2]
-
-        fit_path(train, class_count=class_count, label_smoothing=label_smoothing, is_enough=note)
-    return {penalty: sum(values) / len(values) for penalty, values in losses.items()}
-
-
-def _minimise(
-    start: LinearLayer, features: Tensor, labels: Tensor, penalty: float, label_smoothing: float
-) -> LinearLayer:
-    """Give the layer that minimises the penalised loss."""
-    # Two tensors: the gradient of a part of one takes four times as long on a CPU.
-    weight = start.weight.clone().requires_grad_()
-    bias = start.bias.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=_ITERATIONS,
-        history_size=_HISTORY,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=1e-5,
-        tolerance_change=1e-7,
+    problems = SoftmaxRegressions(
+        known.features.float(),
+        known.labels,
+        [fitted for fitted, _ in folds],
+        [judged for _, judged in folds],
+        class_count=class_count,
+        label_smoothing=label_smoothing,
     )
+    tried: dict[int, tuple[float, Tensor]] = {}
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        logits = functional.linear(features, weight, bias)
-        value = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        value = value + 0.5 * penalty * weight.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
+    def is_better(place: int, neighbour: int | None) -> bool:
+        start = problems.zeros() if neighbour is None else tried[neighbour][1]
+        solved = problems.solve(start, PENALTIES[place], tolerance=CHOOSING_TOLERANCE)
+        loss = sum(solved.judged_losses) / len(folds)
+        tried[place] = loss, solved.layers
+        on_penalty(PENALTIES[place])
+        return neighbour is None or loss < tried[neighbour][0]
 
-    with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return LinearLayer(weight.detach(), bias.detach())
+    is_better(_FIRST, None)
+    for way in (1, -1):  # weaker first: it is the usual one
+        place = _FIRST
+        while 0 <= place + way < len(PENALTIES) and is_better(place + way, place):
+            place += way
+        if place != _FIRST:
+            break
+    losses = {PENALTIES[place]: tried[place][0] for place in sorted(tried)}
+    best = min(sorted(tried), key=lambda place: tried[place][0])
+    return ChosenPenalty(losses, tried[best][1].mean(0))

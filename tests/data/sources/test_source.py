@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ def small(
             return Cifar100Source(tiny_cifar100.records), tmp_path
         case "folder":
             path = image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
+        case "archive":
+            folder = image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
+            path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
         case "npz":
             path = tmp_path / "a.npz"
             np.savez(path, images=images, labels=labels % 2)

@@ -45,6 +45,8 @@ _DEEP_COLOUR_BYTES = 14
 # Of a DNG and of raw photographs in general: a thumbnail, whose large picture is elsewhere.
 _DNG_VERSION, _SUB_FOLDERS, _SUBFILE_TYPE = 50706, 330, 254
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in px."""
 Hold = Callable[[int], AbstractContextManager[None]]
 """Holds so many bytes of memory while something is done; see `SharedMemory`."""
 
@@ -140,23 +142,35 @@ def pixels_of(
     check_planes(image)
     mode = "L" if channels == 1 else "RGB"
     needed = _bytes_beside(image, source)
-    if is_resized:
-        # A JPEG decodes at half, quarter or eighth size for less; twice the size is left over
-        # for a good filter. No other format minds.
-        image.draft(None, (2 * width, 2 * height))
+    content = _draft(image, max(height, width)) if is_resized else (0, 0, *image.size)
     with hold(needed + _bytes_needed(image, source, mode)):
         picture: Image.Image = image
         if depth_of(image):
             deep = DeepImage(source.open)
             picture, image = deep.to_8_bits(ranges), deep.image
         picture = _to_gray_or_rgb(picture, mode)
-        turn = _UNDO.get(_orientation(image)) if source.may_turn else None
+        orientation = _orientation(image) if source.may_turn else 1
         del image
-        if turn is not None:
-            picture = picture.transpose(turn)
-        if is_resized and picture.size != (width, height):
-            picture = resize_to_cover(picture, height, width)
+        if is_resized:
+            size = (width, height) if orientation in _QUARTER_TURNS else (height, width)
+            picture = resize_to_cover(picture, *size, content)
+        if orientation in _UNDO:  # Last, for there is little left to turn.
+            picture = picture.transpose(_UNDO[orientation])
         return np.asarray(picture, dtype=np.uint8).reshape(shape)
+
+
+def _draft(image: ImageFile.ImageFile, side: int) -> Box:
+    """Have a JPEG decoded at the smallest of 1, 1/2, 1/4, 1/8 whose sides are all `side` or more.
+
+    No other format minds.
+
+    Returns
+    -------
+    Where the picture lies in what is decoded, whose sides are rounded up to whole pixels.
+    """
+    whole: Box = (0, 0, *image.size)
+    drafted = image.draft(None, (side, side))
+    return whole if drafted is None else drafted[1]
 
 
 def values_of(
@@ -268,7 +282,9 @@ def reasons() -> Iterator[None]:
         ) from error
 
 
-def resize_to_cover(image: Image.Image, height: int, width: int) -> Image.Image:
+def resize_to_cover(
+    image: Image.Image, height: int, width: int, content: Box | None = None
+) -> Image.Image:
     """Give `image` scaled so that it just covers a rectangle, and the centre cut out of it.
 
     Lanczos filtering over the source's full area, so shrinking does not alias.
@@ -279,11 +295,17 @@ def resize_to_cover(image: Image.Image, height: int, width: int) -> Image.Image:
         Mode L or RGB.
     height, width
         Of the result, in px.
+    content
+        Where the picture lies in it; None for everywhere.
     """
-    full_width, full_height = image.size
+    if image.size == (width, height) and content in (None, (0, 0, width, height)):
+        return image
+    first, upper, last, lower = content or (0, 0, *image.size)
+    full_width, full_height = last - first, lower - upper
     used_width = min(full_width, full_height * width / height)
     used_height = min(full_height, full_width * height / width)
-    left, top = (full_width - used_width) / 2, (full_height - used_height) / 2
+    left = first + (full_width - used_width) / 2
+    top = upper + (full_height - used_height) / 2
     return image.resize(
         (width, height),
         Image.Resampling.LANCZOS,

@@ -22,11 +22,14 @@ _LAYOUTS = (
     "a folder with one sub-folder of images for each class",
     "a folder with train/ and test/ (and validation/, if there is one), each with one sub-folder "
     "for each class",
+    "a .zip, .tar or .tar.gz of such a folder",
     "an .npz file with train_images, train_labels, test_images, ... (MedMNIST), x_train, y_train, "
     "... (Keras), or images and labels",
     "a table (.csv, .tsv, .jsonl) with a column of image files and one of labels",
     "a folder with MNIST's idx files, as they are or as .gz: train-images-idx3-ubyte, ...",
 )
+
+_ASKED_LAST = ("archive", "folder")  # Any archive, any folder with sub-folders.
 
 
 def find_source(data: str | None) -> tuple[Source, Path | None, str]:
@@ -74,12 +77,16 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
     if not is_there:
         raise DataError(_nothing_there(data))
     _refuse_own(path)
-    # The folder source accepts any folder with sub-folders, so it is asked last.
-    for name in sorted(SOURCES, key=lambda name: (name == "folder", name)):
+    for name in sorted(SOURCES, key=_asked):
         source = SOURCES[name]
         if source.recognises(path):
             return source, path, f"Data: {path}, read as {source.name} ({source.summary})."
     raise DataError(_not_understood(path))
+
+
+def _asked(name: str) -> tuple[int, str]:
+    """Give a source's place in the order of asking: who accepts nearly anything comes last."""
+    return (_ASKED_LAST.index(name) if name in _ASKED_LAST else -1), name
 
 
 def _default() -> tuple[Source, Path | None, str]:
@@ -208,8 +215,8 @@ def what_file(path: Path) -> str:
     archive = _archive(path)
     if archive is not None and ending not in {".xlsx", ".pt", ".pth"}:
         return (
-            f"{archive} of {size}, and not CIFAR-10's. Unpack it, and give the folder that comes "
-            "out of it"
+            f"{archive} of {size}, which tenfold does not read. Unpack it, and give the folder "
+            "that comes out of it"
         )
     if is_image_name(path.name):
         return (

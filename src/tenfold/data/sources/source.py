@@ -42,6 +42,9 @@ class SourceOptions:
     value_ranges
         Those of a model that images of more than 8 bits are for; None to find them in the training
         images.
+    work_folder
+        Where pixels that are too many for the memory wait; None for where the system keeps
+        temporary files. They are gone when the data set is.
     """
 
     seed: int = 0
@@ -56,6 +59,7 @@ class SourceOptions:
     split_column: str | None = None
     group_column: str | None = None
     value_ranges: ValueRanges | None = None
+    work_folder: Path | None = None
 
     def split_note(
         self, drawn: str = "of each class, at least one image of every class that has two"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.near_duplicates import pixel_groups
 from tenfold.data.sources.source import SOURCES
 from tenfold.data.splits import joined_groups, regrouped
+from tenfold.data.store import SPOOL_SUFFIX
 from tenfold.evaluation.mirroring import decide_mirroring
 from tenfold.report.findings.data import mirror_sentence
 from tenfold.study.recipe import StudySettings
@@ -67,9 +69,12 @@ class AcquireStage(Stage):
     def run(self, context: StageContext) -> None:
         """Read the source and write images, labels and the record."""
         data = context.settings.data
+        for left in context.work.glob("*" + SPOOL_SUFFIX):  # by an attempt that was killed
+            left.unlink()
+        options = context.settings.source_options(is_offline=context.is_offline)
         dataset = SOURCES[data.source].load(
             None if data.location is None else Path(data.location),
-            context.settings.source_options(is_offline=context.is_offline),
+            replace(options, work_folder=context.work),
             context.progress,
         )
         write_split(context.folder, "train", dataset.train)
