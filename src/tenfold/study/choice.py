@@ -51,7 +51,7 @@ MOST_LARGE_COMPARED = 10_000
 """Of more images of `SMALL_PX` and more none are tried: decoding them all would take too long."""
 MANY_PER_CLASS = 2500
 """From so many examples of each class on, small images are learned from scratch."""
-MOST_COMPARED = 200_000
+MOST_COMPARED = 50_000
 """Of more small images none are tried: reading them all to draw a few would take too long."""
 FEATURES_PER_SECOND = 100
 """Images and mirror images together, on one slow core: what a budget is compared with."""
