@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tenfold.core.errors import DataError, nearest_names
-from tenfold.core.text import shortlist
+from tenfold.core.text import counted, shortlist
 from tenfold.data.sources.folder_files import (
     ARCHIVES,
     MODEL_FOLDER,
@@ -16,6 +16,7 @@ from tenfold.data.sources.folder_files import (
     own_kind,
 )
 from tenfold.data.sources.source import SOURCES, Source
+from tenfold.data.sources.webdataset import is_pattern, shards_of
 
 _LAYOUTS = (
     "CIFAR-10 or CIFAR-100: the unpacked folder or the .tar.gz of its binary or Python version",
@@ -25,7 +26,10 @@ _LAYOUTS = (
     "a .zip, .tar or .tar.gz of such a folder",
     "an .npz file with train_images, train_labels, test_images, ... (MedMNIST), x_train, y_train, "
     "... (Keras), or images and labels",
-    "a table (.csv, .tsv, .jsonl) with a column of image files and one of labels",
+    "a table (.csv, .tsv, .jsonl, .parquet) with a column of image files and one of labels, or a "
+    "folder with one beside its images",
+    "Parquet with images in it, as Hugging Face's data sets have: a file or a folder of shards",
+    "WebDataset's tar shards: a folder of them, or a pattern such as 'shards-{000..099}.tar'",
     "a folder with MNIST's idx files, as they are or as .gz: train-images-idx3-ubyte, ...",
 )
 
@@ -74,6 +78,9 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
         raise DataError(f"{data!r} cannot be looked at: {error.strerror}.") from error
     if not is_there and data in SOURCES:
         return SOURCES[data], None, _named(SOURCES[data])
+    if not is_there and is_pattern(path):
+        shards = counted(len(shards_of(path)), "shard")
+        return SOURCES["webdataset"], path, f"Data: {path}, {shards} of WebDataset."
     if not is_there:
         raise DataError(_nothing_there(data))
     _refuse_own(path)
@@ -176,11 +183,9 @@ _AS_FOLDERS = (
 _AS_FILES = f"Save each image as a PNG file first; {_AS_FOLDERS}"
 
 _TABLES = frozenset(
-    {".json", ".parquet", ".feather", ".xlsx", ".xls", ".xml"}
-    | {".txt", ".yaml", ".yml", ".sqlite", ".db"}
+    {".json", ".feather", ".xlsx", ".xls", ".xml"} | {".txt", ".yaml", ".yml", ".sqlite", ".db"}
 )
 _PANDAS = {
-    ".parquet": "pandas.read_parquet(FILE)",
     ".feather": "pandas.read_feather(FILE)",
     ".json": "pandas.read_json(FILE)",
     ".xlsx": "pandas.read_excel(FILE)",
