@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tenfold.core.errors import RunFolderError, SettingsError
+from tenfold.core.progress import Progress
 from tenfold.core.run_folder import RunFolder
 from tenfold.core.settings import parse_assignment
 from tenfold.core.stages import training_stages
@@ -58,6 +59,8 @@ class StudyRequest:
     without `trials` their number is open then. Who asks for a search by name has what follows
     trained with its winner, even if the recipe does not search.
 
+    `columns` says what a table calls its columns: ``{"label": "species"}``.
+
     `corrections` are kept by a run folder that was made with them; the path ``none`` takes them
     away.
     """
@@ -76,9 +79,19 @@ class StudyRequest:
     models: tuple[str, ...] = ()
     trials: int | None = None
     rebalance: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
-    def resolve(self) -> ResolvedRequest:
-        """Find the settings and the run folder.
+    def resolve(
+        self, progress: Progress | None = None, *, is_offline: bool = False
+    ) -> ResolvedRequest:
+        """Find the settings and the run folder; fetch the data if they lie at an address.
+
+        Parameters
+        ----------
+        progress
+            Shows what is fetched; None for nobody.
+        is_offline
+            Whether fetching is forbidden.
 
         Raises
         ------
@@ -89,13 +102,14 @@ class StudyRequest:
         corrections = self._corrections_content()
         stored = _stored_values(self.out)
         asked = self._asked()
-        data, sentence = self._data(stored)
+        data, sentence = self._data(stored, progress, is_offline=is_offline)
         options = (
             ({"data.is_strict": True} if self.is_strict else {})
             | self._budget_changes(asked)
             | self._search_changes(is_new=stored is None)
             | self._corrections_changes(corrections)
             | self._rebalance_changes()
+            | {f"data.{kind}_column": name for kind, name in self.columns.items()}
             | data
         )
         # What is changed later counts, and options are more than settings.
@@ -123,7 +137,9 @@ class StudyRequest:
             changes["seed"] = self.seed
         return changes
 
-    def _data(self, stored: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+    def _data(
+        self, stored: dict[str, Any] | None, progress: Progress | None, *, is_offline: bool
+    ) -> tuple[dict[str, Any], str]:
         """Give the changes that name the data set, and a sentence about it."""
         if stored is not None and self.data is None:
             with _stored_in(self.out):
@@ -131,7 +147,7 @@ class StudyRequest:
             place = data.location or data.source
             sentence = f"Data: {place}, as the run folder was made with."
             return {"data.source": data.source, "data.location": data.location}, sentence
-        source, path, sentence = find_source(self.data)
+        source, path, sentence = find_source(self.data, progress, is_offline=is_offline)
         location = None if path is None else str(path.resolve())
         return {"data.source": source.name, "data.location": location}, sentence
 

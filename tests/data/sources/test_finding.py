@@ -156,7 +156,3 @@ def test_an_empty_name_is_no_data_set(
     (tmp_path / data.strip() / "dog").mkdir()
     monkeypatch.chdir(tmp_path)
     assert "--data is empty" in _refusal(data)
-
-
-def test_an_address_is_to_be_downloaded_first() -> None:
-    assert "download it" in _refusal("https://example.org/photos.zip")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tenfold.core.errors import DataError, nearest_names
+from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.text import counted, shortlist
 from tenfold.data.sources.folder_files import (
     ARCHIVES,
@@ -15,6 +16,7 @@ from tenfold.data.sources.folder_files import (
     is_image_name,
     own_kind,
 )
+from tenfold.data.sources.remote import fetch, is_address
 from tenfold.data.sources.source import SOURCES, Source
 from tenfold.data.sources.webdataset import is_pattern, shards_of
 
@@ -30,13 +32,16 @@ _LAYOUTS = (
     "folder with one beside its images",
     "Parquet with images in it, as Hugging Face's data sets have: a file or a folder of shards",
     "WebDataset's tar shards: a folder of them, or a pattern such as 'shards-{000..099}.tar'",
+    "an address of any of these, a file or a prefix: s3://, gs://, hf://, https://, ...",
     "a folder with MNIST's idx files, as they are or as .gz: train-images-idx3-ubyte, ...",
 )
 
 _ASKED_LAST = ("archive", "folder")  # Any archive, any folder with sub-folders.
 
 
-def find_source(data: str | None) -> tuple[Source, Path | None, str]:
+def find_source(
+    data: str | None, progress: Progress | None = None, *, is_offline: bool = False
+) -> tuple[Source, Path | None, str]:
     """Give the source, the path for it, and a sentence that says what was taken and why.
 
     Parameters
@@ -44,7 +49,11 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
     data
         A source's name, or a path; None takes CIFAR-10 if it is on this machine, and the bundled
         digits otherwise. The name of a source with data of its own wins over a file of that name:
-        write ``./digits`` for the file.
+        write ``./digits`` for the file. What lies at an address is fetched into the cache.
+    progress
+        Shows what is fetched; None for nobody.
+    is_offline
+        Whether fetching is forbidden.
 
     Returns
     -------
@@ -71,6 +80,10 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
     if data in SOURCES and not SOURCES[data].needs_path:
         source = SOURCES[data]
         return source, None, _named(source)
+    if is_address(data):
+        path = fetch(data, progress or SilentProgress(), is_offline=is_offline)
+        source, _, sentence = find_source(str(path))
+        return source, path, sentence
     path = Path(data).expanduser()
     try:
         is_there = path.exists()
@@ -139,11 +152,6 @@ def _named(source: Source) -> str:
 
 
 def _nothing_there(data: str) -> str:
-    if "://" in data:
-        return (
-            f"{data!r} is an address. tenfold downloads no data set but CIFAR-10 (--data cifar10): "
-            "download it, unpack it, and give the folder."
-        )
     message = f"There is no data source and no file or folder named {data!r}."
     if near := nearest_names(data, SOURCES):
         message += f" Did you mean {' or '.join(repr(name) for name in near)}?"

@@ -117,6 +117,13 @@ def is_pattern(path: Path) -> bool:
     return _BRACES.search(path.name) is not None
 
 
+def are_there(path: Path) -> bool:
+    """Say whether a path, or a shard that a pattern stands for, exists."""
+    if path.exists() or not is_pattern(path):
+        return path.exists()
+    return any((path.parent / name).is_file() for name in expanded(path.name))
+
+
 def shards_of(path: Path) -> list[Path]:
     """Give the shards that a path stands for: a pattern, a folder, or one archive.
 
@@ -126,7 +133,7 @@ def shards_of(path: Path) -> list[Path]:
         If one that a pattern names is not there.
     """
     if is_pattern(path) and not path.exists():
-        shards = [path.parent / name for name in _expanded(path.name)]
+        shards = [path.parent / name for name in expanded(path.name)]
         missing = [shard for shard in shards if not shard.is_file()]
         if missing:
             names = shortlist([shard.name for shard in missing], 3)
@@ -140,7 +147,14 @@ def shards_of(path: Path) -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def _expanded(name: str) -> list[str]:
+def expanded(name: str) -> list[str]:
+    """Give the names that numbers in braces stand for, as a shell does.
+
+    Raises
+    ------
+    DataError
+        If these are too many, or none.
+    """
     names = [name]
     while (found := _BRACES.search(names[0])) is not None:
         first, last = found[1], found[2]
