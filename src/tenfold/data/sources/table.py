@@ -21,7 +21,7 @@ from tenfold.data.sources.tables_beside import TablesBeside, tables_in_folder
 if TYPE_CHECKING:  # Pillow is not needed to list sources
     from tenfold.data.images.decoding import EncodedImage
 
-_READING = 1
+_READING = 2
 """Raised when the same files give other classes, splits or pixels than before."""
 
 
