@@ -102,9 +102,9 @@ class StudyRequest:
         Parameters
         ----------
         progress
-            Who is told, where recipes are tried.
+            Who is told, where data are fetched or recipes tried; None for nobody.
         is_offline
-            Whether downloads are forbidden.
+            Whether fetching is forbidden.
 
         Raises
         ------

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.archive_members import Archive, archive_tree, why_left_out
-from tenfold.data.sources.folder import label_files, read_arranged
+from tenfold.data.sources.folder import read_arranged
 from tenfold.data.sources.folder_files import is_image_name
 from tenfold.data.sources.folder_layout import layout_of
-from tenfold.data.sources.labelled_files import LabelledFiles
-from tenfold.data.sources.labelled_rows import files_of_table, load_table
+from tenfold.data.sources.labelled_rows import load_table
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
 from tenfold.data.sources.tables_beside import tables_in_archive
 from tenfold.data.sources.tar_members import GZIP_MARK, TAR_MARK, TAR_MARK_AT, tar_members
 from tenfold.data.sources.zip_members import zip_members
-
-if TYPE_CHECKING:  # Pillow is not needed to list sources
-    from tenfold.data.images.decoding import EncodedImage
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 _ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty one
@@ -54,17 +49,6 @@ class ArchiveSource:
         return sha256_of_json(
             ["archive", _READING, fingerprint_of_files(archive.parent, (archive,))]
         )
-
-    def labelled_files(
-        self, path: Path | None, options: SourceOptions
-    ) -> LabelledFiles[EncodedImage]:
-        """Give all images with their labels and splits, without decoding any."""
-        archive = open_archive(_given(path))
-        _check_images(archive)
-        tables = tables_in_archive(archive)
-        if tables is not None:
-            return files_of_table(tables.table(options))
-        return label_files(layout_of(archive_tree(archive), archive.left_out))
 
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Decode all images and split them, as the folder source does.

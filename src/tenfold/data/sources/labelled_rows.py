@@ -132,17 +132,6 @@ def load_table(
     )
 
 
-def files_of_table(table: Table) -> LabelledFiles[EncodedImage]:
-    """Give all images of a table with their labels and splits, without decoding any.
-
-    Raises
-    ------
-    DataError
-        If a row has no file, label or known split.
-    """
-    return _listed(table)[0]
-
-
 @dataclass
 class _Problems:
     """What is wrong with rows: the first few, and how many there are."""

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
@@ -20,8 +19,7 @@ from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.folder_files import is_hidden, natural_key
 from tenfold.data.sources.folder_splits import Role, role_of
-from tenfold.data.sources.labelled_files import LabelledFiles
-from tenfold.data.sources.labelled_rows import Table, files_of_table, load_table
+from tenfold.data.sources.labelled_rows import Table, load_table
 from tenfold.data.sources.parquet_files import (
     ParquetColumns,
     ParquetImages,
@@ -33,9 +31,6 @@ from tenfold.data.sources.parquet_files import (
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
 from tenfold.data.sources.table_files import FilesBelow
 from tenfold.data.sources.table_rows import LOOKED_AT, Rows, find_columns, is_named, no_column
-
-if TYPE_CHECKING:  # Pillow is not needed to list sources
-    from tenfold.data.images.decoding import EncodedImage
 
 SUFFIXES = frozenset({".parquet", ".parq"})
 _SPLIT = "split"
@@ -75,12 +70,6 @@ class ParquetSource:
         files = _files_in(place) if place.is_dir() else [place]
         return sha256_of_json(["parquet", _READING, fingerprint_of_files(root, files)])
 
-    def labelled_files(
-        self, path: Path | None, options: SourceOptions
-    ) -> LabelledFiles[EncodedImage]:
-        """Give all images with their labels and splits, without decoding any."""
-        return files_of_table(_table_at(_given(path), options)[0])
-
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Decode the images, and split them if neither files nor a column do.
 
@@ -91,7 +80,11 @@ class ParquetSource:
             the folder source says.
         """
         place = _given(path)
-        table, notes = _table_at(place, options)
+        root = place if place.is_dir() else place.parent
+        files = _files_in(place) if place.is_dir() else [place]
+        if not files:
+            raise DataError(f"{place} has no Parquet file. Expected FILE.parquet or a folder.")
+        table, notes = _table(place, root, files, options)
         return load_table(
             table,
             options,
@@ -148,14 +141,6 @@ def split_of_file(file: Path, root: Path) -> Role | None:
     below = file.relative_to(root)
     names = [_SHARD.sub("", below.name.split(".", 1)[0]), *reversed(below.parts[:-1])]
     return next((role for name in names if (role := role_of(name))), None)
-
-
-def _table_at(place: Path, options: SourceOptions) -> tuple[Table, list[str]]:
-    root = place if place.is_dir() else place.parent
-    files = _files_in(place) if place.is_dir() else [place]
-    if not files:
-        raise DataError(f"{place} has no Parquet file. Expected FILE.parquet or a folder.")
-    return _table(place, root, files, options)
 
 
 def _table(

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.folder_files import FolderScan
-from tenfold.data.sources.labelled_files import LabelledFiles
-from tenfold.data.sources.labelled_rows import Table, files_of_table, load_table
+from tenfold.data.sources.labelled_rows import Table, load_table
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
 from tenfold.data.sources.table_files import FilesBelow
 from tenfold.data.sources.table_rows import CSV, JSON_LINES, find_columns, read_rows, share
 from tenfold.data.sources.tables_beside import TablesBeside, tables_in_folder
-
-if TYPE_CHECKING:  # Pillow is not needed to list sources
-    from tenfold.data.images.decoding import EncodedImage
 
 _READING = 2
 """Raised when the same files give other classes, splits or pixels than before."""
@@ -84,12 +79,6 @@ class TableSource:
             ["table", _READING, fingerprint_of_files(table.parent, (table,)), files_there]
         )
 
-    def labelled_files(
-        self, path: Path | None, options: SourceOptions
-    ) -> LabelledFiles[EncodedImage]:
-        """Give all images with their labels and splits, without decoding any."""
-        return files_of_table(_table_at(_given(path), options))
-
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Decode the images that the table names, and split them if it does not.
 
@@ -101,7 +90,7 @@ class TableSource:
         """
         place = _given(path)
         return load_table(
-            _table_at(place, options),
+            _beside(place).table(options) if place.is_dir() else _table(place, options),
             options,
             progress,
             source=self.name,
@@ -111,10 +100,6 @@ class TableSource:
 
 
 SOURCE: Source = TableSource()
-
-
-def _table_at(place: Path, options: SourceOptions) -> Table:
-    return _beside(place).table(options) if place.is_dir() else _table(place, options)
 
 
 def _table(table: Path, options: SourceOptions) -> Table:

@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
-from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.progress import Progress
 from tenfold.core.text import counted, shortlist
 from tenfold.data.archives import TarReader
 from tenfold.data.dataset import ImageDataset
@@ -29,14 +29,10 @@ from tenfold.data.sources.archive import kind_of_archive, open_archive
 from tenfold.data.sources.archive_members import Archive, ArchiveFile
 from tenfold.data.sources.folder_files import is_hidden, is_image_name, natural_key
 from tenfold.data.sources.folder_splits import role_of
-from tenfold.data.sources.labelled_files import LabelledFiles
-from tenfold.data.sources.labelled_rows import Table, files_of_table, load_table
+from tenfold.data.sources.labelled_rows import Table, load_table
 from tenfold.data.sources.parquet import split_of_file
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
 from tenfold.data.sources.table_rows import Rows, is_named, no_column, one_object, plain
-
-if TYPE_CHECKING:  # Pillow is not needed to list sources
-    from tenfold.data.images.decoding import EncodedImage
 
 _LABELS = (".cls", ".json", ".txt")
 _TAR = ".tar"
@@ -79,14 +75,6 @@ class WebdatasetSource:
         shards = shards_of(place)
         root = _root(place)
         return sha256_of_json(["webdataset", _READING, fingerprint_of_files(root, shards)])
-
-    def labelled_files(
-        self, path: Path | None, options: SourceOptions
-    ) -> LabelledFiles[EncodedImage]:
-        """Give all images with their labels and splits, without decoding any."""
-        place = _given(path)
-        table, _ = _table(place, _root(place), shards_of(place), options, SilentProgress())
-        return files_of_table(table)
 
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Decode the images, and split them if the shards' names do not.
