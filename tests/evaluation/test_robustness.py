@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from builders.training import train_record
+from tenfold.core.records.training import ProbeRecord
 from tenfold.data.corruptions import CORRUPTIONS
 from tenfold.data.dataset import Images, ImageSplit
-from tenfold.evaluation.robustness import measure_robustness, passes
+from tenfold.evaluation.robustness import (
+    images_in_proportion,
+    measure_robustness,
+    passes,
+    training_passes,
+)
 
 
 def by_brightness(images: Images) -> np.ndarray:
@@ -49,3 +58,43 @@ def test_every_pass_is_told(split: ImageSplit) -> None:
 
     measure_robustness(by_brightness, split, seed=0, task=Listener())
     assert len(told) == passes() == 30
+
+
+def probe(**changes: Any) -> ProbeRecord:
+    values: dict[str, Any] = {
+        "feature_count": 2024,
+        "is_mirrored": True,
+        "penalty": 0.03,
+        "tried": (),
+        "judged_by": "",
+        "fine_tune_epochs": 0,
+        "feature_seconds": 1,
+        "fit_seconds": 1,
+    }
+    return ProbeRecord(**values | changes)
+
+
+def test_training_is_counted_in_images_through_the_network() -> None:
+    train = train_record((0.3, 0.4), validation_accuracies=(0.3, 0.4), validation_count=5000)
+    assert training_passes(train) == 2 * (3 * 45000 + 5000)
+    head = train.model_copy(update={"epochs": 1, "probe": probe()})
+    assert training_passes(head) == 2 * 45000 + 5000
+    tuned = head.model_copy(update={"epochs": 3, "probe": probe(fine_tune_epochs=2)})
+    assert training_passes(tuned) == 2 * 45000 + 5000 + 2 * (3 * 45000 + 5000)
+
+
+def test_disturbed_images_are_in_proportion_to_the_training_but_not_few_of_small_networks() -> None:
+    large = {"multiply_adds": 200_000_000, "validation_count": 0}
+    heads = [
+        train_record((0.4,), None).model_copy(
+            update={"probe": probe(), "train_count": count, **large}
+        )
+        for count in (100, 3000, 30_000, 300_000)
+    ]
+    counts = [images_in_proportion(head) for head in heads]
+    assert counts[0] == counts[1] == 1_000_000_000_000 // 200_000_000 // passes()
+    assert counts[1] < counts[2] < counts[3]
+    assert counts[3] * passes() <= 2 * 300_000 / 3
+    assert images_in_proportion(train_record((0.4,), None)) > 2000
+    small = heads[0].model_copy(update={"multiply_adds": 100_000})
+    assert images_in_proportion(small) > 100_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from tenfold.data.dataset import Images
 from tenfold.training import feature_store as module
 from tenfold.training.feature_store import FeatureStore, feature_store, image_digests
+from tenfold.training.tensors import read_tensors, write_tensors
 
 
 class Counter:
@@ -48,10 +50,27 @@ def test_the_same_image_twice_is_computed_once(images: Images) -> None:
     assert count.computed == 3
 
 
-def test_another_backbone_forgets(images: Images) -> None:
+def test_backbones_have_their_own_features_and_the_other_one_is_forgotten_first(
+    images: Images,
+) -> None:
     store, count = FeatureStore(), Counter()
     for key in ("a", "b", "a"):
         store.features(key, images, count)
+    assert count.computed == 24
+    small, count = FeatureStore(limit_bytes=12 * 3 * 4), Counter()
+    for key in ("a", "b", "b", "a"):
+        small.features(key, images, count)
+    assert count.computed == 36
+
+
+def test_images_that_do_not_come_again_are_not_remembered(images: Images, tmp_path: Path) -> None:
+    store, count = FeatureStore(), Counter()
+    for _ in range(2):
+        store.features("a", images, count, is_remembered=False)
+    assert count.computed == 24
+    with store.kept_in(tmp_path):  # but a kill costs no work
+        for _ in range(2):
+            store.features("a", images, count, is_remembered=False)
     assert count.computed == 36
 
 
@@ -76,24 +95,69 @@ def test_a_killed_computation_goes_on_from_the_folder(
             raise KeyboardInterrupt
         return count(block)
 
-    with pytest.raises(KeyboardInterrupt):
-        FeatureStore().features("a", images, killed, folder=tmp_path)
+    store = FeatureStore()
+    with pytest.raises(KeyboardInterrupt), store.kept_in(tmp_path):
+        store.features("a", images, killed)
     told: list[int] = []
-    features = FeatureStore().features("a", images, count, folder=tmp_path, on_images=told.append)
+    other = FeatureStore()
+    with other.kept_in(tmp_path):
+        features = other.features("a", images, count, on_images=told.append)
     assert torch.equal(features, expected(images))
     assert count.computed == 12
     assert told == [10, 2]
 
 
+def computed_anew(folder: Path, images: Images, key: str = "a", **limits: int) -> int:
+    """Give how many images another process computes."""
+    store, count = FeatureStore(**limits), Counter()
+    with store.kept_in(folder):
+        assert torch.equal(store.features(key, images, count), expected(images))
+    return count.computed
+
+
 def test_damaged_and_other_files_are_not_used(images: Images, tmp_path: Path) -> None:
-    FeatureStore().features("a", images, Counter(), folder=tmp_path)
-    count = Counter()
-    FeatureStore().features("b", images, count, folder=tmp_path)
-    assert count.computed == 12
+    assert computed_anew(tmp_path, images) == 12
+    assert computed_anew(tmp_path, images, "b") == 12
+    assert computed_anew(tmp_path, images) == 0
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:-7])
-    FeatureStore().features("a", images, count, folder=tmp_path)
-    assert count.computed == 24
+    assert computed_anew(tmp_path, images) == 12
+    assert computed_anew(tmp_path, images) == 0
+    shutil.rmtree(tmp_path)
+    assert computed_anew(tmp_path, images) == 12
+
+
+def test_files_that_hold_something_else_are_not_used(images: Images, tmp_path: Path) -> None:
+    computed_anew(tmp_path, images)
+    [path] = tmp_path.iterdir()
+    tensors, metadata = read_tensors(path, torch.device("cpu"))
+    flat = {"digests": tensors["digests"], "features": tensors["features"].flatten()}
+    for changed, key in ((flat, "a"), ({"digests": tensors["digests"]}, "a"), (tensors, "b")):
+        write_tensors(path, changed, {**metadata, "key": key})
+        assert computed_anew(tmp_path, images) == 12
+
+
+def test_an_outer_folder_is_read_and_the_inner_one_written(images: Images, tmp_path: Path) -> None:
+    store, count = FeatureStore(), Counter()
+    with store.kept_in(tmp_path / "outer"):
+        store.features("a", images[:6], count, is_remembered=False)
+        with store.kept_in(tmp_path / "inner"):
+            store.features("a", images, count, is_remembered=False)
+    assert count.computed == 12
+    assert computed_anew(tmp_path / "outer", images) == 6
+    assert computed_anew(tmp_path / "inner", images) == 6
+
+
+def test_a_folder_stays_small(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_IMAGES", 3)
+    computed_anew(tmp_path, images[:6])
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    for key in ("b", "a", "b"):
+        computed_anew(tmp_path, images, key, folder_limit_bytes=size)
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= size + 200
+    assert 0 < computed_anew(tmp_path, images, "b", folder_limit_bytes=size) < 12
 
 
 def test_a_digest_is_of_pixels_and_shape() -> None:

@@ -96,6 +96,14 @@ UpdateOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Stop at an unreadable image instead of leaving it out.")
 ]
+ThoroughOption = Annotated[
+    bool,
+    typer.Option(
+        "--thorough",
+        help="Disturb all test images, however long that takes. With run, evaluate and what needs "
+        "it.",
+    ),
+]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never download.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]

@@ -157,7 +157,8 @@ class TarReader:
                 yield TarMember(name, size, is_file, self._position, is_folder)
         raise DataError(
             f"{self._path} holds more than {self._most_members:,} files; "
-            f"{self._expected}'s archives hold fewer than ten. Give the published archive or the unpacked folder."
+            f"{self._expected}'s archives hold fewer than ten. Give the published archive or the "
+            "unpacked folder."
         )
 
     def content(self) -> bytes:

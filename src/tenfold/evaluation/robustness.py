@@ -1,4 +1,9 @@
-"""How accuracy holds when images are disturbed."""
+"""How accuracy holds when images are disturbed.
+
+How many images are disturbed is in proportion to what the training cost, in counts and not by a
+clock: a study that is run again, or goes on after a kill, looks at the same ones
+(docs/decisions/033).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import numpy.typing as npt
 from tenfold.core.progress import Task
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.evaluation import CorruptionScores, RobustnessRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.data.corruptions import CORRUPTIONS, Corruption
 from tenfold.data.dataset import Images, ImageSplit, Labels
 from tenfold.data.store import in_memory
@@ -19,6 +25,36 @@ from tenfold.evaluation.intervals import wilson_interval
 
 Predict = Callable[[Images], npt.NDArray[np.int64]]
 """Takes uint8 images (N, H, W, C) and gives the predicted classes, int64, shape (N,)."""
+
+_SHARE_OF_TRAINING = 1 / 3
+"""Of the images' ways through the network that the training took; the rest of the evaluation, the
+audit and the page take their parts too."""
+_PASSES_OF_A_STEP = 3
+"""A step goes forward and backward, which costs about twice as much."""
+_ALWAYS_MULTIPLY_ADDS = 1_000_000_000_000
+"""Some 20 seconds on two cores: 5,000 images through EfficientNet-Lite0 at 160 px."""
+
+
+def training_passes(train: TrainRecord) -> int:
+    """Give how many images' ways through the network the training cost, about."""
+    if train.probe is None:
+        features, epochs = 0, train.epochs
+    else:
+        features = train.train_count * (1 + train.probe.is_mirrored) + train.validation_count
+        epochs = train.probe.fine_tune_epochs
+    return features + epochs * (_PASSES_OF_A_STEP * train.train_count + train.validation_count)
+
+
+def images_in_proportion(train: TrainRecord) -> int:
+    """Give how many images may be disturbed so that it takes a part of the training's time.
+
+    Parameters
+    ----------
+    train
+        Of the network, whose counts of images, epochs and multiply-adds are used.
+    """
+    always = _ALWAYS_MULTIPLY_ADDS // max(train.multiply_adds or 1, 1)
+    return max(int(_SHARE_OF_TRAINING * training_passes(train)), always) // passes()
 
 
 def measure_robustness(

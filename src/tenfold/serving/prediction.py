@@ -190,18 +190,31 @@ class _Model:
 
     image_shape: tuple[int, int, int]
     value_ranges: ValueRanges
-    batch_size: int
     predict: Callable[[Images], npt.NDArray[np.float32]]
 
     @classmethod
     def of(cls, model: ImageClassifier | OnnxModel) -> _Model:
         if isinstance(model, OnnxModel):
             ranges = model.description.value_ranges
-            return cls(model.image_shape, ranges, BATCH_SIZE, model.predict_many)
-        from tenfold.training.inference import INFERENCE_BATCH_SIZE
-
+            return cls(model.image_shape, ranges, model.predict_many)
         ranges = model.model_record_.value_ranges
-        return cls(model.image_shape_, ranges, INFERENCE_BATCH_SIZE, model.predict_proba)
+        return cls(model.image_shape_, ranges, model.predict_proba)
+
+
+def _batch_size_for(model: ImageClassifier | OnnxModel) -> int:
+    if isinstance(model, OnnxModel):
+        return BATCH_SIZE
+    from tenfold.training.inference import (
+        INFERENCE_BATCH_SIZE,
+        LEAST_REMEMBERED_IMAGES,
+        fitting_batch_size,
+    )
+
+    size = fitting_batch_size(INFERENCE_BATCH_SIZE, model.image_shape_)
+    if model.network_.body.frozen is None:
+        return size
+    # So few that their features are not kept for a second look, which nobody takes.
+    return min(size, LEAST_REMEMBERED_IMAGES - 1)
 
 
 def predict_files(
@@ -224,7 +237,7 @@ def predict_files(
         Who is told.
     batch_size
         Images that the network sees at once. None for the evaluate stage's, as the last digits may
-        depend on it; for an exported file, its own.
+        depend on it, or fewer where large images or a pretrained network would take much memory.
     limits
         What decoding one image may cost.
 
@@ -236,7 +249,7 @@ def predict_files(
     for left in found.left_out:
         yield Predicted(left.path, None, left.reason)
     own = _Model.of(model)
-    size = batch_size or own.batch_size
+    size = batch_size or _batch_size_for(model)
     images = read_images(
         found.files, own.image_shape, ranges=own.value_ranges, limits=limits, ahead=2 * size
     )

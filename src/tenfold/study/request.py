@@ -82,6 +82,7 @@ class StudyRequest:
     seed: int | None = None
     assignments: tuple[str, ...] = ()
     is_strict: bool = False
+    is_thorough: bool = False
     budget: str | None = None
     stages: tuple[str, ...] = ()
     runs: int = 1
@@ -114,6 +115,7 @@ class StudyRequest:
         data, sentence = self._data(stored)
         options = (
             ({"data.is_strict": True} if self.is_strict else {})
+            | ({"evaluate.is_thorough": True} if self.is_thorough else {})
             | self._budget_changes(asked)
             | self._search_changes(is_new=stored is None)
             | self._corrections_changes(corrections)

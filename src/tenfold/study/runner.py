@@ -17,6 +17,7 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import EvaluateRecord, RepeatedRun, RepeatsRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.run_folder import (
+    FEATURES,
     REPEATS,
     REPEATS_RECORD,
     Attempt,
@@ -32,6 +33,7 @@ from tenfold.evaluation.scores import is_imbalanced
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, STAGES, Stage, StageContext
 from tenfold.training.device import Device
+from tenfold.training.feature_store import feature_store
 
 REPEATED_STAGES = ("train", "evaluate")
 """What a further run does itself; data and searched settings are the study's."""
@@ -150,6 +152,7 @@ class StageRunner:
         with (
             _noted_seconds(folder, attempt, clock),
             storage_errors(folder.partial, only_known=True),
+            feature_store().kept_in((self.ground or self.run_folder).path / FEATURES),
         ):
             stage.run(context)
             if stage.name == "acquire":

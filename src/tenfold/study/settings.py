@@ -190,8 +190,10 @@ class EvaluateSettings(Settings):
     Attributes
     ----------
     robustness_images
-        Test images, a stratified sample, that are predicted again under each of 30 disturbances;
-        0 for none.
+        Test images, a stratified sample, that are predicted again under each of 30 disturbances, at
+        most: no more than what training cost allows (docs/decisions/033). 0 for none.
+    is_thorough
+        Whether all test images are disturbed, however long that takes.
     test_time_augmentation
         Views of each image whose mean is scored too, beside the plain scores: ``none``, ``mirror``,
         or ``mirror-shift`` (see `tenfold.training.inference`).
@@ -199,6 +201,7 @@ class EvaluateSettings(Settings):
 
     test_time_augmentation: Literal["none", "mirror", "mirror-shift"] = "mirror"
     robustness_images: int = Field(2000, ge=0, le=10_000_000)
+    is_thorough: bool = False
 
 
 class AuditSettings(Settings):

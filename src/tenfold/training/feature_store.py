@@ -1,14 +1,16 @@
 """Features of images that were computed before, by the images' content.
 
-A backbone that stays as it is gives the same features of an image in every fold, for every head
-and on every call; computing them is nearly all the work. What is remembered changes no result.
+A backbone that stays as it is gives the same features of an image in every fold, for every head,
+in every stage and on every call; computing them is nearly all the work. What is remembered changes
+no result, and a folder of features may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from tenfold.training.tensors import read_tensors, write_tensors
 
 LIMIT_BYTES = 1 << 30
 """Of features that one process remembers; 60,000 images and their mirror images take 0.3 GB."""
+FOLDER_LIMIT_BYTES = 2 << 30
+"""Of a folder: 130,000 images of 2,024 features."""
 BLOCK_IMAGES = 500
 """Images between two writes to disk: what a kill can cost."""
 _DIGEST_BYTES = 16
@@ -29,19 +33,36 @@ _KEY = "key"
 
 
 class FeatureStore:
-    """Features by the digest of their image, of one backbone at a time.
+    """Features by the digest of their image and the key of their backbone.
 
     Parameters
     ----------
     limit_bytes
         What does not fit any more is given, but not remembered.
+    folder_limit_bytes
+        Of each folder, see `kept_in`: features of other backbones go first.
     """
 
-    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(
+        self, limit_bytes: int = LIMIT_BYTES, folder_limit_bytes: int = FOLDER_LIMIT_BYTES
+    ) -> None:
         self.limit_bytes = limit_bytes
-        self._key = ""
-        self._rows: dict[bytes, Tensor] = {}
+        self.folder_limit_bytes = folder_limit_bytes
+        self._rows: dict[str, dict[bytes, Tensor]] = {}
         self._bytes = 0
+        self._folders: list[_Folder] = []
+
+    @contextmanager
+    def kept_in(self, folder: Path) -> Iterator[None]:
+        """Keep in a folder what is computed within the block, and look for it there.
+
+        Blocks within blocks write to the innermost folder and read from all.
+        """
+        self._folders.append(_Folder(folder, self.folder_limit_bytes))
+        try:
+            yield
+        finally:
+            self._folders.pop()
 
     def features(
         self,
@@ -49,7 +70,7 @@ class FeatureStore:
         images: AnyImages,
         compute: Callable[[Images], Tensor],
         *,
-        folder: Path | None = None,
+        is_remembered: bool = True,
         on_images: Callable[[int], None] | None = None,
     ) -> Tensor:
         """Give the features of all images, computing those that are not known.
@@ -57,13 +78,13 @@ class FeatureStore:
         Parameters
         ----------
         key
-            Of the backbone and all else that features depend on; another key forgets everything.
+            Of the backbone and all else that features depend on.
         images
             uint8, shape (N, H, W, C).
         compute
             Gives the features of a few images, shape (B, D).
-        folder
-            Where to keep what was computed, and to look for it; None for nowhere.
+        is_remembered
+            Whether the process remembers them; a folder keeps them either way.
         on_images
             Told how many images are done, again and again; the known ones first.
 
@@ -72,46 +93,104 @@ class FeatureStore:
         Tensor
             Shape (N, D), on the CPU, in the type that `compute` gives.
         """
-        if key != self._key:
-            self._key, self._rows, self._bytes = key, {}, 0
         digests = image_digests(images)
-        known = {digest: self._rows[digest] for digest in digests if digest in self._rows}
-        if folder is not None:
-            known |= self._read(folder, key, set(digests) - set(known))
+        rows = self._rows.get(key, {})
+        known = {digest: rows[digest] for digest in digests if digest in rows}
+        for folder in reversed(self._folders):
+            found = folder.read(key, set(digests) - set(known))
+            known |= found
+            if is_remembered:
+                self._remember(key, found)
         missing = list({d: place for place, d in enumerate(digests) if d not in known}.values())
         tell = on_images or (lambda _count: None)
         tell(len(images) - len(missing))
         for start in range(0, len(missing), BLOCK_IMAGES):
             places = missing[start : start + BLOCK_IMAGES]
             features = compute(np.ascontiguousarray(images[places])).cpu()
-            block = [digests[place] for place in places]
-            known |= self._remember(block, features)
-            if folder is not None:
-                _write(folder, key, block, features)
+            block = dict(zip([digests[place] for place in places], features, strict=True))
+            known |= block
+            if is_remembered:
+                self._remember(key, block)
+            if self._folders:
+                self._folders[-1].write(key, list(block), features)
             tell(len(places))
         return torch.stack([known[digest] for digest in digests])
 
-    def _remember(self, digests: list[bytes], features: Tensor) -> dict[bytes, Tensor]:
-        rows = dict(zip(digests, features, strict=True))
-        if self._bytes + features.nbytes <= self.limit_bytes:
-            self._rows |= rows
-            self._bytes += features.nbytes
-        return rows
+    def _remember(self, key: str, rows: dict[bytes, Tensor]) -> None:
+        size = sum(row.nbytes for row in rows.values())
+        for other in [name for name in self._rows if name != key]:
+            if self._bytes + size <= self.limit_bytes:
+                break
+            self._bytes -= sum(row.nbytes for row in self._rows.pop(other).values())
+        if self._bytes + size <= self.limit_bytes:
+            self._rows.setdefault(key, {}).update(rows)
+            self._bytes += size
 
-    def _read(self, folder: Path, key: str, wanted: set[bytes]) -> dict[bytes, Tensor]:
-        """Read what an earlier attempt, or fold, left of the wanted images."""
+
+class _Folder:
+    """Files of up to `BLOCK_IMAGES` images each, named by their backbone and images."""
+
+    def __init__(self, path: Path, limit_bytes: int) -> None:
+        self.path = path
+        self._limit_bytes = limit_bytes
+        self._digests: dict[str, frozenset[bytes]] = {}
+        """Of the files that were looked into."""
+
+    def read(self, key: str, wanted: set[bytes]) -> dict[bytes, Tensor]:
+        """Read what there is of the wanted images."""
         found: dict[bytes, Tensor] = {}
-        for path in sorted(folder.glob("*.safetensors")) if wanted else []:
-            try:
-                tensors, metadata = read_tensors(path, torch.device("cpu"))
-            except RunFolderError:
-                continue  # cut off by a kill of the machine: it is computed again
-            if metadata.get(_KEY) != key:
+        for path in sorted(self.path.glob(f"{_short(key)}-*.safetensors")) if wanted else []:
+            if wanted.isdisjoint(self._digests.get(path.name, wanted)):
                 continue
-            digests = [row.tobytes() for row in tensors["digests"].numpy()]
-            if not wanted.isdisjoint(digests):
-                found |= self._remember(digests, tensors["features"])
-        return found
+            rows = _read(path, key)
+            self._digests[path.name] = frozenset(rows)
+            found |= {digest: rows[digest] for digest in wanted & rows.keys()}
+        widths = {row.shape for row in found.values()}
+        return found if len(widths) == 1 else {}
+
+    def write(self, key: str, digests: list[bytes], features: Tensor) -> None:
+        """Write a block if there is room, or room can be made."""
+        sizes = {path: path.stat().st_size for path in sorted(self.path.glob("*.safetensors"))}
+        own = _short(key)
+        for path in [path for path in sizes if not path.name.startswith(f"{own}-")]:
+            if sum(sizes.values()) + features.nbytes <= self._limit_bytes:
+                break
+            path.unlink(missing_ok=True)
+            del sizes[path]
+        if sum(sizes.values()) + features.nbytes > self._limit_bytes:
+            return
+        rows = torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8)
+        name = f"{own}-{hashlib.sha256(b''.join(digests)).hexdigest()[:32]}.safetensors"
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_tensors(
+            self.path / name,
+            {"digests": rows.view(len(digests), _DIGEST_BYTES), "features": features},
+            {_KEY: key},
+        )
+        self._digests[name] = frozenset(digests)
+
+
+def _short(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _read(path: Path, key: str) -> dict[bytes, Tensor]:
+    """Read a file's features; none if it is damaged or not what its name says."""
+    try:
+        tensors, metadata = read_tensors(path, torch.device("cpu"))
+    except RunFolderError:
+        return {}  # cut off by a kill of the machine: it is computed again
+    digests, features = tensors.get("digests"), tensors.get("features")
+    if (
+        metadata.get(_KEY) != key
+        or digests is None
+        or features is None
+        or digests.dtype != torch.uint8
+        or features.ndim != 2
+        or digests.shape != (len(features), _DIGEST_BYTES)
+    ):
+        return {}
+    return {row.tobytes(): vector for row, vector in zip(digests.numpy(), features, strict=True)}
 
 
 @functools.cache
@@ -129,14 +208,3 @@ def image_digests(images: AnyImages) -> list[bytes]:
         ).digest()
         for image in images
     ]
-
-
-def _write(folder: Path, key: str, digests: list[bytes], features: Tensor) -> None:
-    rows = torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8)
-    name = hashlib.sha256(b"".join(digests)).hexdigest()[:32]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(
-        folder / f"{name}.safetensors",
-        {"digests": rows.view(len(digests), _DIGEST_BYTES), "features": features},
-        {_KEY: key},
-    )

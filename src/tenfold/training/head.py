@@ -44,8 +44,7 @@ class HeadFit:
     Parameters
     ----------
     trainer
-        How to train: of the settings, precision and label smoothing are used. Features are kept
-        beside its checkpoint until the stage is complete.
+        How to train: of the settings, precision and label smoothing are used.
     network
         Its body is a `FrozenFeatures`; it gets the head, in place.
     train
@@ -110,8 +109,6 @@ class HeadFit:
     def _features(self, parts: list[AnyImages]) -> list[Tensor]:
         """Compute the features of every part, under one progress bar."""
         trainer, count = self.trainer, sum(len(part) for part in parts)
-        checkpoint = trainer.checkpoint
-        folder = None if checkpoint is None else checkpoint.path.parent / "features"
         with trainer.progress.task(f"{trainer.title}: features", count, unit="images") as task:
             return [
                 frozen_features(
@@ -119,7 +116,6 @@ class HeadFit:
                     part,
                     device=trainer.device,
                     precision=trainer.precision,
-                    folder=folder,
                     on_images=task.advance,
                 )
                 for part in parts

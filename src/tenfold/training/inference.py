@@ -12,7 +12,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -39,10 +38,16 @@ def predict_logits(
     device: Device,
     precision: torch.dtype = torch.float32,
     batch_size: int = INFERENCE_BATCH_SIZE,
+    is_remembered: bool = True,
 ) -> npt.NDArray[np.float32]:
-    """Give logits of shape (N, classes) for uint8 images (N, H, W, C), in evaluation mode."""
+    """Give logits of shape (N, classes) for uint8 images (N, H, W, C), in evaluation mode.
+
+    `is_remembered` says whether images will come again, for whose features see `frozen_features`.
+    """
     if network.body.frozen is not None:
-        features = frozen_features(network, images, device=device, precision=precision)
+        features = frozen_features(
+            network, images, device=device, precision=precision, is_remembered=is_remembered
+        )
         known: npt.NDArray[np.float32] = logits_of_features(network, features, device).numpy()
         return known
     blocks = logit_blocks(
@@ -169,7 +174,7 @@ def frozen_features(
     *,
     device: Device,
     precision: torch.dtype,
-    folder: Path | None = None,
+    is_remembered: bool = True,
     on_images: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Give what the head reads of every image, on the CPU, in evaluation mode.
@@ -182,7 +187,7 @@ def frozen_features(
         uint8, shape (N, H, W, C).
     device, precision
         Where, and in what type the convolutions compute.
-    folder, on_images
+    is_remembered, on_images
         See `tenfold.training.feature_store.FeatureStore.features`.
 
     Returns
@@ -203,13 +208,15 @@ def frozen_features(
             return body.features(network.normalized(pixels))
 
     try:
-        if len(images) < LEAST_REMEMBERED_IMAGES and folder is None:
+        if len(images) < LEAST_REMEMBERED_IMAGES:
             features = compute(images[:]).cpu()
             if on_images is not None:
                 on_images(len(images))
             return features
         key = f"{_weights_digest(network)} {body.features_key()} {device.kind} {precision}"
-        return feature_store().features(key, images, compute, folder=folder, on_images=on_images)
+        return feature_store().features(
+            key, images, compute, is_remembered=is_remembered, on_images=on_images
+        )
     finally:
         network.train(was_training)
 

@@ -106,3 +106,19 @@ def test_test_time_augmentation_is_scored_apart_or_not_at_all(run_stage: RunStag
     plain = EvaluateRecord.read(none / "record.json")
     assert plain.with_views is None
     assert plain.scores == record.scores
+
+
+def test_disturbs_a_part_of_the_test_images_where_training_cost_little(
+    run_stage: RunStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenfold.study.stages.evaluate.images_in_proportion", lambda _train: 3)
+    few = run_stage("evaluate", {"tune.is_enabled": False})
+    all_of_them = run_stage(
+        "evaluate",
+        {"tune.is_enabled": False, "evaluate.is_thorough": True},
+        out=few.parent.with_name("all"),
+    )
+    records = [EvaluateRecord.read(folder / "record.json") for folder in (few, all_of_them)]
+    counts = [one.robustness.count for one in records if one.robustness is not None]
+    assert counts == [3, records[0].scores.count]
+    assert records[0].scores == records[1].scores

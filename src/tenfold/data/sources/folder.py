@@ -69,7 +69,9 @@ class FolderSource:
         ]
         return sha256_of_json([_READING, *digests])
 
-    def labelled_files(self, path: Path | None, options: SourceOptions) -> LabelledFiles[Path]:
+    def labelled_files(
+        self, path: Path | None, options: SourceOptions
+    ) -> LabelledFiles[EncodedImage]:
         """Give all files with their labels and splits, without decoding any."""
         del options
         return label_files(read_layout(_given(path)))

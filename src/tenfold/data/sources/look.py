@@ -52,7 +52,8 @@ class DataLook:
         Images of each class to train on, its own validation images included, about: some may turn
         out to be unreadable.
     sizes
-        Height and width, px, of a sample of the images, as they lie there; not empty.
+        Height and width, px, of a sample of the images, as they lie there, or the one that they are
+        to be read at, if one is asked for; not empty.
     is_gray
         Whether all images of the sample have one channel.
     load
@@ -127,6 +128,8 @@ def look_at_files(
     share = 1.0 if listed.is_test.any() else 1 - options.test_fraction
     counts = tuple(round(share * count) for count in listed.counts(~listed.is_test).tolist())
     sizes = tuple((header.height, header.width) for header in headers)
+    if (asked := options.image_size_px) is not None:
+        sizes = ((asked, asked),)
     return DataLook(counts, sizes, all(header.is_gray for header in headers), load)
 
 

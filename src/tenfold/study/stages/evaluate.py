@@ -16,6 +16,7 @@ from tenfold.core.records.evaluation import (
     RobustnessRecord,
     ViewsScores,
 )
+from tenfold.core.records.training import TrainRecord
 from tenfold.data.dataset import (
     Images,
     ImageSplit,
@@ -28,11 +29,12 @@ from tenfold.data.splits import stratified_sample
 from tenfold.evaluation.calibration import calibration_record
 from tenfold.evaluation.explanations import explain_mistakes
 from tenfold.evaluation.intervals import score_intervals, wilson_interval
-from tenfold.evaluation.robustness import measure_robustness, passes
+from tenfold.evaluation.robustness import images_in_proportion, measure_robustness, passes
 from tenfold.evaluation.scores import choose_gallery, classification_scores
 from tenfold.models.model import ImageNetwork
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
+from tenfold.training.feature_store import feature_store
 from tenfold.training.inference import predict_logits, predict_logits_of_views, views
 from tenfold.training.temperature import calibrated_probabilities, predict_probabilities
 
@@ -42,7 +44,7 @@ class EvaluateStage(Stage):
 
     name = "evaluate"
     position = 5
-    version = 5
+    version = 6
     summary = "score the model on the test split"
     needed = ("acquire", "train")
 
@@ -169,21 +171,31 @@ def _with_views(
 def _robustness(
     context: StageContext, network: ImageNetwork, test: ImageSplit
 ) -> RobustnessRecord | None:
-    wanted = context.settings.evaluate.robustness_images
-    if wanted == 0:
+    settings = context.settings.evaluate
+    if settings.robustness_images == 0:
         return None
+    wanted = len(test)
+    if not settings.is_thorough:
+        train = TrainRecord.read(context.inputs["train"] / RECORD)
+        wanted = min(settings.robustness_images, max(images_in_proportion(train), 1))
     seed = derive_seed(context.settings.seed, "robustness")
     sample = test.take(stratified_sample(test.labels, wanted, seed))
 
     def predict(images: Images) -> npt.NDArray[np.int64]:
-        # No temperature: it does not change which class is the most probable.
-        probabilities = predict_probabilities(
-            network, images, None, device=context.device, precision=context.precision
+        logits = predict_logits(
+            network,
+            images,
+            device=context.device,
+            precision=context.precision,
+            is_remembered=False,
         )
-        predicted: npt.NDArray[np.int64] = probabilities.argmax(axis=1)
+        predicted: npt.NDArray[np.int64] = logits.argmax(axis=1)
         return predicted
 
-    with context.progress.task("Disturbed images", passes(), unit="passes") as task:
+    with (
+        feature_store().kept_in(context.work / "features"),
+        context.progress.task("Disturbed images", passes(), unit="passes") as task,
+    ):
         return measure_robustness(predict, sample, seed=seed, task=task)
 
 
