@@ -188,10 +188,16 @@ def _table(
     if not len(images):
         raise DataError(f"{place} has no rows. Expected one for each image.")
     rows = Rows(values, RowNames(images), "row")
-    notes = list(_notes(unlabelled, root))
-    if image is None:
-        return Table(place, rows, found, files=beside, location=place), notes
-    return Table(place, rows, found, images=images, location=place), notes
+    split_by = "by the names of the files" if by_file else ""
+    table = Table(
+        place,
+        rows,
+        found,
+        files=beside if image is None else None,
+        images=None if image is None else images,
+        split_by=split_by,
+    )
+    return table, list(_notes(unlabelled, root))
 
 
 def _check_asked(place: Path, columns: ParquetColumns, options: SourceOptions) -> None:
