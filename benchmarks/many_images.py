@@ -38,7 +38,8 @@ _FIELDS = ("RssAnon:", "RssFile:")
 def main() -> None:
     """Make the images, run the stages, print a table."""
     given = _arguments()
-    print("| images | stage | seconds | processor seconds | peak memory, MiB |\n|---|---|---|---|---|")
+    print("| images | stage | seconds | processor seconds | peak memory, MiB |")
+    print("|---|---|---|---|---|")
     for count in given.counts:
         with tempfile.TemporaryDirectory(dir=given.work) as folder:
             data = Path(folder) / ("images.npz" if given.arrays else "images")
@@ -53,8 +54,7 @@ def main() -> None:
                 used = _processor_seconds() - before
                 seconds = json.loads((out / stage / "manifest.json").read_text())["seconds"]
                 print(
-                    f"| {count:,} | {stage} | {seconds:.1f} | {used:.1f} "
-                    f"| {peak / 2**20:,.0f} |",
+                    f"| {count:,} | {stage} | {seconds:.1f} | {used:.1f} | {peak / 2**20:,.0f} |",
                     flush=True,
                 )
 

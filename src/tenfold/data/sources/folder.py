@@ -69,13 +69,6 @@ class FolderSource:
         ]
         return sha256_of_json([_READING, *digests])
 
-    def labelled_files(
-        self, path: Path | None, options: SourceOptions
-    ) -> LabelledFiles[EncodedImage]:
-        """Give all files with their labels and splits, without decoding any."""
-        del options
-        return label_files(read_layout(_given(path)))
-
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Decode all images and split them; say what was not used, and which size was chosen.
 

@@ -70,7 +70,6 @@ class IdxSource:
 
     name = "idx"
     needs_path = True
-    holds_arrays = True
     summary = "a folder of MNIST's idx files, or those of Fashion-MNIST, KMNIST or EMNIST"
 
     def recognises(self, path: Path) -> bool:

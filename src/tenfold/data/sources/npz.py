@@ -52,7 +52,6 @@ class NpzSource:
 
     name = "npz"
     needs_path = True
-    holds_arrays = True
     summary = "an .npz file of arrays: images and labels, or those of train, val and test"
 
     def recognises(self, path: Path) -> bool:
