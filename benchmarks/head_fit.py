@@ -39,7 +39,7 @@ def synthetic(
     labels = np.arange(rows) % classes
     hidden = rng.normal(size=(rows, features)).astype(np.float32)
     hidden *= (np.arange(1, features + 1) ** -0.5).astype(np.float32)  # a few directions are strong
-    centres = rng.normal(0, 0.15, (classes, features)).astype(np.float32)
+    centres = rng.normal(0, 0.02, (classes, features)).astype(np.float32)
     mixing = rng.normal(size=(features, features)).astype(np.float32) / features**0.5
     return (hidden + centres[labels]) @ mixing, labels
 

@@ -77,7 +77,7 @@ def main() -> None:
         TABLE.write_text(table(kept))
         return
     if arguments.costs:
-        kept["costs"] = {name: costs(OPTIONS[name][0]) for name in arguments.options}
+        kept["costs"] |= {name: costs(*OPTIONS[name]) for name in arguments.options}
         RESULTS.write_text(json.dumps(kept, indent=1))
         print(json.dumps(kept["costs"], indent=1))
         return
@@ -126,11 +126,13 @@ def run(data: ImageDataset, name: str, epochs: int) -> Row:
     }
 
 
-def costs(settings: dict[str, Any]) -> dict[str, float]:
+def costs(settings: dict[str, Any], epochs: tuple[int, ...]) -> dict[str, float]:
     """Give an option's costs, relative to those of the reference, timed in turns with it."""
     reference = parts(OPTIONS[REFERENCE][0])["forward"]
     ratios: dict[str, float] = {}
     for name, part in parts(settings).items():
+        if name != "forward" and not any(epochs):
+            continue
         pairs = []
         for _ in range(4):
             own, other = timed(part), timed(reference)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenfold.core.records.evaluation import FoldScores
+from tenfold.core.records.evaluation import ClassificationScores, FoldScores
 from tenfold.evaluation.differences import (
     SCORE_NAMES,
     Spread,
     crossed_interval,
+    fold_intervals,
     fold_means,
     fold_standard_deviations,
     holm_adjusted,
@@ -17,6 +18,8 @@ from tenfold.evaluation.differences import (
     nadeau_bengio_intervals,
     paired_interval,
 )
+from tenfold.evaluation.intervals import wilson_interval
+from tenfold.evaluation.scores import classification_scores
 
 
 def test_mcnemar_is_the_exact_binomial_test() -> None:
@@ -141,6 +144,29 @@ def test_nadeau_bengio_s_interval() -> None:
 def test_nadeau_bengio_s_interval_stays_on_the_scale() -> None:
     interval = nadeau_bengio_intervals([fold(1, 0.8), fold(2, 0.85)])["macro_precision"]
     assert interval.high == 1.0
+
+
+def pooled(right: int, wrong: int) -> ClassificationScores:
+    labels = np.zeros(right + wrong, np.int64)
+    labels[::2] = 1
+    probabilities = np.eye(2)[np.where(np.arange(len(labels)) < right, labels, 1 - labels)]
+    return classification_scores(labels, probabilities.astype(np.float32), ("a", "b"))
+
+
+def test_folds_that_agree_are_no_surer_than_their_images() -> None:
+    folds = [fold(1, 0.467), fold(2, 0.467)]
+    found = fold_intervals(folds, pooled(14, 16), np.random.default_rng(0))
+    wilson = wilson_interval(14, 30)
+    interval = found["accuracy"]
+    width = wilson.high - wilson.low
+    assert interval.high - interval.low == pytest.approx(width, abs=1e-6)
+    assert interval.holds(0.467)
+    assert all(one.high - one.low > 0.2 for one in found.values())
+
+
+def test_folds_that_differ_are_no_surer_than_their_spread() -> None:
+    found = fold_intervals(FOLDS, pooled(65_000, 35_000), np.random.default_rng(0))
+    assert found["accuracy"] == nadeau_bengio_intervals(FOLDS)["accuracy"]
 
 
 def test_the_spread_of_three_runs_by_hand() -> None:

@@ -74,6 +74,7 @@ class TestChoice:
         [
             (20, 400, "transfer", "photographs"),
             (50_000, choice.PHOTOGRAPH_PX, "transfer", "photographs"),
+            (choice.MOST_LARGE_COMPARED, choice.SMALL_PX, "transfer", "photographs"),
             (choice.MANY_PER_CLASS, 32, "fast", "many"),
             (choice.MANY_PER_CLASS, 95, "fast", "many"),
         ],
@@ -144,6 +145,7 @@ class TestSettings:
 
 
 class TestTrial:
+    @pytest.mark.slow
     def test_both_recipes_are_tried_on_images_that_they_did_not_see(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -200,11 +202,20 @@ class TestRequest:
         return resolved
 
     def test_photographs_take_pretrained_features(self, tmp_path: Path) -> None:
-        request = StudyRequest(data=str(photographs(tmp_path / "pets", 100))).resolve()
+        request = StudyRequest(data=str(photographs(tmp_path / "pets", 200, count=3))).resolve()
         assert request.settings.recipe.name == "transfer"
         assert request.out == Path("runs/transfer-folder")
         assert request.choice is not None
         assert request.choice.because == "photographs"
+
+    def test_photographs_that_are_made_small_are_small_images(
+        self, tmp_path: Path, trial: list[int]
+    ) -> None:
+        data = str(photographs(tmp_path / "pets", 200, count=3))
+        resolved = StudyRequest(data=data, assignments=("data.image_size_px=32",)).resolve()
+        assert resolved.choice is not None
+        assert (resolved.choice.because, resolved.choice.shorter_side_px) == ("comparison", 32)
+        assert len(trial) == 1
 
     def test_settings_are_resolved_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -217,7 +228,7 @@ class TestRequest:
             return check(values)
 
         monkeypatch.setattr(StudySettings, "model_validate", counting)
-        StudyRequest(data=str(photographs(tmp_path / "pets", 100))).resolve()
+        StudyRequest(data=str(photographs(tmp_path / "pets", 200, count=3))).resolve()
         assert len(resolved) == 1
 
     def test_a_trial_is_held_once(self, tmp_path: Path, trial: list[int]) -> None:
@@ -253,22 +264,22 @@ class TestRequest:
     def test_who_names_a_recipe_or_model_gets_it(
         self, tmp_path: Path, said: dict[str, str], trial: list[int]
     ) -> None:
-        data = str(photographs(tmp_path / "pets", 100))
+        data = str(photographs(tmp_path / "pets", 200, count=3))
         resolved = StudyRequest(data=data, stages=("tune",), **said).resolve()
         assert (resolved.settings.recipe.name, resolved.choice, trial) == ("fast", None, [])
 
     def test_settings_of_one_model_choose_it(self, tmp_path: Path) -> None:
-        data = str(photographs(tmp_path / "pets", 100))
+        data = str(photographs(tmp_path / "pets", 200, count=3))
         resolved = StudyRequest(data=data, assignments=("model.widths.0=16",)).resolve()
         assert resolved.settings.recipe.name == "fast"
 
     def test_a_setting_of_no_model_is_named(self, tmp_path: Path) -> None:
-        data = str(photographs(tmp_path / "pets", 100))
+        data = str(photographs(tmp_path / "pets", 200, count=3))
         with pytest.raises(SettingsError, match=r"model\.width"):
             StudyRequest(data=data, assignments=("model.width=16",)).resolve()
 
     def test_rebalancing_takes_a_network_that_is_trained(self, tmp_path: Path) -> None:
-        data = str(photographs(tmp_path / "pets", 100))
+        data = str(photographs(tmp_path / "pets", 200, count=3))
         resolved = StudyRequest(data=data, rebalance="inverse").resolve()
         assert resolved.settings.recipe.name == "fast"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from tenfold.data import store
 from tenfold.data.augmentation import POLICIES, AugmentationPolicy
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import REBALANCINGS
-from tenfold.data.store import ArrayRows, StoredImages
+from tenfold.data.store import ArrayRows, Pixels, Rows, StoredImages
 from tenfold.models.model import as_pixels
 from tenfold.training import batches as batches_module
 from tenfold.training.batches import (
@@ -330,3 +331,35 @@ def test_right_answers_of_a_mixture_are_those_of_the_larger_part() -> None:
 def test_every_rebalancing_gives_a_finite_loss(name: str) -> None:
     plan = REBALANCINGS[name].plan((1000, 100, 10, 1))
     assert torch.isfinite(loss_of(plan)(LOGITS, LABELS))
+
+
+class OnePicture:
+    """Pictures of which each is a wide ramp, read-only as decoders give them."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def encoded(self, rows: Rows) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def decoded(self, batches: Iterable[Rows], shape: tuple[int, int, int]) -> Iterator[Pixels]:
+        raise NotImplementedError
+
+    def whole(self, rows: Rows, channels: int) -> list[Pixels]:
+        ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 50, axis=0)
+        ramp.setflags(write=False)
+        return [np.broadcast_to(ramp, (50, 200, channels)) for _ in rows]
+
+
+def test_a_policy_that_cuts_is_given_whole_pictures() -> None:
+    pixels = np.zeros((6, 16, 16, 3), np.uint8)
+    split = ImageSplit(StoredImages.of(ArrayRows(pixels), OnePicture()), np.arange(6))
+    policy = POLICIES["large-resized-crop"]
+    batches = TrainingBatches(split, 4, policy, True, 3, CPU, most_px=12)
+    shown, labels = joined(batches, 0)
+    assert shown.shape == (6, 3, 12, 12)
+    assert (shown.float().amax((1, 2, 3)) > 30).all()  # not the black square
+    again, _ = joined(dataclasses.replace(batches, batch_size=2), 0)
+    assert torch.equal(shown, again)
+    assert sorted(labels.tolist()) == list(range(6))
+    assert not torch.equal(joined(batches, 1)[0], shown)

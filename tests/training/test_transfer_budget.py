@@ -39,6 +39,7 @@ LAST = TransferOption(
 def _three_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer_budget, "transfer_options", lambda: (HEAD, LARGE, LAST))
     monkeypatch.setattr(transfer_budget, "has_weights", lambda _name: True)
+    monkeypatch.setattr(transfer_budget, "_FIT_COST", 0.5)
 
 
 pytestmark = pytest.mark.usefixtures("_three_options")

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.record import Interval
-from tenfold.core.records.evaluation import FoldScores
-from tenfold.evaluation.intervals import LEVEL, RESAMPLES
+from tenfold.core.records.evaluation import ClassificationScores, FoldScores
+from tenfold.evaluation.intervals import LEVEL, RESAMPLES, score_intervals
 from tenfold.evaluation.scores import Floats
 
 _TAIL = (1 - LEVEL) / 2
@@ -151,6 +151,37 @@ def nadeau_bengio_intervals(folds: Sequence[FoldScores]) -> dict[str, Interval]:
         mean, deviation = statistics.fmean(values), statistics.stdev(values)
         half = quantile * deviation * math.sqrt(1 / count + tested / trained)
         intervals[name] = Interval(low=max(mean - half, 0.0), high=min(mean + half, 1.0))
+    return intervals
+
+
+def fold_intervals(
+    folds: Sequence[FoldScores], pooled: ClassificationScores, generator: np.random.Generator
+) -> dict[str, Interval]:
+    """Give a 95% interval of every score's mean, by the folds' spread and by their images.
+
+    The variance between a few folds is hardly known: two of equal score would leave no interval at
+    all. All out-of-fold predictions together are as many as the images, and their interval as one
+    test set is one of the cross-validated score too (Bayle, Bayle, Janson and Mackey,
+    "Cross-validation Confidence Intervals for Test Error", NeurIPS 2020, arXiv 2007.12671). So each
+    side reaches as far as the further one of that and of `nadeau_bengio_intervals`.
+
+    Parameters
+    ----------
+    folds
+        At least 2, none of them trained on images that it was scored on.
+    pooled
+        Scores of all out-of-fold predictions together.
+    generator
+        Of the resamples of `score_intervals`.
+    """
+    spread, images = nadeau_bengio_intervals(folds), score_intervals(pooled, generator)
+    means, intervals = fold_means(folds), {}
+    for name in SCORE_NAMES:
+        mean, whole = means[name], float(getattr(pooled, name))
+        of_images: Interval = getattr(images, name)
+        below = max(mean - spread[name].low, whole - of_images.low)
+        above = max(spread[name].high - mean, of_images.high - whole)
+        intervals[name] = Interval(low=max(mean - below, 0.0), high=min(mean + above, 1.0))
     return intervals
 
 

@@ -1,8 +1,8 @@
 """Which recipe suits a data set, where the user names none.
 
-Photographs get pretrained features. Small images get the recipe that errs less, which depends on
+Photographs get pretrained features. Smaller images get the recipe that errs less, which depends on
 how many there are and on how like photographs they are; so both are tried on a few of the training
-images, unless there are so many of each class that a network trained from scratch is sure to win.
+images, unless there are so many small ones of each class that training from scratch is sure to win.
 `docs/decisions/037-the-right-choice-by-default.md` has the measurements.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from tenfold.core.progress import Progress
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.choice import (
+    ChoiceReason,
     ChoiceRecord,
     ChosenRecipe,
     RecipeComparison,
@@ -42,11 +43,15 @@ from tenfold.training.loop import Trainer
 
 CHOSEN_RECIPES: tuple[ChosenRecipe, ...] = ("transfer", "fast")
 
-PHOTOGRAPH_PX = 96
+PHOTOGRAPH_PX = 192
 """From this median of the shorter sides on, images are photographs, or as large."""
-MANY_PER_CLASS = 2000
+SMALL_PX = 96
+"""Below it, images are small: decoding all of them takes no time, and many may win from scratch."""
+MOST_LARGE_COMPARED = 10_000
+"""Of more images of `SMALL_PX` and more none are tried: decoding them all would take too long."""
+MANY_PER_CLASS = 2500
 """From so many examples of each class on, small images are learned from scratch."""
-MOST_COMPARED = 200_000
+MOST_COMPARED = 50_000
 """Of more small images none are tried: reading them all to draw a few would take too long."""
 FEATURES_PER_SECOND = 100
 """Images and mirror images together, on one slow core: what a budget is compared with."""
@@ -57,7 +62,7 @@ _LEAST_JUDGED = 20
 _TRIED_SIDE_PX = 32
 """Larger images are made so small for the network that is tried from scratch: time."""
 _TRIED_NETWORK: dict[str, Any] = {"widths": [16, 64, 64]}
-_TRIED_STEPS = 200
+_TRIED_STEPS = 100
 _FALL: dict[ChosenRecipe, float] = {"fast": 0.38, "transfer": 0.15}
 """An error on CIFAR-10 falls as this power of the number of training images (docs/transfer.md)."""
 
@@ -132,18 +137,27 @@ def _choose_by_look(
         "shorter_side_px": look.shorter_side_px,
         "is_gray": look.is_gray,
     }
-    if look.shorter_side_px >= PHOTOGRAPH_PX:
-        return _chosen("transfer", "photographs", facts)
-    if look.examples_per_class >= MANY_PER_CLASS or look.train_count > MOST_COMPARED:
-        return _chosen("fast", "many", facts)
-    seconds = look.train_count / FEATURES_PER_SECOND
-    if asked.budget_seconds is not None and seconds > asked.budget_seconds:
-        return _chosen("fast", "budget", facts)
+    if (clear := _clear_case(look, asked)) is not None:
+        return _chosen(*clear, facts)
     comparison = compare_recipes(look.dataset, seed=asked.seed, progress=progress)
     if comparison is None:
         return _chosen("transfer", "few", facts)
     is_better = comparison.fast.expected_error < comparison.transfer.expected_error
     return _chosen("fast" if is_better else "transfer", "comparison", facts, comparison)
+
+
+def _clear_case(look: DataLook, asked: Asked) -> tuple[ChosenRecipe, ChoiceReason] | None:
+    """Give recipe and reason where nothing has to be tried."""
+    side, count = look.shorter_side_px, look.train_count
+    if side >= PHOTOGRAPH_PX or (side >= SMALL_PX and count > MOST_LARGE_COMPARED):
+        return "transfer", "photographs"
+    if side >= SMALL_PX:
+        return None
+    if look.examples_per_class >= MANY_PER_CLASS or count > MOST_COMPARED:
+        return "fast", "many"
+    if asked.budget_seconds is not None and count > FEATURES_PER_SECOND * asked.budget_seconds:
+        return "fast", "budget"
+    return None
 
 
 def recipe_of_settings(names: frozenset[str]) -> ChosenRecipe | None:
@@ -162,11 +176,12 @@ def recipe_of_settings(names: frozenset[str]) -> ChosenRecipe | None:
 
 def _chosen(
     recipe: ChosenRecipe,
-    because: Any,
+    because: ChoiceReason,
     facts: dict[str, Any],
     comparison: RecipeComparison | None = None,
 ) -> ChoiceRecord:
-    if recipe == "transfer":
+    # A budget chooses backbone and size itself, and settings may have said them.
+    if recipe == "transfer" and facts["budget_seconds"] is None and because != "settings":
         model = recipe_values(recipe)["model"]
         size = model.get("input_size_px") or MODELS[model["name"]].large_image_size_px
         facts |= {"backbone": model["backbone"], "image_size_px": size}

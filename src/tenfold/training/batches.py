@@ -137,7 +137,7 @@ class TrainingBatches:
         most = self.most_px or max(height, width)
         pictures = whole_pictures(self.split.images, chosen % len(self.split))
         pixels = policy.cut(
-            [torch.from_numpy(np.ascontiguousarray(picture)) for picture in pictures],
+            [torch.from_numpy(np.require(one, requirements=["C", "W"])) for one in pictures],
             torch.from_numpy(_below_one(self._uniforms(epoch, chosen))),
             size=(min(height, most), min(width, most)),
             mirror_keeps_class=self.mirror_keeps_class,

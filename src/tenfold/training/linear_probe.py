@@ -21,8 +21,8 @@ before it, none beyond it is tried."""
 _FIRST = PENALTIES.index(0.1)
 CHOOSING_TOLERANCE = 3e-5
 """Of the loss, relative: neighbouring penalties differ by a hundred times as much and more."""
-FITTING_TOLERANCE = 3e-7
-"""About what float32 can tell apart."""
+FITTING_TOLERANCE = 1e-6
+"""Ten times what float32 can tell apart."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ pass over the features serves all of them. No preconditioner changes the optimum
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _LEAST_DEVIATION = 1e-6
-_BLOCK_ROWS = 2048
+_BLOCK_ROWS = 8192
 _MOST_BLOCK_VALUES = 4_000_000
 """Of the logits of a block of rows, all problems together."""
 _PRECONDITIONED_ROWS = 4096
@@ -28,6 +29,8 @@ _SUFFICIENT_DECREASE = 1e-4  # Nocedal and Wright, Numerical Optimization (2006)
 _LEAST_STEP = 1e-3
 _ROUNDING = 1e-6
 """Share of the objective below which float32 tells no fall from a rise."""
+_MOST_STALLS = 3
+"""Steps in a row that make no difference."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +163,20 @@ class SoftmaxRegressions:
     def _preconditioner(self, start: Tensor, penalty: float) -> _Preconditioner:
         """Guess the inverse Hessian near `start`."""
         curvature = self._curvature(start)
-        matrix = curvature * self._gram.double()  # features that hardly vary in a fold are huge
-        matrix.diagonal().add_(penalty)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix)).to(self._gram.dtype)
+        ridge, factor = penalty, None
+        while factor is None:
+            matrix = curvature * self._gram
+            matrix.diagonal().add_(ridge)
+            lower, failed_at = torch.linalg.cholesky_ex(matrix)
+            if failed_at.item() and math.isfinite(
+                ridge
+            ):  # features that hardly vary in a fold are huge: digits are lost
+                ridge *= 10
+            else:
+                factor = lower
+        inverse = torch.cholesky_inverse(factor)
         is_wide = self._sample.shape[0] < self._sample.shape[1]
-        return _Preconditioner(inverse, curvature, penalty, self._sample if is_wide else None)
+        return _Preconditioner(inverse, curvature, ridge, self._sample if is_wide else None)
 
     def _curvature(self, layers: Tensor) -> float:
         """Give the mean of p (1 - p) over rows and classes, by the first problem's layer."""
@@ -245,7 +257,7 @@ class _Descent:
         self._value: float | None = None
         self._gradient = self._direction = torch.zeros_like(start)
         self._steps: list[tuple[Tensor, Tensor]] = []
-        self._step, self._slope = 1.0, 0.0
+        self._step, self._slope, self._stalls = 1.0, 0.0, 0
 
     def tell(self, value: float, gradient: Tensor) -> bool:
         """Take value and gradient at `trial`, and say whether that is the best place now."""
@@ -257,6 +269,8 @@ class _Descent:
                 self.is_done = self._step < _LEAST_STEP
                 self.trial = self.best + self._step * self._direction
                 return False
+            is_stalled = self._value - value < _ROUNDING / 10 * abs(value)
+            self._stalls = self._stalls + 1 if is_stalled else 0
         if not is_first:
             moved, turned = self.trial - self.best, gradient - self._gradient
             if (moved * turned).sum() > 1e-10 * turned.square().sum():  # else it is no curvature
@@ -265,7 +279,8 @@ class _Descent:
         self._direction = self._quasi_newton_direction()
         self._slope = (self._direction * gradient).sum().item()
         self._step = 1.0
-        self.is_done = -self._slope / 2 < self._tolerance * value
+        is_near = -self._slope / 2 < self._tolerance * value
+        self.is_done = is_near or self._stalls >= _MOST_STALLS
         self.trial = self.best + self._direction
         return True
 

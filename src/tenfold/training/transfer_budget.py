@@ -38,7 +38,7 @@ _LEAST_SIZE_PX = 160
 _MOST_VIEWS = 4
 _SAFETY_SHARE = 0.04
 """Of the budget, kept back for what is not counted: reading weights, writing the result."""
-_FIT_COST = 0.5
+_FIT_COST = 0.3
 """The fit of a head of ten classes to one row of features, folds and penalties included, relative
 to computing the features."""
 _LEAST_EPOCHS = 1.0

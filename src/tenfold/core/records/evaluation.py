@@ -238,8 +238,9 @@ class ProtocolRecord(Record):
     standard_deviations: dict[str, float]
     """Sample standard deviation (divisor: folds - 1) of the same scores."""
     intervals: dict[str, Interval]
-    """95% interval of each mean, corrected for overlapping training sets after Nadeau and Bengio;
-    empty for a leaky protocol, whose scores estimate nothing about new images."""
+    """95% interval of each mean: after Nadeau and Bengio, and no narrower than that of all
+    out-of-fold predictions as one test set, see `tenfold.evaluation.differences`; empty for a leaky
+    protocol, whose scores estimate nothing about new images."""
     seconds: float
 
 

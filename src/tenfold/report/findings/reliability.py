@@ -74,8 +74,11 @@ def accuracy_margin(protocol: ProtocolRecord, evaluate: EvaluateRecord) -> float
     """Give two standard errors of the difference between the test and a single fold's accuracy."""
     accuracy, count = evaluate.scores.accuracy, max(evaluate.scores.count, 1)
     test_variance = accuracy * (1 - accuracy) / count
-    spread = protocol.standard_deviations["accuracy"]
-    return 2 * math.sqrt(spread**2 + test_variance)
+    mean = protocol.means["accuracy"]
+    held_out = max(min(fold.validation_count for fold in protocol.folds), 1)
+    # Two folds may agree by chance: one of so few images has at least the binomial variance.
+    variance = max(protocol.standard_deviations["accuracy"] ** 2, mean * (1 - mean) / held_out)
+    return 2 * math.sqrt(variance + test_variance)
 
 
 _WIDELY_APART = 0.1

@@ -25,9 +25,9 @@ from tenfold.data.dataset import (
 from tenfold.data.folds import plan_folds, stratified_folds
 from tenfold.data.splits import possible_holdout, regrouped
 from tenfold.evaluation.differences import (
+    fold_intervals,
     fold_means,
     fold_standard_deviations,
-    nadeau_bengio_intervals,
 )
 from tenfold.evaluation.scores import classification_scores
 from tenfold.study.recipe import StudySettings
@@ -52,7 +52,7 @@ class CrossValidateStage(Stage):
 
     name = "cross-validate"
     position = 6
-    version = 5
+    version = 6
     summary = "k-fold cross-validation"
     is_training = True
     is_dispensable = True
@@ -127,6 +127,11 @@ class _Protocol:
             fold=fold_of,
         )
         is_leaky = self.name == "warm-start"
+        held_out = fold_of > 0
+        pooled = classification_scores(
+            self.split.labels[held_out], probabilities[held_out], self.acquired.classes
+        )
+        seed = derive_seed(self.settings.seed, "cross-validate", "intervals")
         return ProtocolRecord(
             name=self.name,
             is_leaky=is_leaky,
@@ -138,7 +143,9 @@ class _Protocol:
             folds=tuple(scores),
             means=fold_means(scores),
             standard_deviations=fold_standard_deviations(scores),
-            intervals={} if is_leaky else nadeau_bengio_intervals(scores),
+            intervals={}
+            if is_leaky
+            else fold_intervals(scores, pooled, np.random.default_rng(seed)),
             seconds=sum(fold_scores.seconds for fold_scores in scores),
         )
 
