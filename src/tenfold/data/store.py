@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.integer[Any]]
 
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**23
 """Of decoded pixels that are read at once where nobody asks for a number of images."""
 
 
@@ -239,7 +239,7 @@ def image_blocks(images: AnyImages, block: int | None = None) -> Iterator[Pixels
     Parameters
     ----------
     block
-        Images in each; None for as many as 16 MiB hold.
+        Images in each; None for as many as 8 MiB hold.
     """
     if block is None:
         block = max(1, BLOCK_BYTES // max(1, int(np.prod(images.shape[1:]))))
