@@ -72,6 +72,13 @@ def test_whole_pictures_keep_their_size(files: list[Path], stored: StoredImages)
             np.testing.assert_array_equal(picture, np.asarray(image.convert("RGB")))
 
 
+def test_whole_pictures_of_a_camera_are_made_smaller(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (90, 60), "red").save(path)
+    images = StoredImages((10, 10, 3), 1, None, EncodedPictures([path]))
+    assert [picture.shape for picture in images.whole_pictures([0])] == [(40, 60, 3)]
+
+
 def test_another_process_decodes_the_same(stored: StoredImages) -> None:
     again: StoredImages = pickle.loads(pickle.dumps(stored))
     np.testing.assert_array_equal(again[:4], stored[:4])

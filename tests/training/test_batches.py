@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tenfold.core.records.training import RebalancingPlan
+from tenfold.data import store
 from tenfold.data.augmentation import POLICIES, AugmentationPolicy
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import REBALANCINGS
@@ -58,6 +59,19 @@ def test_an_order_visits_every_image_once(count: int, seed: int, epoch: int) -> 
     assert order.dtype == np.int64
     assert sorted(order.tolist()) == list(range(count))
     np.testing.assert_array_equal(order, epoch_order(count, seed=seed, epoch=epoch))
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 2**20])
+def test_stored_images_give_the_same_batches(
+    kept_bytes: int, make_split: MakeSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = make_split(20)
+    assert isinstance(split.images, np.ndarray)
+    monkeypatch.setattr(store, "MOST_KEPT_BYTES", kept_bytes)
+    stored = ImageSplit(StoredImages.of(ArrayRows(split.images)), split.labels)
+    expected = joined(batches_of(split, 8, POLICIES["crop-flip"]), 1)
+    found = joined(batches_of(stored, 8, POLICIES["crop-flip"]), 1)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_orders_differ_between_epochs_and_seeds() -> None:

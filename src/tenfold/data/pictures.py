@@ -92,8 +92,18 @@ class EncodedPictures:
                     future.result()
                 yield result
 
-    def whole(self, rows: Rows, channels: int) -> list[Pixels]:
-        """Give pictures as large as they are, uint8, shape (H, W, C) each.
+    def whole(self, rows: Rows, channels: int, most_px: int) -> list[Pixels]:
+        """Give pictures with all that they show, uint8, shape (H, W, C) each.
+
+        Parameters
+        ----------
+        rows
+            Which.
+        channels
+            1 or 3.
+        most_px
+            Of the shorter side: what is larger is made smaller, else a batch of what cameras give
+            would take gigabytes.
 
         Raises
         ------
@@ -105,9 +115,14 @@ class EncodedPictures:
             file = self.files[row]
             with _told(file):
                 header = read_header(file, self.limits)
-                shape = (header.height, header.width, channels)
+                share = min(1.0, most_px / min(header.height, header.width))
+                height, width = round(header.height * share), round(header.width * share)
                 return decode_image(
-                    file, shape, is_resized=False, ranges=self.ranges, limits=self.limits
+                    file,
+                    (height, width, channels),
+                    is_resized=share < 1,
+                    ranges=self.ranges,
+                    limits=self.limits,
                 )
 
         with decoding_threads() as (pool, _, _):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.integer[Any]]
 
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**23
 """Of decoded pixels that are read at once where nobody asks for a number of images."""
 
 
@@ -41,6 +41,9 @@ MOST_KEPT_BYTES = 2**29
 """Of pixels that a training keeps in memory: more are read batch by batch."""
 
 
+MOST_DETAIL = 4
+"""So many times as large as the images are whole pictures at most: a crop of a sixteenth of a
+picture is as large as an image then."""
 SPOOL_SUFFIX = ".pixels"
 """Of a file of pixels that waits for its data set."""
 
@@ -171,12 +174,16 @@ class StoredImages:
     def whole_pictures(self, rows: Sequence[int] | Rows) -> list[Pixels]:
         """Give pictures as large as they are, uint8, shape (H, W, C) each; or the pixels.
 
+        Those whose shorter side has more than four times the pixels of the images are made so
+        small.
+
         The changes are not made to pictures.
         """
         places = self._places(np.asarray(rows, np.int64))
         if self.pictures is None:
             return list(self._read(places))
-        return self.pictures.whole(places, self.image_shape[2])
+        height, width, channels = self.image_shape
+        return self.pictures.whole(places, channels, MOST_DETAIL * max(height, width))
 
     def encoded(self) -> Iterator[tuple[bytes, str]]:
         """Give the files of all pictures and their suffixes, in the order of the images."""
@@ -232,7 +239,7 @@ def image_blocks(images: AnyImages, block: int | None = None) -> Iterator[Pixels
     Parameters
     ----------
     block
-        Images in each; None for as many as 16 MiB hold.
+        Images in each; None for as many as 8 MiB hold.
     """
     if block is None:
         block = max(1, BLOCK_BYTES // max(1, int(np.prod(images.shape[1:]))))
