@@ -48,6 +48,7 @@ class ParquetSource:
 
     name = "parquet"
     needs_path = True
+    is_of_image_files = True
     summary = "Parquet: images or their paths with labels, one file or shards by split"
 
     def recognises(self, path: Path) -> bool:
