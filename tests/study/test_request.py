@@ -46,12 +46,14 @@ class TestNewStudy:
             seed=3,
             assignments=("training.epochs=2",),
             is_strict=True,
+            is_thorough=True,
         ).resolve()
         settings = request.settings
         assert (settings.recipe.name, settings.seed, settings.training.epochs) == ("report", 3, 2)
         assert settings.data.source == "folder"
         assert settings.data.location == str(image_folder.resolve())
         assert settings.data.is_strict
+        assert settings.evaluate.is_thorough
         assert request.out == tmp_path / "new"
 
     def test_columns_of_a_table_are_settings(self, image_folder: Path) -> None:
