@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_computed_whenever_it_is_shown(
     split: ImageSplit, computed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, labels = next(frozen_stages(split).epoch(1))
-    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(module, "MOST_BYTES_IN_MEMORY", 1000)
     stages = frozen_stages(split)
     assert stages.views == 0
     computed.clear()
