@@ -20,8 +20,26 @@ DataOption = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="A source's name (see `tenfold data`) or a path. Default: CIFAR-10 if it is on this "
-        "machine, else the bundled digits.",
+        help="A source's name (see `tenfold data`), a path or an address. Default: CIFAR-10 if it "
+        "is on this machine, else the bundled digits.",
+    ),
+]
+PathColumnOption = Annotated[
+    str | None,
+    typer.Option("--path-column", metavar="NAME", help="A table's column of image files."),
+]
+LabelColumnOption = Annotated[
+    str | None, typer.Option("--label-column", metavar="NAME", help="A table's column of labels.")
+]
+SplitColumnOption = Annotated[
+    str | None, typer.Option("--split-column", metavar="NAME", help="A table's column of splits.")
+]
+GroupColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-column",
+        metavar="NAME",
+        help="A table's column of what stays together: one patient, writer or video.",
     ),
 ]
 RecipeOption = Annotated[

@@ -180,7 +180,8 @@ def _chosen(
     facts: dict[str, Any],
     comparison: RecipeComparison | None = None,
 ) -> ChoiceRecord:
-    if recipe == "transfer":
+    # A budget chooses backbone and size itself, and settings may have said them.
+    if recipe == "transfer" and facts["budget_seconds"] is None and because != "settings":
         model = recipe_values(recipe)["model"]
         size = model.get("input_size_px") or MODELS[model["name"]].large_image_size_px
         facts |= {"backbone": model["backbone"], "image_size_px": size}

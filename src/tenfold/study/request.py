@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,8 @@ class StudyRequest:
     without `trials` their number is open then. Who asks for a search by name has what follows
     trained with its winner, even if the recipe does not search.
 
+    `columns` says what a table calls its columns: ``{"label": "species"}``.
+
     `corrections` are kept by a run folder that was made with them; the path ``none`` takes them
     away.
     """
@@ -90,18 +92,19 @@ class StudyRequest:
     models: tuple[str, ...] = ()
     trials: int | None = None
     rebalance: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(
         self, progress: Progress | None = None, *, is_offline: bool = False
     ) -> ResolvedRequest:
-        """Find the settings and the run folder.
+        """Find the settings and the run folder; fetch the data if they lie at an address.
 
         Parameters
         ----------
         progress
-            Who is told, where recipes are tried.
+            Who is told, where data are fetched or recipes tried; None for nobody.
         is_offline
-            Whether downloads are forbidden.
+            Whether fetching is forbidden.
 
         Raises
         ------
@@ -112,7 +115,7 @@ class StudyRequest:
         corrections = self._corrections_content()
         stored = _stored_values(self.out)
         asked = self._asked()
-        data, sentence = self._data(stored)
+        data, sentence = self._data(stored, progress, is_offline=is_offline)
         options = (
             ({"data.is_strict": True} if self.is_strict else {})
             | ({"evaluate.is_thorough": True} if self.is_thorough else {})
@@ -120,6 +123,7 @@ class StudyRequest:
             | self._search_changes(is_new=stored is None)
             | self._corrections_changes(corrections)
             | self._rebalance_changes()
+            | {f"data.{kind}_column": name for kind, name in self.columns.items()}
             | data
         )
         # What is changed later counts, and options are more than settings.
@@ -195,7 +199,9 @@ class StudyRequest:
                     return choice
         return None
 
-    def _data(self, stored: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+    def _data(
+        self, stored: dict[str, Any] | None, progress: Progress | None, *, is_offline: bool
+    ) -> tuple[dict[str, Any], str]:
         """Give the changes that name the data set, and a sentence about it."""
         if stored is not None and self.data is None:
             with _stored_in(self.out):
@@ -203,7 +209,7 @@ class StudyRequest:
             place = data.location or data.source
             sentence = f"Data: {place}, as the run folder was made with."
             return {"data.source": data.source, "data.location": data.location}, sentence
-        source, path, sentence = find_source(self.data)
+        source, path, sentence = find_source(self.data, progress, is_offline=is_offline)
         location = None if path is None else str(path.resolve())
         return {"data.source": source.name, "data.location": location}, sentence
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from PIL import Image
 
 from tenfold.core.progress import SilentProgress
 from tenfold.data.sources.finding import find_source
-from tenfold.data.sources.look import LOOKED_AT, ArraySource, DataLook, FileSource, look_at
-from tenfold.data.sources.source import SOURCES, SourceOptions
+from tenfold.data.sources.look import LOOKED_AT, DataLook, look_at
+from tenfold.data.sources.source import SourceOptions
 
 
 def looked_at(path: Path, **options: object) -> DataLook:
@@ -24,13 +25,6 @@ def looked_at(path: Path, **options: object) -> DataLook:
 def write(path: Path, size: tuple[int, int], mode: str = "RGB") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size).save(path)
-
-
-def test_every_source_of_today_can_be_looked_at() -> None:
-    known = {"cifar10", "cifar100", "digits", "folder", "idx", "npz", "table"}
-    assert known <= set(SOURCES)
-    for name in known:
-        assert isinstance(SOURCES[name], FileSource | ArraySource)
 
 
 def test_a_folder_without_a_test_split_trains_on_what_is_left(tmp_path: Path) -> None:
@@ -92,13 +86,24 @@ def test_arrays_are_read_once(tmp_path: Path) -> None:
     assert sum(look.train_counts) == len(look.dataset.train)
 
 
-def test_a_source_that_shows_nothing_is_not_looked_at() -> None:
-    class Closed:
-        """A source of neither kind."""
+def test_an_archive_is_looked_at_without_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        write(tmp_path / "pets" / "cat" / f"{number}.png", (70, 80))
+        write(tmp_path / "pets" / "dog" / f"{number}.png", (70, 80))
+    archive = shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path / "pets")
 
-        name = "closed"
+    def decode(*_: object, **__: object) -> None:
+        pytest.fail("an image was decoded")
 
-        def load(self, *_: object) -> None:
-            pytest.fail("the data set was read")
+    monkeypatch.setattr("tenfold.data.images.decoding.decode_image", decode)
+    assert looked_at(Path(archive)).sizes == ((80, 70),) * 8
 
-    assert look_at(Closed(), None, SourceOptions(), SilentProgress()) is None  # type: ignore[arg-type]
+
+def test_a_folder_of_which_nothing_can_be_read_shows_nothing(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(b"no image")
+    source, place, _ = find_source(str(tmp_path))
+    assert look_at(source, place, SourceOptions(), SilentProgress()) is None

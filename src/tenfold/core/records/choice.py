@@ -13,9 +13,9 @@ ChoiceReason = Literal[
     "photographs", "many", "comparison", "few", "budget", "unknown", "rebalancing", "settings"
 ]
 """Images are photographs; or small and many of each class; or both recipes were tried; or there are
-too few to try; or the time is too short for features; or the source shows nothing before it is
-read; or classes are to be rebalanced, which a head on features is not; or only this recipe's model
-has the settings that were set."""
+too few to try; or the time is too short for features; or no image of the sample can be read; or
+classes are to be rebalanced, which a head on features is not; or only this recipe's model has the
+settings that were set."""
 
 
 class RecipeTrial(Record):
@@ -56,7 +56,7 @@ class ChoiceRecord(Record):
     """Median of a sample."""
     is_gray: bool | None = None
     backbone: str | None = None
-    """Of recipe ``transfer``."""
+    """Of recipe ``transfer``, where neither a time budget nor a setting chooses it."""
     image_size_px: int | None = None
     """What the backbone sees; None for recipe ``fast``, which takes images as they are read."""
     comparison: RecipeComparison | None = None

@@ -12,18 +12,20 @@ from tenfold.data.sources.archive_members import Archive, archive_tree, why_left
 from tenfold.data.sources.folder import read_arranged
 from tenfold.data.sources.folder_files import is_image_name
 from tenfold.data.sources.folder_layout import layout_of
+from tenfold.data.sources.labelled_rows import load_table
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
+from tenfold.data.sources.tables_beside import tables_in_archive
 from tenfold.data.sources.tar_members import GZIP_MARK, TAR_MARK, TAR_MARK_AT, tar_members
 from tenfold.data.sources.zip_members import zip_members
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 _ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty one
-_READING = 1
+_READING = 2
 """Raised when the same file gives other classes, splits or pixels than before."""
 
 
 class ArchiveSource:
-    """An archive that holds what the folder source reads; nothing of it is unpacked to disk.
+    """An archive of what the folder or the table source reads; nothing is unpacked to disk.
 
     Images of a .zip or .tar are read at their places. A .tar.gz is unpacked once for the list of
     its members, and a second time, block by block, for the images.
@@ -58,6 +60,16 @@ class ArchiveSource:
         """
         archive = open_archive(_given(path))
         _check_images(archive)
+        tables = tables_in_archive(archive)
+        if tables is not None:
+            return load_table(
+                tables.table(options),
+                options,
+                progress,
+                source=self.name,
+                title=title_of(archive.path),
+                description="in an archive, named by a table in it",
+            )
         return read_arranged(
             layout_of(archive_tree(archive), archive.left_out),
             options,

@@ -43,7 +43,6 @@ class Cifar10Source:
 
     name = "cifar10"
     needs_path = False
-    holds_arrays = True
     summary = (
         "CIFAR-10: 60,000 colour images of 10 classes, 32 × 32 px; a local copy, "
         "or a download of 170 MB"

@@ -98,7 +98,6 @@ class Cifar100Source:
 
     name = "cifar100"
     needs_path = True
-    holds_arrays = True
     summary = "CIFAR-100: 60,000 colour images of 100 classes, 32 × 32 px; a local copy"
 
     def __init__(self, records: tuple[int, int] = RECORDS) -> None:

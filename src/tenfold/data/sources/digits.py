@@ -22,7 +22,6 @@ class DigitsSource:
 
     name = "digits"
     needs_path = False
-    holds_arrays = True
     summary = (
         "scikit-learn's digits: 1,797 gray images of handwritten digits, 8 × 8 px; nothing to "
         "download"

@@ -24,7 +24,7 @@ from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_fi
 if TYPE_CHECKING:  # Pillow is not needed to list sources
     from tenfold.data.images.decoding import EncodedImage
 
-_READING = 2
+_READING = 3
 """Raised when the same files give other classes, splits or pixels than before."""
 
 
@@ -68,13 +68,6 @@ class FolderSource:
             for part in parts
         ]
         return sha256_of_json([_READING, *digests])
-
-    def labelled_files(
-        self, path: Path | None, options: SourceOptions
-    ) -> LabelledFiles[EncodedImage]:
-        """Give all files with their labels and splits, without decoding any."""
-        del options
-        return label_files(read_layout(_given(path)))
 
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
         """Decode all images and split them; say what was not used, and which size was chosen.

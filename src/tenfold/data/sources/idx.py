@@ -54,7 +54,7 @@ _EXPECTED = (
 )
 _AGAIN = "Copy or download it again."
 
-_READING = 1
+_READING = 2
 """Raised when the same files give other classes, splits or pixels than before."""
 
 FileOf = dict[tuple[Role, str], Path]
@@ -70,7 +70,6 @@ class IdxSource:
 
     name = "idx"
     needs_path = True
-    holds_arrays = True
     summary = "a folder of MNIST's idx files, or those of Fashion-MNIST, KMNIST or EMNIST"
 
     def recognises(self, path: Path) -> bool:

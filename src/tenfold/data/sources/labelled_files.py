@@ -190,6 +190,8 @@ def read_labelled_files(
     from tenfold.data.images.reading import decode_files  # Pillow is not needed to list sources
 
     usable_classes(np.ones(len(listed.files), dtype=bool))
+    if options.on_files is not None:
+        options.on_files(listed)
     room = _NewRows(options.work_folder)
     decoded = decode_files(
         listed.files,

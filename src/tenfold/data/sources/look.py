@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -19,27 +19,6 @@ from tenfold.data.sources.source import Source, SourceOptions
 
 LOOKED_AT = 200
 """Images whose headers are read; sizes of a data set differ less than this many would miss."""
-
-
-@runtime_checkable
-class FileSource(Protocol):
-    """A source of image files, which says where they are and what they show without decoding."""
-
-    def labelled_files(self, path: Path | None, options: SourceOptions) -> LabelledFiles[Any]:
-        """Give all files with their labels and splits; raises what `Source.load` would."""
-
-
-@runtime_checkable
-class ArraySource(Protocol):
-    """A source whose images lie as arrays of pixels, so that reading them is as cheap as looking.
-
-    Attributes
-    ----------
-    holds_arrays
-        True.
-    """
-
-    holds_arrays: bool
 
 
 @dataclass(frozen=True)
@@ -91,28 +70,38 @@ class DataLook:
 def look_at(
     source: Source, path: Path | None, options: SourceOptions, progress: Progress
 ) -> DataLook | None:
-    """Look at a data set; None for a source that only shows its images when it is read whole.
+    """Look at a data set; None for one of which no image can be read.
+
+    A source of files is stopped before it decodes any; one of arrays is read, which is as cheap.
 
     Raises
     ------
     TenfoldError
         What `Source.load` raises of a data set that is not as it should be.
     """
+    bars = _BarsAlone(progress)
 
-    def load() -> ImageDataset:
-        return source.load(path, options, _BarsAlone(progress))
+    def stop(listed: LabelledFiles[Any]) -> None:
+        raise _FilesAreListed(listed)
 
-    if isinstance(source, ArraySource) and source.holds_arrays:
-        dataset = load()
-        height, width, channels = dataset.train.images.shape[1:]
-        counts = tuple(dataset.train.counts(len(dataset.classes)))
-        return DataLook(counts, ((height, width),), channels == 1, lambda: dataset)
-    if isinstance(source, FileSource):
-        return look_at_files(source.labelled_files(path, options), options, load)
-    return None
+    try:
+        dataset = source.load(path, replace(options, on_files=stop), bars)
+    except _FilesAreListed as found:
+        return _look_at_files(found.listed, options, lambda: source.load(path, options, bars))
+    height, width, channels = dataset.train.images.shape[1:]
+    counts = tuple(dataset.train.counts(len(dataset.classes)))
+    return DataLook(counts, ((height, width),), channels == 1, lambda: dataset)
 
 
-def look_at_files(
+class _FilesAreListed(Exception):
+    """Ends the reading of a source that has found its files."""
+
+    def __init__(self, listed: LabelledFiles[Any]) -> None:
+        super().__init__()
+        self.listed = listed
+
+
+def _look_at_files(
     listed: LabelledFiles[Any], options: SourceOptions, load: Callable[[], ImageDataset]
 ) -> DataLook | None:
     """Look at a sample of image files; None if none of it can be read."""
@@ -120,7 +109,8 @@ def look_at_files(
     from tenfold.data.images.formats import UnreadableImageError
 
     headers = []
-    for row in _spread(listed.labels, LOOKED_AT, options.seed).tolist():
+    # In order, as some archives are read from their beginning.
+    for row in sorted(_spread(listed.labels, LOOKED_AT, options.seed).tolist()):
         with suppress(UnreadableImageError):  # The acquire stage says which, and why.
             headers.append(read_header(listed.files[row]))
     if not headers:

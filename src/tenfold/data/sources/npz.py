@@ -40,7 +40,7 @@ _EXPECTED = (
     "Keras); or images and labels, or x and y, alone"
 )
 
-_READING = 1
+_READING = 2
 """Raised when the same file gives other classes, splits or pixels than before."""
 
 
@@ -52,7 +52,6 @@ class NpzSource:
 
     name = "npz"
     needs_path = True
-    holds_arrays = True
     summary = "an .npz file of arrays: images and labels, or those of train, val and test"
 
     def recognises(self, path: Path) -> bool:

@@ -39,6 +39,7 @@ from tenfold.report.findings.data import mirror_sentence
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext
 
+_OF_FILES = frozenset({"folder", "table", "archive", "parquet", "webdataset"})
 _FEW_PER_CLASS = 10  # With fewer validation images, one image is a jump of the accuracy.
 
 
@@ -62,7 +63,7 @@ class AcquireStage(Stage):
                 del data[column]
         # Only a study of photographs in a network of another size reads other pixels.
         large = settings.large_image_size_px
-        if data["source"] in {"folder", "table"} and data["image_size_px"] is None:
+        if data["source"] in _OF_FILES and data["image_size_px"] is None:
             data |= {} if large == LARGE_IMAGE_SIZE_PX else {"large_image_size_px": large}
         return {"data": data, "seed": settings.seed}
 
