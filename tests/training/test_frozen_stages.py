@@ -138,11 +138,32 @@ def test_what_an_earlier_attempt_kept_is_not_computed_again(
     assert sum(len(shown) for shown, _ in batches) == COUNT
 
 
+def test_a_view_that_a_kill_cut_off_goes_on(
+    split: ImageSplit, tmp_path: Path, computed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = LiteBackbone.lower
+
+    def killed(self: LiteBackbone, images: Tensor) -> tuple[Tensor, Tensor]:
+        if len(computed) == 2:  # of one image, and of the first block
+            raise KeyboardInterrupt
+        return counted(self, images)
+
+    monkeypatch.setattr(LiteBackbone, "lower", killed)
+    with pytest.raises(KeyboardInterrupt):
+        next(frozen_stages(split, tmp_path).epoch(0))
+    monkeypatch.setattr(LiteBackbone, "lower", counted)
+    computed.clear()
+    resumed = torch.cat([shown.maps for shown, _ in frozen_stages(split, tmp_path).epoch(0)])
+    assert sum(computed) == 1 + COUNT - 32
+    whole = torch.cat([shown.maps for shown, _ in frozen_stages(split).epoch(0)])
+    assert torch.equal(resumed, whole)
+
+
 def test_what_does_not_fit_is_computed_whenever_it_is_shown(
     split: ImageSplit, computed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, labels = next(frozen_stages(split).epoch(1))
-    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(module, "MOST_BYTES_IN_MEMORY", 1000)
     stages = frozen_stages(split)
     assert stages.views == 0
     computed.clear()

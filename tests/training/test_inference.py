@@ -216,6 +216,8 @@ def corner() -> ImageNetwork:
         ("mirror", False, 1),
         ("mirror-shift", True, 6),
         ("mirror-shift", False, 3),
+        ("mirror-crop", True, 4),
+        ("mirror-crop", False, 2),
     ],
 )
 def test_weights_sum_to_one_and_views_have_the_images_shape(
@@ -232,6 +234,18 @@ def test_moved_views_are_the_images_moved_along_the_diagonal() -> None:
     (_, _), (_, down), (_, up) = views(VIEWED, "mirror-shift", mirror_keeps_class=False)
     np.testing.assert_array_equal(down[:, 1:, 1:], VIEWED[:, :-1, :-1])
     np.testing.assert_array_equal(up[:, :-1, :-1], VIEWED[:, 1:, 1:])
+
+
+def test_the_middle_is_seen_larger() -> None:
+    ring = np.full((1, 20, 20, 3), 200, np.uint8)
+    ring[:, 2:-2, 2:-2] = 0  # the middle 0.8 of height and width
+    ring[:, 9:11, 9:11] = 100
+    for images in (ring, StoredImages.of(ArrayRows(ring))):
+        (_, whole), (_, middle) = views(images, "mirror-crop", mirror_keeps_class=False)
+        np.testing.assert_array_equal(whole[:], ring)
+        assert middle.shape == ring.shape
+        assert middle[:].max() <= 100
+        assert middle[:].sum() > 1.4 * 100 * (ring == 100).sum()  # 1 / 0.8² = 1.56
 
 
 def test_logits_are_the_mean_over_the_views(corner: ImageNetwork) -> None:

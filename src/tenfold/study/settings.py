@@ -196,10 +196,10 @@ class EvaluateSettings(Settings):
         Whether all test images are disturbed, however long that takes.
     test_time_augmentation
         Views of each image whose mean is scored too, beside the plain scores: ``none``, ``mirror``,
-        or ``mirror-shift`` (see `tenfold.training.inference`).
+        ``mirror-shift`` or ``mirror-crop`` (see `tenfold.training.inference`).
     """
 
-    test_time_augmentation: Literal["none", "mirror", "mirror-shift"] = "mirror"
+    test_time_augmentation: Literal["none", "mirror", "mirror-shift", "mirror-crop"] = "mirror"
     robustness_images: int = Field(2000, ge=0, le=10_000_000)
     is_thorough: bool = False
 

@@ -25,8 +25,9 @@ from tenfold.training.batches import Targets, TrainingBatches
 from tenfold.training.device import Device
 
 MOST_BYTES = 2 << 30
-"""Of maps that are kept, in a file where there is a folder for it: what does not fit is computed
-whenever it is shown."""
+"""Of maps that are kept in files: what does not fit is computed whenever it is shown."""
+MOST_BYTES_IN_MEMORY = 1 << 29
+"""The same where there is no folder for files."""
 _BLOCK_IMAGES = 32
 """Computed at once, always the same ones together: else a map's last bits would tell whether a
 training was resumed."""
@@ -96,7 +97,8 @@ class FrozenStages:
         self._map_shape = tuple(some.permute(0, 2, 3, 1).shape[1:])
         self._means_count = means.shape[1]
         view_bytes = len(batches.split) * (2 * int(np.prod(self._map_shape)) + 4 * means.shape[1])
-        self.views = min(body.fine_tune_views, MOST_BYTES // max(1, view_bytes))
+        most_bytes = MOST_BYTES if folder is not None else MOST_BYTES_IN_MEMORY
+        self.views = min(body.fine_tune_views, most_bytes // max(1, view_bytes))
         """How many views are kept; 0 if each is computed whenever it is shown."""
 
     def epoch(

@@ -242,10 +242,13 @@ def logits_of_features(network: ImageNetwork, features: Tensor, device: Device) 
     return body.logits(features.to(device.torch_device)).float().cpu()
 
 
-ViewSet = Literal["none", "mirror", "mirror-shift"]
+ViewSet = Literal["none", "mirror", "mirror-shift", "mirror-crop"]
 
 _SHIFT_WEIGHT = 0.25
 """Of each of the two moved views; the unmoved one has the other half."""
+_CROP_WEIGHT = 1 / 3
+_CROPPED_SHARE = 0.8
+"""Of height and width that the middle has: docs/experiments.md has what it gave."""
 
 
 def predict_logits_of_views(
@@ -285,7 +288,8 @@ def views(
         uint8, shape (N, H, W, C).
     chosen
         ``none``: the images alone; ``mirror``: and their mirror images; ``mirror-shift``: both, and
-        both moved by a pixel to the upper left and to the lower right, the edge reflected.
+        both moved by a pixel to the upper left and to the lower right, the edge reflected;
+        ``mirror-crop``, for photographs: both, and the middle of both, enlarged to their size.
     mirror_keeps_class
         Whether a mirrored image still shows its class; if not, nothing is mirrored.
     """
@@ -296,6 +300,8 @@ def views(
             (_SHIFT_WEIGHT, _moved(images, 0)),
             (_SHIFT_WEIGHT, _moved(images, 2)),
         ]
+    if chosen == "mirror-crop":
+        moved = [(1 - _CROP_WEIGHT, images), (_CROP_WEIGHT, _middle(images))]
     if chosen == "none" or not mirror_keeps_class:
         return moved
     return [(weight / 2, view) for weight, plain in moved for view in (plain, mirrored(plain))]
@@ -315,6 +321,25 @@ def _moved_pixels(images: Images, start: int) -> Images:
     height, width = images.shape[1:3]
     cut: Images = padded[:, start : start + height, start : start + width]
     return np.ascontiguousarray(cut)
+
+
+def _middle(images: AnyImages) -> AnyImages:
+    """Cut the middle out of images and enlarge it to their size."""
+    if isinstance(images, StoredImages):
+        return images.changed(_middle_pixels)
+    return _middle_pixels(images)
+
+
+def _middle_pixels(images: Images) -> Images:
+    height, width = images.shape[1:3]
+    rows, columns = (max(1, round(_CROPPED_SHARE * side)) for side in (height, width))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    middle = np.ascontiguousarray(images[:, top : top + rows, left : left + columns])
+    pixels = torch.from_numpy(middle).permute(0, 3, 1, 2)
+    enlarged = nn.functional.interpolate(
+        pixels, size=(height, width), mode="bilinear", align_corners=False
+    )
+    return np.ascontiguousarray(enlarged.permute(0, 2, 3, 1).numpy())
 
 
 def mirrored(images: AnyImages) -> AnyImages:

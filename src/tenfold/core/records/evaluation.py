@@ -75,6 +75,8 @@ class ViewsScores(Record):
     """Predictions an image that were averaged, the plain one among them."""
     is_mirrored: bool
     is_shifted: bool
+    is_cropped: bool = False
+    """Whether its middle, enlarged, is a view."""
     """Whether views moved by a pixel are among them."""
     accuracy: float
     interval: Interval

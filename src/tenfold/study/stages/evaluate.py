@@ -163,6 +163,7 @@ def _with_views(
         views=len(used),
         is_mirrored=mirrors,
         is_shifted=chosen == "mirror-shift",
+        is_cropped=chosen == "mirror-crop",
         accuracy=right / len(test),
         interval=wilson_interval(right, len(test)),
     )
