@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.progress import SilentProgress
+from tenfold.data.image_pairs import ImagePairs
 from tenfold.data.near_duplicates import (
     NetworkFeatures,
     equal_pairs,
     find_near_duplicates,
     pixel_groups,
 )
-from tenfold.data.pixel_agreement import ImagePairs, make_thumbnails
 from tenfold.data.splits import exact_groups
 
 Pixels = npt.NDArray[np.uint8]
@@ -25,16 +25,17 @@ def search(
     # Features that say nothing: what the pixels do not find, random vectors do not either.
     rng = np.random.default_rng(0)
     features = rng.normal(size=(len(images), 8)).astype(np.float32)
-    found, compared = find_near_duplicates(
-        make_thumbnails(images),
+    found = find_near_duplicates(
+        (images[:10], images[10:]),
         NetworkFeatures(features, features[-5:] if has_mirror else None),
         exact_groups(images),
         np.zeros(len(images), np.int64) if labels is None else labels,
         least_agreement=0.8,
         progress=SilentProgress(),
     )
-    assert compared >= len(found) - (found.is_exact).sum()
-    return found
+    assert found.compared >= len(found.same) - found.same.is_exact.sum()
+    assert found.least_agreement >= 0.8
+    return found.same
 
 
 def test_finds_copies_edits_and_mirror_images_and_nothing_else(
@@ -61,12 +62,12 @@ def test_features_find_what_the_coarse_pixels_miss(scenes: Make, cropped: Make) 
     arguments = (exact_groups(images), np.zeros(70, np.int64))
     with_features, without = (
         find_near_duplicates(
-            make_thumbnails(images),
+            (images,),
             NetworkFeatures(vectors, None),
             *arguments,
             least_agreement=0.8,
             progress=SilentProgress(),
-        )[0]
+        ).same
         for vectors in (features, rng.normal(size=(70, 16)).astype(np.float32))
     )
     assert len(with_features) > len(without)
@@ -124,3 +125,25 @@ def test_of_tiny_images_only_copies_are_grouped(scenes: Make, edited: Make) -> N
     images = np.concatenate([base, base[:1], edited(base[1:2])])
     groups = pixel_groups(images, np.zeros(12, np.int64), SilentProgress())
     assert groups.tolist() == [*range(10), 0, 11]
+
+
+def test_where_all_images_look_alike_more_is_asked(
+    scenes: Make, cropped: Make, edited: Make
+) -> None:
+    one = scenes(1)
+    rng = np.random.default_rng(0)
+    images = np.concatenate([cropped(one, 2, 2)] * 40).astype(np.int16)
+    images = (images + rng.normal(0, 14, images.shape)).clip(0, 255).astype(np.uint8)
+    images = np.concatenate([images, images[:1] + np.uint8(1)])
+    features = rng.normal(size=(len(images), 8)).astype(np.float32)
+    found = find_near_duplicates(
+        (images,),
+        NetworkFeatures(features, None),
+        np.arange(len(images)),
+        np.zeros(len(images), np.int64),
+        least_agreement=0.6,
+        progress=SilentProgress(),
+    )
+    assert found.least_agreement > 0.8
+    assert (0, 40) in list(zip(found.same.first.tolist(), found.same.second.tolist(), strict=True))
+    assert len(found.same) < 10

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
+from tenfold.data.image_pairs import ImagePairs
 from tenfold.data.near_duplicates import LEAST_AGREEMENT
 from tenfold.data.pixel_agreement import (
-    ImagePairs,
+    Detail,
     joined_thumbnails,
     make_thumbnails,
     pixel_agreement,
@@ -53,7 +55,7 @@ def agreement(
     thumbnails = joined_thumbnails(make_thumbnails(first), make_thumbnails(second))
     place = np.arange(len(first))
     pairs = ImagePairs.of(place, place + len(first), is_mirrored=is_mirrored)
-    return pixel_agreement(thumbnails, pairs)
+    return pixel_agreement(thumbnails, pairs, Detail((first, second)))
 
 
 def test_equal_images_agree_wholly(scenes: Make, cropped: Make) -> None:
@@ -87,3 +89,42 @@ def test_other_images_do_not_agree(scenes: Make, cropped: Make) -> None:
 def test_constant_images_agree_with_nothing() -> None:
     flat = np.full((2, 32, 32, 1), 90, np.uint8)
     assert agreement(flat, flat).tolist() == [0, 0]
+
+
+def shirts(seeds: tuple[int, int], side: int = 128, count: int = 6) -> tuple[Pixels, Pixels]:
+    """Give pairs of one layout, a dark shape before white, each with a fine pattern of its own."""
+    rows, columns = np.mgrid[:side, :side] / side - 0.5
+    shape = (np.abs(columns) < 0.2 + 0.1 * (rows < -0.2)) & (np.abs(rows) < 0.4)
+    parts = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        pattern = rng.normal(0, 12, (count, side // 4, side // 4, 1)).repeat(4, 1).repeat(4, 2)
+        pixels = np.where(shape[..., None], 90 + pattern, 235 + pattern / 4)
+        parts.append(np.repeat(pixels, 3, axis=3).clip(0, 255).astype(np.uint8))
+    return parts[0], parts[1]
+
+
+def test_the_same_layout_with_other_detail_does_not_agree() -> None:
+    first, second = shirts((1, 2))
+    assert agreement(first, second).max() < LEAST_AGREEMENT
+    brighter = (first * 0.8 + 20).astype(np.uint8)
+    assert agreement(first, brighter).min() > LEAST_AGREEMENT
+
+
+def test_a_caption_and_a_turn_still_agree(scenes: Make) -> None:
+    images = scenes(COUNT, side=128)
+    second = np.stack(
+        [np.asarray(Image.fromarray(image).rotate(3, Image.Resampling.BICUBIC)) for image in images]
+    )
+    second[:, -12:] = 255
+    assert (agreement(images, second) >= LEAST_AGREEMENT).mean() >= 0.9
+
+
+def test_detail_is_read_as_large_as_the_pictures_are(scenes: Make) -> None:
+    assert Detail((scenes(2, side=128),)).sides_px == (64, 128)
+    assert Detail((scenes(2, side=100), scenes(2, side=128))).sides_px == (64,)
+    assert Detail((scenes(2, side=32),)).sides_px == ()
+    parts = Detail((scenes(3, side=64), scenes(3, 7, side=64)))
+    both = parts.luminance(np.array([4, 0]), 64)
+    alone = Detail((scenes(3, 7, side=64),)).luminance(np.array([1]), 64)
+    assert (both[0] == alone[0]).all()

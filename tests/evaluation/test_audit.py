@@ -14,7 +14,8 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.records.data import LabelAudit, LabelIssue
 from tenfold.data.corrections import parse_corrections
 from tenfold.data.dataset import ImageSplit
-from tenfold.data.pixel_agreement import ImagePairs
+from tenfold.data.image_pairs import ImagePairs
+from tenfold.data.near_duplicates import NearDuplicates
 from tenfold.evaluation.audit import (
     AuditedImages,
     confident_class,
@@ -119,6 +120,10 @@ def found(*rows: tuple[int, int, float]) -> ImagePairs:
     return pairs.with_agreement(agreement.astype(np.float32))
 
 
+def duplicates(same: ImagePairs, alike: ImagePairs | None = None) -> NearDuplicates:
+    return NearDuplicates(same, found() if alike is None else alike, 0.8, 50)
+
+
 def test_identifiers_count_the_images_that_were_dropped() -> None:
     images = audited()
     names = [images.id_at(number) for number in range(len(images))]
@@ -131,7 +136,7 @@ def test_identifiers_count_the_images_that_were_dropped() -> None:
 def test_leaks_come_first_in_the_table() -> None:
     pairs = found((0, 3, 1.0), (1, 8, 0.85), (0, 6, 0.95), (7, 9, 0.99))
     images = audited()
-    rows = list(csv.DictReader(duplicates_csv(pairs, images, CLASSES).splitlines()))
+    rows = list(csv.DictReader(duplicates_csv(duplicates(pairs), images, CLASSES).splitlines()))
     assert [(row["first"], row["second"]) for row in rows] == [
         ("train/0", "test/0"),
         ("train/1", "test/2"),
@@ -147,7 +152,7 @@ def test_duplicates_are_counted_by_split_and_label() -> None:
         found((0, 6, 0.95), (1, 8, 0.85), (0, 3, 0.9), (7, 9, 0.99)),
         found((1, 4, 1.0)).as_exact(),
     )
-    summary = summarize_duplicates(pairs, audited(), least_agreement=0.8, candidates=50)
+    summary = summarize_duplicates(duplicates(pairs), audited())
     assert (summary.across.exact, summary.across.near, summary.across.other_label) == (0, 2, 1)
     assert (summary.within_train.exact, summary.within_train.near) == (1, 1)
     assert summary.within_test.other_label == 1
@@ -157,8 +162,19 @@ def test_duplicates_are_counted_by_split_and_label() -> None:
     assert summary.shown[0].first_label != summary.shown[0].second_label
 
 
+def test_alike_pairs_are_listed_apart_and_counted_nowhere_else() -> None:
+    images, alike = audited(), found((1, 8, 0.7), (2, 4, 0.75))
+    record = summarize_duplicates(duplicates(found((0, 6, 0.95)), alike), images)
+    assert (record.alike, record.alike_across, record.leaked_test_images) == (2, 1, 1)
+    assert [pair.agreement for pair in record.shown_alike] == [0.75, 0.7]
+    assert (record.groups, len(record.shown)) == (1, 1)
+    text = duplicates_csv(duplicates(found((0, 6, 0.95)), alike), images, CLASSES)
+    verdicts = [row["verdict"] for row in csv.DictReader(text.splitlines())]
+    assert verdicts == ["same", "alike", "alike"]
+
+
 def test_without_pairs_there_is_nothing_to_show() -> None:
-    summary = summarize_duplicates(found(), audited(), least_agreement=0.8, candidates=0)
+    summary = summarize_duplicates(duplicates(found()), audited())
     assert summary.shown == ()
     assert summary.groups == 0
 

@@ -3,7 +3,9 @@
 Two searches propose: among the low cosine waves of the pixels, and among the features of a trained
 network, which still find a pair whose crop or colours differ. Look-alikes of different objects are
 neighbours too, so each proposed pair is laid over each other and its edges are compared
-(`tenfold.data.pixel_agreement`), which neither search has looked at.
+(`tenfold.data.pixel_agreement`), which neither search has looked at. How far those of different
+shots agree is another in each data set (T-shirts on a floor agree better than ships on the sea), so
+it is measured, on neighbours that are not the nearest, and a pair has to stand out from them.
 
 The audit looks for all near-duplicates so. Before there is a network, a quick look at the pixels
 says which training images must stay together in splits and folds: copies, whatever their labels,
@@ -22,13 +24,20 @@ import numpy.typing as npt
 from tenfold.core.progress import Progress
 from tenfold.data.dataset import Groups, Labels
 from tenfold.data.descriptors import Vectors, feature_descriptors, nearest, pixel_descriptors
-from tenfold.data.pixel_agreement import ImagePairs, Thumbnails, make_thumbnails, pixel_agreement
+from tenfold.data.image_pairs import ImagePairs
+from tenfold.data.pixel_agreement import (
+    Detail,
+    Thumbnails,
+    joined_thumbnails,
+    make_thumbnails,
+    pixel_agreement,
+)
 from tenfold.data.splits import exact_groups, groups_of_pairs, joined_groups, representatives
 from tenfold.data.store import AnyImages
 
 LEAST_AGREEMENT = 0.8
-"""Agreement from which on a pair counts as a near-duplicate: of pairs judged by eye before, 19 in
-20 above it showed the same shot, and 17 in 20 of those that did lay above; docs/experiments.md."""
+"""Agreement below which no pair counts as a near-duplicate: of pairs of CIFAR-10 judged by eye, 19
+in 20 above it showed the same shot; docs/experiments.md."""
 
 SMALLEST_SIDE_PX = 24
 """Smaller images hold too little to tell a shot from its like: the threshold was found on images of
@@ -40,6 +49,14 @@ _LEAST_PIXEL_SIMILARITY = 0.68
 _LEAST_FEATURE_SIMILARITY = 0.6
 _LEAST_PIXEL_SIMILARITY_OF_FEATURE_PAIRS = 0.1
 _LEAST_QUICK_SIMILARITY = 0.7  # docs/experiments.md has what 0.8 would save and miss
+# Those that are not the nearest are hardly ever the same shot, and look alike all the same.
+_OTHER_NEIGHBOURS = slice(2, 5)
+_MEASURED_IMAGES = 75  # whose other neighbours show how far different shots agree
+_SAME_SPREADS = 4  # above their median: fewer than 1 in 30,000 of them, were they normal
+_ALIKE_SPREADS = 2.5
+_LEAST_ALIKE = 0.5
+_FEWEST_MEASURED = 30  # pairs
+_LARGEST_LEAST_AGREEMENT = 0.98  # where all look the same, only what is all but equal is
 _LARGEST_COMPLETED = 128  # images; of larger groups not every pair is compared
 _LARGEST_SHARE = 0.1  # of a class that one group may hold
 _ALWAYS_BELIEVED = 10  # images, however small the class
@@ -63,52 +80,148 @@ class NetworkFeatures:
     last_mirrored: npt.NDArray[np.float32] | None
 
 
+@dataclass(frozen=True)
+class NearDuplicates:
+    """What was found.
+
+    Parameters
+    ----------
+    same
+        Pairs that show the same shot.
+    alike
+        Pairs that agree better than others that look alike, but not so far that they are the same
+        shot; the best of each image.
+    least_agreement
+        From which on a pair was the same.
+    compared
+        Pairs that were compared.
+    """
+
+    same: ImagePairs
+    alike: ImagePairs
+    least_agreement: float
+    compared: int
+
+    @classmethod
+    def copies(cls, exact: Groups, least_agreement: float) -> NearDuplicates:
+        """Give images with the same pixels, nothing else having been looked for."""
+        pairs = equal_pairs(exact)
+        return cls(pairs, pairs.take(np.zeros(len(pairs), bool)), least_agreement, 0)
+
+
 def find_near_duplicates(
-    thumbnails: Thumbnails,
+    images: tuple[AnyImages, ...],
     features: NetworkFeatures,
     exact: Groups,
     labels: Labels,
     *,
     least_agreement: float,
     progress: Progress,
-) -> tuple[ImagePairs, int]:
-    """Give all pairs that were found, and how many were compared.
+) -> NearDuplicates:
+    """Give all pairs that were found.
 
     Time is N² × about 300 multiplications, memory N × a few kB; no N × N matrix is ever there.
 
     Parameters
     ----------
-    thumbnails
-        Of all N images.
+    images
+        uint8, shape (N, H, W, C): in one or several parts, numbered on.
     features
         Of all N images.
     exact
         Groups of images with the same pixels; of these, only the first is compared with others.
     labels
         int64, shape (N,). Two images with different labels must agree better, half-way from
-        `least_agreement` to 1: a person has looked at both and seen different things.
+        what else is asked to 1: a person has looked at both and seen different things.
     least_agreement
-        From which on a pair counts.
+        From which on a pair counts at least; where different images of this data set agree well,
+        more is asked.
     progress
         Who is told.
     """
-    candidates = _candidates(thumbnails, features, progress)
+    compared = _Compared(joined_thumbnails(*map(make_thumbnails, images)), Detail(images), progress)
+    candidates, descriptors = _candidates(compared.thumbnails, features, progress)
     is_first = representatives(exact)
     candidates = candidates.take(is_first[candidates.first] & is_first[candidates.second])
+    usual = compared.usual(descriptors, is_first)
+    least = usual.least_agreement(least_agreement)
 
-    def confirmed(pairs: ImagePairs, title: str) -> ImagePairs:
-        with progress.task(title, len(pairs), unit="pairs") as task:
-            agreement = pixel_agreement(thumbnails, pairs, on_pairs=task.advance)
+    def asked(pairs: ImagePairs) -> npt.NDArray[np.float64]:
         is_other = labels[pairs.first] != labels[pairs.second]
-        least = np.where(is_other, (1 + least_agreement) / 2, least_agreement)
-        return pairs.with_agreement(agreement).take(agreement >= least)
+        return np.where(is_other, (1 + least) / 2, least)
 
-    found = confirmed(candidates, "Comparing pixels")
+    candidates = compared.measured(candidates, "Comparing pixels")
+    is_same = candidates.agreement >= asked(candidates)
+    found = candidates.take(is_same)
     has_mirror = features.last_mirrored is not None
-    missing = _within_groups(found, len(thumbnails), has_mirror=has_mirror).without(candidates)
-    completed = confirmed(missing, "Completing groups")
-    joined = ImagePairs.joined(found, completed, equal_pairs(exact))
-    return joined.best_of_each(), len(candidates) + len(missing)
+    missing = _within_groups(found, len(labels), has_mirror=has_mirror).without(candidates)
+    completed = compared.measured(missing, "Completing groups")
+    completed = completed.take(completed.agreement >= asked(completed))
+    same = ImagePairs.joined(found, completed, equal_pairs(exact)).best_of_each()
+    doubtful = candidates.take(~is_same & (candidates.agreement >= usual.least_alike(least)))
+    alike = doubtful.without_images_of(same).best_of_each()
+    return NearDuplicates(same, alike, least, len(candidates) + len(missing))
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """How far neighbours agree that are hardly ever the same shot, on Fisher's scale (artanh).
+
+    There correlations of chance are about normal.
+    """
+
+    median: float
+    spread: float
+
+    @classmethod
+    def of(cls, agreement: npt.NDArray[np.float32]) -> _Usual:
+        if len(agreement) < _FEWEST_MEASURED:
+            return cls(0.0, 0.0)
+        # The upper side alone: what is on the lower side says nothing about the best of them.
+        middle, upper = np.arctanh(np.quantile(agreement, [0.5, 0.84]).clip(0, 0.9999))
+        return cls(float(middle), float(upper - middle))
+
+    def least_agreement(self, least: float) -> float:
+        """Give what the same shot has to reach: `least`, or more."""
+        outstanding = float(np.tanh(self.median + _SAME_SPREADS * self.spread))
+        return max(least, min(outstanding, _LARGEST_LEAST_AGREEMENT))
+
+    def least_alike(self, same: float) -> float:
+        """Give what is worth to be shown as alike."""
+        outstanding = float(np.tanh(self.median + _ALIKE_SPREADS * self.spread))
+        return min(same, max(_LEAST_ALIKE, outstanding))
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """All images, ready to be compared pair by pair."""
+
+    thumbnails: Thumbnails
+    detail: Detail
+    progress: Progress
+
+    def measured(self, pairs: ImagePairs, title: str) -> ImagePairs:
+        """Give the same pairs with their agreement."""
+        with self.progress.task(title, len(pairs), unit="pairs") as task:
+            agreement = pixel_agreement(self.thumbnails, pairs, self.detail, on_pairs=task.advance)
+        return pairs.with_agreement(agreement)
+
+    def usual(self, descriptors: list[Vectors], is_first: npt.NDArray[np.bool_]) -> _Usual:
+        """Measure how far neighbours agree that are not the nearest."""
+        singles = np.flatnonzero(is_first)
+        rng = np.random.default_rng(0)
+        drawn = np.sort(rng.choice(singles, min(_MEASURED_IMAGES, len(singles)), replace=False))
+        parts = []
+        for vectors in descriptors:
+            similarity = vectors[drawn] @ vectors[singles].T
+            similarity[np.arange(len(drawn)), np.searchsorted(singles, drawn)] = -np.inf
+            nearest_first = np.argsort(-similarity, axis=1, kind="stable")[:, _OTHER_NEIGHBOURS]
+            others = singles[nearest_first]
+            parts.append(
+                ImagePairs.of(np.repeat(drawn, others.shape[1]), others.ravel(), is_mirrored=False)
+            )
+        pairs = ImagePairs.joined(*parts)
+        return _Usual.of(pixel_agreement(self.thumbnails, pairs, self.detail, gives_up=False))
 
 
 def equal_pairs(exact: Groups) -> ImagePairs:
@@ -121,9 +234,11 @@ def equal_pairs(exact: Groups) -> ImagePairs:
 
 def _candidates(
     thumbnails: Thumbnails, features: NetworkFeatures, progress: Progress
-) -> ImagePairs:
+) -> tuple[ImagePairs, list[Vectors]]:
+    """Give proposed pairs, and the descriptors that proposed them."""
     plain, mirrored = pixel_descriptors(thumbnails)
-    learned = feature_descriptors(features.plain, features.plain)
+    flips = [] if features.last_mirrored is None else [features.last_mirrored]
+    learned, *flipped = feature_descriptors(features.plain, *flips)
     total, has_mirror = len(thumbnails), features.last_mirrored is not None
     last = 0 if features.last_mirrored is None else len(features.last_mirrored)
     work = 2 * total + (total + last if has_mirror else 0)
@@ -131,18 +246,16 @@ def _candidates(
         search = partial(_neighbours, on_rows=task.advance)
         by_pixels = [search(plain, plain, _LEAST_PIXEL_SIMILARITY)]
         by_features = [search(learned, learned, _LEAST_FEATURE_SIMILARITY)]
-        if features.last_mirrored is not None:
+        if flipped:
             by_pixels.append(search(plain, mirrored, _LEAST_PIXEL_SIMILARITY, is_mirrored=True))
-            flipped = feature_descriptors(features.last_mirrored, features.plain)
             by_features += [
                 by_features[0].mirrored(),
-                search(flipped, learned, _LEAST_FEATURE_SIMILARITY, is_mirrored=True),
+                search(flipped[0], learned, _LEAST_FEATURE_SIMILARITY, is_mirrored=True),
             ]
     of_features = ImagePairs.joined(*by_features)
     similarity = _similarity(of_features, plain, mirrored)
-    return ImagePairs.joined(
-        *by_pixels, of_features.take(similarity >= _LEAST_PIXEL_SIMILARITY_OF_FEATURE_PAIRS)
-    )
+    kept = of_features.take(similarity >= _LEAST_PIXEL_SIMILARITY_OF_FEATURE_PAIRS)
+    return ImagePairs.joined(*by_pixels, kept), [plain, learned]
 
 
 def _neighbours(
@@ -209,8 +322,8 @@ def pixel_groups(images: AnyImages, labels: Labels, progress: Progress) -> Group
     exact = exact_groups(images)
     if min(images.shape[1:3]) < SMALLEST_SIDE_PX:
         return exact
-    thumbnails = make_thumbnails(images)
-    plain, _ = pixel_descriptors(thumbnails)
+    compared = _Compared(make_thumbnails(images), Detail((images,)), progress)
+    plain, _ = pixel_descriptors(compared.thumbnails)
     with progress.task("Looking for duplicates", len(images), unit="images") as task:
         parts = []
         for label in np.unique(labels):
@@ -222,7 +335,9 @@ def pixel_groups(images: AnyImages, labels: Labels, progress: Progress) -> Group
             task.advance(len(members))
     pairs = ImagePairs.joined(*parts)
     pairs = pairs.take(exact[pairs.first] != exact[pairs.second])
-    found = pairs.take(pixel_agreement(thumbnails, pairs) >= LEAST_AGREEMENT)
+    least = compared.usual([plain], representatives(exact)).least_agreement(LEAST_AGREEMENT)
+    pairs = compared.measured(pairs, "Comparing pixels")
+    found = pairs.take(pairs.agreement >= least)
     near = groups_of_pairs(len(images), found.first, found.second)
     return joined_groups(exact, _believable(near, labels))
 

@@ -33,7 +33,8 @@ from tenfold.data.dataset import (
     kept_places,
     read_split,
 )
-from tenfold.data.pixel_agreement import ImagePairs
+from tenfold.data.image_pairs import ImagePairs
+from tenfold.data.near_duplicates import NearDuplicates
 from tenfold.data.splits import groups_of_pairs
 
 Probabilities = npt.NDArray[np.float32]
@@ -230,54 +231,49 @@ def issues_csv(audits: Iterable[LabelAudit], classes: Sequence[str]) -> str:
     return "".join(lines)
 
 
-def duplicates_csv(pairs: ImagePairs, images: AuditedImages, classes: Sequence[str]) -> str:
-    """Give all pairs, those across the splits first, then by agreement."""
-    across = images.is_across(pairs)
+SAME, ALIKE = "same", "alike"
+"""Verdicts in the table of pairs."""
+
+
+def duplicates_csv(found: NearDuplicates, images: AuditedImages, classes: Sequence[str]) -> str:
+    """Give all pairs: the same shot, then those alike; those across the splits first."""
     names = ["first", "second", "first_label", "second_label", "agreement", "is_exact"]
-    lines = [csv_line([*names, "is_mirrored"])]
-    for place in np.lexsort((pairs.second, pairs.first, -pairs.agreement, ~across)).tolist():
-        first, second = int(pairs.first[place]), int(pairs.second[place])
-        lines.append(
-            csv_line(
-                [
-                    images.id_at(first),
-                    images.id_at(second),
-                    classes[images.labels[first]],
-                    classes[images.labels[second]],
-                    f"{pairs.agreement[place]:.4f}",
-                    str(bool(pairs.is_exact[place])).lower(),
-                    str(bool(pairs.is_mirrored[place])).lower(),
-                ]
+    lines = [csv_line([*names, "is_mirrored", "verdict"])]
+    for pairs, verdict in ((found.same, SAME), (found.alike, ALIKE)):
+        across = images.is_across(pairs)
+        for place in np.lexsort((pairs.second, pairs.first, -pairs.agreement, ~across)).tolist():
+            first, second = int(pairs.first[place]), int(pairs.second[place])
+            lines.append(
+                csv_line(
+                    [
+                        images.id_at(first),
+                        images.id_at(second),
+                        classes[images.labels[first]],
+                        classes[images.labels[second]],
+                        f"{pairs.agreement[place]:.4f}",
+                        str(bool(pairs.is_exact[place])).lower(),
+                        str(bool(pairs.is_mirrored[place])).lower(),
+                        verdict,
+                    ]
+                )
             )
-        )
     return "".join(lines)
 
 
 _SHOWN_CONFLICTS = 8
 _SHOWN_LEAKS = 16
 _SHOWN_WITHIN = 8
+_SHOWN_ALIKE = 8
 
 
-def summarize_duplicates(
-    pairs: ImagePairs, images: AuditedImages, *, least_agreement: float, candidates: int
-) -> DuplicateAudit:
-    """Count the pairs and choose those that the page shows.
-
-    Parameters
-    ----------
-    pairs
-        All that were found.
-    images
-        All images.
-    least_agreement
-        From which on a pair counted.
-    candidates
-        How many pairs were compared.
-    """
+def summarize_duplicates(found: NearDuplicates, images: AuditedImages) -> DuplicateAudit:
+    """Count the pairs and choose those that the page shows."""
+    pairs, alike = found.same, found.alike
     groups = groups_of_pairs(len(images), pairs.first, pairs.second)
+    most_alike = np.argsort(-alike.agreement, kind="stable")[:_SHOWN_ALIKE].tolist()
     return DuplicateAudit(
-        least_agreement=least_agreement,
-        candidates=candidates,
+        least_agreement=round(found.least_agreement, 4),
+        candidates=found.compared,
         within_train=_counts(pairs.take(~images.is_test(pairs.second)), images),
         within_test=_counts(pairs.take(images.is_test(pairs.first)), images),
         across=_counts(pairs.take(images.is_across(pairs)), images),
@@ -285,6 +281,9 @@ def summarize_duplicates(
         images_in_groups=int((np.bincount(groups, minlength=len(groups))[groups] > 1).sum()),
         leaked_test_images=int(images.is_leak(pairs).sum()),
         shown=tuple(_shown_pair(pairs, place, images) for place in _chosen(pairs, images)),
+        alike=len(alike),
+        alike_across=int(images.is_across(alike).sum()),
+        shown_alike=tuple(_shown_pair(alike, place, images) for place in most_alike),
     )
 
 

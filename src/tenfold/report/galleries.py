@@ -197,6 +197,11 @@ def figures_of_audit(records: StudyRecords) -> Iterator[ReportFigure]:
             others,
             "Near-duplicates within a split, from the surest pair to the least sure one.",
         ),
+        (
+            "duplicates-alike",
+            list(audit.duplicates.shown_alike),
+            "Pairs that are alike, not the same shot for sure, the most alike first.",
+        ),
     ):
         if chosen:
             yield ReportFigure(

@@ -217,7 +217,8 @@ class AuditSettings(Settings):
     listed_issues
         Labels of each split in the file to be edited, at most.
     least_agreement
-        How well the edges of two images must fit each other to be near-duplicates, from 0 to 1.
+        How well the edges of two images must fit each other at least to be near-duplicates, from 0
+        to 1; where different images of a data set agree well, more is asked.
     """
 
     is_enabled: bool = True

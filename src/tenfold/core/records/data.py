@@ -236,7 +236,7 @@ class DuplicateAudit(Record):
     """Near-duplicates of all images of both splits."""
 
     least_agreement: float
-    """From which on a pair counts."""
+    """From which on a pair counted: the setting, or more where different images agree well."""
     candidates: int
     """Pairs that were compared pixel by pixel."""
     within_train: DuplicateCounts
@@ -250,6 +250,12 @@ class DuplicateAudit(Record):
     """Test images with a near-duplicate in the training split."""
     shown: tuple[DuplicatePair, ...]
     """Pairs that the page shows; ``duplicates.csv`` has all."""
+    alike: int = 0
+    """Pairs that look alike without being the same shot for sure; nothing else counts them."""
+    alike_across: int = 0
+    """Of these, a test image and a training image."""
+    shown_alike: tuple[DuplicatePair, ...] = ()
+    """Those that the page shows, the most alike first."""
 
 
 class ScoresOn(Record):

@@ -47,7 +47,7 @@ class AcquireStage(Stage):
 
     name = "acquire"
     position = 1
-    version = 3
+    version = 4  # 4: groups of near-duplicates by a closer look
     summary = "read the data set and check it"
     needed = ()
 

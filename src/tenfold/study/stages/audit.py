@@ -25,13 +25,13 @@ from tenfold.core.records.data import (
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.core.text import counted
 from tenfold.data.dataset import SplitName, read_arrays, write_arrays
+from tenfold.data.image_pairs import ImagePairs
 from tenfold.data.near_duplicates import (
     SMALLEST_SIDE_PX,
+    NearDuplicates,
     NetworkFeatures,
-    equal_pairs,
     find_near_duplicates,
 )
-from tenfold.data.pixel_agreement import ImagePairs, joined_thumbnails, make_thumbnails
 from tenfold.data.splits import exact_groups
 from tenfold.data.store import AnyImages, some_images
 from tenfold.evaluation.audit import (
@@ -59,7 +59,7 @@ class AuditStage(Stage):
 
     name = "audit"
     position = 7
-    version = 1
+    version = 2  # 2: a closer look at pairs, and what is only alike
     summary = "look for wrong labels, duplicates, and leaks between the splits"
     is_dispensable = True
     needed = ("acquire", "train", "evaluate")
@@ -92,19 +92,18 @@ class AuditStage(Stage):
         labels = tuple(
             _audit_labels(context, images, split, *judged) for split, judged in seen.judged.items()
         )
-        pairs, candidates = _duplicates(context, images, seen.features)
-        duplicates = summarize_duplicates(
-            pairs,
-            images,
-            least_agreement=context.settings.audit.least_agreement,
-            candidates=candidates,
-        )
+        found = _duplicates(context, images, seen.features)
+        duplicates = summarize_duplicates(found, images)
         classes = context.acquired().classes
         write_text(context.folder / LABEL_ISSUES, issues_csv(labels, classes))
-        write_text(context.folder / DUPLICATES, duplicates_csv(pairs, images, classes))
+        write_text(context.folder / DUPLICATES, duplicates_csv(found, images, classes))
         shown = [
             *(issue.id for audit in labels for issue in audit.issues[:SHOWN_ISSUES]),
-            *(name for pair in duplicates.shown for name in (pair.first, pair.second)),
+            *(
+                name
+                for pair in (*duplicates.shown, *duplicates.shown_alike)
+                for name in (pair.first, pair.second)
+            ),
         ]
         ids = sorted(set(shown))
         write_arrays(
@@ -115,10 +114,10 @@ class AuditStage(Stage):
         AuditRecord(
             labels=labels,
             duplicates=duplicates,
-            scores=_scores(images, seen.probabilities, pairs, classes),
+            scores=_scores(images, seen.probabilities, found.same, classes),
             seconds=time.monotonic() - started,
         ).write(context.folder / RECORD)
-        context.progress.say(_sentence(labels, pairs, images))
+        context.progress.say(_sentence(labels, found.same, images))
 
 
 @dataclass(frozen=True)
@@ -293,18 +292,17 @@ def _audit_labels(
 
 def _duplicates(
     context: StageContext, images: AuditedImages, features: NetworkFeatures
-) -> tuple[ImagePairs, int]:
+) -> NearDuplicates:
+    least_agreement = context.settings.audit.least_agreement
     exact = exact_groups(images.train.images, images.test.images)
     if min(images.train.images.shape[1:3]) < SMALLEST_SIDE_PX:
-        return equal_pairs(exact), 0
+        return NearDuplicates.copies(exact, least_agreement)
     return find_near_duplicates(
-        joined_thumbnails(
-            make_thumbnails(images.train.images), make_thumbnails(images.test.images)
-        ),
+        (images.train.images, images.test.images),
         features,
         exact,
         images.labels,
-        least_agreement=context.settings.audit.least_agreement,
+        least_agreement=least_agreement,
         progress=context.progress,
     )
 
