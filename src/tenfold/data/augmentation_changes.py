@@ -83,7 +83,7 @@ class BlurChange:
 
     uniforms_per_sample: int = 1
     alternating_draws: tuple[int, ...] = ()
-    image_share: float = 0.3
+    image_share: float = 0.2
     largest_share: float = 1 / 3
 
     def describe(self, mirror_keeps_class: bool) -> str:
@@ -129,8 +129,8 @@ class NoiseChange:
 
     uniforms_per_sample: int = 2
     alternating_draws: tuple[int, ...] = ()
-    image_share: float = 0.5
-    largest_deviation: float = 0.1
+    image_share: float = 0.3
+    largest_deviation: float = 0.06
 
     def describe(self, mirror_keeps_class: bool) -> str:
         """Say how many images have noise, and how much."""

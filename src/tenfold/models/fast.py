@@ -20,7 +20,7 @@ from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.layers import (
     BatchNorm,
-    ImageStandardization,
+    ContrastNormalization,
     MirrorBatchNorm,
     MirrorConvolution,
     MirrorMaxPool,
@@ -62,8 +62,8 @@ class FastSettings(Settings):
         Added to the variances of the whitened directions before each is scaled by its own. It is
         a bound on how far weak ones, which noise fills, are amplified: pixels' variance is about 1.
     is_contrast_normalized
-        Whether each image's mean colour and contrast are taken out first
-        (`tenfold.models.layers.ImageStandardization`).
+        Whether all images are first given the same contrast
+        (`tenfold.models.layers.ContrastNormalization`).
     starts_as_identity
         Whether each convolution first passes its input on (`dirac` for as many channels as there
         are); otherwise all kernels are drawn at random.
@@ -256,7 +256,7 @@ class FastNetwork(NetworkBody):
             epsilon=settings.whitening_epsilon,
             is_mirror_equivariant=is_mirrored,
         )
-        self.standardization = ImageStandardization() if settings.is_contrast_normalized else None
+        self.contrast = ContrastNormalization() if settings.is_contrast_normalized else None
         features = 2 * whitening.directions
         self.first: nn.Module = whitening
         if not settings.is_whitened and is_mirrored:
@@ -278,15 +278,15 @@ class FastNetwork(NetworkBody):
     def prepare(self, some_images: Callable[[], Tensor]) -> None:
         """Fit the whitening to training images."""
         if isinstance(self.first, PatchWhitening):
-            self.first.fit(some_images(), self.standardization)
+            self.first.fit(some_images(), self.contrast)
             second = self.get_submodule(_SECOND)
             if isinstance(second, MirrorConvolution):
                 second.partners.copy_(self.first.mirror_partners)
 
     def forward(self, images: Tensor) -> Tensor:
         """Give logits, shape (B, classes), for normalised images (B, C, H, W)."""
-        if self.standardization is not None:
-            images = self.standardization(images)
+        if self.contrast is not None:
+            images = self.contrast(images)
         if self.is_mirror_equivariant:
             rest = (images.size(3) - self.patch_px) % self.stride
             images = images[..., rest // 2 : images.size(3) - (rest - rest // 2)]
@@ -348,6 +348,18 @@ class FastModel(Model):
             title="Patch whitening",
             without="a trained first layer of the same shape",
             changes={"model.is_whitened": False},
+        ),
+        Ingredient(
+            name="bounded-whitening",
+            title="Bounded whitening",
+            without=f"{_FORMER_EPSILON:g} added to the variances, so that weak noise is amplified",
+            changes={"model.whitening_epsilon": _FORMER_EPSILON},
+        ),
+        Ingredient(
+            name="contrast-normalization",
+            title="One contrast for all images",
+            without="contrast as it is",
+            changes={"model.is_contrast_normalized": False},
         ),
         Ingredient(
             name="identity-initialization",

@@ -39,22 +39,23 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 _FLAT_DEVIATION = 0.05
-"""Deviation of normalised pixels at which an image's contrast is taken for half its own at most:
-what is nearly flat is not blown up to pure noise. Three of 255 levels, for usual photographs."""
+"""Deviation of normalised pixels (about 3 of 255 levels) below which images count as flat: what is
+left in them is not blown up to the contrast of others."""
 
 
-class ImageStandardization(nn.Module):
-    """Take each image's mean colour from it and divide it by its own standard deviation.
+class ContrastNormalization(nn.Module):
+    """Give each image a standard deviation of 1 about its mean colour, which stays.
 
-    Then an image and the same with less contrast, or brighter, look alike. One factor for all
-    channels, so that colours keep their proportions.
+    Then an image and the same with less contrast look alike. One factor for all channels, so that
+    colours keep their proportions.
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """Standardise normalised images, shape (B, C, H, W)."""
-        centred = images - images.mean((2, 3), keepdim=True)
+        """Change normalised images, shape (B, C, H, W)."""
+        mean = images.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
+        centred = images - mean
         variance = centred.square().mean((1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
-        return centred * (variance + _FLAT_DEVIATION**2).rsqrt()
+        return torch.addcmul(mean, centred, (variance + _FLAT_DEVIATION**2).rsqrt())
 
 
 class Dropout(nn.Module):

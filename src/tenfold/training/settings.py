@@ -183,8 +183,8 @@ TRAINING_INGREDIENTS = (
         name="alternating-flip",
         title="Alternating flip",
         without="flips drawn anew in every epoch",
-        changes={"training.augmentation": "crop-random-flip"},
-        only_with={"augmentation": "crop-flip"},
+        changes={"training.augmentation": "crop-random-flip+blur+noise"},
+        only_with={"augmentation": "crop-flip+blur+noise"},
     ),
     Ingredient(
         name="label-smoothing",

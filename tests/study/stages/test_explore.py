@@ -55,7 +55,7 @@ def test_shows_one_training_image_under_the_policy(run_stage: RunStage) -> None:
 
 
 def test_the_policy_shown_is_the_one_in_use() -> None:
-    assert shown_policy(load_recipe("fast")) == "crop-flip"
+    assert shown_policy(load_recipe("fast")) == "crop-flip+blur+noise"
     assert shown_policy(load_recipe("report")) == "report"  # of its warm-start folds
     assert shown_policy(load_recipe("fast", ["training.augmentation=none"])) == "none"
 
