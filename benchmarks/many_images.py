@@ -38,9 +38,8 @@ _FIELDS = ("RssAnon:", "RssFile:")
 def main() -> None:
     """Make the images, run the stages, print a table."""
     given = _arguments()
-    print(
-        "| images | stage | seconds | processor seconds | peak memory, MiB |\n|---|---|---|---|---|"
-    )
+    print("| images | stage | seconds | processor seconds | peak memory, MiB |")
+    print("|---|---|---|---|---|")
     for count in given.counts:
         with tempfile.TemporaryDirectory(dir=given.work) as folder:
             data = Path(folder) / ("images.npz" if given.arrays else "images")

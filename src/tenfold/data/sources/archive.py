@@ -20,7 +20,7 @@ from tenfold.data.sources.zip_members import zip_members
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 _ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty one
-_READING = 1
+_READING = 2
 """Raised when the same file gives other classes, splits or pixels than before."""
 
 

@@ -24,7 +24,7 @@ from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_fi
 if TYPE_CHECKING:  # Pillow is not needed to list sources
     from tenfold.data.images.decoding import EncodedImage
 
-_READING = 2
+_READING = 3
 """Raised when the same files give other classes, splits or pixels than before."""
 
 

@@ -80,11 +80,7 @@ class ParquetSource:
             the folder source says.
         """
         place = _given(path)
-        root = place if place.is_dir() else place.parent
-        files = _files_in(place) if place.is_dir() else [place]
-        if not files:
-            raise DataError(f"{place} has no Parquet file. Expected FILE.parquet or a folder.")
-        table, notes = _table(place, root, files, options)
+        table, notes = _table_at(place, options)
         return load_table(
             table,
             options,
@@ -141,6 +137,14 @@ def split_of_file(file: Path, root: Path) -> Role | None:
     below = file.relative_to(root)
     names = [_SHARD.sub("", below.name.split(".", 1)[0]), *reversed(below.parts[:-1])]
     return next((role for name in names if (role := role_of(name))), None)
+
+
+def _table_at(place: Path, options: SourceOptions) -> tuple[Table, list[str]]:
+    root = place if place.is_dir() else place.parent
+    files = _files_in(place) if place.is_dir() else [place]
+    if not files:
+        raise DataError(f"{place} has no Parquet file. Expected FILE.parquet or a folder.")
+    return _table(place, root, files, options)
 
 
 def _table(

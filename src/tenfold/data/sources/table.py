@@ -16,7 +16,7 @@ from tenfold.data.sources.table_files import FilesBelow
 from tenfold.data.sources.table_rows import CSV, JSON_LINES, find_columns, read_rows, share
 from tenfold.data.sources.tables_beside import TablesBeside, tables_in_folder
 
-_READING = 1
+_READING = 2
 """Raised when the same files give other classes, splits or pixels than before."""
 
 
@@ -90,7 +90,7 @@ class TableSource:
         """
         place = _given(path)
         return load_table(
-            _beside(place).table(options) if place.is_dir() else _table(place, options),
+            _table_at(place, options),
             options,
             progress,
             source=self.name,
@@ -100,6 +100,10 @@ class TableSource:
 
 
 SOURCE: Source = TableSource()
+
+
+def _table_at(place: Path, options: SourceOptions) -> Table:
+    return _beside(place).table(options) if place.is_dir() else _table(place, options)
 
 
 def _table(table: Path, options: SourceOptions) -> Table:

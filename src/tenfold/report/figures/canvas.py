@@ -160,6 +160,7 @@ def png_bytes(draw: Draw) -> bytes:
             dpi=2 * _UNITS_PER_INCH,
             facecolor=_LIGHT.surface,
             metadata={"Software": None},
+            pil_kwargs={"compress_level": 3},  # a few per cent larger, and in half the time
         )
         return content.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tenfold.report.figures.canvas import (
     FONT_PX,
@@ -286,6 +288,7 @@ def _canvas(height_px: float) -> tuple[Figure, Axes]:
 
 def _picture(axes: Axes, image: Pixels, left: float, top: float, *, width_px: float) -> None:
     height_px = width_px * image.shape[0] / image.shape[1]
+    image = shown_at(image, width_px)
     axes.imshow(
         image if image.shape[2] >= 3 else np.repeat(image, 3, axis=2),
         extent=(left, left + width_px, top + height_px, top),
@@ -294,10 +297,33 @@ def _picture(axes: Axes, image: Pixels, left: float, top: float, *, width_px: fl
     )
 
 
+def shown_at(image: Pixels, width_px: float) -> Pixels:
+    """Give an image with no more pixels than a display of twice the page's resolution has.
+
+    A photograph of 160 px that is shown as wide as 56 px would be three times the page's bytes, and
+    the time to encode them.
+
+    Parameters
+    ----------
+    image
+        uint8, shape (H, W, C).
+    width_px
+        Of its place on the page.
+    """
+    height, width, channels = image.shape
+    most = math.ceil(2 * width_px)
+    if width <= most:
+        return image
+    whole = Image.fromarray(image[:, :, 0] if channels == 1 else image)
+    smaller = whole.resize((most, max(round(height * most / width), 1)), Image.Resampling.BOX)
+    return np.asarray(smaller).reshape(smaller.height, most, channels)
+
+
 def _strip(
     axes: Axes, images: Pixels, left: float, top: float, *, side_px: float, height_px: float
 ) -> None:
-    """Put a row of images on the axes as one picture, at their own resolution."""
+    """Put a row of images on the axes as one picture."""
+    images = np.stack([shown_at(image, side_px) for image in images])
     count, height, width, channels = images.shape
     gap = max(round(width * _GAP), 1)
     row = np.zeros((height, count * (width + gap), 4), dtype=np.uint8)
