@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -368,6 +369,17 @@ def test_a_time_budget_chooses_and_goes_on_with_its_choice(
     assert fitted.plan.settings.plain()["input_size_px"] == 64
     assert fitted.settings.batch_size == 8
     assert "the whole network trained for about" in fitted.budget.sentence
+
+
+def test_the_schedule_of_fine_tuning_begins_with_what_is_left(split: ImageSplit) -> None:
+    probe = fit(split).probe
+    assert probe is not None
+    settings = TrainingSettings.parse({"budget_seconds": 1000.0})
+    trainer = Trainer(settings, 0, CPU, started_at=time.monotonic() - 600)
+    later = FittedHead(epoch(1, None), probe, {}).trainer_after(trainer)
+    assert later.started_at is None
+    assert later.settings.budget_seconds is not None
+    assert 100 < later.settings.budget_seconds <= 400
 
 
 def test_a_budget_that_the_head_has_spent_trains_no_further(

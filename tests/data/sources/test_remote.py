@@ -150,6 +150,9 @@ def test_names_that_lead_out_of_the_folder_are_refused(s3: S3) -> None:
 
 
 def test_what_is_not_there_or_not_allowed_is_said(s3: S3) -> None:
+    s3.client().put_object(Bucket="pets", Key="sub/pets.zip", Body=b"1")
+    with pytest.raises(DataError, match=r"Did you mean pets\.zip\?"):
+        find_source("s3://pets/sub/pet.zip")
     for address in ("s3://no-such-bucket/a.zip", "s3://pets/no-such.zip"):
         with pytest.raises(DataError, match=f"{address} is not there"):
             find_source(address)

@@ -94,6 +94,7 @@ def test_shards_names_say_the_split(tmp_path: Path) -> None:
     assert len(dataset.test) == 10
     assert dataset.is_validation is not None
     assert dataset.is_validation.sum() == 10
+    assert "by the names of the shards" in dataset.split_note
 
 
 def test_images_without_a_label_and_masks_are_not_used(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ class Table:
         The images themselves, one a row.
     location
         Of the data set; None for `place`.
+    split_by
+        What says the split, if no column does.
     """
 
     place: Path
@@ -58,6 +60,7 @@ class Table:
     files: NamedFiles | None = None
     images: Sequence[EncodedImage] | None = None
     location: Path | None = None
+    split_by: str = ""
 
     def column(self, kind: str) -> Sequence[str] | None:
         """Give the values of a column; None if there is no such column."""
@@ -67,7 +70,10 @@ class Table:
     @property
     def used(self) -> str:
         """Give the columns that are used, in words."""
-        return ", ".join(f"{kind} {name!r}" for kind, name in self.columns.items())
+        shown = {**self.columns}
+        if self.split_by:
+            del shown["split"]
+        return ", ".join(f"{kind} {name!r}" for kind, name in shown.items())
 
 
 def load_table(
@@ -127,7 +133,7 @@ def load_table(
         location=str(table.location or table.place),
         title=title,
         description=f"{found.count:,} images {description}.",
-        split_note=_split_note(table.columns, options, found, has_test=has_test),
+        split_note=_split_note(table, options, found, has_test=has_test),
         notes=all_notes,
     )
 
@@ -341,15 +347,14 @@ def _usable_classes(
     return train
 
 
-def _split_note(
-    columns: Mapping[str, str], options: SourceOptions, found: ReadFiles, *, has_test: bool
-) -> str:
+def _split_note(table: Table, options: SourceOptions, found: ReadFiles, *, has_test: bool) -> str:
     if not has_test:
-        is_grouped = "group" in columns
+        is_grouped = "group" in table.columns
         return options.split_note("of each class, whole groups" if is_grouped else "of each class")
     train, validation, test = found.counts
     middle = f"{counted(validation, 'image')} for validation, " if validation else ""
+    by = table.split_by or f"column {table.columns['split']!r}"
     return (
-        f"The table's own splits (column {columns['split']!r}): "
+        f"The {'data set' if table.split_by else 'table'}'s own splits ({by}): "
         f"{counted(train, 'image')} for training, {middle}{counted(test, 'image')} for testing."
     )

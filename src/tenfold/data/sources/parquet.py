@@ -80,7 +80,11 @@ class ParquetSource:
             the folder source says.
         """
         place = _given(path)
-        table, notes = _table_at(place, options)
+        root = place if place.is_dir() else place.parent
+        files = _files_in(place) if place.is_dir() else [place]
+        if not files:
+            raise DataError(f"{place} has no Parquet file. Expected FILE.parquet or a folder.")
+        table, notes = _table(place, root, files, options)
         return load_table(
             table,
             options,
@@ -139,14 +143,6 @@ def split_of_file(file: Path, root: Path) -> Role | None:
     return next((role for name in names if (role := role_of(name))), None)
 
 
-def _table_at(place: Path, options: SourceOptions) -> tuple[Table, list[str]]:
-    root = place if place.is_dir() else place.parent
-    files = _files_in(place) if place.is_dir() else [place]
-    if not files:
-        raise DataError(f"{place} has no Parquet file. Expected FILE.parquet or a folder.")
-    return _table(place, root, files, options)
-
-
 def _table(
     place: Path, root: Path, files: Sequence[Path], options: SourceOptions
 ) -> tuple[Table, list[str]]:
@@ -192,10 +188,16 @@ def _table(
     if not len(images):
         raise DataError(f"{place} has no rows. Expected one for each image.")
     rows = Rows(values, RowNames(images), "row")
-    notes = list(_notes(unlabelled, root))
-    if image is None:
-        return Table(place, rows, found, files=beside, location=place), notes
-    return Table(place, rows, found, images=images, location=place), notes
+    split_by = "by the names of the files" if by_file else ""
+    table = Table(
+        place,
+        rows,
+        found,
+        files=beside if image is None else None,
+        images=None if image is None else images,
+        split_by=split_by,
+    )
+    return table, list(_notes(unlabelled, root))
 
 
 def _check_asked(place: Path, columns: ParquetColumns, options: SourceOptions) -> None:

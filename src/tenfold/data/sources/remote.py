@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tenfold.core.errors import DataError, DownloadError
+from tenfold.core.errors import DataError, DownloadError, nearest_names
 from tenfold.core.files import sha256_of_json, storage_errors, write_json
 from tenfold.core.progress import Progress
 from tenfold.core.text import counted
@@ -42,6 +42,7 @@ _FIRST_WAIT_SECONDS = 0.5
 _THREADS = 8
 _MOST_FILES = 5_000_000
 _STAMPS = ("ETag", "etag", "md5Hash", "Content-MD5", "blob_id", "LastModified", "Last-Modified")
+_MOST_NEIGHBOURS = 5000
 _LATEST = "latest.json"
 
 
@@ -157,6 +158,11 @@ def _look(address: str, shown: str, scheme: str) -> tuple[Any, list[RemoteFile],
         raise DataError(_missing(shown, package)) from error
     try:
         return system, *_listed(system, path, shown, address)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{shown} is not there: no such file, folder or bucket."
+            f"{_neighbours(system, path)} Check its spelling, in capital letters, too."
+        ) from error
     except Exception as error:
         # Public buckets are read without credentials.
         if scheme == "s3" and type(error).__name__ in {"NoCredentialsError", "PermissionError"}:
@@ -166,6 +172,19 @@ def _look(address: str, shown: str, scheme: str) -> tuple[Any, list[RemoteFile],
             except Exception:
                 raise _as_data_error(error, shown, scheme) from error
         raise _as_data_error(error, shown, scheme) from error
+
+
+def _neighbours(system: Any, path: str) -> str:
+    """Say which files of like names there are."""
+    above, _, name = path.rstrip("/").rpartition("/")
+    if "://" in path or not above:  # The web lists no folders.
+        return ""
+    try:
+        there = [str(one).rstrip("/").rpartition("/")[2] for one in system.ls(above, detail=False)]
+    except Exception:  # Whatever it is, the address stays wrong.
+        return ""
+    near = nearest_names(name, there[:_MOST_NEIGHBOURS])
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _options(scheme: str) -> dict[str, Any]:
@@ -236,17 +255,12 @@ def _as_data_error(error: Exception, shown: str, scheme: str) -> Exception:
             f"{shown} may not be read with the present rights ({text or 'forbidden'}). Check "
             f"{rights}."
         )
-    if isinstance(error, FileNotFoundError):
-        return DataError(
-            f"{shown} is not there: no such file, folder or bucket. Check its spelling, in capital "
-            "letters, too."
-        )
     status = getattr(error, "status", None)
     if status in {401, 403}:
         return DataError(f"{shown} may not be read (HTTP status {status}). Check {rights}.")
     return DownloadError(
         f"{shown} cannot be looked at: {type(error).__name__}: {text}. Check the address and the "
-        "network, and run the same command again."
+        "network, and run the same command again; --offline takes what was fetched before."
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from tenfold.core.errors import DataError
@@ -70,13 +73,8 @@ class TableSource:
             for value in read.columns[name]
             if (found := files.find(value)) is not None
         }
-        statuses = (
-            (os.path.relpath(table.parent / name, table.parent), os.stat(table.parent / name))
-            for name in named
-        )
-        files_there = sorted((name, one.st_size, one.st_mtime_ns) for name, one in statuses)
-        return sha256_of_json(
-            ["table", _READING, fingerprint_of_files(table.parent, (table,)), files_there]
+        return _digest(
+            ["table", _READING, fingerprint_of_files(table.parent, (table,))], table.parent, named
         )
 
     def load(self, path: Path | None, options: SourceOptions, progress: Progress) -> ImageDataset:
@@ -90,7 +88,7 @@ class TableSource:
         """
         place = _given(path)
         return load_table(
-            _table_at(place, options),
+            _beside(place).table(options) if place.is_dir() else _table(place, options),
             options,
             progress,
             source=self.name,
@@ -102,8 +100,21 @@ class TableSource:
 SOURCE: Source = TableSource()
 
 
-def _table_at(place: Path, options: SourceOptions) -> Table:
-    return _beside(place).table(options) if place.is_dir() else _table(place, options)
+def _digest(start: list[object], folder: Path, names: Iterable[str]) -> str:
+    """Give the digest of ``[*start, [[name, size, time], ...]]`` as JSON, a file at a time."""
+    digest = hashlib.sha256(_json(start)[:-1] + b",[")
+    separator = b""
+    for name in sorted(os.path.relpath(folder / name, folder) for name in names):
+        status = os.stat(folder / name)
+        digest.update(separator + _json([name, status.st_size, status.st_mtime_ns]))
+        separator = b","
+    digest.update(b"]]")
+    return digest.hexdigest()
+
+
+def _json(value: object) -> bytes:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _table(table: Path, options: SourceOptions) -> Table:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
 from tenfold.core.errors import nearest_names
-from tenfold.core.files import check_regular_file
 from tenfold.data.sources.archive_members import Archive, ArchiveFile
 
 if TYPE_CHECKING:  # Pillow is not needed to list sources
@@ -48,14 +48,21 @@ class FilesBelow:
         """Give the path without detours, relative to the folder if it lies below it."""
         for spelling in spellings(name):
             path = os.path.normpath(spelling)
-            try:
-                check_regular_file(Path(os.path.normpath(os.path.join(self._folder, path))))
-            except (OSError, ValueError):
+            if not self._is_file(path):
                 continue
             if path.startswith(os.pardir + os.sep):
                 return os.path.normpath(os.path.join(self._folder, path))
             return name if path == name else path
         return None
+
+    def _is_file(self, path: str) -> bool:
+        whole = os.path.join(self._folder, path)
+        if path.startswith(os.pardir):
+            whole = os.path.normpath(whole)
+        try:
+            return stat.S_ISREG(os.stat(whole).st_mode)
+        except (OSError, ValueError):
+            return False
 
     def nearest(self, name: str) -> str:
         """Name the files of like names in the folder that is meant."""

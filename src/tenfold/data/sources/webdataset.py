@@ -302,7 +302,9 @@ def _table(
         notes.append(f"{counted(unlabelled, 'image')} without a label beside were not used.")
     images = _Images(samples)
     rows = Rows(columns, _Names(images), "sample")
-    return Table(place, rows, kinds, images=images, location=place), notes
+    is_asked = "split" not in kinds or options.split_column is not None
+    split_by = "" if is_asked else "by the names of the shards"
+    return Table(place, rows, kinds, images=images, split_by=split_by), notes
 
 
 def _take(
