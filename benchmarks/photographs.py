@@ -106,7 +106,12 @@ def run(key: Row, place: Path, timeout: float) -> Row:
     command += [*options_of(key["recipe"]), "--quiet"]
     command += [] if key["has_folds"] else ["--set", "cross_validate.is_enabled=false"]
     started = time.perf_counter()
-    process = subprocess.Popen([*command, *key["further"]], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, *key["further"]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     peak = 0
     while process.poll() is None:
         peak = max(peak, resident_bytes(process.pid))
