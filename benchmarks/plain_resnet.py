@@ -63,7 +63,7 @@ def train_resnet18(data: ImageDataset, seconds: float, seed: int) -> dict[str, A
     generator = np.random.default_rng(seed)
     started = time.perf_counter()
     network = resnet18().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images, labels = normalized(data.train.images), torch.from_numpy(data.train.labels)
+    images, labels = normalized(data.train.images[:]), torch.from_numpy(data.train.labels)
     padded = functional.pad(images, (PADDING,) * 4)
     optimizer = torch.optim.SGD(
         network.parameters(), RATE, momentum=0.9, nesterov=True, weight_decay=DECAY

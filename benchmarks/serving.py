@@ -319,7 +319,7 @@ def main() -> None:
     parts = arguments.parts.split(",")
     packaged = read_model_folder(arguments.model)
     dataset = SOURCES["cifar10"].load(arguments.cifar10, SourceOptions(), SilentProgress())
-    images = dataset.test.images
+    images = dataset.test.images[:]
     exported = exported_model(packaged, images[:200])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"

@@ -49,7 +49,9 @@ _DEFAULTS = TrainingSettings.parse(_RECIPE["training"], where="training")
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Convolutional network for images, with scikit-learn's interface.
 
-    The defaults are those of recipe ``fast`` (see ``tenfold recipes fast``).
+    The defaults are those of recipe ``fast`` (see ``tenfold recipes fast``), whatever the images: a
+    search or a pipeline must not get another network for other folds. For photographs take
+    ``model="pretrained"``.
 
     Parameters
     ----------

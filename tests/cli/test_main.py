@@ -208,7 +208,7 @@ class TestRun:
 
     def test_seed_and_settings_are_taken(self, tenfold: Command, image_folder: Path) -> None:
         result = tenfold(
-            *("acquire", "--data", str(image_folder), "--seed", "7"),
+            *("acquire", "--data", str(image_folder), "--recipe", "fast", "--seed", "7"),
             *("--set", "data.test_fraction=0.5", "--set", "training.epochs=1"),
         )
         assert result.code == 0

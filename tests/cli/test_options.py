@@ -168,6 +168,6 @@ def test_a_budget_says_that_folds_are_left_out(
     is_said: bool,
 ) -> None:
     monkeypatch.setattr(Study, "run", lambda _study, *_stages, **_options: iter(()))
-    request = StudyRequest(data="digits", budget=budget, out=tmp_path / "run")
+    request = StudyRequest(data="digits", recipe="fast", budget=budget, out=tmp_path / "run")
     run_study(request, device="cpu", is_update=False, is_offline=True, is_quiet=False)
     assert ("tenfold cross-validate --out" in capsys.readouterr().err) == is_said

@@ -57,7 +57,7 @@ class TestTune:
     def test_what_is_wrong_is_said(
         self, tenfold: Command, options: list[str], message: str
     ) -> None:
-        result = tenfold("tune", "--data", "digits", *options)
+        result = tenfold("tune", *options)
         assert result.code == 2
         assert result.err.startswith("Error: ")
         assert message in result.err

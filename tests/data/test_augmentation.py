@@ -22,7 +22,12 @@ from tenfold.data.augmentation import (
     augmentation_names,
     parse_augmentation,
 )
-from tenfold.data.augmentation_changes import CutmixMixing, CutoutChange
+from tenfold.data.augmentation_changes import (
+    BlurChange,
+    CutmixMixing,
+    CutoutChange,
+    NoiseChange,
+)
 
 NAMES = (*augmentation_names(), "report+colour+cutout", "none+mixup", "strong+mixup+cutmix")
 SHAPES = [(8, 8, 1), (32, 32, 3), (6, 11, 3), (1, 1, 3)]
@@ -180,6 +185,32 @@ def test_colour_keeps_places_and_changes_gray_alike() -> None:
     torch.testing.assert_close(as_colour[:, 0], as_colour[:, 2], rtol=0, atol=1e-2)
     brighter = change(gray, torch.tensor([[0.75, 0.5, 0.5]]).expand(5, -1), mirror_keeps_class=True)
     torch.testing.assert_close(brighter, (gray * 1.2).clamp(max=255), rtol=0, atol=1e-3)
+
+
+def test_noise_has_the_deviation_that_is_said_and_is_every_images_own() -> None:
+    change = NoiseChange(image_share=0.5, largest_deviation=0.1)
+    gray = torch.full((3, 3, 32, 32), 128, dtype=torch.uint8)
+    gray = gray.contiguous(memory_format=torch.channels_last)
+    uniforms = torch.tensor([[0.3, 0.4], [0.6, 0.75], [0.601, 0.75]])
+    noise = change(gray, uniforms, mirror_keeps_class=True) - 128
+    assert noise[0].abs().max() == 0
+    assert noise[1].std() == pytest.approx(255 * 0.05, rel=0.05)
+    assert noise[1].mean() == pytest.approx(0, abs=1)
+    of_channels = noise[1:].flatten(2).flatten(0, 1)  # (images × channels, pixels)
+    assert (of_channels.corrcoef() - torch.eye(6)).abs().max() < 0.15
+
+
+def test_blur_weighs_neighbours_and_keeps_what_is_flat() -> None:
+    change = BlurChange(image_share=0.5, largest_share=0.25)
+    images = torch.zeros(3, 1, 7, 7).contiguous(memory_format=torch.channels_last)
+    images[:2, :, 3, 3] = 160
+    images[2] = 77
+    blurred = change(images, torch.tensor([[0.5], [1.0], [1.0]]), mirror_keeps_class=True)
+    assert torch.equal(blurred[0], images[0])
+    weights = torch.tensor([1.0, 2.0, 1.0])
+    torch.testing.assert_close(blurred[1, 0, 2:5, 2:5], 10 * weights[:, None] * weights)
+    assert blurred[1].sum() == pytest.approx(160)
+    torch.testing.assert_close(blurred[2], images[2])
 
 
 def test_mixtures_are_of_the_share_that_is_said() -> None:

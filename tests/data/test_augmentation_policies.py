@@ -9,15 +9,24 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
 from tenfold.core.errors import UnknownNameError
 from tenfold.core.randomness import sample_uniforms
-from tenfold.data.augmentation import POLICIES, AugmentationPolicy
+from tenfold.data.augmentation import (
+    POLICIES,
+    AugmentationPolicy,
+    PicturePolicy,
+    augmentation_named,
+)
 from tenfold.data.augmentation_policies import (
     CropFlipPolicy,
+    LargeResizedCropPolicy,
     NonePolicy,
+    RandomResizedCropPolicy,
     ReportPolicy,
     affine_matrices,
     warp,
@@ -119,8 +128,8 @@ def test_an_image_of_one_colour_stays_as_it_is(policy: AugmentationPolicy) -> No
 
 
 def right_edge(count: int) -> Tensor:
-    """Give images whose right fifth is white: mirrored, their left fifth is."""
-    images = torch.zeros(count, 20, 20, 3, dtype=torch.uint8)
+    """Give images whose right fifth is white, and that are brighter to the right all along."""
+    images = torch.arange(20, dtype=torch.uint8)[:, None].repeat(count, 20, 1, 3)
     images[:, :, 16:] = 255
     return images.permute(0, 3, 1, 2)
 
@@ -393,3 +402,60 @@ def test_affine_matrices_are_the_product_of_their_parts() -> None:
         zoom = np.diag([zx, zy, 1.0])
         product = np.linalg.multi_dot([np.array(rotation), np.array(shift), np.array(shear), zoom])
         np.testing.assert_allclose(matrix.numpy(), product[:2], atol=1e-12)
+
+
+@given(
+    numbers=st.tuples(*[st.floats(0, 1, exclude_max=True)] * 4),
+    full=st.tuples(st.integers(1, 900), st.integers(1, 900)),
+    size=st.sampled_from([(160, 160), (60, 80)]),
+)
+def test_a_part_lies_in_the_picture_and_is_neither_too_long_nor_too_small(
+    numbers: tuple[float, ...], full: tuple[int, int], size: tuple[int, int]
+) -> None:
+    policy = RandomResizedCropPolicy()
+    top, left, height, width = policy.box(numbers, full, size)
+    assert 0 <= top < top + height <= full[0]
+    assert 0 <= left < left + width <= full[1]
+    ratio = width / height / (size[1] / size[0])
+    rounding = 1 + 1.0 / min(height, width)
+    assert 1 / policy.aspect / rounding <= ratio <= policy.aspect * rounding
+    if max(full) <= 1.5 * min(full) and size == (160, 160):
+        drawn = full[0] * full[1] * (0.08 + 0.92 * numbers[0])
+        assert height * width >= 0.5 * drawn - max(full)
+
+
+def test_parts_of_whole_pictures_keep_their_aspect_and_have_all_pixels() -> None:
+    """A wide picture of stripes a pixel wide, which a small square of it could not show."""
+    stripes = torch.zeros(40, 120, 3, dtype=torch.uint8)
+    stripes[:, ::2] = 255
+    policy = RandomResizedCropPolicy(least_area=0.05)
+    uniforms = uniforms_for(policy, 50)
+    uniforms[:, 0] = 0  # 240 px of 4,800: 15.5 × 15.5 and the like
+    shown = policy.cut([stripes] * 50, uniforms, size=(20, 20), mirror_keeps_class=False)
+    assert shown.shape == (50, 3, 20, 20)
+    assert (shown.float().std((1, 2, 3)) > 60).all()
+
+
+def test_a_small_part_is_a_part_of_the_picture_s_own_place() -> None:
+    ramp = torch.arange(100, dtype=torch.uint8).expand(50, 100)[..., None]  # brighter to the right
+    policy = LargeResizedCropPolicy()
+    uniforms = torch.tensor([[0.0, 0.5, 0.5, 0.999, 0.9], [0.0, 0.5, 0.5, 0.0, 0.9]])
+    right, left = policy.cut([ramp] * 2, uniforms, size=(8, 8), mirror_keeps_class=True)
+    assert right.min() > left.max()
+    assert right[0, 0, 0] < right[0, 0, -1]
+    uniforms[:, 4] = 0.1
+    mirrored, _ = policy.cut([ramp] * 2, uniforms, size=(8, 8), mirror_keeps_class=True)
+    assert torch.equal(mirrored, right.flip(2))
+
+
+def test_a_composition_cuts_as_its_policy_does() -> None:
+    policy = augmentation_named("large-resized-crop+cutout").policy
+    assert isinstance(policy, PicturePolicy)
+    pictures = [random_images(1, (9 + one, 14, 3))[0].permute(1, 2, 0) for one in range(5)]
+    uniforms = uniforms_for(policy, 5)
+    shown = policy.cut(pictures, uniforms, size=(6, 6), mirror_keeps_class=True)
+    alone = POLICIES["large-resized-crop"]
+    assert isinstance(alone, PicturePolicy)
+    plain = alone.cut(pictures, uniforms[:, :5], size=(6, 6), mirror_keeps_class=True)
+    assert shown.shape == plain.shape
+    assert 0.4 < (shown == plain).float().mean() < 1

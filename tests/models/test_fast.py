@@ -48,6 +48,41 @@ def test_whitened_patches_have_unit_variance_and_no_correlation() -> None:
     assert (covariance - covariance.diagonal().diag()).abs().max() < 0.05
 
 
+def test_epsilon_bounds_how_far_weak_directions_are_amplified() -> None:
+    whitening = PatchWhitening(3, stride=1, patch_px=2, epsilon=0.25)
+    whitening.fit(correlated_images())
+    assert whitening.weight.flatten(1).norm(dim=1).max() <= 1 / 0.25**0.5
+
+
+@pytest.mark.parametrize("settings", [{}, {"is_mirror_equivariant": True}])
+def test_a_contrast_normalized_network_sees_neither_contrast_nor_brightness(
+    settings: dict[str, bool],
+) -> None:
+    images = 4 * correlated_images(8)
+    changes = {}
+    for is_normalized in (True, False):
+        network = build(widths=[8, 8, 8], is_contrast_normalized=is_normalized, **settings)
+        network.prepare(correlated_images)
+        pale = 0.5 * images + torch.tensor([0.3, 0.2, 0.4]).view(1, 3, 1, 1)
+        before, after = network.eval()(torch.cat((images, pale))).detach().chunk(2)
+        changes[is_normalized] = float((before - after).norm() / before.norm())
+    assert changes[True] < 0.01
+    assert changes[False] > 0.1
+
+
+def test_a_flat_image_is_not_blown_up() -> None:
+    network = build(widths=[8, 8, 8], is_contrast_normalized=True).eval()
+    assert network(torch.full((1, 3, 32, 32), 2.0)).isfinite().all()
+
+
+def test_settings_of_before_are_written_as_before() -> None:
+    former = FastSettings().plain()
+    assert not {"whitening_epsilon", "is_contrast_normalized"} & set(former)
+    younger = {"whitening_epsilon": 0.5, "is_contrast_normalized": True}
+    assert FastSettings.parse(former | younger).plain() == former | younger
+    assert FastSettings.parse(former).plain() == former
+
+
 def test_whitening_is_fitted_once_and_never_trained() -> None:
     network = build()
     network.prepare(correlated_images)
@@ -144,6 +179,7 @@ def equivariant(shape: tuple[int, int, int], **settings: object) -> FastNetwork:
     [
         ((32, 32, 3), {}),
         ((28, 28, 1), {}),
+        ((32, 32, 3), {"is_contrast_normalized": True}),
         ((9, 7, 3), {"depths": [2, 3, 3]}),
         ((32, 32, 3), {"is_whitened": False}),
         ((64, 64, 3), {}),  # a stride of 2, with one column left over by patches of 3

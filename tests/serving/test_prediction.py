@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,7 +158,8 @@ def test_numbers_that_are_not_finite_are_no_prediction(tmp_path: Path) -> None:
             return rows
 
     files = [str(save_noise(tmp_path / f"{n}.png", seed=n)) for n in range(2)]
-    first, second = predict_files(Overflowing(), find_images(files))  # type: ignore[arg-type]
+    model: Any = Overflowing()
+    first, second = predict_files(model, find_images(files), batch_size=2)
     assert first.probabilities is None
     assert "no finite probabilities" in first.reason
     assert second.probabilities is not None

@@ -304,9 +304,14 @@ def test_photographs_are_read_at_the_size_that_the_model_looks_at() -> None:
     fast, transfer = load_recipe("fast"), load_recipe("transfer")
     sizes = [
         study.source_options(is_offline=True).large_image_size_px
-        for study in (fast, transfer, transfer.with_changes({"model.input_size_px": 224}))
+        for study in (
+            fast,
+            transfer,
+            transfer.with_changes({"model.input_size_px": 192}),
+            transfer.with_changes({"training.budget_seconds": 60.0}),
+        )
     ]
-    assert sizes == [96, 160, 224]
+    assert sizes == [96, 160, 192, 224]
     folders = [study.with_changes({"data.source": "folder"}) for study in (fast, transfer)]
     used = [STAGE.settings_used(study)["data"] for study in (fast, transfer, *folders)]
     assert ["large_image_size_px" in data for data in used] == [False, False, False, True]

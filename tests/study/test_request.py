@@ -56,11 +56,17 @@ class TestNewStudy:
         assert settings.evaluate.is_thorough
         assert request.out == tmp_path / "new"
 
+    def test_columns_of_a_table_are_settings(self, image_folder: Path) -> None:
+        columns = {"label": "1", "group": "patient"}
+        settings = StudyRequest(data=str(image_folder), columns=columns).resolve().settings
+        assert (settings.data.label_column, settings.data.group_column) == ("1", "patient")
+        assert settings.data.path_column is None
+
     def test_a_relative_path_is_stored_whole(
         self, image_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(image_folder.parent)
-        settings = StudyRequest(data=image_folder.name).resolve().settings
+        settings = StudyRequest(data=image_folder.name, recipe="fast").resolve().settings
         assert settings.data.location == str(image_folder.resolve())
 
     def test_the_run_folder_is_named_by_recipe_and_source(self, image_folder: Path) -> None:
@@ -259,8 +265,8 @@ class TestResolvedOnce:
     @pytest.mark.parametrize(
         "asked",
         [
-            {},
-            {"assignments": ("training.epochs=3",)},
+            {"recipe": "fast"},
+            {"recipe": "fast", "assignments": ("training.epochs=3",)},
             {"model": "pretrained"},
             {"model": "resnet", "recipe": "cnn", "assignments": ("model.depth=8", "seed=1")},
             {
@@ -273,7 +279,7 @@ class TestResolvedOnce:
             },
             {"stages": ("tune",), "models": ("cnn", "fast"), "trials": 3, "budget": "5m"},
         ],
-        ids=["nothing", "set", "model", "model and recipe", "options", "tune"],
+        ids=["recipe", "set", "model", "model and recipe", "options", "tune"],
     )
     def test_a_new_study(self, asked: dict[str, Any], resolved: list[Any]) -> None:
         StudyRequest(data="digits", **asked).resolve()
@@ -289,6 +295,7 @@ class TestResolvedOnce:
         settings = (
             StudyRequest(
                 data="digits",
+                recipe="fast",
                 seed=2,
                 rebalance="inverse",
                 assignments=("seed=1", "training.rebalance=none", "data.source=cifar10"),

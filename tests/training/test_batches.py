@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from tenfold.core.records.training import RebalancingPlan
+from tenfold.data import store
 from tenfold.data.augmentation import POLICIES, AugmentationPolicy
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import REBALANCINGS
+from tenfold.data.store import ArrayRows, Pixels, Rows, StoredImages
 from tenfold.models.model import as_pixels
 from tenfold.training import batches as batches_module
 from tenfold.training.batches import (
@@ -56,6 +59,19 @@ def test_an_order_visits_every_image_once(count: int, seed: int, epoch: int) -> 
     assert order.dtype == np.int64
     assert sorted(order.tolist()) == list(range(count))
     np.testing.assert_array_equal(order, epoch_order(count, seed=seed, epoch=epoch))
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 2**20])
+def test_stored_images_give_the_same_batches(
+    kept_bytes: int, make_split: MakeSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = make_split(20)
+    assert isinstance(split.images, np.ndarray)
+    monkeypatch.setattr(store, "MOST_KEPT_BYTES", kept_bytes)
+    stored = ImageSplit(StoredImages.of(ArrayRows(split.images)), split.labels)
+    expected = joined(batches_of(split, 8, POLICIES["crop-flip"]), 1)
+    found = joined(batches_of(stored, 8, POLICIES["crop-flip"]), 1)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_orders_differ_between_epochs_and_seeds() -> None:
@@ -315,3 +331,35 @@ def test_right_answers_of_a_mixture_are_those_of_the_larger_part() -> None:
 def test_every_rebalancing_gives_a_finite_loss(name: str) -> None:
     plan = REBALANCINGS[name].plan((1000, 100, 10, 1))
     assert torch.isfinite(loss_of(plan)(LOGITS, LABELS))
+
+
+class OnePicture:
+    """Pictures of which each is a wide ramp, read-only as decoders give them."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def encoded(self, rows: Rows) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def decoded(self, batches: Iterable[Rows], shape: tuple[int, int, int]) -> Iterator[Pixels]:
+        raise NotImplementedError
+
+    def whole(self, rows: Rows, channels: int) -> list[Pixels]:
+        ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 50, axis=0)
+        ramp.setflags(write=False)
+        return [np.broadcast_to(ramp, (50, 200, channels)) for _ in rows]
+
+
+def test_a_policy_that_cuts_is_given_whole_pictures() -> None:
+    pixels = np.zeros((6, 16, 16, 3), np.uint8)
+    split = ImageSplit(StoredImages.of(ArrayRows(pixels), OnePicture()), np.arange(6))
+    policy = POLICIES["large-resized-crop"]
+    batches = TrainingBatches(split, 4, policy, True, 3, CPU, most_px=12)
+    shown, labels = joined(batches, 0)
+    assert shown.shape == (6, 3, 12, 12)
+    assert (shown.float().amax((1, 2, 3)) > 30).all()  # not the black square
+    again, _ = joined(dataclasses.replace(batches, batch_size=2), 0)
+    assert torch.equal(shown, again)
+    assert sorted(labels.tolist()) == list(range(6))
+    assert not torch.equal(joined(batches, 1)[0], shown)

@@ -154,7 +154,8 @@ def test_a_size_measured_for_long_promises_nothing_for_a_few_images() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [path.stem for path in Path(budget.__file__).parent.glob("*.csv")]
+    "model",
+    [p.stem for p in Path(budget.__file__).parent.glob("*.csv") if p.stem in MODELS],
 )
 def test_the_tables_that_are_shipped_are_sound(model: str) -> None:
     sizes = network_sizes(model)

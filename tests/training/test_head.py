@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tenfold.core.errors import SettingsError, WeightsError
+from tenfold.core.errors import WeightsError
 from tenfold.core.records.training import EpochRecord
 from tenfold.data.dataset import ImageSplit
 from tenfold.models import pretrained
 from tenfold.models.model import NetworkPlan
+from tenfold.training import fit as fitting
 from tenfold.training import inference as frozen_module
+from tenfold.training import transfer_budget
 from tenfold.training.checkpoint import Checkpoint, TrainingResult
 from tenfold.training.device import Device
 from tenfold.training.feature_store import FeatureStore
@@ -26,6 +29,7 @@ from tenfold.training.inference import features_and_logits, predict_logits
 from tenfold.training.loop import Trainer
 from tenfold.training.optimizers import make_optimizer
 from tenfold.training.settings import TrainingSettings
+from tenfold.training.transfer_budget import TransferOption
 
 CPU = Device("cpu", "a processor", 1)
 SHAPE = (8, 8, 3)
@@ -322,6 +326,70 @@ def test_a_trained_network_is_restored_without_the_published_weights(
         fit(split)
 
 
-def test_a_time_budget_is_refused_with_advice(split: ImageSplit) -> None:
-    with pytest.raises(SettingsError, match=r"takes no time budget.*model\.input_size_px"):
-        fit(split, settings={"budget_seconds": 5})
+@pytest.fixture
+def one_option(monkeypatch: pytest.MonkeyPatch) -> TransferOption:
+    """Give the one option that there is: three epochs or so of all weights."""
+    option = TransferOption(
+        "only",
+        {"backbone": "efficientnet-lite0", "input_size_px": 64},
+        {"batch_size": 8},
+        forward_cost=1.0,
+        view_cost=0.0,
+        step_cost=3.0,
+        points=((1.0, 0.5), (4.0, 0.4)),
+    )
+    monkeypatch.setattr(transfer_budget, "transfer_options", lambda: (option,))
+    monkeypatch.setattr(transfer_budget, "is_possible", lambda *_: True)
+    return option
+
+
+def test_a_time_budget_chooses_and_goes_on_with_its_choice(
+    split: ImageSplit,
+    one_option: TransferOption,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: EpochRecord) -> None:
+        raise Killed
+
+    monkeypatch.setattr(fitting, "seconds_of_an_image", lambda *_args, **_kw: 0.2 / 1000)
+    others: Any = {
+        "settings": {"budget_seconds": 1.0, "checkpoint_seconds": 0},
+        "checkpoint": Checkpoint(tmp_path / "state.safetensors"),
+    }
+    with pytest.raises(Killed):
+        fit(split, **others, on_epoch=kill)
+    monkeypatch.setattr(fitting, "seconds_of_an_image", lambda *_args, **_kw: 1000.0)
+    fitted = fit(split, **others)
+    assert fitted.budget is not None
+    assert fitted.budget.size == one_option.name
+    assert fitted.plan.settings.plain()["input_size_px"] == 64
+    assert fitted.settings.batch_size == 8
+    assert "the whole network trained for about" in fitted.budget.sentence
+
+
+def test_the_schedule_of_fine_tuning_begins_with_what_is_left(split: ImageSplit) -> None:
+    probe = fit(split).probe
+    assert probe is not None
+    settings = TrainingSettings.parse({"budget_seconds": 1000.0})
+    trainer = Trainer(settings, 0, CPU, started_at=time.monotonic() - 600)
+    later = FittedHead(epoch(1, None), probe, {}).trainer_after(trainer)
+    assert later.started_at is None
+    assert later.settings.budget_seconds is not None
+    assert 100 < later.settings.budget_seconds <= 400
+
+
+def test_a_budget_that_the_head_has_spent_trains_no_further(
+    split: ImageSplit, one_option: TransferOption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "seconds_of_an_image", lambda *_args, **_kw: 1.0)
+    fitted = fit(split, settings={"budget_seconds": 0.001})
+    assert fitted.budget is not None
+    assert "is too short for 90 images" in fitted.budget.sentence
+    assert len(fitted.history) == 1
+    assert fitted.probe is not None
+    assert fitted.probe.fine_tune_epochs == 0
+    assert one_option.name == fitted.budget.size

@@ -15,6 +15,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from tenfold.data.dataset import ImageSplit
+from tenfold.data.store import ArrayRows, StoredImages
 from tenfold.models.model import MODELS, ImageNetwork, NetworkBody, NetworkPlan, as_pixels
 from tenfold.training.device import Device
 from tenfold.training.inference import (
@@ -69,6 +70,27 @@ def test_a_memory_map_for_reading_gives_the_same_without_a_warning(
         predict_logits(network, mapped, device=cpu, batch_size=4),
         predict_logits(network, images, device=cpu, batch_size=4),
     )
+
+
+@pytest.mark.parametrize("chosen", ["none", "mirror-shift"])
+def test_stored_images_give_the_same(
+    chosen: ViewSet, make_split: MakeSplit, make_network: MakeNetwork, cpu: Device
+) -> None:
+    images = make_split(9).images
+    assert isinstance(images, np.ndarray)
+    network = make_network()
+    expected, found = (
+        predict_logits_of_views(
+            network,
+            given,
+            chosen,
+            mirror_keeps_class=True,
+            device=cpu,
+            precision=torch.float32,
+        )
+        for given in (images, StoredImages.of(ArrayRows(images)))
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_views_of_any_stride_are_taken(

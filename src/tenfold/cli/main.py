@@ -18,15 +18,19 @@ from tenfold.cli.options import (
     DataOption,
     DebugOption,
     DeviceOption,
+    GroupColumnOption,
+    LabelColumnOption,
     ModelOption,
     OfflineOption,
     OutOption,
+    PathColumnOption,
     QuietOption,
     RebalanceOption,
     RecipeOption,
     RunsOption,
     SeedOption,
     SetOption,
+    SplitColumnOption,
     StrictOption,
     ThoroughOption,
     UpdateOption,
@@ -80,6 +84,10 @@ def _study_command(*stages: str) -> Any:
         runs: RunsOption = 1,
         rebalance: RebalanceOption = None,
         corrections: CorrectionsOption = None,
+        path_column: PathColumnOption = None,
+        label_column: LabelColumnOption = None,
+        split_column: SplitColumnOption = None,
+        group_column: GroupColumnOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         update: UpdateOption = False,
@@ -94,6 +102,12 @@ def _study_command(*stages: str) -> Any:
         from tenfold.study.request import StudyRequest
         from tenfold.study.runner import read_repeats
 
+        columns = {
+            "path": path_column,
+            "label": label_column,
+            "split": split_column,
+            "group": group_column,
+        }
         request = StudyRequest(
             data=data,
             recipe=recipe,
@@ -108,6 +122,7 @@ def _study_command(*stages: str) -> Any:
             runs=runs,
             corrections=corrections,
             rebalance=rebalance,
+            columns={kind: name for kind, name in columns.items() if name is not None},
         )
         study = run_study(
             request, device=device, is_update=update, is_offline=offline, is_quiet=quiet

@@ -20,13 +20,35 @@ DataOption = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="A source's name (see `tenfold data`) or a path. Default: CIFAR-10 if it is on this "
-        "machine, else the bundled digits.",
+        help="A source's name (see `tenfold data`), a path or an address. Default: CIFAR-10 if it "
+        "is on this machine, else the bundled digits.",
+    ),
+]
+PathColumnOption = Annotated[
+    str | None,
+    typer.Option("--path-column", metavar="NAME", help="A table's column of image files."),
+]
+LabelColumnOption = Annotated[
+    str | None, typer.Option("--label-column", metavar="NAME", help="A table's column of labels.")
+]
+SplitColumnOption = Annotated[
+    str | None, typer.Option("--split-column", metavar="NAME", help="A table's column of splits.")
+]
+GroupColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-column",
+        metavar="NAME",
+        help="A table's column of what stays together: one patient, writer or video.",
     ),
 ]
 RecipeOption = Annotated[
     str | None,
-    typer.Option("--recipe", help="A recipe's name (see `tenfold recipes`) or a TOML file."),
+    typer.Option(
+        "--recipe",
+        help="A recipe's name (see `tenfold recipes`) or a TOML file. Default: what suits the data "
+        "that --data names.",
+    ),
 ]
 ModelOption = Annotated[
     str | None,
@@ -137,12 +159,15 @@ def run_study(
         Whatever goes wrong, with a message for people.
     """
     from tenfold.cli.terminal import TerminalProgress
+    from tenfold.report.findings.data import choice_sentence
     from tenfold.study.study import Study
 
     progress = TerminalProgress(is_quiet=is_quiet)
     started_at = _process_start()
-    resolved = request.resolve()
+    resolved = request.resolve(progress, is_offline=is_offline)
     progress.say(resolved.sentence)
+    if resolved.choice is not None:
+        progress.say(choice_sentence(resolved.choice))
     progress.say(f"Run folder: {resolved.out}")
     if request.budget and not request.stages and not resolved.settings.cross_validate.is_enabled:
         progress.say(
@@ -158,7 +183,9 @@ def run_study(
         is_offline=is_offline,
         corrections=resolved.corrections,
         jobs=jobs,
-        started_at=started_at,
+        choice=resolved.choice,
+        # Trying recipes is left out of a time budget, as reading data is.
+        started_at=started_at + resolved.choice_seconds,
     )
     for outcome in study.run(*request.stages, runs=request.runs):
         progress.say(outcome.sentence())

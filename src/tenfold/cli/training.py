@@ -263,7 +263,7 @@ def _read_data(
     """Find a data set as ``--data`` names it, say which it is, and read it as the settings ask."""
     from tenfold.data.sources.finding import find_source
 
-    source, path, sentence = find_source(data)
+    source, path, sentence = find_source(data, progress, is_offline=is_offline)
     progress.say(sentence)
     return source.load(path, settings.source_options(is_offline=is_offline), progress)
 

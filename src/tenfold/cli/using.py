@@ -114,7 +114,11 @@ _EXIT_SOME_UNREADABLE = 1
 
 def predict(  # noqa: PLR0917 -- typer passes them all by name
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model folder, or the run folder of a study.")
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model folder, a study's run folder, or a file that `tenfold export` wrote.",
+        ),
     ],
     images: Annotated[
         list[str],
@@ -160,6 +164,8 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
 
       tenfold predict runs/fast-digits photos/ --explain explained/
 
+      tenfold predict fast-digits.onnx photos/ --csv photos.csv
+
       curl -s https://example.org/cat.jpg | tenfold predict runs/fast-digits - --json
     """
     del debug  # read by `main`, which shows the trace
@@ -170,38 +176,35 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
         )
     if is_json and csv is not None:
         raise SettingsError("--json and --csv were both given. Choose one.")
-    from tenfold.classifier import classifier_of
     from tenfold.cli.terminal import TerminalProgress
     from tenfold.data.images.formats import DecodingLimits
-    from tenfold.serving.prediction import find_images, predict_files
-    from tenfold.training.model_folder import outdated_notice, read_model_folder
+    from tenfold.serving.prediction import find_images, load_model, predict_files
 
-    packaged = read_model_folder(model)
-    classifier = classifier_of(packaged, device=device)
+    loaded = load_model(model, device=device, is_explained=explain is not None)
     found = find_images(images, sys.stdin.buffer)
     if not found.files and not found.left_out:
         raise DataError(
             f"There is no image in {', '.join(images)}. Give image files, or folders that hold "
             f"some (files that are no images by their name: {found.ignored:,})."
         )
-    classes = packaged.record.classes
     # Rows on a terminal show the progress themselves, and a bar between them would be torn.
     shows_bar = csv is not None or not sys.stdout.isatty()
     progress = TerminalProgress(is_quiet=quiet)
-    if notice := outdated_notice(model):
-        progress.say(notice)
+    if loaded.notice:
+        progress.say(loaded.notice)
     unreadable = 0
     with ExitStack() as stack:
-        output = stack.enter_context(_output(csv, is_json, classes, top))
+        output = stack.enter_context(_output(csv, is_json, loaded.classes, top))
         page = None
-        if explain is not None:
+        if explain is not None and loaded.explained is not None:
             from tenfold.serving.explanation import Explainer, ExplanationPage
 
-            explainer = Explainer.of(classifier, packaged)
-            page = stack.enter_context(ExplanationPage.in_folder(explain, packaged.record, top))
+            explainer = Explainer.of(*loaded.explained)
+            record = loaded.explained[1].record
+            page = stack.enter_context(ExplanationPage.in_folder(explain, record, top))
         limits = DecodingLimits(pixels=int(max_megapixels * 1e6))
         bar = progress if shows_bar else None
-        for result in predict_files(classifier, found, bar, limits=limits):
+        for result in predict_files(loaded.model, found, bar, limits=limits):
             output.add(result)
             if result.probabilities is None:
                 unreadable += 1

@@ -299,7 +299,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     import numpy as np  # `tenfold --help` does without
 
     check_regular_file(path)
-    with _damage():
+    with damage():
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("it holds several arrays")
@@ -319,7 +319,7 @@ def load_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
     import numpy as np
 
     check_regular_file(path)
-    with _damage(), path.open("rb") as file:
+    with damage(), path.open("rb") as file:
         _check_expansion(file, path.stat().st_size)
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in names or stored.files}
@@ -345,7 +345,7 @@ def array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]
     """
     check_regular_file(path)
     found = {}
-    with _damage(), path.open("rb") as file:
+    with damage(), path.open("rb") as file:
         _check_expansion(file, path.stat().st_size)
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
@@ -379,7 +379,7 @@ def _array_header(content: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 @contextmanager
-def _damage() -> Iterator[None]:
+def damage() -> Iterator[None]:
     """Turn what a damaged file raises into a ValueError.
 
     NumPy's reader parses the header as Python, and the ZIP reader has errors of its own.

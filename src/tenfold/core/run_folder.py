@@ -32,6 +32,8 @@ from tenfold.core.text import shortlist
 MANIFEST = "manifest.json"
 SETTINGS = "settings.json"
 LOCK = ".lock"
+CHOICE = "choice.json"
+"""Which recipe was chosen for the data, and why; only where the user named none."""
 WORK = ".work"
 FEATURES = ".features"
 """Folder of what frozen backbones computed, for all stages; it may be deleted at any time."""
@@ -94,7 +96,9 @@ class RunFolder:
         if stored is not None:
             return stored
         strangers = sorted(
-            entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")
+            entry.name
+            for entry in self.path.iterdir()
+            if not entry.name.startswith(".") and entry.name != CHOICE
         )
         if strangers:
             raise RunFolderError(

@@ -15,8 +15,9 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from tenfold.core.errors import DataError
 
@@ -48,11 +49,27 @@ class TarMember:
         Of its content.
     is_file
         Whether it is a regular file.
+    offset
+        Where its content begins in what the archive unpacks to.
+    is_folder
+        Whether it is a folder.
     """
 
     name: str
     size_bytes: int
     is_file: bool
+    offset: int = 0
+    is_folder: bool = False
+
+
+class ByteStream(Protocol):
+    """What a tar archive is read from, from front to back."""
+
+    def read(self, size: int) -> bytes:
+        """Give the next bytes; fewer only at the end."""
+
+    def skip(self, size: int) -> int:
+        """Pass over bytes; gives how many there were, any fewer if they end."""
 
 
 class TarReader:
@@ -68,15 +85,33 @@ class TarReader:
         For messages.
     expected
         What the archive should hold, for messages.
+    kind
+        What kind of file it is, for messages.
+    most_members
+        More headers than these are refused; None for any number.
+    needs_end
+        Whether an archive that ends without the mark of an end counts as cut off: where nothing
+        says how many members there should be.
     """
 
     def __init__(
-        self, stream: GzipStream, most_bytes: int, path: Path, expected: str = "CIFAR-10"
+        self,
+        stream: ByteStream,
+        most_bytes: int,
+        path: Path,
+        expected: str = "CIFAR-10",
+        kind: str = ".tar.gz archive",
+        *,
+        most_members: int | None = _MOST_HEADERS,
+        needs_end: bool = False,
     ) -> None:
-        self._expected = expected
+        self._expected, self._kind = expected, kind
         self._stream = stream
         self._most_bytes = most_bytes
         self._path = path
+        self._most_members = most_members
+        self._needs_end = needs_end
+        self._position = 0
         self._unread = 0  # Bytes of the present member that were not asked for.
         self._padding = 0
         self._name_bytes = 0
@@ -90,16 +125,18 @@ class TarReader:
             If the archive is cut off or damaged, or holds more than the published ones can.
         """
         extended: dict[bytes, bytes] = {}  # What belongs to the next member.
-        for _ in range(_MOST_HEADERS):
+        for _ in count() if self._most_members is None else range(self._most_members):
             self._skip(self._unread + self._padding)
-            header = self._stream.read(_BLOCK_BYTES)
+            header = self._read(_BLOCK_BYTES)
+            if not header and self._needs_end:
+                raise self._cut_off()
             if not header.strip(b"\0"):
                 return
             self._check(header)
             kind = header[156:157]
             is_for_next = kind in _FOR_THE_NEXT
             size = self._number(None if is_for_next else extended.get(b"size"), header[124:136])
-            name = _text(extended.get(b"path", header[:100].split(b"\0", 1)[0]))
+            name = _text(extended.get(b"path", _name_in(header)))
             if size > self._most_bytes:
                 raise DataError(
                     f"{self._path} unpacks to far more than {self._expected}: its member {name} "
@@ -114,10 +151,14 @@ class TarReader:
                 extended |= self._pax_values(self._names())
             elif not is_for_next:
                 extended = {}
-                yield TarMember(name, size, kind in _REGULAR and not name.endswith("/"))
+                self._name_bytes = 0
+                is_folder = kind == b"5" or name.endswith("/")
+                is_file = kind in _REGULAR and not is_folder
+                yield TarMember(name, size, is_file, self._position, is_folder)
         raise DataError(
-            f"{self._path} holds more than {_MOST_HEADERS:,} files; {self._expected}'s archives "
-            "hold fewer than ten. Give the published archive or the unpacked folder."
+            f"{self._path} holds more than {self._most_members:,} files; "
+            f"{self._expected}'s archives hold fewer than ten. Give the published archive or the "
+            "unpacked folder."
         )
 
     def content(self) -> bytes:
@@ -128,7 +169,7 @@ class TarReader:
         DataError
             If the archive is cut off.
         """
-        content = self._stream.read(self._unread)
+        content = self._read(self._unread)
         if len(content) < self._unread:
             raise self._cut_off()
         self._unread = 0
@@ -138,12 +179,15 @@ class TarReader:
         self._unread = size
         self._padding = -size % _BLOCK_BYTES
 
-    def _skip(self, count: int) -> None:
-        while count > 0:
-            part = self._stream.read_some(count)
-            if not part:
-                raise self._cut_off()
-            count -= len(part)
+    def _read(self, size: int) -> bytes:
+        content = self._stream.read(size)
+        self._position += len(content)
+        return content
+
+    def _skip(self, size: int) -> None:
+        if self._stream.skip(size) < size:
+            raise self._cut_off()
+        self._position += size
         self._begin(0)
 
     def _names(self) -> bytes:
@@ -196,7 +240,7 @@ class TarReader:
 
     def _damaged(self, reason: str) -> DataError:
         return DataError(
-            f"{self._path} is not a whole .tar.gz archive ({reason}). It is cut off or damaged; "
+            f"{self._path} is not a whole {self._kind} ({reason}). It is cut off or damaged; "
             "copy or download it again."
         )
 
@@ -248,6 +292,13 @@ class GzipStream:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+    def skip(self, size: int) -> int:
+        """Unpack bytes and drop them; gives how many there were."""
+        left = size
+        while left > 0 and (part := self.read_some(left)):
+            left -= len(part)
+        return size - left
 
     def read_some(self, most: int = _CHUNK_BYTES) -> bytes:
         """Give some of the next bytes, at most `most` and 64 KiB; none at the end."""
@@ -310,6 +361,12 @@ class GzipStream:
             f"{self._path} is not a whole {self._kind} ({reason}). It is cut off or damaged; "
             "copy or download it again."
         )
+
+
+def _name_in(header: bytes) -> bytes:
+    """Give a member's name; POSIX puts the front of a long one into a field of its own."""
+    name, prefix = (field.split(b"\0", 1)[0] for field in (header[:100], header[345:500]))
+    return prefix + b"/" + name if prefix and header[257:265] == b"ustar\x0000" else name
 
 
 def _text(name: bytes) -> str:

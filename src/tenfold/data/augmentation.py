@@ -5,8 +5,9 @@ A name is taken apart without torch: settings are checked before anything heavy 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.registry import Registry
@@ -59,6 +60,39 @@ class AugmentationPolicy(Protocol):
         -------
         Tensor
             uint8 or float32 on the scale 0 to 255, of the images' shape, channels last in memory.
+        """
+
+
+@runtime_checkable
+class PicturePolicy(AugmentationPolicy, Protocol):
+    """A policy that cuts what it shows out of whole pictures, of any size each.
+
+    A part of a photograph has more of its pixels than the same part of a small square of it.
+    """
+
+    def cut(
+        self,
+        pictures: Sequence[Tensor],
+        uniforms: Tensor,
+        *,
+        size: tuple[int, int],
+        mirror_keeps_class: bool,
+    ) -> Tensor:
+        """Augment pictures.
+
+        Parameters
+        ----------
+        pictures
+            uint8, shape (H, W, C) each, as large as they are.
+        uniforms, mirror_keeps_class
+            As for the call.
+        size
+            Height and width of what is shown, in pixels.
+
+        Returns
+        -------
+        Tensor
+            uint8 or float32 on the scale 0 to 255, shape (B, C, *size), channels last in memory.
         """
 
 
@@ -224,7 +258,9 @@ def augmentation_named(name: str) -> Augmentation:
     names = parse_augmentation(name)
     policy = POLICIES[names.policy]
     if names.changes:
-        policy = ComposedPolicy((policy, *(CHANGES[change] for change in names.changes)))
+        is_cutting = isinstance(policy, PicturePolicy)
+        composed = ComposedPicturePolicy if is_cutting else ComposedPolicy
+        policy = composed((policy, *(CHANGES[change] for change in names.changes)))
     mixings = tuple(MIXINGS[mixing] for mixing in names.mixings)
     if len(mixings) > 1:
         return Augmentation(policy, EitherMixing(mixings))
@@ -273,6 +309,29 @@ class ComposedPolicy:
             images = part(images, own, mirror_keeps_class=mirror_keeps_class)
             first += part.uniforms_per_sample
         return images
+
+
+@dataclass(frozen=True)
+class ComposedPicturePolicy(ComposedPolicy):
+    """A composition whose first part cuts out of whole pictures; see `PicturePolicy`."""
+
+    def cut(
+        self,
+        pictures: Sequence[Tensor],
+        uniforms: Tensor,
+        *,
+        size: tuple[int, int],
+        mirror_keeps_class: bool,
+    ) -> Tensor:
+        """Augment pictures; see `PicturePolicy`."""
+        first, *others = self.parts
+        assert isinstance(first, PicturePolicy)
+        count = first.uniforms_per_sample
+        images = first.cut(
+            pictures, uniforms[:, :count], size=size, mirror_keeps_class=mirror_keeps_class
+        )
+        changes = ComposedPolicy(tuple(others))
+        return changes(images, uniforms[:, count:], mirror_keeps_class=mirror_keeps_class)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.special import ndtri
 from torch import Tensor
 
+from tenfold.core.randomness import sample_uniforms
 from tenfold.data.augmentation import CHANGES, MIXINGS
 from tenfold.data.dataset import LUMA
 
@@ -58,6 +63,109 @@ def _gray(pixels: Tensor) -> Tensor:
         return pixels.mean(3, keepdim=True)
     red, green, blue = torch.split(pixels, 1, dim=3)
     return red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
+
+
+@CHANGES.member("blur")
+@dataclass(frozen=True)
+class BlurChange:
+    """Blurs a share of the images a little, as a lens out of focus does.
+
+    Each pixel takes a share of its neighbours', row by row and column by column; the edge is
+    repeated. Three values a row have no more room than for a Gaussian of 0.82 pixels.
+
+    Parameters
+    ----------
+    image_share
+        Of the images, that are blurred at all.
+    largest_share
+        Of a neighbour; shares are drawn uniformly from 0 to it. 1/3 takes the mean of three.
+    """
+
+    uniforms_per_sample: int = 1
+    alternating_draws: tuple[int, ...] = ()
+    image_share: float = 0.3
+    largest_share: float = 1 / 3
+
+    def describe(self, mirror_keeps_class: bool) -> str:
+        """Say how many images are blurred, and how far."""
+        del mirror_keeps_class
+        deviation_px = math.sqrt(2 * self.largest_share)  # of the three shares
+        return (
+            f"{self.image_share:.0%} of the images are blurred, by up to {deviation_px:.2g} pixels."
+        )
+
+    def __call__(self, images: Tensor, uniforms: Tensor, *, mirror_keeps_class: bool) -> Tensor:
+        """Augment a batch; uint8 or float32 in, float32 out; see `AugmentationPolicy`."""
+        del mirror_keeps_class
+        share = self.largest_share * _amounts(uniforms[:, 0], self.image_share)
+        share = share[:, None, None, None]  # (B, 1, 1, 1)
+        pixels = images.permute(0, 2, 3, 1).float()  # (B, H, W, C), as it lies in memory
+        for axis in (1, 2):
+            steps = pixels.diff(dim=axis) * share
+            blurred = pixels.clone()
+            last = pixels.shape[axis] - 1
+            blurred.narrow(axis, 0, last).add_(steps)
+            blurred.narrow(axis, 1, last).sub_(steps)
+            pixels = blurred
+        return pixels.clamp_(0, 255).permute(0, 3, 1, 2)
+
+
+@CHANGES.member("noise")
+@dataclass(frozen=True)
+class NoiseChange:
+    """Adds Gaussian noise of its own to every value of a share of the images, as a sensor does.
+
+    A change draws nothing itself, and a normal number a value would take a multiple of the rest of
+    the augmentation: an image's noise is a stretch of one long row of normal numbers, begun at a
+    random place.
+
+    Parameters
+    ----------
+    image_share
+        Of the images, that have noise at all.
+    largest_deviation
+        As a share of the full range; deviations are drawn uniformly from 0 to it.
+    """
+
+    uniforms_per_sample: int = 2
+    alternating_draws: tuple[int, ...] = ()
+    image_share: float = 0.5
+    largest_deviation: float = 0.1
+
+    def describe(self, mirror_keeps_class: bool) -> str:
+        """Say how many images have noise, and how much."""
+        del mirror_keeps_class
+        return (
+            f"{self.image_share:.0%} of the images get Gaussian noise of a standard deviation of "
+            f"up to {self.largest_deviation:.3g} of the full range."
+        )
+
+    def __call__(self, images: Tensor, uniforms: Tensor, *, mirror_keeps_class: bool) -> Tensor:
+        """Augment a batch; uint8 or float32 in, float32 out; see `AugmentationPolicy`."""
+        del mirror_keeps_class
+        rows = images.permute(0, 2, 3, 1)  # (B, H, W, C), as it lies in memory
+        values = rows[0].numel()
+        normal = _normal_numbers(_PLACES + values, images.device)
+        first = (uniforms[:, 0] * _PLACES).long()
+        deviation = 255 * self.largest_deviation * _amounts(uniforms[:, 1], self.image_share)
+        noise = normal.unfold(0, values, 1)[first].mul_(deviation[:, None])
+        return noise.view(rows.shape).add_(rows).clamp_(0, 255).permute(0, 3, 1, 2)
+
+
+_PLACES = 2**20
+"""Where an image's noise may begin."""
+
+
+@functools.cache
+def _normal_numbers(count: int, device: torch.device) -> Tensor:
+    """Give the first of one row of normal numbers, float32, the same in every process."""
+    uniforms = sample_uniforms(0, 0, np.zeros(1, np.int64), count, stream="noise change")
+    return torch.from_numpy(ndtri(uniforms[0].clip(2**-54, None)).astype(np.float32)).to(device)
+
+
+def _amounts(uniforms: Tensor, share: float) -> Tensor:
+    """Give 0 for all but a share of the images, and for these uniform numbers from 0 to 1."""
+    return (uniforms - (1 - share)).clamp_min(0) / share
 
 
 @CHANGES.member("cutout")

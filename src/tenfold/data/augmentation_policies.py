@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -129,6 +130,137 @@ class CropRandomFlipPolicy(CropFlipPolicy):
                 f"with probability {self.flip_probability:g}",
             )
         )
+
+
+@POLICIES.member("random-resized-crop")
+@dataclass(frozen=True)
+class RandomResizedCropPolicy:
+    """Shows a part of random area, aspect ratio and place, scaled to the image's size.
+
+    Szegedy et al., "Going Deeper with Convolutions" (arXiv 1409.4842, section 6), with the ranges
+    that torchvision has made the custom. A part that would be higher or wider than the image ends
+    at its border, where torchvision draws again: each image takes the same count of random numbers.
+
+    Out of a whole picture (see `PicturePolicy`) the part has all of its pixels, and what is shown
+    of a picture that is not square reaches to its ends.
+
+    Parameters
+    ----------
+    least_area
+        Smallest share of the image's area that is shown; the largest is all of it.
+    aspect
+        Width to height of the part, from 1 / aspect to aspect times that of what is shown.
+    flip_probability
+        Share of images that are mirrored left to right in an epoch; they alternate at one half.
+    """
+
+    uniforms_per_sample: int = 5
+    alternating_draws: tuple[int, ...] = (4,)
+    least_area: float = 0.08
+    aspect: float = 4 / 3
+    flip_probability: float = 0.5
+
+    def describe(self, mirror_keeps_class: bool) -> str:
+        """Say the ranges of area and aspect ratio, and the share of flips."""
+        flip = (
+            "and flipped horizontally in every second epoch, half of the images in the first"
+            if mirror_keeps_class
+            else "and never flipped, as a mirrored image may not show its class"
+        )
+        return (
+            f"Of each image a part at a random place is shown, {self.least_area:.0%} to 100% of "
+            f"its area and {1 / self.aspect:.2f} to {self.aspect:.2f} times as wide as high, cut "
+            f"out of the whole picture and scaled to the image's size, {flip}."
+        )
+
+    def __call__(self, images: Tensor, uniforms: Tensor, *, mirror_keeps_class: bool) -> Tensor:
+        """Augment a batch; uint8 in, uint8 or float32 out; see `AugmentationPolicy`."""
+        height, width = images.shape[2:]
+        return self.cut(
+            images.permute(0, 2, 3, 1).unbind(),
+            uniforms,
+            size=(height, width),
+            mirror_keeps_class=mirror_keeps_class,
+        )
+
+    def cut(
+        self,
+        pictures: Sequence[Tensor],
+        uniforms: Tensor,
+        *,
+        size: tuple[int, int],
+        mirror_keeps_class: bool,
+    ) -> Tensor:
+        """Augment pictures; uint8 in, uint8 or float32 out; see `PicturePolicy`."""
+        parts = []
+        for picture, numbers in zip(pictures, uniforms.tolist(), strict=True):
+            top, left, height, width = self.box(numbers, picture.shape[:2], size)
+            part = resized(picture[top : top + height, left : left + width], size)
+            is_flipped = mirror_keeps_class and numbers[4] < self.flip_probability
+            parts.append(part.flip(1) if is_flipped else part)
+        return torch.stack(parts).permute(0, 3, 1, 2)
+
+    def box(
+        self, numbers: Sequence[float], full: Sequence[int], size: tuple[int, int]
+    ) -> tuple[int, int, int, int]:
+        """Give top, left, height and width of the part, in pixels.
+
+        Parameters
+        ----------
+        numbers
+            Four of 0 to 1: area, aspect ratio, place down, place to the right.
+        full, size
+            Height and width of the picture, and of what is shown.
+        """
+        full_height, full_width = full
+        area = full_height * full_width * (self.least_area + (1 - self.least_area) * numbers[0])
+        aspect = size[1] / size[0] * self.aspect ** (2 * numbers[1] - 1)
+        height = min(math.sqrt(area / aspect), full_height)
+        width = min(math.sqrt(area * aspect), full_width)
+        # Of a long picture the border leaves a part longer than any that is drawn.
+        most, least = size[1] / size[0] * self.aspect, size[1] / size[0] / self.aspect
+        rows = max(1, round(min(height, width / least)))
+        columns = max(1, round(min(width, height * most)))
+        top = min(int(numbers[2] * (full_height - rows + 1)), full_height - rows)
+        left = min(int(numbers[3] * (full_width - columns + 1)), full_width - columns)
+        return top, left, rows, columns
+
+
+@POLICIES.member("large-resized-crop")
+@dataclass(frozen=True)
+class LargeResizedCropPolicy(RandomResizedCropPolicy):
+    """As `RandomResizedCropPolicy`, of larger parts: for a training of few epochs.
+
+    A small part needs many epochs to be worth its difficulty; 0.35 is what short ImageNet trainings
+    begin with (github.com/libffcv/ffcv-imagenet).
+    """
+
+    least_area: float = 0.35
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale an image to a size, bilinear with antialiasing.
+
+    Parameters
+    ----------
+    image
+        uint8, shape (H, W, C).
+    size
+        Height and width, in pixels.
+
+    Returns
+    -------
+    Tensor
+        Shape (*size, C), scale 0 to 255: uint8 on a CPU, elsewhere float32, as torch has it.
+    """
+    pixels = image.permute(2, 0, 1)[None]
+    if pixels.device.type != "cpu":
+        pixels = pixels.float()
+    if tuple(pixels.shape[2:]) != size:
+        pixels = functional.interpolate(
+            pixels, size=size, mode="bilinear", antialias=True, align_corners=False
+        )
+    return pixels[0].permute(1, 2, 0)
 
 
 @POLICIES.member("report")

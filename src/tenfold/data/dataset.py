@@ -1,7 +1,9 @@
-"""A labelled image data set in memory and in a run folder.
+"""A labelled image data set, and how it lies in a run folder.
 
-There a split is plain NumPy files, loaded without pickle:
-``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them. Beside them may lie
+There a split is plain NumPy files, read without pickle, and of images only the rows that somebody
+asks for (`tenfold.data.store`):
+``NAME_images.npy`` and ``NAME_labels.npy`` are as the source gave them, and so is
+``NAME_pictures.arrow``, of photographs (`tenfold.data.pictures`). Beside them may lie
 ``NAME_corrected_labels.npy`` and ``NAME_kept.npy`` (places of the images that stay), what
 corrections made of them; ``train_groups.npy``, which training images are near-duplicates; and
 ``train_validation.npy``, places of the training images that the source sets aside to validate by.
@@ -21,6 +23,17 @@ from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import atomic_path, load_array, load_arrays
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
+from tenfold.data.pictures import read_pictures, write_pictures
+from tenfold.data.store import (
+    AnyImages,
+    PixelFile,
+    StoredImages,
+    image_blocks,
+    mapped_array,
+    some_images,
+    unreadable,
+    write_pixels,
+)
 
 Images = npt.NDArray[np.uint8]
 """Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""
@@ -44,12 +57,12 @@ class ImageSplit:
     Parameters
     ----------
     images
-        uint8, shape (N, H, W, C), values 0 to 255.
+        uint8, shape (N, H, W, C), values 0 to 255; in memory, or stored and read when asked for.
     labels
         int64, shape (N,).
     """
 
-    images: Images
+    images: AnyImages
     labels: Labels
 
     def __post_init__(self) -> None:
@@ -68,9 +81,8 @@ class ImageSplit:
         return height, width, channels
 
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> ImageSplit:
-        """Give some rows as a split of their own (a copy)."""
-        images: Images = self.images[rows]
-        return ImageSplit(images, self.labels[rows])
+        """Give some rows as a split of their own: a copy, but of stored images nothing is read."""
+        return ImageSplit(some_images(self.images, rows), self.labels[rows])
 
     def counts(self, class_count: int) -> tuple[int, ...]:
         """Give the number of images of each class."""
@@ -79,7 +91,8 @@ class ImageSplit:
     def sha256(self) -> str:
         """Give the SHA-256 over shape, pixels and labels."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
+        for block in image_blocks(self.images):
+            digest.update(np.ascontiguousarray(block).data)
         digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
@@ -154,8 +167,25 @@ _VALIDATION = "train_validation.npy"
 
 
 def write_split(folder: Path, name: SplitName, split: ImageSplit) -> None:
-    """Write ``NAME_images.npy`` and ``NAME_labels.npy``."""
-    write_array(folder / f"{name}_images.npy", split.images)
+    """Write ``NAME_images.npy`` and ``NAME_labels.npy``, and ``NAME_pictures.arrow`` if there are.
+
+    Images that have no pixels in the study's size lie there as pictures alone.
+    """
+    images = split.images
+    pictures = images.pictures if isinstance(images, StoredImages) else None
+    if not isinstance(images, StoredImages) or images.pixels is not None:
+        with atomic_path(folder / f"{name}_images.npy") as part:
+            write_pixels(part, images)
+    if isinstance(images, StoredImages) and pictures is not None:
+        with atomic_path(_pictures_path(folder, name)) as part:
+            write_pictures(
+                part,
+                images.encoded(),
+                count=len(images),
+                shape=images.image_shape,
+                ranges=pictures.ranges,
+                limits=pictures.limits,
+            )
     write_array(folder / f"{name}_labels.npy", split.labels)
 
 
@@ -176,7 +206,7 @@ def write_corrected(
 
 
 def read_split(folder: Path, name: SplitName) -> ImageSplit:
-    """Read a split into memory, with the corrections of the study applied.
+    """Read a split, with the corrections of the study applied; its images stay where they are.
 
     Raises
     ------
@@ -195,7 +225,7 @@ def read_split(folder: Path, name: SplitName) -> ImageSplit:
         )
     if len(kept) == len(split):
         return ImageSplit(split.images, labels)
-    return ImageSplit(split.images[kept], labels[kept])
+    return ImageSplit(some_images(split.images, kept), labels[kept])
 
 
 def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
@@ -206,20 +236,40 @@ def read_given_split(folder: Path, name: SplitName) -> ImageSplit:
     RunFolderError
         If a file is missing or is not such an array.
     """
-    images = _read_array(folder / f"{name}_images.npy")
+    path, of_pictures = folder / f"{name}_images.npy", _pictures_path(folder, name)
+    pictures = mapped = None
+    try:
+        if of_pictures.is_file():
+            pictures, shape = read_pictures(of_pictures)
+    except (OSError, ValueError) as error:
+        raise unreadable(of_pictures, error) from None
+    try:
+        if pictures is None or path.is_file():
+            mapped = mapped_array(path)
+            shape = mapped.shape
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
     labels = _read_array(folder / f"{name}_labels.npy")
+    dtype = np.dtype(np.uint8) if mapped is None else mapped.dtype
     if (
-        images.dtype != np.uint8
-        or images.ndim != 4
+        dtype != np.uint8
+        or len(shape) != 4
         or labels.dtype.kind not in "iu"
-        or labels.shape != images.shape[:1]
+        or labels.shape != shape[:1]
+        or (pictures is not None and len(pictures) != shape[0])
     ):
         raise RunFolderError(
             f"{folder} does not hold images and labels that fit each other (images "
-            f"{images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}). It was "
+            f"{dtype} {shape}, labels {labels.dtype} {labels.shape}). It was "
             "changed by hand; use another --out."
         )
-    return ImageSplit(images, labels.astype(np.int64, copy=False))
+    pixels = None if mapped is None else PixelFile.of(path, mapped)
+    stored = StoredImages(shape[1:], shape[0], pixels, pictures)
+    return ImageSplit(stored, labels.astype(np.int64, copy=False))
+
+
+def _pictures_path(folder: Path, name: SplitName) -> Path:
+    return folder / f"{name}_pictures.arrow"
 
 
 def read_labels(folder: Path, name: SplitName) -> Labels:
@@ -310,17 +360,11 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         return load_arrays(path)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def _read_array(path: Path) -> npt.NDArray[Any]:
     try:
         return load_array(path)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> RunFolderError:
-    return RunFolderError(
-        f"{path} cannot be read ({error}). It is missing or damaged; run the same command again."
-    )
+        raise unreadable(path, error) from None

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.progress import Progress
-from tenfold.data.dataset import Groups, Images, Labels
+from tenfold.data.dataset import Groups, Labels
 from tenfold.data.descriptors import Vectors, feature_descriptors, nearest, pixel_descriptors
 from tenfold.data.pixel_agreement import ImagePairs, Thumbnails, make_thumbnails, pixel_agreement
 from tenfold.data.splits import exact_groups, groups_of_pairs, joined_groups, representatives
+from tenfold.data.store import AnyImages
 
 LEAST_AGREEMENT = 0.8
 """Agreement from which on a pair counts as a near-duplicate: of pairs judged by eye before, 19 in
@@ -191,7 +192,7 @@ def _pairs_within(groups: Groups, *, is_mirrored: bool) -> ImagePairs:
     return ImagePairs.of(np.concatenate(first), np.concatenate(second), is_mirrored=is_mirrored)
 
 
-def pixel_groups(images: Images, labels: Labels, progress: Progress) -> Groups:
+def pixel_groups(images: AnyImages, labels: Labels, progress: Progress) -> Groups:
     """Give the groups of near-duplicates, see `tenfold.data.splits`.
 
     Time is N² / classes; 50,000 images of ten classes take seconds.

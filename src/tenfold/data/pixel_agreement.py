@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.data.alignment import align, identity, warp, with_gradients
-from tenfold.data.dataset import LUMA, Images, Indices
+from tenfold.data.dataset import LUMA, Indices
+from tenfold.data.store import AnyImages, image_blocks
 
 SIDE_PX = 32
 """Height and width of a thumbnail: CIFAR's own size, where an object can just be told."""
@@ -246,7 +247,7 @@ def joined_thumbnails(*parts: Thumbnails) -> Thumbnails:
     )
 
 
-def make_thumbnails(images: Images) -> Thumbnails:
+def make_thumbnails(images: AnyImages) -> Thumbnails:
     """Give thumbnails of images of any size.
 
     Parameters
@@ -257,9 +258,11 @@ def make_thumbnails(images: Images) -> Thumbnails:
     coarse = SIDE_PX // 4
     luminance = np.empty((len(images), SIDE_PX, SIDE_PX), np.uint8)
     chrominance = np.full((len(images), 2, coarse, coarse), 128, np.uint8)
-    for start in range(0, len(images), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        pixels = _resized(torch.from_numpy(np.array(images[block])).permute(0, 3, 1, 2).float())
+    done = 0
+    for some in image_blocks(images):
+        block = slice(done, done + len(some))
+        done += len(some)
+        pixels = _resized(torch.from_numpy(np.array(some)).permute(0, 3, 1, 2).float())
         if pixels.shape[1] == 1:
             luminance[block] = _bytes(pixels[:, 0])
             continue

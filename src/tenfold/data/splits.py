@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, Literal
 
@@ -12,9 +12,13 @@ import numpy.typing as npt
 
 from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.core.text import shortlist
-from tenfold.data.dataset import Groups, Images, Indices, Labels
+from tenfold.data.dataset import Groups, Indices, Labels
+from tenfold.data.store import AnyImages
 
 HoldoutMethod = Literal["last", "stratified"]
+
+DIGEST_BYTES = 16
+"""Of an image's pixels; 2^64 images would be needed to find two by chance."""
 
 
 def holdout_split(
@@ -247,7 +251,7 @@ def named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
     return shortlist(names, 5)
 
 
-def exact_groups(*parts: Images) -> Groups:
+def exact_groups(*parts: AnyImages) -> Groups:
     """Group images whose pixels are the same, byte for byte.
 
     Parameters
@@ -255,12 +259,19 @@ def exact_groups(*parts: Images) -> Groups:
     parts
         uint8, shape (N, H, W, C) each; numbered on from one part to the next.
     """
+    return groups_of_digests(pixel_digest(image) for image in chain.from_iterable(parts))
+
+
+def pixel_digest(image: npt.NDArray[np.uint8]) -> bytes:
+    """Give what is the same for images of the same pixels, 16 bytes."""
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=DIGEST_BYTES).digest()
+
+
+def groups_of_digests(digests: Iterable[bytes]) -> Groups:
+    """Group images of the same digest."""
     first_place: dict[bytes, int] = {}
-    groups = np.empty(sum(len(part) for part in parts), np.int64)
-    for place, image in enumerate(chain.from_iterable(parts)):
-        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-        groups[place] = first_place.setdefault(digest, place)
-    return groups
+    places = (first_place.setdefault(digest, place) for place, digest in enumerate(digests))
+    return np.fromiter(places, np.int64)
 
 
 def groups_of_pairs(count: int, first: Indices, second: Indices) -> Groups:

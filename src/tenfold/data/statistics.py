@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.data.store import AnyImages, image_blocks
+
 if TYPE_CHECKING:
     from tenfold.data.dataset import Images, Labels
 
@@ -48,7 +50,7 @@ class PixelStatistics:
     channel_standard_deviations: tuple[float, ...]
 
 
-def pixel_statistics(images: Images, labels: Labels, class_count: int) -> PixelStatistics:
+def pixel_statistics(images: AnyImages, labels: Labels, class_count: int) -> PixelStatistics:
     """Measure pixels by class and by channel.
 
     Parameters
@@ -86,16 +88,16 @@ def pixel_statistics(images: Images, labels: Labels, class_count: int) -> PixelS
     )
 
 
-def _image_sums(images: Images) -> Iterator[tuple[slice, _Sums, _Sums]]:
+def _image_sums(images: AnyImages) -> Iterator[tuple[slice, _Sums, _Sums]]:
     """Give blocks of images with each image's sum and sum of squares, shape (block, C)."""
-    count, height, width, channels = images.shape
+    _, height, width, channels = images.shape
     # Summing over rows first adds whole rows of bytes to each other, which the processor does in
     # vectors; summing over pixels first would add three bytes at a time.
     columns = np.uint16 if height <= _LARGEST_HEIGHT_IN_UINT16 else np.uint32
     step = max(1, _BLOCK_BYTES // max(1, height * width * channels))
-    for start in range(0, count, step):
-        chosen = slice(start, start + step)
-        rows = images[chosen].reshape(-1, height, width * channels)
+    for start, block in _steps(images, step):
+        chosen = slice(start, start + len(block))
+        rows = block.reshape(-1, height, width * channels)
         sums = np.add.reduce(rows, axis=1, dtype=columns)  # (block, W * C)
         squared = np.multiply(rows, rows, dtype=np.uint16)  # 255 * 255 fits
         squares = np.add.reduce(squared, axis=1, dtype=np.uint32)
@@ -104,6 +106,15 @@ def _image_sums(images: Images) -> Iterator[tuple[slice, _Sums, _Sums]]:
             sums.reshape(-1, width, channels).sum(axis=1, dtype=np.int64),
             squares.reshape(-1, width, channels).sum(axis=1, dtype=np.int64),
         )
+
+
+def _steps(images: AnyImages, step: int) -> Iterator[tuple[int, Images]]:
+    """Give a few images at a time and where they begin, of what is read in larger blocks."""
+    done = 0
+    for block in image_blocks(images):
+        for start in range(0, len(block), step):
+            yield done + start, block[start : start + step]
+        done += len(block)
 
 
 def _moments(count: int, total: int, squares: int) -> tuple[float, float]:

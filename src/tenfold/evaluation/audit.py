@@ -204,10 +204,11 @@ class AuditedImages:
 
     def pixels(self, numbers: Sequence[int]) -> Images:
         """Give some images, shape (len(numbers), H, W, C)."""
-        result = np.empty((len(numbers), *self.train.images.shape[1:]), np.uint8)
-        for row, number in enumerate(numbers):
-            place = number - len(self.train)
-            result[row] = self.train.images[number] if place < 0 else self.test.images[place]
+        wanted = np.array(numbers, np.int64)
+        is_test = self.is_test(wanted)
+        result = np.empty((len(wanted), *self.train.images.shape[1:]), np.uint8)
+        result[~is_test] = self.train.images[wanted[~is_test]]
+        result[is_test] = self.test.images[wanted[is_test] - len(self.train)]
         return result
 
 

@@ -24,6 +24,7 @@ from tenfold.core.records.evaluation import ExplainedMistakes
 from tenfold.data.dataset import Images, ImageSplit, Labels
 from tenfold.data.images.pillow import resize_images
 from tenfold.data.splits import stratified_sample
+from tenfold.data.store import AnyImages, image_blocks, in_memory, some_images
 from tenfold.models.model import ImageNetwork, as_pixels
 from tenfold.training.device import Device
 from tenfold.training.inference import features_and_logits
@@ -67,7 +68,7 @@ def explain_mistakes(
     if layer is not None:
         heats = heat_maps(network, images, predicted, device=device, layer=layer)
     chosen = stratified_sample(train.labels, _MOST_COMPARED, seed)
-    compared = train.images[chosen] if len(chosen) < len(train) else train.images
+    compared = some_images(train.images, chosen)
     with progress.task("Comparing with training images", len(chosen), unit="images") as task:
         features, _ = features_and_logits(
             network, compared, device=device, precision=precision, on_block=task.advance
@@ -273,7 +274,7 @@ class NeighbourIndex:
 
     @classmethod
     def build(
-        cls, features: Features, images: Images, labels: Labels, places: npt.NDArray[np.int64]
+        cls, features: Features, images: AnyImages, labels: Labels, places: npt.NDArray[np.int64]
     ) -> NeighbourIndex:
         """Make an index.
 
@@ -366,11 +367,11 @@ def _unit(vectors: Features) -> Features:
     return (vectors / np.where(length > 1e-12, length, np.inf)).astype(np.float32)
 
 
-def thumbnails_of(images: Images) -> Images:
+def thumbnails_of(images: AnyImages) -> Images:
     """Give images scaled to 64 × 64 px where they are larger, else themselves."""
     if max(images.shape[1:3]) <= _THUMBNAIL_PX:
-        return images
-    return resize_images(images, _THUMBNAIL_PX)
+        return in_memory(images)
+    return np.concatenate([resize_images(block, _THUMBNAIL_PX) for block in image_blocks(images)])
 
 
 def images_that_fit(image_shape: tuple[int, int, int], dimensions: int, wanted: int) -> int:

@@ -18,7 +18,8 @@ from tenfold.core.randomness import derive_seed
 from tenfold.core.records.evaluation import CorruptionScores, RobustnessRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.data.corruptions import CORRUPTIONS, Corruption
-from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.dataset import Images, ImageSplit, Labels
+from tenfold.data.store import in_memory
 from tenfold.evaluation.differences import paired_interval
 from tenfold.evaluation.intervals import wilson_interval
 
@@ -73,9 +74,12 @@ def measure_robustness(
         Told after each pass over the images.
     """
     started = time.perf_counter()
-    is_right = predict(split.images) == split.labels
+    images = in_memory(split.images)
+    is_right = predict(images) == split.labels
     found = tuple(
-        _corruption_scores(corruption, predict, split, is_right, seed=seed, task=task)
+        _corruption_scores(
+            corruption, predict, images, split.labels, is_right, seed=seed, task=task
+        )
         for corruption in CORRUPTIONS
     )
     return RobustnessRecord(
@@ -95,17 +99,17 @@ def passes() -> int:
 def _corruption_scores(
     corruption: Corruption,
     predict: Predict,
-    split: ImageSplit,
+    images: Images,
+    labels: Labels,
     is_right: npt.NDArray[np.bool_],
     *,
     seed: int,
     task: Task | None,
 ) -> CorruptionScores:
-    indices = np.arange(len(split))
-    accuracies, kept = [], np.zeros(len(split))
+    indices = np.arange(len(images))
+    accuracies, kept = [], np.zeros(len(images))
     for strength in corruption.strengths:
-        images = corruption.apply(split.images, indices, seed, strength)
-        is_still_right = predict(images) == split.labels
+        is_still_right = predict(corruption.apply(images, indices, seed, strength)) == labels
         accuracies.append(float(is_still_right.mean()))
         kept += is_still_right / len(corruption.strengths)
         if task is not None:

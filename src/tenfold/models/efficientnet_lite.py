@@ -9,7 +9,7 @@ grow.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -212,13 +212,27 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Give the map after every stage and after the head, shapes (B, C, H, W)."""
+        features, maps = self.lower(images, 0)
+        return maps + self.upper(features, 0)
+
+    def lower(self, images: Tensor, stages: int) -> tuple[Tensor, list[Tensor]]:
+        """Give the map that the first stages end with, and the map after each of them."""
         features = functional.relu6(self.stem(images), inplace=True)
+        return self._through(self.stages[:stages], features)
+
+    def upper(self, features: Tensor, stages: int) -> list[Tensor]:
+        """Give the maps after the further stages and the head, of what `lower` gave."""
+        features, maps = self._through(self.stages[stages:], features)
+        return [*maps, functional.relu6(self.head(features), inplace=True)]
+
+    def _through(
+        self, stages: Iterable[nn.Module], features: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
         maps = []
-        for stage in self.stages:
+        for stage in stages:
             features = stage(features)
             maps.append(features)
-        maps.append(functional.relu6(self.head(features), inplace=True))
-        return maps
+        return features, maps
 
 
 def _scaled_channels(channels: int, width: float) -> int:

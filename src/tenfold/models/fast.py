@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +20,7 @@ from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.models.layers import (
     BatchNorm,
+    ImageStandardization,
     MirrorBatchNorm,
     MirrorConvolution,
     MirrorMaxPool,
@@ -36,9 +37,8 @@ _SECOND = "groups.0.convolutions.0"
 """Name of the layer that takes the patches."""
 _WHITENED_DIRECTIONS = 12
 """Principal directions that are kept: all of a 2 × 2 patch of three channels."""
-_WHITENING_EPSILON = 5e-4
-"""Added to the patches' variances, so that nearly constant directions are not blown up
-(arXiv 2404.00498)."""
+_FORMER_EPSILON = 5e-4
+"""That of arXiv 2404.00498, which every whitening had before it was a setting."""
 _WHITENED_BLOCK = 100
 """Images whose patches lie in memory at once; all together they take half a gigabyte."""
 
@@ -58,6 +58,12 @@ class FastSettings(Settings):
     is_whitened
         Whether the first layer is fitted to the images' patches and stays so; otherwise it is
         drawn at random and trained.
+    whitening_epsilon
+        Added to the variances of the whitened directions before each is scaled by its own. It is
+        a bound on how far weak ones, which noise fills, are amplified: pixels' variance is about 1.
+    is_contrast_normalized
+        Whether each image's mean colour and contrast are taken out first
+        (`tenfold.models.layers.ImageStandardization`).
     starts_as_identity
         Whether each convolution first passes its input on (`dirac` for as many channels as there
         are); otherwise all kernels are drawn at random.
@@ -71,8 +77,19 @@ class FastSettings(Settings):
     depths: tuple[Depth, Depth, Depth] = (2, 2, 3)
     norm_momentum: float = Field(0.1, gt=0, le=1)
     is_whitened: bool = True
+    whitening_epsilon: float = Field(_FORMER_EPSILON, gt=0, le=1e6)
+    is_contrast_normalized: bool = False
     starts_as_identity: bool = True
     is_mirror_equivariant: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what younger settings do not change: earlier trainings stay what they are."""
+        values: dict[str, Any] = plain(self)
+        for name in ("whitening_epsilon", "is_contrast_normalized"):
+            if values[name] == type(self).model_fields[name].default:
+                del values[name]
+        return values
 
     @model_validator(mode="after")
     def _has_halves(self) -> Self:
@@ -93,6 +110,8 @@ class PatchWhitening(nn.Module):
         Of the images.
     stride, patch_px
         Pixels between patches; pixels of a patch's height and width.
+    epsilon
+        Added to the patches' variances, see `FastSettings.whitening_epsilon`.
     is_mirror_equivariant
         Whether the directions are those of the patches and of their mirror images. Each is then
         its own mirror image or the negative of it.
@@ -101,10 +120,17 @@ class PatchWhitening(nn.Module):
     weight: Tensor
 
     def __init__(
-        self, channels: int, *, stride: int, patch_px: int, is_mirror_equivariant: bool = False
+        self,
+        channels: int,
+        *,
+        stride: int,
+        patch_px: int,
+        epsilon: float = _FORMER_EPSILON,
+        is_mirror_equivariant: bool = False,
     ) -> None:
         super().__init__()
         self.is_mirror_equivariant = is_mirror_equivariant
+        self.epsilon = epsilon
         self.stride = stride
         self.patch_px = patch_px
         values = channels * self.patch_px**2
@@ -114,17 +140,20 @@ class PatchWhitening(nn.Module):
         self.register_buffer("weight", torch.cat((pixels, -pixels)).view(shape))
 
     @torch.no_grad()
-    def fit(self, images: Tensor) -> None:
+    def fit(self, images: Tensor, before: nn.Module | None = None) -> None:
         """Find the directions.
 
         Parameters
         ----------
         images
             Normalised, float32, shape (B, C, H, W).
+        before
+            What the network does to images before it takes patches of them; None for nothing.
         """
         products, count = torch.zeros((), dtype=torch.float64), 0
         for block in torch.split(images, _WHITENED_BLOCK):
-            patches = functional.unfold(block, self.patch_px, stride=self.stride)  # (B, values, N)
+            shown = block if before is None else before(block)
+            patches = functional.unfold(shown, self.patch_px, stride=self.stride)  # (B, values, N)
             products = products + (patches @ patches.mT).double().sum(0)
             count += patches.size(0) * patches.size(2)
         kept = self._strongest(products / count).to(self.weight.dtype).view_as(self._positive)
@@ -144,7 +173,7 @@ class PatchWhitening(nn.Module):
             [basis @ vectors for basis, (_, vectors) in zip(bases, solved, strict=True)], dim=1
         )
         largest = variances.argsort(descending=True, stable=True)[: self.directions]
-        return (vectors[:, largest] / (variances[largest] + _WHITENING_EPSILON).sqrt()).T
+        return (vectors[:, largest] / (variances[largest] + self.epsilon).sqrt()).T
 
     @property
     def _positive(self) -> Tensor:
@@ -221,8 +250,13 @@ class FastNetwork(NetworkBody):
             patch += 1  # so that as many columns are left over on the left as on the right
         patch = min(patch, height, width)
         whitening = PatchWhitening(
-            channels, stride=stride, patch_px=patch, is_mirror_equivariant=is_mirrored
+            channels,
+            stride=stride,
+            patch_px=patch,
+            epsilon=settings.whitening_epsilon,
+            is_mirror_equivariant=is_mirrored,
         )
+        self.standardization = ImageStandardization() if settings.is_contrast_normalized else None
         features = 2 * whitening.directions
         self.first: nn.Module = whitening
         if not settings.is_whitened and is_mirrored:
@@ -244,13 +278,15 @@ class FastNetwork(NetworkBody):
     def prepare(self, some_images: Callable[[], Tensor]) -> None:
         """Fit the whitening to training images."""
         if isinstance(self.first, PatchWhitening):
-            self.first.fit(some_images())
+            self.first.fit(some_images(), self.standardization)
             second = self.get_submodule(_SECOND)
             if isinstance(second, MirrorConvolution):
                 second.partners.copy_(self.first.mirror_partners)
 
     def forward(self, images: Tensor) -> Tensor:
         """Give logits, shape (B, classes), for normalised images (B, C, H, W)."""
+        if self.standardization is not None:
+            images = self.standardization(images)
         if self.is_mirror_equivariant:
             rest = (images.size(3) - self.patch_px) % self.stride
             images = images[..., rest // 2 : images.size(3) - (rest - rest // 2)]

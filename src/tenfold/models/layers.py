@@ -38,6 +38,25 @@ class BatchNorm(nn.BatchNorm2d):
         )
 
 
+_FLAT_DEVIATION = 0.05
+"""Deviation of normalised pixels at which an image's contrast is taken for half its own at most:
+what is nearly flat is not blown up to pure noise. Three of 255 levels, for usual photographs."""
+
+
+class ImageStandardization(nn.Module):
+    """Take each image's mean colour from it and divide it by its own standard deviation.
+
+    Then an image and the same with less contrast, or brighter, look alike. One factor for all
+    channels, so that colours keep their proportions.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Standardise normalised images, shape (B, C, H, W)."""
+        centred = images - images.mean((2, 3), keepdim=True)
+        variance = centred.square().mean((1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
+        return centred * (variance + _FLAT_DEVIATION**2).rsqrt()
+
+
 class Dropout(nn.Module):
     """Zero a share of the inputs in training and scale up the rest (arXiv 1207.0580).
 

@@ -17,6 +17,7 @@ from tenfold.core.registry import Registry
 from tenfold.core.settings import Settings
 from tenfold.data.dataset import Images
 from tenfold.data.statistics import pixel_statistics
+from tenfold.data.store import AnyImages
 
 
 class NetworkBody(nn.Module):
@@ -60,12 +61,22 @@ class FrozenFeatures(NetworkBody):
     uses_mirrored
         Whether the head is fitted to mirrored images too, where a mirror keeps the class.
     fine_tune_epochs
-        Epochs that all weights are trained for once the head is fitted.
+        Epochs that weights are trained for once the head is fitted.
+    trained_stages
+        How many of the backbone's last stages are trained then; None for all of it.
+    fine_tune_views
+        Augmented views of an image that are shown in turn, where the lower stages stay as they
+        are: what those give of a view is computed once.
+    image_size_px
+        Height and width that images are resized to, inside.
     """
 
     head: nn.Linear
     uses_mirrored: bool
     fine_tune_epochs: int
+    trained_stages: int | None
+    fine_tune_views: int
+    image_size_px: int
 
     @property
     def frozen(self) -> FrozenFeatures:
@@ -78,6 +89,20 @@ class FrozenFeatures(NetworkBody):
 
     def features_key(self) -> str:
         """Give a digest of all that features depend on but the pixels and the weights."""
+        raise NotImplementedError
+
+    def lower(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what stages that are not trained give: their last map and their means (B, any).
+
+        Parameters
+        ----------
+        images
+            Normalised, shape (B, C, H, W).
+        """
+        raise NotImplementedError
+
+    def upper(self, maps: Tensor, means: Tensor) -> Tensor:
+        """Give what the head reads, shape (B, features), of what `lower` gave."""
         raise NotImplementedError
 
     def logits(self, features: Tensor) -> Tensor:
@@ -104,8 +129,12 @@ class Model(ABC):
     """Whether a built network also takes images of another size than it was built for."""
     ingredients: tuple[Ingredient, ...]
     """What of its ideas its settings can switch off, for ``tenfold ablate``."""
+    fits_head: bool = False
+    """Whether its bodies are `FrozenFeatures`."""
     large_image_size_px: int | None = None
     """What photographs are made as small as; None for what is worth any network's time."""
+    budget_image_size_px: int | None = None
+    """The same in a time budget, if that chooses the size that the network itself resizes to."""
 
     @abstractmethod
     def build(
@@ -273,7 +302,7 @@ class NetworkPlan:
 
 
 def fit_normalization(
-    images: Images, method: Literal["scale", "standardize"]
+    images: AnyImages, method: Literal["scale", "standardize"]
 ) -> tuple[Tensor, Tensor]:
     """Give mean and standard deviation to normalise by, one a channel, scale 0 to 255.
 

@@ -13,13 +13,25 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tenfold.core.records.tuning import Ingredient, SearchDimension
 from tenfold.core.settings import Settings
-from tenfold.models.backbones import TIMM_PREFIX, Backbone, build_backbone, check_name
+from tenfold.models.backbones import (
+    TIMM_PREFIX,
+    Backbone,
+    StagedBackbone,
+    build_backbone,
+    check_name,
+)
 from tenfold.models.model import FrozenFeatures, Model, NetworkBody
 
 _BLOCK_IMAGES = 32
@@ -43,8 +55,13 @@ class PretrainedSettings(Settings):
     uses_mirrored
         Whether the head is fitted to mirrored images too, where a mirror keeps the class.
     fine_tune_epochs
-        Epochs that all weights are trained for once the head is fitted; 0 for none. How is in the
+        Epochs that weights are trained for once the head is fitted; 0 for none. How is in the
         training settings, but for their number of epochs.
+    fine_tune_stages
+        How many of an EfficientNet-Lite's seven stages are trained then, from the last; None for
+        all of it. What the others give is computed once for each view of an image.
+    fine_tune_views
+        Augmented views of an image that are shown in turn, where some stages are not trained.
     layer_decay
         In fine-tuning, learning rate of a layer as a share of that of the layer above it.
     keeps_statistics
@@ -56,8 +73,19 @@ class PretrainedSettings(Settings):
     pooled_maps: int | None = Field(None, ge=1, le=8)
     uses_mirrored: bool = True
     fine_tune_epochs: int = Field(0, ge=0, le=10_000)
+    fine_tune_stages: int | None = Field(None, ge=1, le=7)
+    fine_tune_views: int = Field(4, ge=1, le=10_000)
     layer_decay: float = Field(0.8, gt=0, le=1)
     keeps_statistics: bool = True
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what younger settings do not change: earlier trainings stay what they are."""
+        values: dict[str, Any] = plain(self)
+        for name in ("fine_tune_stages", "fine_tune_views"):
+            if values[name] == type(self).model_fields[name].default:
+                del values[name]
+        return values
 
     @field_validator("backbone")
     @classmethod
@@ -66,8 +94,11 @@ class PretrainedSettings(Settings):
 
     @model_validator(mode="after")
     def _has_such_maps(self) -> Self:
-        if self.backbone.startswith(TIMM_PREFIX) and (self.pooled_maps or 1) > 1:
-            raise ValueError("pooled_maps is 1 with a backbone of timm")
+        if self.backbone.startswith(TIMM_PREFIX):
+            if (self.pooled_maps or 1) > 1:
+                raise ValueError("pooled_maps is 1 with a backbone of timm")
+            if self.fine_tune_stages is not None:
+                raise ValueError("fine_tune_stages has to be left out with a backbone of timm")
         return self
 
 
@@ -104,7 +135,7 @@ class PretrainedNetwork(FrozenFeatures):
             image_size_px=settings.input_size_px,
         )
         backbone = self._backbone
-        self.size_px = settings.input_size_px or backbone.image_size_px
+        self.size_px = self.image_size_px = settings.input_size_px or backbone.image_size_px
         self.head = nn.Linear(backbone.feature_count, class_count)
         self.register_buffer("mixing", channel_mixing(channels), persistent=False)
         height, width = self.image_size = image_shape[:2]
@@ -118,13 +149,23 @@ class PretrainedNetwork(FrozenFeatures):
         )
         self.uses_mirrored = settings.uses_mirrored
         self.fine_tune_epochs = settings.fine_tune_epochs
+        self.trained_stages = settings.fine_tune_stages
+        self.fine_tune_views = settings.fine_tune_views
         if settings.keeps_statistics:
             backbone.keep_statistics()
+        if settings.fine_tune_stages is not None:
+            self._staged.freeze_below(settings.fine_tune_stages)
 
     @property
     def _backbone(self) -> Backbone:
         backbone: Any = self.backbone
         typed: Backbone = backbone
+        return typed
+
+    @property
+    def _staged(self) -> StagedBackbone:
+        backbone: Any = self.backbone
+        typed: StagedBackbone = backbone
         return typed
 
     def prepare(self, some_images: Callable[[], Tensor]) -> None:
@@ -139,11 +180,22 @@ class PretrainedNetwork(FrozenFeatures):
             return self._features(images)
         return torch.cat([self._features(block) for block in torch.split(images, _BLOCK_IMAGES)])
 
+    def lower(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what stages that are not trained give."""
+        return self._staged.lower(self._shown(images))
+
+    def upper(self, maps: Tensor, means: Tensor) -> Tensor:
+        """Give what the head reads, shape (B, features), of what `lower` gave."""
+        return self._staged.upper(maps, means)
+
     def _features(self, images: Tensor) -> Tensor:
+        return self._backbone.features(self._shown(images))
+
+    def _shown(self, images: Tensor) -> Tensor:
+        """Give images as the backbone takes them: three channels, its size."""
         if self.mixing.shape[1] != 3:
             images = functional.conv2d(images, self.mixing[:, :, None, None])
-        images = self._resized(images).contiguous(memory_format=torch.channels_last)
-        return self._backbone.features(images)
+        return self._resized(images).contiguous(memory_format=torch.channels_last)
 
     def _resized(self, images: Tensor) -> Tensor:
         """Give images of the backbone's size, bicubic, antialiased where they shrink."""
@@ -232,8 +284,10 @@ class PretrainedModel(Model):
     summary = "EfficientNet-Lite (or timm) with ImageNet weights and a new layer for the classes"
     settings_type = PretrainedSettings
     takes_any_size = True
+    fits_head = True
     large_image_size_px = 160
     """What the network itself resizes them to."""
+    budget_image_size_px = 224
     search_space = (
         SearchDimension(name="model.input_size_px", choices=(96, 128, 160, 192, 224)),
         SearchDimension(name="model.pooled_maps", low=1, high=7, step=1),

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from tenfold.core.errors import RunFolderError
 from tenfold.core.files import load_arrays, sha256_of_json
 from tenfold.core.record import Record, Reference
+from tenfold.core.records.choice import ChoiceRecord
 from tenfold.core.records.data import AcquireRecord, AuditRecord, ExploreRecord
 from tenfold.core.records.evaluation import (
     ClassificationScores,
@@ -24,7 +25,14 @@ from tenfold.core.records.evaluation import (
 )
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.records.tuning import TuneRecord
-from tenfold.core.run_folder import MANIFEST, REPEATS_RECORD, Manifest, RunFolder, read_settings
+from tenfold.core.run_folder import (
+    CHOICE,
+    MANIFEST,
+    REPEATS_RECORD,
+    Manifest,
+    RunFolder,
+    read_settings,
+)
 from tenfold.core.stages import shown_stages
 from tenfold.evaluation.scores import Gallery
 
@@ -95,6 +103,8 @@ class StudyRecords:
         Shown in the commands that complete the study.
     skipped
         Why a stage that is complete did nothing, by stage name.
+    choice
+        Why the recipe was chosen, where tenfold chose it.
     notices
         What a reader must know of the study's state: stages that failed or are out of date.
     """
@@ -126,6 +136,7 @@ class StudyRecords:
     scores_as_given: ClassificationScores | None = None
     run_folder: Path = Path("RUN_FOLDER")
     skipped: dict[str, str] = field(default_factory=dict)
+    choice: ChoiceRecord | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -204,6 +215,7 @@ def read_study_records(
         else None,
         run_folder=run_folder,
         skipped=skipped,
+        choice=_read_choice(run_folder, recipe.get("name")),
         notices=notices,
     )
 
@@ -266,6 +278,13 @@ def _read_settings(run_folder: Path) -> dict[str, object]:
             "study with --out, or start one with: tenfold run"
         )
     return stored
+
+
+def _read_choice(run_folder: Path, recipe: object) -> ChoiceRecord | None:
+    """Read why the recipe was chosen; None where it was asked for, or another one since."""
+    path = run_folder / CHOICE
+    choice = ChoiceRecord.read(path) if path.is_file() else None
+    return choice if choice is not None and choice.recipe == recipe else None
 
 
 def _read_references(run_folder: Path, stored: object) -> tuple[Reference, ...]:

@@ -20,6 +20,7 @@ from tenfold.core.run_folder import recorded_versions
 from tenfold.data.dataset import Images, ImageSplit, read_split
 from tenfold.data.sources.finding import find_source
 from tenfold.data.sources.source import SourceOptions
+from tenfold.data.store import AnyImages
 from tenfold.models.model import ImageNetwork
 from tenfold.serving.onnx_graph import conversion, onnx_bytes, quantized, spread
 from tenfold.serving.onnx_model import BATCH_SIZE, OnnxDescription, OnnxModel
@@ -180,7 +181,9 @@ def measure(name: str, content: bytes, model: OnnxModel, test: ImageSplit) -> Me
     """Measure a model on a test split."""
     predicted = model.predict_many(test.images).argmax(1)
     one = np.ascontiguousarray(test.images[:1])
-    block = np.ascontiguousarray(np.resize(test.images, (BATCH_SIZE, *test.images.shape[1:])))
+    block = np.ascontiguousarray(
+        np.resize(test.images[:BATCH_SIZE], (BATCH_SIZE, *test.images.shape[1:]))
+    )
     return Measurement(
         name=name,
         size_bytes=len(content),
@@ -247,7 +250,7 @@ def _table(measurements: tuple[Measurement, ...]) -> list[str]:
 class RealImages:
     """Images that a model can take."""
 
-    train: Images
+    train: AnyImages
     """uint8, shape (N, H, W, C): what an 8-bit version is fitted to."""
     test: ImageSplit
     """Labels as the model counts classes: what accuracies are measured on."""

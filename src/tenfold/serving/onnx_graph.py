@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from tenfold.core.errors import ExportError, SettingsError, need
 from tenfold.data.dataset import Images
+from tenfold.data.store import AnyImages
 from tenfold.models.model import ImageNetwork
 from tenfold.serving.onnx_model import INPUT, OUTPUT, OnnxDescription
 
@@ -112,7 +113,7 @@ def with_metadata(graph: Any, metadata: Mapping[str, str]) -> bytes:
     return content
 
 
-def quantized(model: bytes, metadata: dict[str, str], images: Images) -> bytes:
+def quantized(model: bytes, metadata: dict[str, str], images: AnyImages) -> bytes:
     """Give an int8 version of a float32 ONNX model: a quarter of its size.
 
     It is faster where the CPU can. Convolutions and matrix products compute in 8 bits; the input
@@ -191,7 +192,7 @@ def _reader(base: type[Any], images: Images) -> Any:
     return Reader()
 
 
-def spread(images: Images, count: int) -> Images:
+def spread(images: AnyImages, count: int) -> Images:
     """Give every n-th image: at least so many, where there are, and fewer than twice as many."""
     return images[:: max(1, len(images) // count)]
 

@@ -8,7 +8,7 @@
 
 Images are decoded and scaled by the code that the acquire stage reads a data set with, and
 predicted by the code that the evaluate stage scores with, in batches of the same size: what was
-measured is what is predicted.
+measured is what is predicted. An exported file is computed by ONNX Runtime, without torch.
 """
 
 from __future__ import annotations
@@ -19,21 +19,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Protocol
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.classifier import ImageClassifier
+from tenfold.core.errors import SettingsError
 from tenfold.core.files import atomic_path
 from tenfold.core.progress import Progress, SilentProgress
-from tenfold.core.records.data import LeftOutImage
+from tenfold.core.records.data import LeftOutImage, ValueRanges
 from tenfold.core.text import csv_line, json_line, printable, readable
+from tenfold.data.dataset import Images
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.data.images.stream import ImageFile, ReadImage, read_images
 from tenfold.data.sources.folder_files import FolderScan
 from tenfold.report.formats import percent, shorten
-from tenfold.training.inference import INFERENCE_BATCH_SIZE
+from tenfold.serving.onnx_model import BATCH_SIZE, OnnxModel, are_probabilities
+
+if TYPE_CHECKING:  # it needs torch, which an exported file does without
+    from tenfold.classifier import ImageClassifier
+    from tenfold.training.model_folder import PackagedModel
 
 STANDARD_INPUT = "-"
 """As a path: the bytes of one image on standard input."""
@@ -41,6 +46,7 @@ _MOST_INPUT_BYTES = 2**28
 """Of an image on standard input: more than the largest image that is decoded takes uncompressed."""
 _LIMITS = DecodingLimits()
 _LONGEST_CLASS = 24
+_UNSOUND = "the model gives no finite probabilities for it, or they do not sum to 1"
 
 
 @dataclass(frozen=True)
@@ -123,12 +129,100 @@ def _from_input(stream: BinaryIO) -> ImageFile:
     return ImageFile(STANDARD_INPUT, io.BytesIO(content[:_MOST_INPUT_BYTES]))
 
 
+@dataclass(frozen=True)
+class LoadedModel:
+    """What predicts.
+
+    Parameters
+    ----------
+    model
+        For `predict_files`.
+    classes
+        Names by index.
+    explained
+        For `tenfold.serving.explanation.Explainer.of`; None where there are no explanations.
+    notice
+        What the user should know of the model's state.
+    """
+
+    model: ImageClassifier | OnnxModel
+    classes: tuple[str, ...]
+    explained: tuple[ImageClassifier, PackagedModel] | None = None
+    notice: str | None = None
+
+
+def load_model(path: Path, *, device: str = "auto", is_explained: bool = False) -> LoadedModel:
+    """Read a model folder, that of a run folder, or a file that ``tenfold export`` wrote.
+
+    Raises
+    ------
+    ModelFolderError
+        If there is none.
+    SettingsError
+        If an exported file is to do what only a model folder can, or ONNX Runtime is not installed.
+    """
+    if path.suffix != ".onnx" or path.is_dir():
+        from tenfold.classifier import classifier_of
+        from tenfold.training.model_folder import outdated_notice, read_model_folder
+
+        packaged = read_model_folder(path)
+        classifier = classifier_of(packaged, device=device)
+        explained = (classifier, packaged)
+        return LoadedModel(classifier, packaged.record.classes, explained, outdated_notice(path))
+    if is_explained:
+        raise SettingsError(
+            f"--explain needs a model folder: {path} is an exported file, without the training "
+            "images and the network that explanations are made with. Give the folder that it was "
+            "exported from, or leave --explain out."
+        )
+    if device not in ("auto", "cpu"):
+        raise SettingsError(
+            f"--device is {device!r}, but an exported file is computed on the CPU. Leave it out, "
+            "or give the model folder."
+        )
+    exported = OnnxModel.read(path)
+    return LoadedModel(exported, exported.classes)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What there is to know of a model for predicting."""
+
+    image_shape: tuple[int, int, int]
+    value_ranges: ValueRanges
+    predict: Callable[[Images], npt.NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, model: ImageClassifier | OnnxModel) -> _Model:
+        if isinstance(model, OnnxModel):
+            ranges = model.description.value_ranges
+            return cls(model.image_shape, ranges, model.predict_many)
+        ranges = model.model_record_.value_ranges
+        return cls(model.image_shape_, ranges, model.predict_proba)
+
+
+def _batch_size_for(model: ImageClassifier | OnnxModel) -> int:
+    if isinstance(model, OnnxModel):
+        return BATCH_SIZE
+    from tenfold.training.inference import (
+        INFERENCE_BATCH_SIZE,
+        LEAST_REMEMBERED_IMAGES,
+        fitting_batch_size,
+    )
+
+    size = fitting_batch_size(INFERENCE_BATCH_SIZE, model.image_shape_)
+    if model.network_.body.frozen is None:
+        return size
+    # So few that their features are not kept for a second look, which nobody takes.
+    return min(size, LEAST_REMEMBERED_IMAGES - 1)
+
+
 def predict_files(
-    model: ImageClassifier,
+    model: ImageClassifier | OnnxModel,
     found: FoundImages,
     progress: Progress | None = None,
     *,
-    batch_size: int = INFERENCE_BATCH_SIZE,
+    batch_size: int | None = None,
     limits: DecodingLimits = _LIMITS,
 ) -> Iterator[Predicted]:
     """Predict images at a steady memory, however many there are.
@@ -136,14 +230,14 @@ def predict_files(
     Parameters
     ----------
     model
-        From `tenfold.load`.
+        From `tenfold.load`, or an exported file's.
     found
         What to predict.
     progress
         Who is told.
     batch_size
-        Images that the network sees at once. The evaluate stage's by default: the last digits may
-        depend on it.
+        Images that the network sees at once. None for the evaluate stage's, as the last digits may
+        depend on it, or fewer where large images or a pretrained network would take much memory.
     limits
         What decoding one image may cost.
 
@@ -154,17 +248,15 @@ def predict_files(
     """
     for left in found.left_out:
         yield Predicted(left.path, None, left.reason)
+    own = _Model.of(model)
+    size = batch_size or _batch_size_for(model)
     images = read_images(
-        found.files,
-        model.image_shape_,
-        ranges=model.model_record_.value_ranges,
-        limits=limits,
-        ahead=2 * batch_size,
+        found.files, own.image_shape, ranges=own.value_ranges, limits=limits, ahead=2 * size
     )
     task = (progress or SilentProgress()).task("Predicting", len(found.files), unit="images")
     with task as bar:
-        for batch in _batches(images, batch_size):
-            yield from _predicted(model, batch)
+        for batch in _batches(images, size):
+            yield from _predicted(own, batch)
             bar.advance(len(batch))
 
 
@@ -182,19 +274,19 @@ def _batches(images: Iterator[ReadImage], size: int) -> Iterator[list[ReadImage]
         yield batch
 
 
-def _predicted(model: ImageClassifier, batch: list[ReadImage]) -> Iterator[Predicted]:
+def _predicted(model: _Model, batch: list[ReadImage]) -> Iterator[Predicted]:
     pixels = [image.pixels for image in batch if image.pixels is not None]
-    rows: Iterator[npt.NDArray[np.float32]]
-    rows = iter(model.predict_proba(np.stack(pixels)) if pixels else ())
+    rows = model.predict(np.stack(pixels)) if pixels else np.empty((0, 1), np.float32)
+    results = zip(rows, are_probabilities(rows), strict=True)
     for image in batch:
         if image.pixels is None:
             yield Predicted(image.name, None, image.reason)
             continue
-        row = next(rows)
-        if np.isfinite(row).all():
+        row, is_sound = next(results)
+        if is_sound:
             yield Predicted(image.name, row, pixels=image.pixels)
         else:
-            yield Predicted(image.name, None, "the model gives no finite probabilities for it")
+            yield Predicted(image.name, None, _UNSOUND)
 
 
 class PredictionOutput(Protocol):

@@ -91,27 +91,21 @@ class StudySettings(Settings):
 
     def source_options(self, *, is_offline: bool) -> SourceOptions:
         """Give what a source is told when it reads the data set."""
-        return SourceOptions(
-            seed=self.seed,
-            test_fraction=self.data.test_fraction,
-            image_size_px=self.data.image_size_px,
-            large_image_size_px=self.large_image_size_px,
-            is_strict=self.data.is_strict,
-            is_offline=is_offline,
-            most_megapixels=self.data.most_megapixels,
-            path_column=self.data.path_column,
-            label_column=self.data.label_column,
-            split_column=self.data.split_column,
-            group_column=self.data.group_column,
+        return self.data.source_options(
+            seed=self.seed, large_image_size_px=self.large_image_size_px, is_offline=is_offline
         )
 
     @property
     def large_image_size_px(self) -> int:
         """Give the size that larger photographs are made as small as, if no size is asked for.
 
-        What a pretrained network was trained with; otherwise what is worth its time.
+        What a pretrained network is best given, or, where a time budget chooses the size of its
+        input, the largest that it chooses from; otherwise what is worth its time.
         """
-        own = MODELS[self.model.name].large_image_size_px or LARGE_IMAGE_SIZE_PX
+        model = MODELS[self.model.name]
+        own = model.large_image_size_px or LARGE_IMAGE_SIZE_PX
+        if self.training.budget_seconds is not None and model.budget_image_size_px is not None:
+            return model.budget_image_size_px
         return int(self.model.settings.get("input_size_px") or own)
 
     def result_settings(self) -> dict[str, Any]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tenfold.core.errors import RunFolderError, SettingsError
-from tenfold.core.run_folder import RunFolder
-from tenfold.core.settings import parse_assignment
+from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.records.choice import ChoiceRecord
+from tenfold.core.run_folder import CHOICE, RunFolder
+from tenfold.core.settings import parse_assignment, with_values
 from tenfold.core.stages import training_stages
 from tenfold.core.text import parse_duration
 from tenfold.data.corrections import corrections_settings, read_corrections
 from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.look import look_at
+from tenfold.data.sources.source import SOURCES
+from tenfold.study.choice import CHOSEN_RECIPES, Asked, choose_recipe, recipe_of_settings
 from tenfold.study.recipe import (
     StudySettings,
     recipe_for_model,
@@ -31,13 +37,17 @@ NO_CORRECTIONS = "none"
 class ResolvedRequest:
     """Settings and run folder, and a sentence that says which data were taken and why.
 
-    `corrections` is the content of the file that was given; None if none was.
+    `corrections` is the content of the file that was given; None if none was. `choice` is which
+    recipe was chosen for the data and why, and `choice_seconds` what that took; None where nothing
+    was to be chosen.
     """
 
     settings: StudySettings
     out: Path
     sentence: str
     corrections: bytes | None = None
+    choice: ChoiceRecord | None = None
+    choice_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,9 @@ class StudyRequest:
 
     Where the run folder holds a study already, its settings are the ground that the request
     changes, so that a stage can be run with nothing but ``--out``.
+
+    Of data that were named, without a word about recipe or model, the recipe is chosen that suits
+    them (`tenfold.study.choice`); what was chosen lies in the run folder and stays.
 
     A `model` takes the place of the recipe's, with its own defaults; without a recipe, one that is
     made for the model is taken, if there is one.
@@ -57,6 +70,8 @@ class StudyRequest:
     `models` and `trials` are of a search; its `budget` is the time after which no trial begins, and
     without `trials` their number is open then. Who asks for a search by name has what follows
     trained with its winner, even if the recipe does not search.
+
+    `columns` says what a table calls its columns: ``{"label": "species"}``.
 
     `corrections` are kept by a run folder that was made with them; the path ``none`` takes them
     away.
@@ -77,9 +92,19 @@ class StudyRequest:
     models: tuple[str, ...] = ()
     trials: int | None = None
     rebalance: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
-    def resolve(self) -> ResolvedRequest:
-        """Find the settings and the run folder.
+    def resolve(
+        self, progress: Progress | None = None, *, is_offline: bool = False
+    ) -> ResolvedRequest:
+        """Find the settings and the run folder; fetch the data if they lie at an address.
+
+        Parameters
+        ----------
+        progress
+            Who is told, where data are fetched or recipes tried; None for nobody.
+        is_offline
+            Whether fetching is forbidden.
 
         Raises
         ------
@@ -90,7 +115,7 @@ class StudyRequest:
         corrections = self._corrections_content()
         stored = _stored_values(self.out)
         asked = self._asked()
-        data, sentence = self._data(stored)
+        data, sentence = self._data(stored, progress, is_offline=is_offline)
         options = (
             ({"data.is_strict": True} if self.is_strict else {})
             | ({"evaluate.is_thorough": True} if self.is_thorough else {})
@@ -98,13 +123,19 @@ class StudyRequest:
             | self._search_changes(is_new=stored is None)
             | self._corrections_changes(corrections)
             | self._rebalance_changes()
+            | {f"data.{kind}_column": name for kind, name in self.columns.items()}
             | data
         )
         # What is changed later counts, and options are more than settings.
         changes = {name: asked[name] for name in asked if name not in options} | options
-        settings = self._settings(stored, changes)
+        choice, seconds = None, 0.0
+        if stored is None and self._leaves_open(asked):
+            started = time.monotonic()
+            choice = self._choice(changes, progress or SilentProgress(), is_offline=is_offline)
+            seconds = time.monotonic() - started
+        settings = self._settings(stored, changes, choice)
         out = self.out or self._default_out(settings)
-        return ResolvedRequest(settings, out, sentence, corrections)
+        return ResolvedRequest(settings, out, sentence, corrections, choice, seconds)
 
     def _check_runs(self) -> None:
         if self.runs > 1 and self.stages and not set(self.stages) <= set(REPEATED_STAGES):
@@ -125,7 +156,52 @@ class StudyRequest:
             changes["seed"] = self.seed
         return changes
 
-    def _data(self, stored: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+    def _leaves_open(self, asked: dict[str, Any]) -> bool:
+        """Say whether the user named data and left open how they are learned from."""
+        said = (self.recipe, self.model, asked.get("model.name"), *self.models)
+        return self.data is not None and all(word is None for word in said)
+
+    def _choice(
+        self, changes: dict[str, Any], progress: Progress, *, is_offline: bool
+    ) -> ChoiceRecord | None:
+        """Choose the recipe for the data, or give what was chosen before; None for the default."""
+        own = frozenset(
+            name.removeprefix("model.") for name in changes if name.startswith("model.")
+        )
+        seconds = None if self.budget is None else parse_duration(self.budget)
+        asked = Asked(
+            source=changes["data.source"],
+            location=changes["data.location"],
+            budget_seconds=seconds,
+            is_rebalanced=changes.get("training.rebalance", "none") != "none",
+            recipe=recipe_of_settings(own),
+            seed=changes.get("seed", 0),
+        )
+        if own and asked.recipe is None:
+            return None
+        if (made := self._made_choice(asked)) is not None:
+            return made
+        # Whatever the recipe will be, the data are read by these settings.
+        read = {name: changes[name] for name in changes if name.startswith("data.")}
+        data = DataSettings.parse(with_values({"data": {}}, read)["data"], where="data")
+        location = None if asked.location is None else Path(asked.location)
+        options = data.source_options(seed=asked.seed, is_offline=is_offline)
+        look = look_at(SOURCES[asked.source], location, options, progress)
+        return choose_recipe(look, asked, progress)
+
+    def _made_choice(self, asked: Asked) -> ChoiceRecord | None:
+        """Give what was chosen for the same wishes in the folder that this study would go on in."""
+        folders = [Path("runs") / f"{recipe}-{asked.source}" for recipe in CHOSEN_RECIPES]
+        for folder in folders if self.out is None else [self.out]:
+            if (folder / CHOICE).is_file():
+                choice = ChoiceRecord.read(folder / CHOICE)
+                if asked.are_those_of(choice):
+                    return choice
+        return None
+
+    def _data(
+        self, stored: dict[str, Any] | None, progress: Progress | None, *, is_offline: bool
+    ) -> tuple[dict[str, Any], str]:
         """Give the changes that name the data set, and a sentence about it."""
         if stored is not None and self.data is None:
             with _stored_in(self.out):
@@ -133,7 +209,7 @@ class StudyRequest:
             place = data.location or data.source
             sentence = f"Data: {place}, as the run folder was made with."
             return {"data.source": data.source, "data.location": data.location}, sentence
-        source, path, sentence = find_source(self.data)
+        source, path, sentence = find_source(self.data, progress, is_offline=is_offline)
         location = None if path is None else str(path.resolve())
         return {"data.source": source.name, "data.location": location}, sentence
 
@@ -195,7 +271,14 @@ class StudyRequest:
             )
         return {"training.rebalance": self.rebalance}
 
-    def _settings(self, stored: dict[str, Any] | None, changes: dict[str, Any]) -> StudySettings:
+    def _settings(
+        self,
+        stored: dict[str, Any] | None,
+        changes: dict[str, Any],
+        choice: ChoiceRecord | None = None,
+    ) -> StudySettings:
+        if choice is not None:
+            return resolve_recipe(choice.recipe, changes)
         if stored is None or self.recipe is not None:
             return resolve_recipe(self._recipe_name(), changes)
         try:

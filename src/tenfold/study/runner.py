@@ -28,6 +28,7 @@ from tenfold.core.run_folder import (
 )
 from tenfold.core.stages import stage_order
 from tenfold.data.sources.source import SOURCES
+from tenfold.data.sources.webdataset import are_there
 from tenfold.evaluation.differences import Spread
 from tenfold.evaluation.scores import is_imbalanced
 from tenfold.study.recipe import StudySettings
@@ -257,7 +258,7 @@ class StageRunner:
         """Digest the source's files; if they are gone, what was acquired from them still stands."""
         data = self.settings.data
         location = None if data.location is None else Path(data.location)
-        if location is None or location.exists():
+        if location is None or are_there(location):
             return SOURCES[data.source].fingerprint(location)
         manifest = self.stage_folder("acquire").manifest()
         if manifest is None:

@@ -10,6 +10,8 @@ from tenfold.core.records.data import MirrorSetting
 from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.data.corrections import CorrectionsSettings
+from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
+from tenfold.data.sources.source import SourceOptions
 from tenfold.training.settings import OptimizerName
 
 
@@ -53,6 +55,24 @@ class DataSettings(Settings):
     split_column: str | None = None
     group_column: str | None = None
     corrections: CorrectionsSettings | None = None
+
+    def source_options(
+        self, *, seed: int, is_offline: bool, large_image_size_px: int = LARGE_IMAGE_SIZE_PX
+    ) -> SourceOptions:
+        """Give what a source is told when it reads the data set."""
+        return SourceOptions(
+            seed=seed,
+            test_fraction=self.test_fraction,
+            image_size_px=self.image_size_px,
+            large_image_size_px=large_image_size_px,
+            is_strict=self.is_strict,
+            is_offline=is_offline,
+            most_megapixels=self.most_megapixels,
+            path_column=self.path_column,
+            label_column=self.label_column,
+            split_column=self.split_column,
+            group_column=self.group_column,
+        )
 
 
 class ExploreSettings(Settings):

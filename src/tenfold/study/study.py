@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.records.choice import ChoiceRecord
 from tenfold.core.records.data import AcquireRecord
-from tenfold.core.run_folder import RunFolder
+from tenfold.core.run_folder import CHOICE, RunFolder
 from tenfold.core.stages import stage_order, training_stages
 from tenfold.core.text import format_estimate
 from tenfold.data.corrections import adopt_corrections, offer_corrections
@@ -50,6 +51,8 @@ class Study:
         already.
     jobs
         Processes that a search may use; they share the processor's cores.
+    choice
+        Which recipe was chosen for the data, to be kept in the run folder.
     started_at
         When the command began, on `time.monotonic`'s clock: a time budget for the training counts
         from there, the work of the stages before it left out; None for when `run` is called.
@@ -66,9 +69,11 @@ class Study:
         is_offline: bool = False,
         corrections: bytes | None = None,
         jobs: int = 1,
+        choice: ChoiceRecord | None = None,
         started_at: float | None = None,
     ) -> None:
         self.settings = settings
+        self.choice = choice
         self.started_at = started_at
         self.run_folder = RunFolder(out)
         self.device_name = device
@@ -114,6 +119,8 @@ class Study:
         device = choose_device(self.device_name)
         with self.run_folder as folder:
             folder.check_settings(self.settings.flat(), update=self.update)
+            if self.choice is not None:
+                self.choice.write(folder.path / CHOICE)
             offer_corrections(folder.path, self.settings.data.corrections, self.corrections)
             if self.started_at is not None:
                 startup = time.monotonic() - self.started_at

@@ -19,9 +19,10 @@ from torch.nn import functional
 
 from tenfold.core.randomness import derive_seed, sample_uniforms
 from tenfold.core.records.training import RebalancingPlan
-from tenfold.data.augmentation import AugmentationPolicy, Mixing
+from tenfold.data.augmentation import AugmentationPolicy, Mixing, PicturePolicy
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import epoch_samples
+from tenfold.data.store import fits_in_memory, in_memory, whole_pictures
 from tenfold.models.model import as_pixels
 
 
@@ -43,11 +44,14 @@ class TrainingBatches:
         Of order and augmentation. Both depend on (seed, epoch, sample index) alone, so they are
         the same whatever was resumed, and whatever the batch size.
     device
-        Where the batches are wanted; the whole split is put there once.
+        Where the batches are wanted; the whole split is put there once, if it fits the memory.
     mixing
         Mixes each image with another that the epoch shows; None for no mixing.
     images_per_epoch
         How many images of each class an epoch shows; None shows each image once.
+    most_px
+        Height and width that a policy which cuts out of whole pictures gives at most, what the
+        network scales images to; None for those of the images.
     """
 
     split: ImageSplit
@@ -58,6 +62,7 @@ class TrainingBatches:
     device: torch.device
     mixing: Mixing | None = None
     images_per_epoch: tuple[int, ...] | None = None
+    most_px: int | None = None
 
     @property
     def epoch_length(self) -> int:
@@ -80,12 +85,25 @@ class TrainingBatches:
             Labels, int64, shape (B,); of mixed images `MixedLabels`.
         """
         order = self._order(epoch)
-        for step in range(first_step, self.steps_per_epoch):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        for chosen in self._chosen(order, first_step):
             if self.mixing is None:
-                yield self._view(epoch, chosen)
+                yield self.view(epoch, chosen)
             else:
                 yield self._mixed(self.mixing, epoch, chosen, order)
+
+    def rows(
+        self, epoch: int, *, first_step: int = 0
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Tensor]]:
+        """Give which images the batches of one epoch show, and their labels, but not the images."""
+        for chosen in self._chosen(self._order(epoch), first_step):
+            places = chosen % len(self.split)
+            yield places, self._labels[torch.from_numpy(places).to(self.device)]
+
+    def _chosen(
+        self, order: npt.NDArray[np.int64], first_step: int
+    ) -> Iterator[npt.NDArray[np.int64]]:
+        for step in range(first_step, self.steps_per_epoch):
+            yield order[step * self.batch_size : (step + 1) * self.batch_size]
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         """Give what an epoch shows, in order; see `epoch_samples` for values from N on."""
@@ -93,10 +111,17 @@ class TrainingBatches:
             return epoch_order(len(self.split), seed=self.seed, epoch=epoch)
         return epoch_samples(self.split.labels, self.images_per_epoch, seed=self.seed, epoch=epoch)
 
-    def _view(self, epoch: int, chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def view(self, epoch: int, chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give images as the policy shows them in an epoch, and their labels."""
-        index = torch.from_numpy(chosen % len(self.split)).to(self.device)
-        pixels = _rows(self._pixels, index)
+        rows = chosen % len(self.split)
+        index = torch.from_numpy(rows).to(self.device)
+        if isinstance(self.policy, PicturePolicy):
+            return self._cut(self.policy, epoch, chosen), self._labels[index]
+        images = self.split.images
+        if fits_in_memory(images):
+            pixels = _rows(self._pixels, index)
+        else:
+            pixels = as_pixels(images[rows], self.device)
         if self.policy.uniforms_per_sample:
             uniforms = _below_one(self._uniforms(epoch, chosen))
             pixels = self.policy(
@@ -105,6 +130,19 @@ class TrainingBatches:
                 mirror_keeps_class=self.mirror_keeps_class,
             )
         return pixels, self._labels[index]
+
+    def _cut(self, policy: PicturePolicy, epoch: int, chosen: npt.NDArray[np.int64]) -> Tensor:
+        """Give images as the policy cuts them out of whole pictures in an epoch."""
+        height, width = self.split.images.shape[1:3]
+        most = self.most_px or max(height, width)
+        pictures = whole_pictures(self.split.images, chosen % len(self.split))
+        pixels = policy.cut(
+            [torch.from_numpy(np.require(one, requirements=["C", "W"])) for one in pictures],
+            torch.from_numpy(_below_one(self._uniforms(epoch, chosen))),
+            size=(min(height, most), min(width, most)),
+            mirror_keeps_class=self.mirror_keeps_class,
+        )
+        return pixels.to(self.device)
 
     def _mixed(
         self,
@@ -121,8 +159,8 @@ class TrainingBatches:
             self.seed, epoch, chosen, 1 + mixing.uniforms_per_sample, stream="mixing"
         )
         partners = order[(numbers[:, 0] * len(order)).astype(np.int64)]
-        pixels, labels = self._view(epoch, chosen)
-        partner_pixels, partner_labels = self._view(epoch, partners)
+        pixels, labels = self.view(epoch, chosen)
+        partner_pixels, partner_labels = self.view(epoch, partners)
         uniforms = torch.from_numpy(_below_one(numbers[:, 1:])).to(self.device)
         mixed, share = mixing(pixels, partner_pixels, uniforms)
         return mixed, MixedLabels(labels, partner_labels, share)
@@ -137,7 +175,7 @@ class TrainingBatches:
 
     @cached_property
     def _pixels(self) -> Tensor:
-        return as_pixels(self.split.images, self.device)
+        return as_pixels(in_memory(self.split.images), self.device)
 
     @cached_property
     def _labels(self) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tenfold.core.errors import RunFolderError
 from tenfold.data.dataset import Images
+from tenfold.data.store import AnyImages
 from tenfold.training.tensors import read_tensors, write_tensors
 
 LIMIT_BYTES = 1 << 30
@@ -71,7 +72,7 @@ class FeatureStore:
     def features(
         self,
         key: str,
-        images: Images,
+        images: AnyImages,
         compute: Callable[[Images], Tensor],
         *,
         is_remembered: bool = True,
@@ -203,7 +204,7 @@ def feature_store() -> FeatureStore:
     return FeatureStore()
 
 
-def image_digests(images: Images) -> list[bytes]:
+def image_digests(images: AnyImages) -> list[bytes]:
     """Give a digest of every image's pixels and shape."""
     shape = repr(images.shape[1:]).encode()
     return [

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.training import BudgetRecord, ProbeRecord, RebalancingRecord
-from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.augmentation import augmentation_named
+from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import choose_rebalancing
+from tenfold.data.store import AnyImages
 from tenfold.models.model import (
     MODELS,
     ImageNetwork,
@@ -27,6 +29,11 @@ from tenfold.training.device import Device, check_memory, enough_memory
 from tenfold.training.head import HeadFit
 from tenfold.training.loop import Trainer, Training
 from tenfold.training.settings import ChosenWeights, TrainingSettings
+from tenfold.training.transfer_budget import (
+    TransferWork,
+    choose_for_transfer,
+    seconds_of_an_image,
+)
 
 FITTING_IMAGES = 5000
 """Training images that a network's first layer is fitted to, about (arXiv 2404.00498: 5,000)."""
@@ -88,16 +95,15 @@ def fit_network(
     TrainingError
         If a step does not fit into the memory.
     SettingsError
-        If the settings ask for low resolution of a model that is built for one size, for a time
-        budget of one whose head is fitted to features, or for what needs validation images where
-        there are none.
+        If the settings ask for low resolution of a model that is built for one size, or for what
+        needs validation images where there are none.
     """
     _check_settings(plan, trainer.settings, has_validation=validation is not None)
     budget = None
     if trainer.settings.budget_seconds is not None:
         if trainer.started_at is None:
             trainer = replace(trainer, started_at=time.monotonic())
-        budget = _budget(trainer, plan, train, can_choose=initial_weights is None)
+        budget = _budget(trainer, plan, train, validation, can_choose=initial_weights is None)
         plan, settings = with_budget(budget, plan, trainer.settings)
         trainer = replace(trainer, settings=settings)
     settings = trainer.settings
@@ -115,6 +121,8 @@ def fit_network(
     else:
         head = HeadFit(trainer, network, train, validation).run()
         probe, result = head.probe, head.result
+        if probe.fine_tune_epochs and trainer.is_late:
+            probe = probe.model_copy(update={"fine_tune_epochs": 0})
         if probe.fine_tune_epochs:
             result = head.joined(trained(head.trainer_after(trainer)))
     fitted = FittedNetwork(
@@ -180,7 +188,12 @@ def seconds_per_image(
 
 
 def _budget(
-    trainer: Trainer, plan: NetworkPlan, train: ImageSplit, *, can_choose: bool
+    trainer: Trainer,
+    plan: NetworkPlan,
+    train: ImageSplit,
+    validation: ImageSplit | None,
+    *,
+    can_choose: bool,
 ) -> BudgetRecord:
     """Choose what is trained in the time budget; what an attempt chose that was killed stays."""
     assert trainer.started_at is not None
@@ -188,26 +201,51 @@ def _budget(
     kept = None if checkpoint is None else checkpoint.path.with_suffix(".budget.json")
     if kept is not None and kept.is_file():
         return BudgetRecord.read(kept)
-    budget = choose_for_budget(
-        plan,
-        trainer.settings,
-        network_sizes(plan.model) if can_choose else (),
-        train_count=len(train),
-        spent_seconds=time.monotonic() - trainer.started_at,
-        measure=lambda plan, settings: seconds_per_image(
-            plan, train, settings, device=trainer.device
-        ),
-    )
+    spent_seconds = time.monotonic() - trainer.started_at
+    if MODELS[plan.model].fits_head and can_choose:
+        budget = _transfer_budget(trainer, plan, train, validation)
+    else:
+        budget = choose_for_budget(
+            plan,
+            trainer.settings,
+            network_sizes(plan.model) if can_choose else (),
+            train_count=len(train),
+            spent_seconds=spent_seconds,
+            measure=lambda plan, settings: seconds_per_image(
+                plan, train, settings, device=trainer.device
+            ),
+        )
     if kept is not None:
         budget.write(kept)
     trainer.progress.say(budget.sentence)
     return budget
 
 
+def _transfer_budget(
+    trainer: Trainer, plan: NetworkPlan, train: ImageSplit, validation: ImageSplit | None
+) -> BudgetRecord:
+    """Choose what is done of a pretrained network's training, measuring this machine."""
+    settings = trainer.settings
+    assert trainer.started_at is not None
+    assert settings.budget_seconds is not None
+    seconds = seconds_of_an_image(
+        plan, train.images, device=trainer.device, precision=trainer.precision
+    )
+    work = TransferWork(
+        train_count=len(train),
+        validation_count=0 if validation is None else len(validation),
+        class_count=plan.class_count,
+        is_mirrored=trainer.mirror_keeps_class,
+        seconds_left=settings.budget_seconds - (time.monotonic() - trainer.started_at),
+        seconds_an_image=seconds,
+    )
+    return choose_for_transfer(plan, settings, work)
+
+
 def _built(
     trainer: Trainer,
     plan: NetworkPlan,
-    images: Images,
+    images: AnyImages,
     initial_weights: Mapping[str, Tensor] | None,
 ) -> ImageNetwork:
     """Build the network as its training begins with it, if that fits into the memory."""
@@ -228,7 +266,7 @@ def _built(
     return network
 
 
-def _some_images(network: ImageNetwork, images: Images) -> Tensor:
+def _some_images(network: ImageNetwork, images: AnyImages) -> Tensor:
     """Give normalised images spread over the whole training split."""
     most = min(FITTING_IMAGES, _FITTING_VALUES // images[0].size)
     chosen = images[:: max(1, len(images) // max(1, most))]
@@ -243,6 +281,8 @@ def _check_settings(plan: NetworkPlan, settings: TrainingSettings, *, has_valida
                 "images, but there are none. Set training.validation_fraction above 0 (0.1 holds "
                 f"out a tenth of the training images), or leave training.{name} at its default."
             )
+    if getattr(plan.settings, "fine_tune_stages", None) is not None:
+        _check_frozen_stages(settings)
     if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
         raise SettingsError(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
@@ -250,13 +290,21 @@ def _check_settings(plan: NetworkPlan, settings: TrainingSettings, *, has_valida
         )
 
 
+def _check_frozen_stages(settings: TrainingSettings) -> None:
+    """Check that an image's view is what is shown of it, of one size and alone."""
+    mixes = augmentation_named(settings.augmentation).mixing is not None
+    if not (settings.low_resolution_share or mixes):
+        return
+    name = "augmentation" if mixes else "low_resolution_share"
+    without = "one that mixes no images" if mixes else "0"
+    raise SettingsError(
+        f"training.{name} is {getattr(settings, name)!r}, but with model.fine_tune_stages each "
+        "view of an image is computed once, alone and in its whole size. Set it to "
+        f"{without}, or leave out model.fine_tune_stages to train all stages."
+    )
+
+
 def _check_head(plan: NetworkPlan, settings: TrainingSettings) -> None:
-    if settings.budget_seconds is not None:
-        raise SettingsError(
-            f"Model {plan.model!r} takes no time budget: the features of all images are "
-            "computed first, however long that takes. Leave out --budget; a smaller "
-            "model.input_size_px, or model.uses_mirrored=false, takes less time."
-        )
     if settings.rebalance != "none":
         raise SettingsError(
             f"Model {plan.model!r} takes no rebalancing (training.rebalance is "

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecord
-from tenfold.data.dataset import Images, ImageSplit, Indices
+from tenfold.data.dataset import ImageSplit, Indices
 from tenfold.data.folds import stratified_folds
 from tenfold.data.splits import exact_groups, holdout_split
+from tenfold.data.store import AnyImages
 from tenfold.models.model import FrozenFeatures, ImageNetwork, copied_weights
 from tenfold.training.checkpoint import TrainingResult
 from tenfold.training.inference import frozen_features, logits_of_features, mirrored
@@ -105,7 +106,7 @@ class HeadFit:
     def _is_mirrored(self) -> bool:
         return self.trainer.mirror_keeps_class and self._body.uses_mirrored
 
-    def _features(self, parts: list[Images]) -> list[Tensor]:
+    def _features(self, parts: list[AnyImages]) -> list[Tensor]:
         """Compute the features of every part, under one progress bar."""
         trainer, count = self.trainer, sum(len(part) for part in parts)
         with trainer.progress.task(f"{trainer.title}: features", count, unit="images") as task:
@@ -213,6 +214,10 @@ class HeadFit:
         return loss, (logits.argmax(1) == labels).double().mean().item()
 
 
+_LEAST_SECONDS = 1e-3
+"""What is left of a time budget at least: one step is always done."""
+
+
 @dataclass(frozen=True)
 class FittedHead:
     """What fitting a head gave, and how a training of the whole network goes on from it.
@@ -250,8 +255,15 @@ class FittedHead:
         return replace(later, history=history, best_epoch=1, best_weights=self.weights)
 
     def trainer_after(self, trainer: Trainer) -> Trainer:
-        """Give who goes on: the length is the model's setting, and epochs count from 2."""
-        length = {"epochs": self.probe.fine_tune_epochs, "least_steps": 0}
+        """Give who goes on: the length is the model's setting, and epochs count from 2.
+
+        Of a time budget it has what is left: its schedule begins with it, not with the budget.
+        """
+        length: dict[str, object] = {"epochs": self.probe.fine_tune_epochs, "least_steps": 0}
+        budget, started_at = trainer.settings.budget_seconds, trainer.started_at
+        if budget is not None and started_at is not None:
+            length["budget_seconds"] = max(budget - (time.monotonic() - started_at), _LEAST_SECONDS)
+            trainer = replace(trainer, started_at=None)
         return replace(
             trainer,
             settings=trainer.settings.model_copy(update=length),

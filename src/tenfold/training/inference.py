@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.data.dataset import Images
+from tenfold.data.store import AnyImages, StoredImages, image_blocks
 from tenfold.models.model import ImageNetwork, as_pixels
 from tenfold.training.device import Device
 from tenfold.training.feature_store import feature_store
@@ -31,7 +33,7 @@ _MOST_VALUES = 8_000_000
 @torch.inference_mode()
 def predict_logits(
     network: ImageNetwork,
-    images: Images,
+    images: AnyImages,
     *,
     device: Device,
     precision: torch.dtype = torch.float32,
@@ -57,7 +59,7 @@ def predict_logits(
 
 def logit_blocks(
     network: ImageNetwork,
-    images: Images,
+    images: AnyImages,
     *,
     device: Device,
     precision: torch.dtype,
@@ -68,8 +70,8 @@ def logit_blocks(
     was_training = network.training
     network.eval()
     try:
-        for start in range(0, len(images), batch_size):
-            pixels = as_pixels(images[start : start + batch_size], device.torch_device)
+        for block in image_blocks(images, batch_size):
+            pixels = as_pixels(block, device.torch_device)
             with device.autocast(precision):
                 logits: Tensor = network(pixels)
             yield logits
@@ -97,7 +99,7 @@ def probabilities_from_logits(logits: npt.NDArray[np.float32]) -> npt.NDArray[np
 @torch.inference_mode()
 def features_and_logits(
     network: ImageNetwork,
-    images: Images,
+    images: AnyImages,
     *,
     device: Device,
     precision: torch.dtype = torch.float32,
@@ -170,7 +172,7 @@ LEAST_KEPT_IMAGES = 10
 @torch.no_grad()
 def frozen_features(
     network: ImageNetwork,
-    images: Images,
+    images: AnyImages,
     *,
     device: Device,
     precision: torch.dtype,
@@ -210,7 +212,7 @@ def frozen_features(
     try:
         is_kept = feature_store().is_kept
         if len(images) < (LEAST_KEPT_IMAGES if is_kept else LEAST_REMEMBERED_IMAGES):
-            features = compute(images).cpu()
+            features = compute(images[:]).cpu()
             if on_images is not None:
                 on_images(len(images))
             return features
@@ -248,7 +250,7 @@ _SHIFT_WEIGHT = 0.25
 
 def predict_logits_of_views(
     network: ImageNetwork,
-    images: Images,
+    images: AnyImages,
     chosen: ViewSet,
     *,
     mirror_keeps_class: bool,
@@ -273,8 +275,8 @@ def predict_logits_of_views(
 
 
 def views(
-    images: Images, chosen: ViewSet, *, mirror_keeps_class: bool
-) -> list[tuple[float, Images]]:
+    images: AnyImages, chosen: ViewSet, *, mirror_keeps_class: bool
+) -> list[tuple[float, AnyImages]]:
     """Give the views of images and their weights, which sum to 1.
 
     Parameters
@@ -287,7 +289,7 @@ def views(
     mirror_keeps_class
         Whether a mirrored image still shows its class; if not, nothing is mirrored.
     """
-    moved = [(1.0, images)]
+    moved: list[tuple[float, AnyImages]] = [(1.0, images)]
     if chosen == "mirror-shift":
         moved = [
             (1 - 2 * _SHIFT_WEIGHT, images),
@@ -299,8 +301,14 @@ def views(
     return [(weight / 2, view) for weight, plain in moved for view in (plain, mirrored(plain))]
 
 
-def _moved(images: Images, start: int) -> Images:
+def _moved(images: AnyImages, start: int) -> AnyImages:
     """Cut the images out of themselves padded by a reflected pixel, from row and column `start`."""
+    if isinstance(images, StoredImages):
+        return images.changed(partial(_moved_pixels, start=start))
+    return _moved_pixels(images, start)
+
+
+def _moved_pixels(images: Images, start: int) -> Images:
     if min(images.shape[1:3]) < 2:  # nothing to reflect
         return images
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
@@ -309,6 +317,12 @@ def _moved(images: Images, start: int) -> Images:
     return np.ascontiguousarray(cut)
 
 
-def mirrored(images: Images) -> Images:
-    """Give images (N, H, W, C) with left and right exchanged."""
+def mirrored(images: AnyImages) -> AnyImages:
+    """Give images (N, H, W, C) with left and right exchanged; stored ones when they are read."""
+    if isinstance(images, StoredImages):
+        return images.changed(_mirrored_pixels)
+    return _mirrored_pixels(images)
+
+
+def _mirrored_pixels(images: Images) -> Images:
     return np.ascontiguousarray(images[:, :, ::-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,7 @@ from tenfold.training.batches import (
 )
 from tenfold.training.checkpoint import Checkpoint, TrainingResult, TrainingState
 from tenfold.training.device import Device
+from tenfold.training.frozen_stages import FrozenStages, LowerMaps
 from tenfold.training.inference import predict_logits
 from tenfold.training.optimizers import make_optimizer, peak_learning_rate
 from tenfold.training.schedule import (
@@ -98,6 +99,14 @@ class Trainer:
         """Give the type that convolutions and matrix products compute in."""
         return self.device.precision(self.settings.precision)
 
+    @property
+    def is_late(self) -> bool:
+        """Say whether a time budget is spent before the training has begun."""
+        budget = self.settings.budget_seconds
+        if budget is None or self.started_at is None:
+            return False
+        return time.monotonic() - self.started_at >= budget
+
 
 class Training:
     """One training of one network.
@@ -146,7 +155,9 @@ class Training:
             self.device,
             augmentation.mixing,
             rebalancing.images_per_epoch,
+            None if network.body.frozen is None else network.body.frozen.image_size_px,
         )
+        self.frozen_stages = self._frozen_stages()
         self.validation = validation
         self.optimizer = make_optimizer(
             network.body,
@@ -183,6 +194,8 @@ class Training:
                 self._finish_epoch()
                 if self._is_save_due:
                     self._save()
+        if self.frozen_stages is not None:
+            self.frozen_stages.close()
         if state.average.weights:
             self.network.load_state_dict(state.average.weights)
         return TrainingResult(
@@ -191,6 +204,21 @@ class Training:
             state.best_weights,
             is_averaged=bool(state.average.weights),
             stopped_early=not pace.is_over(self._steps),
+        )
+
+    def _frozen_stages(self) -> FrozenStages | None:
+        """Give what keeps the maps of the stages that are not trained, if there are some."""
+        body, checkpoint = self.network.body.frozen, self.trainer.checkpoint
+        if body is None or body.trained_stages is None:
+            return None
+        return FrozenStages(
+            self.network,
+            self.batches,
+            device=self.trainer.device,
+            precision=self.precision,
+            folder=None if checkpoint is None else checkpoint.path.with_suffix(".views"),
+            progress=self.trainer.progress,
+            title=self.trainer.title,
         )
 
     def _stored_state(self) -> TrainingState | None:
@@ -233,13 +261,13 @@ class Training:
         correct = torch.tensor(state.correct, device=self.device)
         started = time.perf_counter() - state.epoch_seconds
         done = pace.done(self._steps)
-        for pixels, targets in self.batches.epoch(state.epoch, first_step=state.step):
+        for shown, targets in self._shown():
             progress = pace.progress(self._steps)
-            loss, hits = self._step(pixels, targets, progress)
+            loss, hits = self._step(shown, targets, progress)
             state.average.update(self.network, self.settings, progress)
             if self.trainer.sweep is not None:
                 self.trainer.sweep.note(loss.item())
-            loss_sum += loss * len(pixels)
+            loss_sum += loss * len(shown)
             correct += hits
             state.step += 1
             is_over = pace.is_over(self._steps)
@@ -263,14 +291,26 @@ class Training:
     def _epochs(self) -> int:
         return self.settings.epochs_for(self.batches.steps_per_epoch)
 
-    def _step(self, pixels: Tensor, targets: Targets, progress: float) -> tuple[Tensor, Tensor]:
+    def _shown(self) -> Iterator[tuple[Tensor | LowerMaps, Targets]]:
+        """Give what is left of the epoch: images, or what the frozen stages give of them."""
+        state, frozen = self.state, self.frozen_stages
+        if frozen is None:
+            return self.batches.epoch(state.epoch, first_step=state.step)
+        return frozen.epoch(
+            state.epoch,
+            first_step=state.step,
+            is_over=lambda: self.pace.is_over(self._steps),
+        )
+
+    def _step(
+        self, shown: Tensor | LowerMaps, targets: Targets, progress: float
+    ) -> tuple[Tensor, Tensor]:
         """Do one optimiser step; give the mean loss and the number of right answers."""
         place = self.state.epoch, self.state.step
         self._generator.manual_seed(derive_seed(self.trainer.seed, "dropout", *place))
         self._set_learning_rate(progress)
-        pixels = self._at_resolution(pixels, progress)
         with self.trainer.device.autocast(self.precision):
-            logits = self.network(pixels)  # (B, classes)
+            logits = self._logits(shown, progress)  # (B, classes)
         loss = self.loss(logits, targets)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -278,6 +318,13 @@ class Training:
             clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip_norm)
         self.optimizer.step()
         return loss.detach(), right_answers(logits.detach(), targets)
+
+    def _logits(self, shown: Tensor | LowerMaps, progress: float) -> Tensor:
+        if isinstance(shown, LowerMaps):
+            assert self.frozen_stages is not None
+            return self.frozen_stages.logits(shown)
+        logits: Tensor = self.network(self._at_resolution(shown, progress))
+        return logits
 
     def _at_resolution(self, pixels: Tensor, progress: float) -> Tensor:
         if progress >= self.settings.low_resolution_share:

@@ -9,6 +9,7 @@ pass over the features serves all of them. No preconditioner changes the optimum
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -162,11 +163,20 @@ class SoftmaxRegressions:
     def _preconditioner(self, start: Tensor, penalty: float) -> _Preconditioner:
         """Guess the inverse Hessian near `start`."""
         curvature = self._curvature(start)
-        matrix = curvature * self._gram
-        matrix.diagonal().add_(penalty)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+        ridge, factor = penalty, None
+        while factor is None:
+            matrix = curvature * self._gram
+            matrix.diagonal().add_(ridge)
+            lower, failed_at = torch.linalg.cholesky_ex(matrix)
+            if failed_at.item() and math.isfinite(
+                ridge
+            ):  # features that hardly vary in a fold are huge: digits are lost
+                ridge *= 10
+            else:
+                factor = lower
+        inverse = torch.cholesky_inverse(factor)
         is_wide = self._sample.shape[0] < self._sample.shape[1]
-        return _Preconditioner(inverse, curvature, penalty, self._sample if is_wide else None)
+        return _Preconditioner(inverse, curvature, ridge, self._sample if is_wide else None)
 
     def _curvature(self, layers: Tensor) -> float:
         """Give the mean of p (1 - p) over rows and classes, by the first problem's layer."""

@@ -13,7 +13,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from tenfold.data.dataset import Images, ImageSplit
+from tenfold.data.dataset import ImageSplit
+from tenfold.data.store import AnyImages
 from tenfold.models.model import ImageNetwork
 from tenfold.training.device import Device
 from tenfold.training.inference import predict_logits, probabilities_from_logits
@@ -95,7 +96,7 @@ def calibrated_probabilities(
 
 def predict_probabilities(
     network: ImageNetwork,
-    images: Images,
+    images: AnyImages,
     temperature: float | None,
     *,
     device: Device,

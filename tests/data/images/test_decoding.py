@@ -12,6 +12,7 @@ from PIL import Image
 
 from tenfold.data.images.decoding import decode_image, quiet_pillow, read_header
 from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
+from tenfold.data.images.pillow import resize_to_cover
 
 
 def _decode(path: Path, channels: int = 3) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -102,6 +103,25 @@ def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
         red, _, blue = _decode(path)[0, 0].tolist()
         assert red > 240
         assert blue < 15
+
+
+@pytest.mark.parametrize("size", [(641, 479), (399, 533), (1003, 1001)], ids=str)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_of_reduced_size_shows_what_the_whole_one_shows(
+    size: tuple[int, int], orientation: int, tmp_path: Path
+) -> None:
+    # Waves of every direction: half a pixel's shift would be seen.
+    down, across = np.indices((size[1], size[0])) / min(size) * 50
+    waves = np.sin(np.stack([down, across, down + across], axis=-1)) * 90 + 128
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    scene = Image.fromarray(waves.astype(np.uint8))
+    scene.save(tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif)
+    turned = scene.transpose(Image.Transpose.ROTATE_270) if orientation == 6 else scene
+    for side in (100, 60):
+        expected = np.asarray(resize_to_cover(turned, side, side)).astype(float)
+        pixels = decode_image(tmp_path / "a.jpg", (side, side, 3), is_resized=True)
+        assert np.abs(pixels - expected).mean() < 1
 
 
 def test_gray_in_colour_and_large_images_made_small(tmp_path: Path) -> None:

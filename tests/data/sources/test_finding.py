@@ -58,7 +58,10 @@ def test_cifar10_is_recognised_before_a_folder(binary_folder: Path) -> None:
 def test_a_misspelt_name_suggests_and_lists() -> None:
     with pytest.raises(DataError, match=r"named 'cifar-10'. Did you mean 'cifar10' or") as caught:
         find_source("cifar-10")
-    assert "Sources: cifar10, cifar100, digits, folder, idx, npz, table" in str(caught.value)
+    assert (
+        "Sources: archive, cifar10, cifar100, digits, folder, idx, npz, parquet, table, webdataset"
+        in str(caught.value)
+    )
     assert "train/ and test/" in str(caught.value)
 
 
@@ -99,23 +102,28 @@ def _refusal(data: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["photos.zip", "photos", "photos.jpg.zip"])
-def test_archives_are_to_be_unpacked_whatever_their_name(tmp_path: Path, name: str) -> None:
+def test_zip_archives_are_known_whatever_their_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("cat/1.png", b"1")
-    assert "ZIP archive" in _refusal(str(path))
-    assert "Unpack it" in _refusal(str(path))
+    assert find_source(str(path))[0].name == "archive"
 
 
-def test_a_tar_archive_of_pictures_is_to_be_unpacked(tmp_path: Path) -> None:
+def test_a_tar_archive_is_known(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"1")
     path = tmp_path / "photos.tar"
     with tarfile.open(path, "w") as archive:
         archive.add(tmp_path / "1.png", "cat/1.png")
-    assert "a tar archive" in _refusal(str(path))
+    assert find_source(str(path))[0].name == "archive"
 
 
-@pytest.mark.parametrize("name", ["l.json", "l.parquet", "l.xlsx"])
+@pytest.mark.parametrize("name", ["photos.rar", "photos.7z", "photos.tar.xz"])
+def test_other_archives_are_to_be_unpacked(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"1234")
+    assert "Unpack it" in _refusal(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["l.json", "l.feather", "l.xlsx"])
 def test_other_tables_are_to_become_csv(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("file,label\n1.png,cat\n")
     assert ".to_csv('labels.csv', index=False)" in _refusal(str(tmp_path / name))
@@ -148,7 +156,3 @@ def test_an_empty_name_is_no_data_set(
     (tmp_path / data.strip() / "dog").mkdir()
     monkeypatch.chdir(tmp_path)
     assert "--data is empty" in _refusal(data)
-
-
-def test_an_address_is_to_be_downloaded_first() -> None:
-    assert "download it" in _refusal("https://example.org/photos.zip")

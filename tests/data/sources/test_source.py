@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+from PIL import Image
 
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset
@@ -22,7 +27,7 @@ def source(request: pytest.FixtureRequest) -> Source:
 
 
 @pytest.fixture
-def small(
+def small(  # noqa: PLR0912 -- a case for each source
     source: Source,
     binary_folder: Path,
     tiny_cifar100: Any,
@@ -40,6 +45,23 @@ def small(
             return Cifar100Source(tiny_cifar100.records), tmp_path
         case "folder":
             path = image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
+        case "archive":
+            folder = image_tree({f"{c}/{n}.png": n for c in ("a1", "b1") for n in range(9)})
+            path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
+        case "parquet":
+            path = tmp_path / "a.parquet"
+            cells = [png(image) for image in images]
+            table = pyarrow.table({"image": cells, "label": labels % 2})
+            pyarrow.parquet.write_table(table, path)
+        case "webdataset":
+            path = tmp_path / "a.tar"
+            with tarfile.open(path, "w") as archive:
+                for number, image in enumerate(images):
+                    files = {"png": png(image), "cls": b"%d" % (number % 2)}
+                    for ending, content in files.items():
+                        member = tarfile.TarInfo(f"{number:04}.{ending}")
+                        member.size = len(content)
+                        archive.addfile(member, io.BytesIO(content))
         case "npz":
             path = tmp_path / "a.npz"
             np.savez(path, images=images, labels=labels % 2)
@@ -54,6 +76,12 @@ def small(
         case _:
             return source, None
     return source, path
+
+
+def png(pixels: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def _load(small: tuple[Source, Path | None], seed: int = 0) -> ImageDataset:

@@ -256,7 +256,7 @@ def test_a_column_that_is_not_there_has_neighbours(folder: Path, kind: str) -> N
 
 def test_columns_may_be_said(folder: Path) -> None:
     path = _csv(folder, "a", "b", c=lambda n: n, d=_split)
-    assert "hold the labels. Its columns: a, b, c, d. Name it: --set data.label" in _refusal(path)
+    assert "hold the labels. Its columns: a, b, c, d. Name it: --label-column" in _refusal(path)
     dataset = _load(path, label_column="b", split_column="d", path_column="a")
     _check(dataset)
     assert len(dataset.test) == 6

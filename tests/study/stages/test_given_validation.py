@@ -80,7 +80,7 @@ def test_the_given_validation_images_are_those_of_search_and_training(
     assert AcquireRecord.read(acquire / "record.json").validation_count == 6
     is_validation = read_validation(acquire)
     assert is_validation is not None
-    means = read_split(acquire, "train").images.mean((1, 2, 3))
+    means = read_split(acquire, "train").images[:].mean((1, 2, 3))
     assert means[is_validation].max() < 100 < means[~is_validation].min()
 
 

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from math import ceil
 from typing import BinaryIO
 
 import numpy as np
@@ -17,7 +18,6 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.data import ValueRanges
-from tenfold.data.dataset import Images
 from tenfold.data.images.deep import DeepImage, check_planes, depth_of, rows_of_bands
 from tenfold.data.images.formats import TooManyPixelsError, UnreadableImageError, why_not_read
 from tenfold.data.images.inspection import claims_little
@@ -25,6 +25,10 @@ from tenfold.data.images.inspection import claims_little
 LARGE_IMAGE_SIZE_PX = 96
 """Larger images are made as small as this; decision 020 has the measurement."""
 
+_LEAST_DRAFT = 1.25
+"""Of the size wanted, that a JPEG is decoded at: nearer to it the pixels differ (decision 032)."""
+_SMALL_PIXELS = 128 * 128
+"""Of an image that is resized by Lanczos, which costs nothing there; larger ones by bicubic."""
 _ORIENTATION_TAG = 0x0112
 # What undoes each EXIF orientation; 1 is upright (Exif 2.32, tag Orientation).
 _UNDO = {
@@ -46,6 +50,8 @@ _DEEP_COLOUR_BYTES = 14
 # Of a DNG and of raw photographs in general: a thumbnail, whose large picture is elsewhere.
 _DNG_VERSION, _SUB_FOLDERS, _SUBFILE_TYPE = 50706, 330, 254
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in px."""
 Hold = Callable[[int], AbstractContextManager[None]]
 """Holds so many bytes of memory while something is done; see `SharedMemory`."""
 
@@ -141,23 +147,36 @@ def pixels_of(
     check_planes(image)
     mode = "L" if channels == 1 else "RGB"
     needed = _bytes_beside(image, source)
-    if is_resized:
-        # A JPEG decodes at half, quarter or eighth size for less; twice the size is left over
-        # for a good filter. No other format minds.
-        image.draft(None, (2 * width, 2 * height))
+    content = _draft(image, max(height, width)) if is_resized else (0, 0, *image.size)
     with hold(needed + _bytes_needed(image, source, mode)):
         picture: Image.Image = image
         if depth_of(image):
             deep = DeepImage(source.open)
             picture, image = deep.to_8_bits(ranges), deep.image
         picture = _to_gray_or_rgb(picture, mode)
-        turn = _UNDO.get(_orientation(image)) if source.may_turn else None
+        orientation = _orientation(image) if source.may_turn else 1
         del image
-        if turn is not None:
-            picture = picture.transpose(turn)
-        if is_resized and picture.size != (width, height):
-            picture = resize_to_cover(picture, height, width)
+        if is_resized:
+            size = (width, height) if orientation in _QUARTER_TURNS else (height, width)
+            picture = resize_to_cover(picture, *size, content)
+        if orientation in _UNDO:  # Last, for there is little left to turn.
+            picture = picture.transpose(_UNDO[orientation])
         return np.asarray(picture, dtype=np.uint8).reshape(shape)
+
+
+def _draft(image: ImageFile.ImageFile, side: int) -> Box:
+    """Have a JPEG decoded at the smallest of 1, 1/2, 1/4, 1/8 that leaves enough for a filter.
+
+    No other format minds.
+
+    Returns
+    -------
+    Where the picture lies in what is decoded, whose sides are rounded up to whole pixels.
+    """
+    whole: Box = (0, 0, *image.size)
+    least = ceil(_LEAST_DRAFT * side)
+    drafted = image.draft(None, (least, least))
+    return whole if drafted is None else drafted[1]
 
 
 def values_of(
@@ -269,10 +288,12 @@ def reasons() -> Iterator[None]:
         ) from error
 
 
-def resize_to_cover(image: Image.Image, height: int, width: int) -> Image.Image:
+def resize_to_cover(
+    image: Image.Image, height: int, width: int, content: Box | None = None
+) -> Image.Image:
     """Give `image` scaled so that it just covers a rectangle, and the centre cut out of it.
 
-    Lanczos filtering over the source's full area, so shrinking does not alias.
+    Filtered over the source's full area, so shrinking does not alias.
 
     Parameters
     ----------
@@ -280,21 +301,28 @@ def resize_to_cover(image: Image.Image, height: int, width: int) -> Image.Image:
         Mode L or RGB.
     height, width
         Of the result, in px.
+    content
+        Where the picture lies in it; None for everywhere.
     """
-    full_width, full_height = image.size
+    if image.size == (width, height) and content in (None, (0, 0, width, height)):
+        return image
+    first, upper, last, lower = content or (0, 0, *image.size)
+    full_width, full_height = last - first, lower - upper
     used_width = min(full_width, full_height * width / height)
     used_height = min(full_height, full_width * height / width)
-    left, top = (full_width - used_width) / 2, (full_height - used_height) / 2
+    left = first + (full_width - used_width) / 2
+    top = upper + (full_height - used_height) / 2
+    is_small = image.width * image.height <= _SMALL_PIXELS
     return image.resize(
         (width, height),
-        Image.Resampling.LANCZOS,
+        Image.Resampling.LANCZOS if is_small else Image.Resampling.BICUBIC,
         box=(left, top, left + used_width, top + used_height),
         # A fast whole-number reduction first; 3 is indistinguishable from none (Pillow's manual).
         reducing_gap=3.0,
     )
 
 
-def resize_images(images: Images, size_px: int) -> Images:
+def resize_images(images: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
     """Give a data set's images in another size.
 
     Parameters

@@ -1,12 +1,13 @@
-"""Many image files to one array, in threads, at the size that suits them."""
+"""Many image files to rows of one size, in threads, at the size that suits them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import isqrt, prod
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,6 @@ from tenfold.core.errors import DataError
 from tenfold.core.machine import available_memory, in_gib
 from tenfold.core.progress import Progress
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
-from tenfold.data.dataset import Images
 from tenfold.data.images.decoding import (
     EncodedImage,
     decode_image,
@@ -42,19 +42,29 @@ _OTHER_BYTES = 2**28
 """What the libraries themselves take, about."""
 
 
-@dataclass(frozen=True)
+class ImageRows(Protocol):
+    """Where decoded images go: an array, a file."""
+
+    def __setitem__(self, row: int, pixels: npt.NDArray[np.uint8], /) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
 class DecodedImages:
-    """All files in one array.
+    """What became of files.
 
     Parameters
     ----------
     images
-        uint8, shape (N, H, W, C), in the order of the files; a row that could not be read is
-        undefined.
+        Where the images went, in the order of the files: what `new_rows` gave. A row that could
+        not be read is undefined.
+    shape
+        Height, width and channels of each.
     is_read
         bool, shape (N,).
     resized
         How many had another size.
+    shrunk
+        How many had more pixels.
     left_out
         What could not be read, and why.
     size_note
@@ -65,9 +75,11 @@ class DecodedImages:
         Sentences about that for people.
     """
 
-    images: Images
+    images: Any
+    shape: tuple[int, int, int]
     is_read: npt.NDArray[np.bool_]
     resized: int
+    shrunk: int
     left_out: tuple[LeftOutImage, ...]
     size_note: str = ""
     ranges: ValueRanges = NO_RANGES
@@ -84,8 +96,9 @@ def decode_files(
     is_training: npt.NDArray[np.bool_] | None = None,
     ranges: ValueRanges | None = None,
     most_megapixels: float | None = None,
+    new_rows: Callable[[int, tuple[int, int, int]], ImageRows] | None = None,
 ) -> DecodedImages:
-    """Decode image files into one array of one size.
+    """Decode image files to rows of one size.
 
     Gray (one channel) if every file is gray, else colour (three).
 
@@ -105,6 +118,9 @@ def decode_files(
         Those of a model that the images are for; None to find them.
     most_megapixels
         Images with more are left out; None for the default.
+    new_rows
+        Makes room for a number of images of a shape, which are put there one after the other; None
+        for an array.
 
     Raises
     ------
@@ -115,9 +131,7 @@ def decode_files(
         check_image_size(image_size_px)
     is_read = np.zeros(len(files), dtype=bool)
     failures: dict[int, str] = {}
-    limits = DecodingLimits()
-    if most_megapixels is not None:
-        limits = DecodingLimits(pixels=int(most_megapixels * 1e6))
+    limits = limits_of(most_megapixels)
 
     def take(row: int, failure: object) -> None:
         if isinstance(failure, UnreadableImageError):
@@ -131,7 +145,7 @@ def decode_files(
                 )
             failures[row] = reason
 
-    headers: dict[int, ImageHeader] = {}
+    headers = _Headers.of(len(files))
     for row, header in _parallel(
         lambda row: read_header(files[row], limits),
         range(len(files)),
@@ -140,32 +154,39 @@ def decode_files(
     ):
         take(row, header)
         if isinstance(header, ImageHeader):
-            headers[row] = header
-    if not headers:
+            headers.take(row, header)
+    known = np.flatnonzero(headers.is_known)
+    if not len(known):
         _raise_none_read(files, failures)
     notes: tuple[str, ...] = ()
     if ranges is None:
         ranges, notes = _find_ranges(files, headers, is_training, limits, progress)
-    sizes = [(header.height, header.width) for header in headers.values()]
+    sizes = list(map(tuple, headers.sizes[known].tolist()))
     size = common_size(sizes, image_size_px, large_image_size_px)
-    shape = (*size, 1 if all(header.is_gray for header in headers.values()) else 3)
-    is_resized = {row: (h.height, h.width) != shape[:2] for row, h in headers.items()}
-    images = new_images(len(files), shape)
+    shape = (*size, 1 if headers.is_gray[known].all() else 3)
+    is_resized = (headers.sizes != size).any(axis=1)
+    images = (new_rows or new_images)(len(files), shape)
 
-    def decode(row: int) -> None:
-        images[row] = decode_image(
-            files[row], shape, is_resized=is_resized[row], ranges=ranges, limits=limits
+    def decode(row: int) -> npt.NDArray[np.uint8]:
+        return decode_image(
+            files[row], shape, is_resized=bool(is_resized[row]), ranges=ranges, limits=limits
         )
 
-    for row, failure in _parallel(decode, sorted(headers), "Decoding images", progress):
-        take(row, failure)
-        is_read[row] = failure is None
+    for row, found in _parallel(decode, known.tolist(), "Decoding images", progress):
+        if isinstance(found, UnreadableImageError):
+            take(row, found)
+        else:
+            images[row] = found
+            is_read[row] = True
     if not is_read.any():
         _raise_none_read(files, failures)
+    is_shrunk = headers.sizes.prod(axis=1) > prod(size)
     return DecodedImages(
         images=images,
+        shape=shape,
         is_read=is_read,
-        resized=sum(is_resized[row] for row in np.flatnonzero(is_read).tolist()),
+        resized=int(is_resized[is_read].sum()),
+        shrunk=int(is_shrunk[is_read].sum()),
         left_out=tuple(
             LeftOutImage(path=str(files[row]), reason=failures[row]) for row in sorted(failures)
         ),
@@ -175,21 +196,50 @@ def decode_files(
     )
 
 
+def limits_of(most_megapixels: float | None) -> DecodingLimits:
+    """Give what one image of a data set may cost; None for the default."""
+    if most_megapixels is None:
+        return DecodingLimits()
+    return DecodingLimits(pixels=int(most_megapixels * 1e6))
+
+
+@dataclass(frozen=True, eq=False)
+class _Headers:
+    """What all files say, in arrays: a million objects would take more than their images do."""
+
+    is_known: npt.NDArray[np.bool_]
+    sizes: npt.NDArray[np.int64]
+    is_gray: npt.NDArray[np.bool_]
+    depths: dict[int, str]
+
+    @classmethod
+    def of(cls, count: int) -> _Headers:
+        sizes = np.zeros((count, 2), np.int64)
+        return cls(np.zeros(count, bool), sizes, np.zeros(count, bool), {})
+
+    def take(self, row: int, header: ImageHeader) -> None:
+        self.is_known[row] = True
+        self.sizes[row] = header.height, header.width
+        self.is_gray[row] = header.is_gray
+        if header.depth:
+            self.depths[row] = header.depth
+
+
 def _find_ranges(
     files: Sequence[EncodedImage],
-    headers: Mapping[int, ImageHeader],
+    headers: _Headers,
     is_training: npt.NDArray[np.bool_] | None,
     limits: DecodingLimits,
     progress: Progress,
 ) -> tuple[ValueRanges, tuple[str, ...]]:
     """Find what images of more than 8 bits use; give it, and sentences about it for people."""
-    deep = [row for row, header in headers.items() if header.depth]
+    deep = list(headers.depths)
     measured_rows = [row for row in deep if is_training is None or is_training[row]]
     if not measured_rows:
         return NO_RANGES, ()
     quantiles = quantiles_for(len(measured_rows))
     measured = [
-        Measured(headers[row].depth, values)
+        Measured(headers.depths[row], values)
         for row, values in _parallel(
             lambda row: measure_image(files[row], quantiles, limits),
             measured_rows,
@@ -199,17 +249,20 @@ def _find_ranges(
         if not isinstance(values, UnreadableImageError)  # Decoding meets it again.
     ]
     found = find_ranges(measured)
-    depths = [headers[row].depth for row in deep]
-    return found.ranges, tuple(range_note(found, depths, len(headers)))
+    count = int(headers.is_known.sum())
+    return found.ranges, tuple(range_note(found, list(headers.depths.values()), count))
 
 
 def _parallel(
     function: Callable[[int], T], rows: Sequence[int], description: str, progress: Progress
 ) -> Iterator[tuple[int, T | UnreadableImageError]]:
-    """Give (row, result or reason) in the order of `rows`, worked on by several threads."""
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    """Give (row, result or reason) in the order of `rows`, worked on by several threads.
+
+    No more than a few chunks wait to be taken: what decodes is faster than a full disk.
+    """
+    chunks = iter([rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)])
     with (
-        decoding_threads() as (pool, _, is_over),
+        decoding_threads() as (pool, threads, is_over),
         progress.task(description, total=len(rows), unit="images") as task,
     ):
 
@@ -224,7 +277,11 @@ def _parallel(
                     results.append(error)
             return results
 
-        for chunk, results in zip(chunks, pool.map(work, chunks), strict=True):
+        waiting = deque((chunk, pool.submit(work, chunk)) for chunk in islice(chunks, 3 * threads))
+        while waiting:
+            chunk, future = waiting.popleft()
+            results = future.result()
+            waiting.extend((more, pool.submit(work, more)) for more in islice(chunks, 1))
             yield from zip(chunk, results, strict=True)
             task.advance(len(chunk))
 
@@ -278,7 +335,7 @@ def size_note(sizes: Sequence[Size], chosen: Size, asked_px: int | None) -> str:
     )
 
 
-def new_images(count: int, shape: tuple[int, int, int]) -> Images:
+def new_images(count: int, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     """Give an array for images, once it is sure that the memory can hold them and be trained on.
 
     Parameters

@@ -24,6 +24,7 @@ from tenfold.data.sources.cifar10_formats import (
     CifarFormat,
 )
 from tenfold.data.sources.source import fingerprint_of_files
+from tenfold.data.store import images_at_size
 
 FORMATS = (BINARY, PYTHON)
 """Binary first: where a folder holds both, it is the faster one to read."""
@@ -373,11 +374,9 @@ def resized(dataset: ImageDataset, image_size_px: int | None) -> ImageDataset:
     """Give a data set with images of another height and width than 32 px, if asked for."""
     if image_size_px in (None, SIDE_PX):
         return dataset
-    from tenfold.data.images.pillow import resize_images
-
     assert image_size_px is not None
     train, test = (
-        ImageSplit(resize_images(split.images, image_size_px), split.labels)
+        ImageSplit(images_at_size(split.images, image_size_px), split.labels)
         for split in (dataset.train, dataset.test)
     )
     return replace(dataset, train=train, test=test, resized=len(train) + len(test))

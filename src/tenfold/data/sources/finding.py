@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tenfold.core.errors import DataError, nearest_names
-from tenfold.core.text import shortlist
+from tenfold.core.progress import Progress, SilentProgress
+from tenfold.core.text import counted, shortlist
 from tenfold.data.sources.folder_files import (
     ARCHIVES,
     MODEL_FOLDER,
@@ -15,21 +16,32 @@ from tenfold.data.sources.folder_files import (
     is_image_name,
     own_kind,
 )
+from tenfold.data.sources.remote import fetch, is_address
 from tenfold.data.sources.source import SOURCES, Source
+from tenfold.data.sources.webdataset import is_pattern, shards_of
 
 _LAYOUTS = (
     "CIFAR-10 or CIFAR-100: the unpacked folder or the .tar.gz of its binary or Python version",
     "a folder with one sub-folder of images for each class",
     "a folder with train/ and test/ (and validation/, if there is one), each with one sub-folder "
     "for each class",
+    "a .zip, .tar or .tar.gz of such a folder",
     "an .npz file with train_images, train_labels, test_images, ... (MedMNIST), x_train, y_train, "
     "... (Keras), or images and labels",
-    "a table (.csv, .tsv, .jsonl) with a column of image files and one of labels",
+    "a table (.csv, .tsv, .jsonl, .parquet) with a column of image files and one of labels, or a "
+    "folder with one beside its images",
+    "Parquet with images in it, as Hugging Face's data sets have: a file or a folder of shards",
+    "WebDataset's tar shards: a folder of them, or a pattern such as 'shards-{000..099}.tar'",
+    "an address of any of these, a file or a prefix: s3://, gs://, hf://, https://, ...",
     "a folder with MNIST's idx files, as they are or as .gz: train-images-idx3-ubyte, ...",
 )
 
+_ASKED_LAST = ("archive", "folder")  # Any archive, any folder with sub-folders.
 
-def find_source(data: str | None) -> tuple[Source, Path | None, str]:
+
+def find_source(
+    data: str | None, progress: Progress | None = None, *, is_offline: bool = False
+) -> tuple[Source, Path | None, str]:
     """Give the source, the path for it, and a sentence that says what was taken and why.
 
     Parameters
@@ -37,7 +49,11 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
     data
         A source's name, or a path; None takes CIFAR-10 if it is on this machine, and the bundled
         digits otherwise. The name of a source with data of its own wins over a file of that name:
-        write ``./digits`` for the file.
+        write ``./digits`` for the file. What lies at an address is fetched into the cache.
+    progress
+        Shows what is fetched; None for nobody.
+    is_offline
+        Whether fetching is forbidden.
 
     Returns
     -------
@@ -64,6 +80,10 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
     if data in SOURCES and not SOURCES[data].needs_path:
         source = SOURCES[data]
         return source, None, _named(source)
+    if is_address(data):
+        path = fetch(data, progress or SilentProgress(), is_offline=is_offline)
+        source, _, sentence = find_source(str(path))
+        return source, path, sentence
     path = Path(data).expanduser()
     try:
         is_there = path.exists()
@@ -71,15 +91,22 @@ def find_source(data: str | None) -> tuple[Source, Path | None, str]:
         raise DataError(f"{data!r} cannot be looked at: {error.strerror}.") from error
     if not is_there and data in SOURCES:
         return SOURCES[data], None, _named(SOURCES[data])
+    if not is_there and is_pattern(path):
+        shards = counted(len(shards_of(path)), "shard")
+        return SOURCES["webdataset"], path, f"Data: {path}, {shards} of WebDataset."
     if not is_there:
         raise DataError(_nothing_there(data))
     _refuse_own(path)
-    # The folder source accepts any folder with sub-folders, so it is asked last.
-    for name in sorted(SOURCES, key=lambda name: (name == "folder", name)):
+    for name in sorted(SOURCES, key=_asked):
         source = SOURCES[name]
         if source.recognises(path):
             return source, path, f"Data: {path}, read as {source.name} ({source.summary})."
     raise DataError(_not_understood(path))
+
+
+def _asked(name: str) -> tuple[int, str]:
+    """Give a source's place in the order of asking: who accepts nearly anything comes last."""
+    return (_ASKED_LAST.index(name) if name in _ASKED_LAST else -1), name
 
 
 def _default() -> tuple[Source, Path | None, str]:
@@ -125,11 +152,6 @@ def _named(source: Source) -> str:
 
 
 def _nothing_there(data: str) -> str:
-    if "://" in data:
-        return (
-            f"{data!r} is an address. tenfold downloads no data set but CIFAR-10 (--data cifar10): "
-            "download it, unpack it, and give the folder."
-        )
     message = f"There is no data source and no file or folder named {data!r}."
     if near := nearest_names(data, SOURCES):
         message += f" Did you mean {' or '.join(repr(name) for name in near)}?"
@@ -169,11 +191,9 @@ _AS_FOLDERS = (
 _AS_FILES = f"Save each image as a PNG file first; {_AS_FOLDERS}"
 
 _TABLES = frozenset(
-    {".json", ".parquet", ".feather", ".xlsx", ".xls", ".xml"}
-    | {".txt", ".yaml", ".yml", ".sqlite", ".db"}
+    {".json", ".feather", ".xlsx", ".xls", ".xml"} | {".txt", ".yaml", ".yml", ".sqlite", ".db"}
 )
 _PANDAS = {
-    ".parquet": "pandas.read_parquet(FILE)",
     ".feather": "pandas.read_feather(FILE)",
     ".json": "pandas.read_json(FILE)",
     ".xlsx": "pandas.read_excel(FILE)",
@@ -208,8 +228,8 @@ def what_file(path: Path) -> str:
     archive = _archive(path)
     if archive is not None and ending not in {".xlsx", ".pt", ".pth"}:
         return (
-            f"{archive} of {size}, and not CIFAR-10's. Unpack it, and give the folder that comes "
-            "out of it"
+            f"{archive} of {size}, which tenfold does not read. Unpack it, and give the folder "
+            "that comes out of it"
         )
     if is_image_name(path.name):
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,10 @@ from tenfold.data.sources.folder_splits import Role
 from tenfold.data.sources.labelled_files import LabelledFiles, ReadFiles, read_labelled_files
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
 
-_READING = 2
+if TYPE_CHECKING:  # Pillow is not needed to list sources
+    from tenfold.data.images.decoding import EncodedImage
+
+_READING = 3
 """Raised when the same files give other classes, splits or pixels than before."""
 
 
@@ -39,6 +43,7 @@ class FolderSource:
 
     name = "folder"
     needs_path = True
+    is_of_image_files = True
     summary = "your own images: a folder with one sub-folder a class, or train/ and test/"
 
     def recognises(self, path: Path) -> bool:
@@ -58,7 +63,9 @@ class FolderSource:
         listed = label_files(read_layout(root))
         parts = [~listed.is_test & ~listed.is_validation, listed.is_validation, listed.is_test]
         digests = [
-            fingerprint_of_files(root, [listed.files[row] for row in np.flatnonzero(part).tolist()])
+            fingerprint_of_files(
+                root, [Path(str(listed.files[row])) for row in np.flatnonzero(part).tolist()]
+            )
             for part in parts
         ]
         return sha256_of_json([_READING, *digests])
@@ -74,29 +81,14 @@ class FolderSource:
             image cannot be read.
         """
         root = _given(path)
-        layout = read_layout(root)
-        if options.is_strict and layout.left_out:
-            first = layout.left_out[0]
-            raise DataError(f"{first.path} cannot be read: {first.reason}.")
-        listed = label_files(layout)
-        found = read_labelled_files(
-            listed,
+        return read_arranged(
+            read_layout(root),
             options,
-            progress,
-            usable_classes=partial(usable_classes, root, layout, listed),
-            has_test=layout.test is not None,
-        )
-        if not len(found.test):
-            raise DataError(_no_test_images(root, layout))
-        return found.dataset(
             progress,
             source=self.name,
             location=str(root),
             title=root.resolve().name,
-            description=f"{found.count:,} images from a folder, one sub-folder a class.",
-            split_note=_split_note(layout, options, found),
-            left_out=layout.left_out,
-            notes=(*layout.notes, *_unused_classes(layout, listed, found.is_used)),
+            place="a folder",
         )
 
 
@@ -110,6 +102,56 @@ def _given(path: Path | None) -> Path:
             f"{'; or '.join(LAYOUTS)}."
         )
     return path
+
+
+def read_arranged(
+    layout: FolderLayout,
+    options: SourceOptions,
+    progress: Progress,
+    *,
+    source: str,
+    location: str,
+    title: str,
+    place: str,
+) -> ImageDataset:
+    """Decode the images of a tree and split them, as `FolderSource.load` does.
+
+    Parameters
+    ----------
+    source, location, title
+        As the data set says them.
+    place
+        What the tree lies in, for the description: ``a folder``.
+
+    Raises
+    ------
+    DataError
+        As `FolderSource.load`.
+    """
+    if options.is_strict and layout.left_out:
+        first = layout.left_out[0]
+        raise DataError(f"{first.path} cannot be read: {first.reason}.")
+    root = Path(location)
+    listed = label_files(layout)
+    found = read_labelled_files(
+        listed,
+        options,
+        progress,
+        usable_classes=partial(usable_classes, root, layout, listed),
+        has_test=layout.test is not None,
+    )
+    if not len(found.test):
+        raise DataError(_no_test_images(root, layout))
+    return found.dataset(
+        progress,
+        source=source,
+        location=location,
+        title=title,
+        description=f"{found.count:,} images from {place}, one sub-folder a class.",
+        split_note=_split_note(layout, options, found),
+        left_out=layout.left_out,
+        notes=(*layout.notes, *_unused_classes(layout, listed, found.is_used)),
+    )
 
 
 def _split_note(layout: FolderLayout, options: SourceOptions, found: ReadFiles) -> str:
@@ -139,7 +181,7 @@ def _no_test_images(root: Path, layout: FolderLayout) -> str:
 
 
 def _unused_classes(
-    layout: FolderLayout, listed: LabelledFiles[Path], is_used: npt.NDArray[np.bool_]
+    layout: FolderLayout, listed: LabelledFiles[EncodedImage], is_used: npt.NDArray[np.bool_]
 ) -> Iterator[str]:
     """Name the class folders that became no class, and say why."""
     all_files = listed.counts(np.ones(len(listed.files), dtype=bool))
@@ -156,11 +198,11 @@ def _unused_classes(
         )
 
 
-def label_files(layout: FolderLayout) -> LabelledFiles[Path]:
+def label_files(layout: FolderLayout) -> LabelledFiles[EncodedImage]:
     """List a layout's files with their labels; a class has one label in all splits."""
     splits = (layout.train, layout.validation, layout.test or {})
     names = tuple(sorted(set().union(*splits), key=natural_key))
-    files: list[Path] = []
+    files: list[EncodedImage] = []
     labels: list[int] = []
     parts: list[int] = []
     for label, name in enumerate(names):
@@ -176,7 +218,10 @@ def label_files(layout: FolderLayout) -> LabelledFiles[Path]:
 
 
 def usable_classes(
-    root: Path, layout: FolderLayout, listed: LabelledFiles[Path], chosen: npt.NDArray[np.bool_]
+    root: Path,
+    layout: FolderLayout,
+    listed: LabelledFiles[EncodedImage],
+    chosen: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.bool_]:
     """Say which classes have training images among the chosen files.
 

@@ -11,10 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tenfold.core.records.data import LeftOutImage
 from tenfold.core.run_folder import MANIFEST, SETTINGS
 from tenfold.data.images.formats import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:  # Pillow is not needed to list sources
+    from tenfold.data.images.decoding import EncodedImage
 
 RUN_FOLDER = "run folder"
 MODEL_FOLDER = "model folder"
@@ -43,6 +47,8 @@ _VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".
 # fmt: on
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 
+_DIGITS = re.compile("[0-9]+")
+_MOST_DIGITS = 0x40  # Nobody numbers images by more, and folding leaves these characters.
 _MOST_ENDINGS = 4  # More kinds of files in one sentence are not read by anyone.
 
 _Place = tuple[int, int]
@@ -58,7 +64,7 @@ class ScannedFolder:
     path
         The folder.
     images
-        The image files in it, not those in its sub-folders.
+        The image files in it, not those in its sub-folders; paths, or members of an archive.
     folders
         Its sub-folders in natural order, hidden ones and those that tenfold wrote left out.
     others
@@ -68,7 +74,7 @@ class ScannedFolder:
     """
 
     path: Path
-    images: tuple[Path, ...] = ()
+    images: tuple[EncodedImage, ...] = ()
     folders: tuple[ScannedFolder, ...] = ()
     others: Counter[str] = field(default_factory=Counter)
     own: tuple[Path, ...] = ()
@@ -97,10 +103,10 @@ class ScannedFolder:
         for folder in self.folders:
             yield from folder.tree()
 
-    def all_images(self) -> list[Path]:
+    def all_images(self) -> list[EncodedImage]:
         """Give the image files in it, at any depth, in natural order."""
         files = [file for folder in self.tree() for file in folder.images]
-        return sorted(files, key=lambda path: natural_key(str(path)))
+        return sorted(files, key=lambda file: natural_key(str(file)))
 
     def all_others(self) -> Counter[str]:
         """Count the files that are no images by their name, at any depth, by their endings."""
@@ -132,7 +138,8 @@ class FolderScan:
         What tenfold wrote is left out. Links to folders are followed once each.
         """
         found = self._look(folder, frozenset(), set())
-        return [] if found is None else found.all_images()
+        images = [] if found is None else found.all_images()
+        return [image for image in images if isinstance(image, Path)]
 
     def tree(self, root: Path) -> ScannedFolder:
         """Look at everything below `root`, links to folders included.
@@ -254,18 +261,23 @@ def is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
-def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+def natural_key(name: str) -> tuple[str, str]:
     """Give a sort key under which "2" comes before "10" and "b" after "A"."""
-    parts = re.split(r"([0-9]+)", name)
-    # int() refuses more than 4300 digits; nobody numbers images so.
-    key = [
-        (0, int(part[:1000]), "")
-        if part[:1].isascii() and part[:1].isdigit()
-        else (1, 0, part.casefold())
-        for part in parts
-        if part
-    ]
-    return key, name
+    return natural_text(name), name
+
+
+def natural_text(name: str) -> str:
+    """Give what `natural_key` sorts by, but for the order of names that differ in case alone.
+
+    A run of digits becomes a zero character, the number of its digits, and these: so it comes
+    before all letters, and a shorter number before a longer one. A million of these fit in memory.
+    """
+    return _DIGITS.sub(_number_text, name).casefold()
+
+
+def _number_text(found: re.Match[str]) -> str:
+    digits = found[0].lstrip("0")
+    return f"\0{chr(min(len(digits), _MOST_DIGITS))}{digits}"
 
 
 def endings(others: Counter[str]) -> str:

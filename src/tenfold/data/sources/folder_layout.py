@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tenfold.core.errors import DataError
 from tenfold.core.records.data import LeftOutImage
@@ -20,6 +21,11 @@ from tenfold.data.sources.folder_files import (
 )
 from tenfold.data.sources.folder_splits import ClassFolders, FolderLevel, Role, find_level
 
+if TYPE_CHECKING:  # Pillow is not needed to list sources
+    from tenfold.data.images.decoding import EncodedImage
+
+ClassFiles = dict[str, list["EncodedImage"]]
+"""The files of each class by its name."""
 LAYOUTS = (
     "a folder with one sub-folder of images for each class: DATA/cat/1.png, DATA/dog/1.png",
     "the same in two or three splits: DATA/train/cat/1.png, DATA/test/cat/1.png, "
@@ -55,9 +61,9 @@ class FolderLayout:
         What was found besides and what was done about it.
     """
 
-    train: dict[str, list[Path]]
-    validation: dict[str, list[Path]]
-    test: dict[str, list[Path]] | None
+    train: ClassFiles
+    validation: ClassFiles
+    test: ClassFiles | None
     folder: Path
     names: dict[Role, str]
     empty: dict[str, str]
@@ -85,8 +91,26 @@ def read_layout(root: Path) -> FolderLayout:
         tree = scan.tree(root)
     except OSError as error:
         raise DataError(f"{error.filename or root} cannot be read: {error.strerror}.") from error
+    return layout_of(tree, scan.left_out)
+
+
+def layout_of(tree: ScannedFolder, left_out: Sequence[LeftOutImage]) -> FolderLayout:
+    """Find out how the images of a tree are arranged, wherever it lies.
+
+    Parameters
+    ----------
+    tree
+        All that was found.
+    left_out
+        What could not be looked into.
+
+    Raises
+    ------
+    DataError
+        As `read_layout`.
+    """
     if not tree.folders and not tree.own:
-        raise DataError(f"{root} has no sub-folders. Expected {'; or '.join(LAYOUTS)}.")
+        raise DataError(f"{tree.path} has no sub-folders. Expected {'; or '.join(LAYOUTS)}.")
     if not tree.image_count:
         raise DataError(_no_images(tree))
     level = find_level(tree)
@@ -99,12 +123,12 @@ def read_layout(root: Path) -> FolderLayout:
         folder=level.folder.path,
         names=level.names,
         empty=_empty_classes(level),
-        left_out=tuple(scan.left_out),
+        left_out=tuple(left_out),
         notes=(*level.notes, *_notes(tree, level, used)),
     )
 
 
-def _files(classes: ClassFolders) -> dict[str, list[Path]]:
+def _files(classes: ClassFolders) -> ClassFiles:
     return {
         name: [file for folder in classes[name] for file in folder.all_images()]
         for name in sorted(classes, key=natural_key)

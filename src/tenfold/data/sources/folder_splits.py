@@ -30,7 +30,7 @@ ClassFolders = dict[str, list[ScannedFolder]]
 
 _HELD_OUT: tuple[Role, ...] = ("validation", "test")
 # Folders of these names hold classes rather than being one, if they have sub-folders.
-_GENERIC_NAMES = frozenset(
+GENERIC_NAMES = frozenset(
     {"images", "imgs", "image", "img", "data", "dataset", "datasets", "archive", "photos"}
     | {"pictures", "classes", "raw", "input"}
 )
@@ -262,7 +262,7 @@ def _inner(folder: ScannedFolder) -> ScannedFolder | None:
         )
     if with_splits:
         return with_splits[0]
-    generic = [one for one in there if one.name.lower() in _GENERIC_NAMES and len(one.filled) > 1]
+    generic = [one for one in there if one.name.lower() in GENERIC_NAMES and len(one.filled) > 1]
     if len(generic) == 1 and 2 * generic[0].image_count > folder.image_count:
         return generic[0]
     return None

@@ -54,7 +54,7 @@ _EXPECTED = (
 )
 _AGAIN = "Copy or download it again."
 
-_READING = 1
+_READING = 2
 """Raised when the same files give other classes, splits or pixels than before."""
 
 FileOf = dict[tuple[Role, str], Path]

@@ -20,6 +20,7 @@ from tenfold.data.sources.folder_splits import Role
 from tenfold.data.sources.labelled_files import reorder_rows, untested_notes
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.splits import exact_groups, stratified_split
+from tenfold.data.store import images_at_size
 
 _CHANNELS = (1, 3)
 _COPIES = 2.2
@@ -102,12 +103,10 @@ def array_dataset(
     train, test, is_validation = _split(images, labels, options)
     resized = 0
     if options.image_size_px is not None and train.image_shape[:2] != (options.image_size_px,) * 2:
-        from tenfold.data.images.pillow import resize_images
-
+        size_px = options.image_size_px
         resized = len(train) + len(test)
         train, test = (
-            ImageSplit(resize_images(part.images, options.image_size_px), part.labels)
-            for part in (train, test)
+            ImageSplit(images_at_size(part.images, size_px), part.labels) for part in (train, test)
         )
     notes += untested_notes(classes, test)
     return ImageDataset(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -15,7 +19,21 @@ from tenfold.core.records.data import LeftOutImage
 from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import Groups, ImageDataset, Images, ImageSplit, Indices, Labels
 from tenfold.data.sources.source import SourceOptions
-from tenfold.data.splits import exact_groups, joined_groups, regrouped, stratified_split
+from tenfold.data.splits import (
+    DIGEST_BYTES,
+    groups_of_digests,
+    joined_groups,
+    pixel_digest,
+    regrouped,
+    stratified_split,
+)
+from tenfold.data.store import (
+    MOST_KEPT_BYTES,
+    AnyImages,
+    ArrayRows,
+    PixelSpool,
+    StoredImages,
+)
 
 if TYPE_CHECKING:
     from tenfold.data.images.decoding import EncodedImage
@@ -23,6 +41,10 @@ if TYPE_CHECKING:
 
 FileT = TypeVar("FileT", bound="EncodedImage")
 
+MOST_LAID_BYTES = 2**34
+"""Of pixels that are laid beside their pictures: a row is read fifty times as fast as decoded, and
+takes about as much of the disk as its picture; docs/decisions/031-the-image-store.md."""
+_LAID_COPIES = 3  # As they are decoded, as the splits have them, and as much again left free.
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
 
 
@@ -60,7 +82,7 @@ class ReadFiles:
     Parameters
     ----------
     decoded
-        All of them in one array, whose rows are now in the order of the splits.
+        What was found; its images are in the order of the splits, or where they were.
     classes
         Those of the names that have training images.
     is_used
@@ -168,6 +190,9 @@ def read_labelled_files(
     from tenfold.data.images.reading import decode_files  # Pillow is not needed to list sources
 
     usable_classes(np.ones(len(listed.files), dtype=bool))
+    if options.on_files is not None:
+        options.on_files(listed)
+    room = _NewRows(options.work_folder)
     decoded = decode_files(
         listed.files,
         options.image_size_px,
@@ -177,10 +202,11 @@ def read_labelled_files(
         is_training=~listed.is_test if has_test else None,
         ranges=options.value_ranges,
         most_megapixels=options.most_megapixels,
+        new_rows=room.of,
     )
     is_used = usable_classes(decoded.is_read)
     train, test, train_rows = _split_images(
-        decoded.images, listed, decoded.is_read, options, has_test=has_test, groups=groups
+        decoded, room, listed, options, has_test=has_test, groups=groups
     )
     return ReadFiles(
         decoded=decoded,
@@ -194,27 +220,66 @@ def read_labelled_files(
     )
 
 
+class _NewRows:
+    """Where decoded images go: an array for few, a file for many, nowhere for too many.
+
+    Parameters
+    ----------
+    folder
+        For the file; None for where the system keeps temporary files.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.pixels: Images | PixelSpool | None = None
+        self.digests: npt.NDArray[np.uint8] = np.empty((0, 0), np.uint8)
+
+    def of(self, count: int, shape: tuple[int, int, int]) -> _NewRows:
+        """Make room."""
+        from tenfold.data.images.reading import new_images
+
+        self.digests = np.zeros((count, DIGEST_BYTES), np.uint8)
+        size = count * math.prod(shape)
+        if size <= MOST_KEPT_BYTES:
+            self.pixels = new_images(count, shape)
+        elif size <= min(MOST_LAID_BYTES, _free_bytes(self.folder) // _LAID_COPIES):
+            self.pixels = PixelSpool((count, *shape), self.folder)
+        return self
+
+    def __setitem__(self, row: int, pixels: Images) -> None:
+        self.digests[row] = np.frombuffer(pixel_digest(pixels), np.uint8)
+        if self.pixels is not None:
+            self.pixels[row] = pixels
+
+
+def _free_bytes(folder: Path | None) -> int:
+    place = Path(tempfile.gettempdir()) if folder is None else folder
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
 def _split_images(
-    images: Images,
+    decoded: DecodedImages,
+    room: _NewRows,
     listed: LabelledFiles[FileT],
-    is_read: npt.NDArray[np.bool_],
     options: SourceOptions,
     *,
     has_test: bool,
     groups: Groups | None = None,
 ) -> tuple[ImageSplit, ImageSplit, Indices]:
-    """Give both splits in a random order, as views of `images`, whose rows are reordered.
+    """Give both splits in a random order.
 
     Labels are those of `listed`. Images of one of the `groups` are in one split, and copies always
     are. The indices say which of the files each training image is.
     """
     rng = np.random.default_rng(options.seed)
-    rows = np.flatnonzero(is_read)
+    rows = np.flatnonzero(decoded.is_read)
     if has_test:
         train = rng.permutation(rows[~listed.is_test[rows]])
         test = rng.permutation(rows[listed.is_test[rows]])
     else:
-        together = exact_groups(images)
+        together = groups_of_digests(digest.tobytes() for digest in room.digests)
         if groups is not None:
             together = joined_groups(together, groups)
         drawn_from = regrouped(together, rows)
@@ -224,12 +289,38 @@ def _split_images(
                 listed.labels[rows], options.test_fraction, rng, drawn_from
             )
         )
-    reorder_rows(images, np.concatenate([train, test, np.flatnonzero(~is_read)]))
-    end = len(train) + len(test)
+    images = _stored(decoded, room.pixels, listed.files, options)
+    if isinstance(images, StoredImages):
+        parts: tuple[AnyImages, AnyImages] = images.rows(train), images.rows(test)
+    else:  # No second copy.
+        reorder_rows(images, np.concatenate([train, test, np.flatnonzero(~decoded.is_read)]))
+        parts = images[: len(train)], images[len(train) : len(train) + len(test)]
     return (
-        ImageSplit(images[: len(train)], listed.labels[train]),
-        ImageSplit(images[len(train) : end], listed.labels[test]),
+        ImageSplit(parts[0], listed.labels[train]),
+        ImageSplit(parts[1], listed.labels[test]),
         train,
+    )
+
+
+def _stored(
+    decoded: DecodedImages,
+    pixels: Images | PixelSpool | None,
+    files: Sequence[FileT],
+    options: SourceOptions,
+) -> AnyImages:
+    """Give all images: with their pictures, where these say more than the pixels."""
+    from tenfold.data.images.reading import limits_of
+    from tenfold.data.pictures import EncodedPictures
+
+    has_pictures = 2 * decoded.shrunk > decoded.is_read.sum()
+    if isinstance(pixels, np.ndarray) and not has_pictures:
+        return pixels
+    pictures = EncodedPictures(files, decoded.ranges, limits_of(options.most_megapixels))
+    return StoredImages(
+        decoded.shape,
+        len(files),
+        ArrayRows(pixels) if isinstance(pixels, np.ndarray) else pixels,
+        pictures if has_pictures or pixels is None else None,
     )
 
 

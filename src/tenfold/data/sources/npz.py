@@ -40,7 +40,7 @@ _EXPECTED = (
     "Keras); or images and labels, or x and y, alone"
 )
 
-_READING = 1
+_READING = 2
 """Raised when the same file gives other classes, splits or pixels than before."""
 
 

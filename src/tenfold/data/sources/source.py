@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
@@ -42,6 +42,12 @@ class SourceOptions:
     value_ranges
         Those of a model that images of more than 8 bits are for; None to find them in the training
         images.
+    on_files
+        Told the `LabelledFiles` of a data set of files before any is decoded; what it raises ends
+        the reading.
+    work_folder
+        Where pixels that are too many for the memory wait; None for where the system keeps
+        temporary files. They are gone when the data set is.
     """
 
     seed: int = 0
@@ -56,6 +62,8 @@ class SourceOptions:
     split_column: str | None = None
     group_column: str | None = None
     value_ranges: ValueRanges | None = None
+    on_files: Callable[[Any], None] | None = None
+    work_folder: Path | None = None
 
     def split_note(
         self, drawn: str = "of each class, at least one image of every class that has two"
@@ -97,6 +105,8 @@ class Source(Protocol):
 
 SOURCES: Registry[Source] = Registry("tenfold.data.sources", "SOURCE", kind="data source")
 """All data sources by name."""
+OF_IMAGE_FILES = "is_of_image_files"
+"""What a source's class assigns, in one line, whose images are decoded at a size that is chosen."""
 
 
 def fingerprint_of_files(root: Path, files: Iterable[Path]) -> str:

@@ -7,19 +7,17 @@ import csv
 import io
 import json
 import math
-import os
 import re
+from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TextIO
 
 from tenfold.core.errors import DataError, nearest_names
-from tenfold.core.files import (
-    MOST_TEXT_BYTES,
-    check_regular_file,
-    read_regular_file,
-)
+from tenfold.core.files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.core.text import counted, shortlist
 from tenfold.data.sources.folder_files import is_image_name
 from tenfold.data.sources.folder_splits import Role, role_of
@@ -27,6 +25,7 @@ from tenfold.data.sources.source import SourceOptions
 
 CSV = frozenset({".csv", ".tsv"})
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
+_MOST_SHARED = 2**16  # Equal values of a column of few are one object.
 LOOKED_AT = 100  # Rows whose values say what a column is.
 # fmt: off
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -50,20 +49,31 @@ _SETTINGS = {kind: f"data.{kind}_column" for kind in _NAMES}
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row's values by column, and where it stands."""
-
-    line: int
-    """As editors and spreadsheets count: the header is line 1."""
-    values: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class Rows:
-    """A table's columns and rows."""
+    """A table, column by column: a million rows of objects would not fit in memory.
 
-    columns: tuple[str, ...]
-    rows: list[Row] = field(default_factory=list)
+    Parameters
+    ----------
+    columns
+        The values of each column, a row's value at the row's place.
+    lines
+        Where each row stands, as people say it: in a text the header is line 1.
+    unit
+        What is counted: ``line`` or ``row``.
+    """
+
+    columns: dict[str, list[str]]
+    lines: Sequence[object]
+    unit: str = "line"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Give the columns' names."""
+        return tuple(self.columns)
+
+    def __len__(self) -> int:
+        """Give the number of rows."""
+        return len(self.lines)
 
 
 def read_rows(table: Path) -> Rows:
@@ -78,27 +88,49 @@ def read_rows(table: Path) -> Rows:
         content = read_regular_file(table, MOST_TEXT_BYTES)
     except OSError as error:
         raise DataError(f"{table} cannot be read: {error.strerror or error}.") from error
+    return parse_rows(content, table)
+
+
+def parse_rows(content: bytes, table: Path) -> Rows:
+    """Read a table out of the bytes of a file; `table` is what messages call it.
+
+    Raises
+    ------
+    DataError
+        As `read_rows`.
+    """
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = "utf-16" if is_utf16 else "utf-8-sig"
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
     try:
-        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+        read = _json_rows if table.suffix.lower() in JSON_LINES else _csv_rows
+        found = read(lines, table)
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{table} is not UTF-8 text (line {line}: {error.reason}). Save it as UTF-8."
+            f"{table} is not UTF-8 text (line {_bad_line(content, encoding)}: {error.reason}). "
+            "Save it as UTF-8."
         ) from None
-    read = _json_rows if table.suffix.lower() in JSON_LINES else _csv_rows
-    found = read(text, table)
-    if not found.rows:
+    if not len(found):
         raise DataError(f"{table} has no rows. Expected a header, then a row for each image.")
     return found
 
 
-def _csv_rows(text: str, table: Path) -> Rows:
-    header = text.split("\n", 1)[0]
+def _bad_line(content: bytes, encoding: str) -> int:
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError as error:
+        return content[: error.start].count(b"\n") + 1
+    return 1
+
+
+def _csv_rows(lines: TextIO, table: Path) -> Rows:
+    header = lines.readline()
+    lines.seek(0)
     # Some spreadsheets write semicolons, whatever the ending says.
     delimiter = max("\t,;" if table.suffix.lower() == ".tsv" else ",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows: list[Row] = []
+    reader = csv.reader(lines, delimiter=delimiter)
+    numbers = array("q")
+    shared: dict[str, str] = {}  # Labels and splits come again and again.
     try:
         columns = [name.strip() for name in next(reader, [])]
         if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
@@ -110,29 +142,40 @@ def _csv_rows(text: str, table: Path) -> Rows:
                 f"{table} has no header: its first line is {header.strip()[:80]!r}. Put a line "
                 f"before it that names the columns, such as path{delimiter}label."
             )
+        values_of: list[list[str]] = [[] for _ in columns]
         for values in reader:
-            if any(value.strip() for value in values[len(columns) :]):
+            stripped = [value.strip() for value in values]
+            if any(stripped[len(columns) :]):
                 raise DataError(
                     f"{table}, line {reader.line_num}: it has {len(values)} values, but there are "
                     f"{counted(len(columns), 'column')}. Put values with a {delimiter!r} in them "
                     "in quotation marks."
                 )
-            if any(value.strip() for value in values):
-                stripped = [value.strip() for value in values]
-                padded = stripped + [""] * (len(columns) - len(values))
-                rows.append(Row(reader.line_num, dict(zip(columns, padded, strict=False))))
+            if any(stripped):
+                numbers.append(reader.line_num)
+                for column, value in zip_longest(values_of, stripped[: len(columns)], fillvalue=""):
+                    assert isinstance(column, list)
+                    column.append(one_object(shared, value))
     except csv.Error as error:
         raise DataError(
             f"{table} is not readable as a table: line {reader.line_num}: {error}. Save it again "
             "as CSV."
         ) from None
-    return Rows(tuple(name for name in columns if name), rows)
+    return Rows(
+        {name: values for name, values in zip(columns, values_of, strict=True) if name}, numbers
+    )
 
 
-def _json_rows(text: str, table: Path) -> Rows:
-    columns: dict[str, None] = {}
-    rows: list[Row] = []
-    for number, line in enumerate(text.split("\n"), 1):
+def one_object(known: dict[str, str], value: str) -> str:
+    """Give one object for equal values, as long as there are few."""
+    return known.setdefault(value, value) if len(known) < _MOST_SHARED else known.get(value, value)
+
+
+def _json_rows(lines: TextIO, table: Path) -> Rows:
+    columns: dict[str, list[str]] = {}
+    numbers = array("q")
+    shared: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -148,14 +191,19 @@ def _json_rows(text: str, table: Path) -> Rows:
                 f"{table}, line {number}: it holds {type(values).__name__}, not an object such as "
                 '{"path": "1.png", "label": "cat"}.'
             )
-        plain = {name.strip(): _plain(value) for name, value in values.items()}
-        columns |= dict.fromkeys(plain)
-        rows.append(Row(number, plain))
-    return Rows(tuple(columns), rows)
+        for name, value in values.items():
+            known = columns.setdefault(name.strip(), [])
+            # A value of an earlier row that was not said is empty.
+            known.extend([""] * (len(numbers) - len(known)))
+            known[len(numbers) :] = [one_object(shared, plain(value))]
+        numbers.append(number)
+    for known in columns.values():
+        known.extend([""] * (len(numbers) - len(known)))
+    return Rows(columns, numbers)
 
 
-def _plain(value: Any) -> str:
-    """Give a JSON value as a table's cell; what is no name or number is none."""
+def plain(value: Any) -> str:
+    """Give a value as a table's cell; what is no name or number is none."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, bool):
@@ -167,8 +215,23 @@ def _plain(value: Any) -> str:
     return ""
 
 
-def find_columns(table: Path, read: Rows, options: SourceOptions) -> dict[str, str]:
+def find_columns(
+    table: Path,
+    read: Rows,
+    options: SourceOptions,
+    is_path: Callable[[str], bool],
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
     """Say which column is which: as asked, else by its name, else by its content.
+
+    Parameters
+    ----------
+    table
+        What messages call it.
+    is_path
+        Whether a value leads to a file, whatever it is called.
+    known
+        What is known of a column already, for example that it holds the images themselves.
 
     Raises
     ------
@@ -181,25 +244,21 @@ def find_columns(table: Path, read: Rows, options: SourceOptions) -> dict[str, s
         "split": options.split_column,
         "group": options.group_column,
     }
-    found: dict[str, str] = {}
+    found = dict(known)
     for kind, name in asked.items():
         if name is not None:
             if name not in read.columns:
-                near = nearest_names(name, read.columns)
-                hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-                raise DataError(
-                    f"{table} has no column {name!r} ({_SETTINGS[kind]}).{hint} Its columns: "
-                    f"{shortlist(read.columns)}."
-                )
+                raise DataError(no_column(table, name, kind, read.names))
             found[kind] = name
-    rows = read.rows[:LOOKED_AT]
     checks: dict[str, Callable[[str], bool]] = {
-        "path": lambda name: share(rows, name, _is_path(table.parent)) > 0.5,
-        "label": lambda name: share(rows, name, is_image_name) < 0.5,
-        "split": lambda name: (
-            share(rows, name, lambda value: role_in_table(value) is not None) > 0.5
+        "path": lambda name: (
+            share(read, name, lambda value: is_image_name(value) or is_path(value)) > 0.5
         ),
-        "group": lambda name: share(rows, name, bool) > 0.5,
+        "label": lambda name: share(read, name, is_image_name) < 0.5,
+        "split": lambda name: (
+            share(read, name, lambda value: role_in_table(value) is not None) > 0.5
+        ),
+        "group": lambda name: share(read, name, bool) > 0.5,
     }
     for kind, names in _NAMES.items():
         if kind in found:
@@ -221,47 +280,38 @@ def find_columns(table: Path, read: Rows, options: SourceOptions) -> dict[str, s
             what = "image files" if kind == "path" else "labels"
             raise DataError(
                 f"{table} has no column that is known to hold the {what}. Its columns: "
-                f"{shortlist(read.columns)}. Name it: --set {_SETTINGS[kind]}=NAME"
+                f"{shortlist(read.names)}. Name it: --{kind}-column NAME"
             )
     return found
+
+
+def no_column(table: Path, name: str, kind: str, columns: Sequence[str]) -> str:
+    """Say that there is no column of this name, and which may have been meant."""
+    near = nearest_names(name, columns)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return (
+        f"{table} has no column {name!r} ({_SETTINGS[kind]}).{hint} Its columns: "
+        f"{shortlist(columns)}."
+    )
 
 
 def _key(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
-def share(rows: Sequence[Row], name: str, is_so: Callable[[str], bool]) -> float:
-    values = [value for row in rows if (value := row.values.get(name, ""))]
+def is_named(kind: str, name: str) -> bool:
+    """Say whether a column's name is one of those that stand for its kind."""
+    return _key(name) in _NAMES[kind]
+
+
+def share(read: Rows, name: str, is_so: Callable[[str], bool]) -> float:
+    """Give the share of a column's first values that are so; empty ones do not count."""
+    values = [value for value in read.columns[name][:LOOKED_AT] if value]
     return sum(map(is_so, values)) / len(values) if values else 0.0
 
 
-def _is_path(folder: Path) -> Callable[[str], bool]:
-    is_file = is_file_below(folder)
-    return lambda value: is_image_name(value) or is_file(value)
-
-
-def is_file_below(folder: Path) -> Callable[[str], bool]:
-    return lambda value: existing_file(folder, value) is not None
-
-
-def existing_file(folder: Path, value: str) -> Path | None:
-    """Give the file that a value leads to; None if there is none.
-
-    Tables from Windows have backslashes in their paths.
-    """
-    if not value or len(value) > 4096 or "\0" in value:
-        return None
-    for name in dict.fromkeys((value, value.replace("\\", "/"))):
-        path = Path(os.path.normpath(folder / name))
-        try:
-            check_regular_file(path)
-        except (OSError, ValueError):
-            continue
-        return path
-    return None
-
-
 def role_in_table(value: str) -> Role | None:
+    """Give the split that a cell stands for; None if it is none."""
     return role_of(value) or {"tr": "train", "va": "validation", "te": "test"}.get(  # type: ignore[return-value]
         value.lower()
     )

@@ -8,6 +8,7 @@ from operator import attrgetter, itemgetter
 from statistics import fmean
 from typing import Literal
 
+from tenfold.core.records.choice import ChoiceRecord
 from tenfold.core.records.data import (
     AcquireRecord,
     ClassStatistics,
@@ -77,6 +78,11 @@ def validation_draw(settings: Mapping[str, object], acquire: AcquireRecord) -> s
 def mirror_sentence(keeps_class: bool, record: MirrorRecord | None) -> str:
     """Say whether images are mirrored in training, why, and how to have it otherwise."""
     return words("data", "mirroring", keeps_class, record)
+
+
+def choice_sentence(record: ChoiceRecord) -> str:
+    """Say which recipe was chosen, why, and how to choose another."""
+    return words("choice", "choice", record)
 
 
 _DARK, _BRIGHT = 0.35, 0.65

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from tenfold.data.dataset import (
 )
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.near_duplicates import pixel_groups
-from tenfold.data.sources.source import SOURCES
+from tenfold.data.sources.source import OF_IMAGE_FILES, SOURCES
 from tenfold.data.splits import joined_groups, regrouped
+from tenfold.data.store import SPOOL_SUFFIX
 from tenfold.evaluation.mirroring import decide_mirroring
 from tenfold.report.findings.data import mirror_sentence
 from tenfold.study.recipe import StudySettings
@@ -60,16 +62,19 @@ class AcquireStage(Stage):
                 del data[column]
         # Only a study of photographs in a network of another size reads other pixels.
         large = settings.large_image_size_px
-        if data["source"] in {"folder", "table"} and data["image_size_px"] is None:
+        if data["source"] in SOURCES.declared(OF_IMAGE_FILES) and data["image_size_px"] is None:
             data |= {} if large == LARGE_IMAGE_SIZE_PX else {"large_image_size_px": large}
         return {"data": data, "seed": settings.seed}
 
     def run(self, context: StageContext) -> None:
         """Read the source and write images, labels and the record."""
         data = context.settings.data
+        for left in context.work.glob("*" + SPOOL_SUFFIX):  # by an attempt that was killed
+            left.unlink()
+        options = context.settings.source_options(is_offline=context.is_offline)
         dataset = SOURCES[data.source].load(
             None if data.location is None else Path(data.location),
-            context.settings.source_options(is_offline=context.is_offline),
+            replace(options, work_folder=context.work),
             context.progress,
         )
         write_split(context.folder, "train", dataset.train)

@@ -24,7 +24,7 @@ from tenfold.core.records.data import (
 )
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.core.text import counted
-from tenfold.data.dataset import Images, SplitName, read_arrays, write_arrays
+from tenfold.data.dataset import SplitName, read_arrays, write_arrays
 from tenfold.data.near_duplicates import (
     SMALLEST_SIDE_PX,
     NetworkFeatures,
@@ -33,6 +33,7 @@ from tenfold.data.near_duplicates import (
 )
 from tenfold.data.pixel_agreement import ImagePairs, joined_thumbnails, make_thumbnails
 from tenfold.data.splits import exact_groups
+from tenfold.data.store import AnyImages, some_images
 from tenfold.evaluation.audit import (
     DUPLICATES,
     IMAGES,
@@ -49,7 +50,7 @@ from tenfold.models.model import ImageNetwork
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel, read_fold_models
 from tenfold.training.device import Device
-from tenfold.training.inference import features_and_logits, probabilities_from_logits
+from tenfold.training.inference import features_and_logits, mirrored, probabilities_from_logits
 from tenfold.training.temperature import calibrated_probabilities
 
 
@@ -217,7 +218,7 @@ class _Predictor:
     task: Task
 
     def __call__(
-        self, network: ImageNetwork, images: Images
+        self, network: ImageNetwork, images: AnyImages
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Give features and logits."""
         return features_and_logits(
@@ -245,13 +246,13 @@ def _judge_by_folds(
         )
         if has_mirror:
             own = np.flatnonzero(folds.fold_of == fold)
-            _, logits = predict(network, images.train.images[own][:, :, ::-1])
+            _, logits = predict(network, mirrored(some_images(images.train.images, own)))
             of_train[own] = _mean([of_train[own], probabilities_from_logits(logits)])
     return of_train, of_test
 
 
-def _views(images: Images, *, has_mirror: bool) -> list[Images]:
-    return [images, images[:, :, ::-1]] if has_mirror else [images]
+def _views(images: AnyImages, *, has_mirror: bool) -> list[AnyImages]:
+    return [images, mirrored(images)] if has_mirror else [images]
 
 
 def _mean(parts: list[Probabilities]) -> Probabilities:

@@ -11,6 +11,7 @@ from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord
 from tenfold.core.records.training import ModelData, ModelRecord, TrainRecord
 from tenfold.data.dataset import read_split
 from tenfold.data.splits import stratified_sample
+from tenfold.data.store import some_images
 from tenfold.evaluation.explanations import NeighbourIndex, images_that_fit
 from tenfold.report.model_card import CardSources, model_card
 from tenfold.study.recipe import StudySettings
@@ -109,7 +110,7 @@ def _neighbour_index(
     count = images_that_fit(record.image_shape, one.shape[1], wanted)
     seed = derive_seed(context.settings.seed, "neighbours")
     chosen = stratified_sample(train.labels, count, seed)
-    images = train.images[chosen]
+    images = some_images(train.images, chosen)
     return NeighbourIndex.build(features(images)[0], images, train.labels[chosen], chosen)
 
 

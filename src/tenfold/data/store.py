@@ -1,0 +1,478 @@
+"""Images as rows of a file: whoever needs some reads these, and nothing holds all pixels.
+
+`StoredImages` is what a split's images are once they lie in a run folder, and stands where an array
+could: rows, slices and index arrays give arrays, copied. What reads all images asks for one block
+after the other (`image_blocks`), what needs them together asks whether they fit (`in_memory`).
+
+Rows are read by place rather than out of a memory map, whose pages would count as this process's
+memory until somebody else needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.core.errors import RunFolderError
+from tenfold.core.files import check_regular_file, damage, storage_errors
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from tenfold.data.pictures import EncodedPictures
+
+
+Pixels = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.integer[Any]]
+
+BLOCK_BYTES = 2**23
+"""Of decoded pixels that are read at once where nobody asks for a number of images."""
+
+
+MOST_KEPT_BYTES = 2**29
+"""Of pixels that a training keeps in memory: more are read batch by batch."""
+
+
+MOST_DETAIL = 4
+"""So many times as large as the images are whole pictures at most: a crop of a sixteenth of a
+picture is as large as an image then."""
+SPOOL_SUFFIX = ".pixels"
+"""Of a file of pixels that waits for its data set."""
+
+
+class PixelRows(Protocol):
+    """Where the pixels of images lie, all of one size."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Give number, height, width and channels."""
+
+    def read(self, rows: Rows) -> Pixels:
+        """Give some rows, copied, in this order."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImages:
+    """Images that lie somewhere else; rows of them are read when asked for.
+
+    It can be pickled, if what it reads are files, and read by several threads.
+
+    Parameters
+    ----------
+    image_shape
+        Height, width and channels.
+    count
+        Of images there, chosen or not.
+    pixels
+        Their pixels in this size; None to decode them.
+    pictures
+        Their whole pictures; None if there are but pixels.
+    chosen
+        int64, shape (N,): which of them these are, in this order; None for all.
+    changes
+        What is done to a block of pixels after it is read, one after the other; each keeps shape
+        and type, and does to an image the same whatever lies beside it.
+    """
+
+    image_shape: tuple[int, int, int]
+    count: int
+    pixels: PixelRows | None
+    pictures: EncodedPictures | None = None
+    chosen: npt.NDArray[np.int64] | None = None
+    changes: tuple[Callable[[Pixels], Pixels], ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.pixels is not None or self.pictures is not None
+        assert self.pixels is None or self.pixels.shape == (self.count, *self.image_shape)
+        assert self.pictures is None or len(self.pictures) == self.count
+
+    @classmethod
+    def of(cls, pixels: PixelRows, pictures: EncodedPictures | None = None) -> StoredImages:
+        """Give all images that pixels are there of."""
+        count, height, width, channels = pixels.shape
+        return cls((height, width, channels), count, pixels, pictures)
+
+    def __len__(self) -> int:
+        return self.count if self.chosen is None else len(self.chosen)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Give number, height, width and channels."""
+        return (len(self), *self.image_shape)
+
+    @property
+    def ndim(self) -> int:
+        """Give 4."""
+        return 4
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        """Give uint8."""
+        return np.dtype(np.uint8)
+
+    @property
+    def nbytes(self) -> int:
+        """Give the bytes that all pixels would take."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __getitem__(
+        self, key: int | np.integer[Any] | slice | Sequence[int] | npt.NDArray[Any]
+    ) -> Pixels:
+        """Give some images, copied: (H, W, C) for a number, else (n, H, W, C)."""
+        if isinstance(key, int | np.integer):
+            one: Pixels = self._read(self._places(np.array([key])))[0]
+            return one
+        return self._read(self._places(key))
+
+    def __iter__(self) -> Iterator[Pixels]:
+        for block in image_blocks(self):
+            yield from block
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("images that lie in a file are copied wherever they are read")
+        pixels = in_memory(self)
+        return pixels if dtype is None else pixels.astype(dtype, copy=False)
+
+    def rows(self, key: slice | Sequence[int] | npt.NDArray[Any]) -> StoredImages:
+        """Give some of the images, in this order, without reading them."""
+        return replace(self, chosen=self._places(key))
+
+    def changed(self, change: Callable[[Pixels], Pixels]) -> StoredImages:
+        """Give the same images with every block of pixels changed when it is read."""
+        return replace(self, changes=(*self.changes, change))
+
+    def at_size(self, size_px: int) -> StoredImages:
+        """Give the same images as squares of another size, out of their pictures if there are any.
+
+        Raises
+        ------
+        SettingsError
+            If `size_px` is not positive.
+        """
+        from tenfold.data.images.pillow import check_image_size
+
+        check_image_size(size_px)
+        height, width, channels = self.image_shape
+        if (height, width) == (size_px, size_px):
+            return self
+        shape = (size_px, size_px, channels)
+        resized = None
+        if self.pictures is None:
+            assert self.pixels is not None
+            resized = _ResizedRows(self.pixels, size_px)
+        return replace(self, image_shape=shape, pixels=resized)
+
+    def whole_pictures(self, rows: Sequence[int] | Rows) -> list[Pixels]:
+        """Give pictures as large as they are, uint8, shape (H, W, C) each; or the pixels.
+
+        Those whose shorter side has more than four times the pixels of the images are made so
+        small.
+
+        The changes are not made to pictures.
+        """
+        places = self._places(np.asarray(rows, np.int64))
+        if self.pictures is None:
+            return list(self._read(places))
+        height, width, channels = self.image_shape
+        return self.pictures.whole(places, channels, MOST_DETAIL * max(height, width))
+
+    def encoded(self) -> Iterator[tuple[bytes, str]]:
+        """Give the files of all pictures and their suffixes, in the order of the images."""
+        assert self.pictures is not None
+        return self.pictures.encoded(self._places(slice(None)))
+
+    def batches(self, batches: Iterable[Rows]) -> Iterator[Pixels]:
+        """Give one batch of rows after the other; what has to be decoded is, ahead."""
+        places = (self._places(batch) for batch in batches)
+        if self.pixels is None:
+            assert self.pictures is not None
+            yield from map(self._changed, self.pictures.decoded(places, self.image_shape))
+        else:
+            for batch in places:
+                yield self._changed(self.pixels.read(batch))
+
+    def _places(self, key: Any) -> npt.NDArray[np.int64]:
+        """Give where the images of an index lie; IndexError if there is no such image."""
+        if self.chosen is not None:
+            chosen: npt.NDArray[np.int64] = self.chosen[key]
+            return chosen
+        if isinstance(key, slice):
+            return np.arange(*key.indices(self.count))
+        index = np.asarray(key)
+        if index.dtype == np.bool_:
+            if index.shape != (self.count,):
+                raise IndexError(f"a mask of shape {index.shape} for {self.count:,} images")
+            return np.flatnonzero(index)
+        index = index.astype(np.int64) if index.size == 0 else index
+        if index.size and not -self.count <= index.min() <= index.max() < self.count:
+            raise IndexError(f"an index is out of range for {self.count:,} images")
+        return np.where(index < 0, index + self.count, index).astype(np.int64, copy=False)
+
+    def _read(self, places: npt.NDArray[np.int64]) -> Pixels:
+        if self.pixels is not None:
+            return self._changed(self.pixels.read(places))
+        assert self.pictures is not None
+        return self._changed(next(iter(self.pictures.decoded([places], self.image_shape))))
+
+    def _changed(self, block: Pixels) -> Pixels:
+        for change in self.changes:
+            block = change(block)
+        return block
+
+
+AnyImages = Pixels | StoredImages
+"""uint8, shape (N, H, W, C): in memory or stored."""
+
+
+def image_blocks(images: AnyImages, block: int | None = None) -> Iterator[Pixels]:
+    """Give all images, some after the other, never more than two blocks at once.
+
+    Parameters
+    ----------
+    block
+        Images in each; None for as many as 8 MiB hold.
+    """
+    if block is None:
+        block = max(1, BLOCK_BYTES // max(1, int(np.prod(images.shape[1:]))))
+    starts = range(0, len(images), block)
+    if isinstance(images, StoredImages):
+        yield from images.batches(
+            np.arange(start, min(start + block, len(images))) for start in starts
+        )
+    else:
+        for start in starts:
+            yield images[start : start + block]
+
+
+def some_images(images: AnyImages, rows: slice | npt.NDArray[Any]) -> AnyImages:
+    """Give some of the images: stored ones are not read, others copied as NumPy does."""
+    return images.rows(rows) if isinstance(images, StoredImages) else images[rows]
+
+
+def images_at_size(images: AnyImages, size_px: int) -> AnyImages:
+    """Give images as squares of another size; stored ones are scaled when they are read."""
+    if isinstance(images, StoredImages):
+        return images.at_size(size_px)
+    from tenfold.data.images.pillow import resize_images
+
+    return images if images.shape[1:3] == (size_px, size_px) else resize_images(images, size_px)
+
+
+def whole_pictures(images: AnyImages, rows: Sequence[int] | Rows) -> list[Pixels]:
+    """Give pictures as large as they are stored, uint8, shape (H, W, C) each.
+
+    Images in memory, and stored ones without their pictures, are as large as all.
+    """
+    if isinstance(images, StoredImages):
+        return images.whole_pictures(rows)
+    return list(images[np.asarray(rows, np.int64)])
+
+
+def fits_in_memory(images: AnyImages) -> bool:
+    """Say whether images are there already, or few enough to be read once and kept."""
+    return not isinstance(images, StoredImages) or images.nbytes <= MOST_KEPT_BYTES
+
+
+def in_memory(images: AnyImages) -> Pixels:
+    """Give all images as an array, if the memory can hold them and work on them.
+
+    Raises
+    ------
+    DataError
+        If it cannot; the message names a size that fits.
+    """
+    if not isinstance(images, StoredImages):
+        return images
+    from tenfold.data.images.reading import new_images
+
+    result = new_images(len(images), images.image_shape)
+    place = 0
+    for block in image_blocks(images):
+        result[place : place + len(block)] = block
+        place += len(block)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayRows:
+    """Pixels in memory."""
+
+    array: Pixels
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Give number, height, width and channels."""
+        count, height, width, channels = self.array.shape
+        return count, height, width, channels
+
+    def read(self, rows: Rows) -> Pixels:
+        """Give some rows, copied, in this order."""
+        return self.array[rows]
+
+
+@dataclass(frozen=True)
+class _ResizedRows:
+    """Rows of others as squares of another size."""
+
+    rows: PixelRows
+    size_px: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        count, _, _, channels = self.rows.shape
+        return count, self.size_px, self.size_px, channels
+
+    def read(self, rows: Rows) -> Pixels:
+        from tenfold.data.images.pillow import resize_images
+
+        return resize_images(self.rows.read(rows), self.size_px)
+
+
+@dataclass(frozen=True)
+class PixelFile:
+    """Rows of an .npy file, opened whenever some are read.
+
+    Parameters
+    ----------
+    path
+        uint8, shape (N, H, W, C).
+    shape
+        That.
+    offset_bytes
+        Where the first row begins.
+    """
+
+    path: Path
+    shape: tuple[int, int, int, int]
+    offset_bytes: int
+
+    @classmethod
+    def of(cls, path: Path, mapped: np.memmap[Any, Any]) -> PixelFile:
+        """Give what `mapped_array` found to be images."""
+        count, height, width, channels = mapped.shape
+        return cls(path, (count, height, width, channels), mapped.offset)
+
+    @property
+    def row_bytes(self) -> int:
+        """Give the bytes of one image."""
+        return int(np.prod(self.shape[1:], dtype=np.int64))
+
+    def read(self, rows: Rows) -> Pixels:
+        """Give some rows, copied, in this order.
+
+        Raises
+        ------
+        RunFolderError
+            If the file is no longer what it was.
+        """
+        result = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        if not result.size:
+            return result
+        ends = np.flatnonzero(np.diff(rows) != 1) + 1  # of rows that lie one after the other
+        bounds = zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True)
+        flat = memoryview(result.reshape(-1).data)
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for start, stop in bounds:
+                    file.seek(self.offset_bytes + int(rows[start]) * self.row_bytes)
+                    _fill(file, flat[start * self.row_bytes : stop * self.row_bytes])
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+        return result
+
+
+def _fill(file: BinaryIO, part: memoryview) -> None:
+    while part:
+        count = file.readinto(part)  # type: ignore[attr-defined]
+        if not count:
+            raise OSError("it ends too early")
+        part = part[count:]
+
+
+def mapped_array(path: Path) -> np.memmap[Any, Any]:
+    """Look at an .npy file's header; its rows lie one after the other.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or is none.
+    ValueError
+        If it is damaged.
+    """
+    check_regular_file(path)
+    with damage():
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.memmap):
+        raise ValueError("it holds several arrays")
+    if not array.flags.c_contiguous:
+        raise ValueError("its rows do not lie one after the other")
+    return array
+
+
+def write_pixels(path: Path, images: AnyImages) -> None:
+    """Write images as one .npy file, block by block, the bytes that NumPy writes; not atomic."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(images.shape)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in image_blocks(images):
+            file.write(np.ascontiguousarray(block).data)
+
+
+class PixelSpool:
+    """Pixels on their way to a data set: written row by row, in ascending order, then read.
+
+    The file goes when nobody holds this any more.
+
+    Parameters
+    ----------
+    shape
+        Number, height, width and channels.
+    folder
+        Where the file is made; None for where the system keeps temporary files.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], folder: Path | None) -> None:
+        self.shape = shape
+        with storage_errors(folder or Path(tempfile.gettempdir())):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(SPOOL_SUFFIX, "decoded-", folder)
+        self._pixels = PixelFile(Path(name), shape, 0)
+        self._file = os.fdopen(descriptor, "wb")
+        self._finalizer = weakref.finalize(self, _discard, self._file, self._pixels.path)
+        with storage_errors(self._pixels.path):
+            self._file.truncate(shape[0] * self._pixels.row_bytes)
+
+    def __setitem__(self, row: int, pixels: Pixels) -> None:
+        with storage_errors(self._pixels.path):
+            place = row * self._pixels.row_bytes
+            if self._file.tell() != place:
+                self._file.seek(place)
+            self._file.write(np.ascontiguousarray(pixels).data)
+
+    def read(self, rows: Rows) -> Pixels:
+        """Give some rows, copied, in this order."""
+        with storage_errors(self._pixels.path):
+            self._file.flush()
+        return self._pixels.read(rows)
+
+
+def _discard(file: BinaryIO, path: Path) -> None:
+    file.close()
+    path.unlink(missing_ok=True)
+
+
+def unreadable(path: Path, error: Exception) -> RunFolderError:
+    """Say that a file of a run folder cannot be read."""
+    return RunFolderError(
+        f"{path} cannot be read ({error}). It is missing or damaged; run the same command again."
+    )
