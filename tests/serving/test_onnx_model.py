@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tenfold.core.errors import ModelFolderError, SettingsError, need
@@ -28,6 +29,14 @@ def test_many_images_in_batches_give_what_single_ones_give(
     for place in (0, BATCH_SIZE - 1, BATCH_SIZE, BATCH_SIZE + 2):
         assert abs(many[place] - model.predict(given[place : place + 1])[0]).max() < 1e-6
     assert model.predict_many(given[:0]).shape == (0, 3)
+
+
+def test_large_images_are_computed_few_at_a_time(build: Any, describe: Any, images: Any) -> None:
+    shape = (96, 128, 3)
+    model = OnnxModel(onnx_bytes(build(shape=shape), 1.0, describe(shape)), threads=1)
+    assert model.batch_size == BATCH_SIZE * 32 * 32 // (96 * 128)
+    given = images(model.batch_size + 1, shape)
+    np.testing.assert_allclose(model.predict_many(given), model.predict(given), atol=1e-6)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

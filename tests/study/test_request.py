@@ -46,13 +46,21 @@ class TestNewStudy:
             seed=3,
             assignments=("training.epochs=2",),
             is_strict=True,
+            is_thorough=True,
         ).resolve()
         settings = request.settings
         assert (settings.recipe.name, settings.seed, settings.training.epochs) == ("report", 3, 2)
         assert settings.data.source == "folder"
         assert settings.data.location == str(image_folder.resolve())
         assert settings.data.is_strict
+        assert settings.evaluate.is_thorough
         assert request.out == tmp_path / "new"
+
+    def test_columns_of_a_table_are_settings(self, image_folder: Path) -> None:
+        columns = {"label": "1", "group": "patient"}
+        settings = StudyRequest(data=str(image_folder), columns=columns).resolve().settings
+        assert (settings.data.label_column, settings.data.group_column) == ("1", "patient")
+        assert settings.data.path_column is None
 
     def test_a_relative_path_is_stored_whole(
         self, image_folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -52,6 +52,11 @@ class FeatureStore:
         self._bytes = 0
         self._folders: list[_Folder] = []
 
+    @property
+    def is_kept(self) -> bool:
+        """Say whether there is a folder now that keeps what is computed."""
+        return bool(self._folders)
+
     @contextmanager
     def kept_in(self, folder: Path) -> Iterator[None]:
         """Keep in a folder what is computed within the block, and look for it there.

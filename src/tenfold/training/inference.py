@@ -164,7 +164,9 @@ def features_and_logits(
 
 
 LEAST_REMEMBERED_IMAGES = 100
-"""Fewer images are computed each time: finding out whether the backbone is known takes longer."""
+"""Fewer images are computed each time, where no folder keeps them: they rarely come again."""
+LEAST_KEPT_IMAGES = 10
+"""The same where a folder does: finding out whether the backbone is known takes as long."""
 
 
 @torch.no_grad()
@@ -208,7 +210,8 @@ def frozen_features(
             return body.features(network.normalized(pixels))
 
     try:
-        if len(images) < LEAST_REMEMBERED_IMAGES:
+        is_kept = feature_store().is_kept
+        if len(images) < (LEAST_KEPT_IMAGES if is_kept else LEAST_REMEMBERED_IMAGES):
             features = compute(images[:]).cpu()
             if on_images is not None:
                 on_images(len(images))

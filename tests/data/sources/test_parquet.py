@@ -193,6 +193,14 @@ def test_wrong_columns_are_named(
     assert message in _refusal(path, **asked)
 
 
+def test_images_as_numbers_are_named_with_their_type(tmp_path: Path) -> None:
+    table = pa.table({"pixels": [[1, 2, 3]] * 4, "label": ["a", "b"] * 2})
+    pq.write_table(table, tmp_path / "a.parquet")
+    refusal = _refusal(tmp_path / "a.parquet")
+    assert "no column that is known to hold the image files" in refusal
+    assert "Not read: pixels (list<" in refusal
+
+
 def test_files_of_other_types_are_refused(tmp_path: Path) -> None:
     pq.write_table(_hugging_face(range(20)), tmp_path / "train-0.parquet")
     other = pa.table({"image": [_png(1)], "label": ["cat"]})

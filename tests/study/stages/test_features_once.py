@@ -49,7 +49,7 @@ def test_features_are_computed_once_for_all_stages(
 ) -> None:
     monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
     monkeypatch.setattr(pretrained, "build_backbone", lambda *_args, **_kw: TinyBackbone())
-    monkeypatch.setattr(inference, "LEAST_REMEMBERED_IMAGES", 2)
+    monkeypatch.setattr(inference, "LEAST_KEPT_IMAGES", 2)
     settings = load_recipe("transfer").with_changes(
         {
             "data.source": "folder",

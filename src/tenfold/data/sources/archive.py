@@ -33,6 +33,7 @@ class ArchiveSource:
 
     name = "archive"
     needs_path = True
+    is_of_image_files = True
     summary = "a .zip, .tar or .tar.gz of a folder of images, read in place"
 
     def recognises(self, path: Path) -> bool:

@@ -43,6 +43,7 @@ class FolderSource:
 
     name = "folder"
     needs_path = True
+    is_of_image_files = True
     summary = "your own images: a folder with one sub-folder a class, or train/ and test/"
 
     def recognises(self, path: Path) -> bool:

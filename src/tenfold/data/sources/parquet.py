@@ -48,6 +48,7 @@ class ParquetSource:
 
     name = "parquet"
     needs_path = True
+    is_of_image_files = True
     summary = "Parquet: images or their paths with labels, one file or shards by split"
 
     def recognises(self, path: Path) -> bool:
@@ -160,7 +161,12 @@ def _table(
     known |= {"label": label} if label is not None else {}
     beside = FilesBelow(root)
     asked = options if image is None else replace(options, path_column=None)
-    found = find_columns(place, first, asked, lambda name: beside.find(name) is not None, known)
+    try:
+        found = find_columns(place, first, asked, lambda name: beside.find(name) is not None, known)
+    except DataError as error:
+        others = columns.types.keys() - columns.images.keys() - set(columns.values)
+        shown = shortlist([f"{name} ({columns.types[name]})" for name in sorted(others)])
+        raise DataError(f"{error} Not read: {shown}." if others else str(error)) from None
     if by_file:
         found.pop("split", None)
     used = list(found.values())

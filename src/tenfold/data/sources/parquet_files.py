@@ -56,7 +56,7 @@ def _readable(file: Path) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         reason = str(error).split("\n", 1)[0][:200]
         raise DataError(
             f"{file} is no whole Parquet file ({reason}). It is cut off or damaged, or another "
@@ -259,7 +259,8 @@ class ParquetImages(Sequence["ParquetCell"]):
         try:
             with self._lock:
                 cell = self._batches.cell(self._groups[group], row - self._begins[group])
-        except pyarrow.ArrowException as error:
+        # Fewer rows than the footer says, or what is no text where some should be.
+        except (pyarrow.ArrowException, ValueError, IndexError, StopIteration) as error:
             reason = str(error).split("\n", 1)[0][:100]
             raise OSError(errno.EIO, f"damaged in the Parquet file: {reason}") from error
         if cell is None:

@@ -105,6 +105,8 @@ class Source(Protocol):
 
 SOURCES: Registry[Source] = Registry("tenfold.data.sources", "SOURCE", kind="data source")
 """All data sources by name."""
+OF_IMAGE_FILES = "is_of_image_files"
+"""What a source's class assigns, in one line, whose images are decoded at a size that is chosen."""
 
 
 def fingerprint_of_files(root: Path, files: Iterable[Path]) -> str:

@@ -33,6 +33,7 @@ class TableSource:
 
     name = "table"
     needs_path = True
+    is_of_image_files = True
     summary = "a table of image files and their labels: .csv, .tsv or .jsonl"
 
     def recognises(self, path: Path) -> bool:

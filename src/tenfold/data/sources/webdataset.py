@@ -55,6 +55,7 @@ class WebdatasetSource:
 
     name = "webdataset"
     needs_path = True
+    is_of_image_files = True
     summary = "WebDataset: tar shards of images with .cls, .json or .txt labels"
 
     def recognises(self, path: Path) -> bool:

@@ -31,7 +31,7 @@ from tenfold.data.dataset import (
 )
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.near_duplicates import pixel_groups
-from tenfold.data.sources.source import SOURCES
+from tenfold.data.sources.source import OF_IMAGE_FILES, SOURCES
 from tenfold.data.splits import joined_groups, regrouped
 from tenfold.data.store import SPOOL_SUFFIX
 from tenfold.evaluation.mirroring import decide_mirroring
@@ -39,7 +39,6 @@ from tenfold.report.findings.data import mirror_sentence
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext
 
-_OF_FILES = frozenset({"folder", "table", "archive", "parquet", "webdataset"})
 _FEW_PER_CLASS = 10  # With fewer validation images, one image is a jump of the accuracy.
 
 
@@ -63,7 +62,7 @@ class AcquireStage(Stage):
                 del data[column]
         # Only a study of photographs in a network of another size reads other pixels.
         large = settings.large_image_size_px
-        if data["source"] in _OF_FILES and data["image_size_px"] is None:
+        if data["source"] in SOURCES.declared(OF_IMAGE_FILES) and data["image_size_px"] is None:
             data |= {} if large == LARGE_IMAGE_SIZE_PX else {"large_image_size_px": large}
         return {"data": data, "seed": settings.seed}
 
