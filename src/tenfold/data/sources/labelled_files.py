@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 FileT = TypeVar("FileT", bound="EncodedImage")
 
 MOST_LAID_BYTES = 2**34
-"""Of pixels that are laid beside their pictures: a row is read fifty times as fast as decoded, and
-takes about as much of the disk as its picture; docs/decisions/031-the-image-store.md."""
+"""Of pixels that are laid beside their pictures: a row is read sixty times as fast as decoded, and
+takes of the disk about what its picture does; docs/decisions/031-the-image-store.md."""
 _LAID_COPIES = 3  # As they are decoded, as the splits have them, and as much again left free.
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
 
