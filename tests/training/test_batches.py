@@ -339,13 +339,13 @@ class OnePicture:
     def __len__(self) -> int:
         return 6
 
-    def encoded(self, rows: Rows) -> Iterator[bytes]:
+    def encoded(self, rows: Rows) -> Iterator[tuple[bytes, str]]:
         raise NotImplementedError
 
     def decoded(self, batches: Iterable[Rows], shape: tuple[int, int, int]) -> Iterator[Pixels]:
         raise NotImplementedError
 
-    def whole(self, rows: Rows, channels: int) -> list[Pixels]:
+    def whole(self, rows: Rows, channels: int, most_px: int) -> list[Pixels]:
         ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 50, axis=0)
         ramp.setflags(write=False)
         return [np.broadcast_to(ramp, (50, 200, channels)) for _ in rows]
