@@ -98,16 +98,16 @@ class BlurChange:
         """Augment a batch; uint8 or float32 in, float32 out; see `AugmentationPolicy`."""
         del mirror_keeps_class
         share = self.largest_share * _amounts(uniforms[:, 0], self.image_share)
-        share = share[:, None, None, None]  # (B, 1, 1, 1)
         pixels = images.permute(0, 2, 3, 1).float()  # (B, H, W, C), as it lies in memory
+        chosen = share.nonzero()[:, 0]  # the others stay, and cost nothing
+        shown = pixels[chosen]
         for axis in (1, 2):
-            steps = pixels.diff(dim=axis) * share
-            blurred = pixels.clone()
-            last = pixels.shape[axis] - 1
-            blurred.narrow(axis, 0, last).add_(steps)
-            blurred.narrow(axis, 1, last).sub_(steps)
-            pixels = blurred
-        return pixels.clamp_(0, 255).permute(0, 3, 1, 2)
+            steps = shown.diff(dim=axis) * share[chosen, None, None, None]
+            last = shown.shape[axis] - 1
+            shown.narrow(axis, 0, last).add_(steps)
+            shown.narrow(axis, 1, last).sub_(steps)
+        # A copy, as float() gives float32 images themselves.
+        return pixels.index_copy(0, chosen, shown.clamp_(0, 255)).permute(0, 3, 1, 2)
 
 
 @CHANGES.member("noise")
@@ -146,10 +146,13 @@ class NoiseChange:
         rows = images.permute(0, 2, 3, 1)  # (B, H, W, C), as it lies in memory
         values = rows[0].numel()
         normal = _normal_numbers(_PLACES + values, images.device)
-        first = (uniforms[:, 0] * _PLACES).long()
         deviation = 255 * self.largest_deviation * _amounts(uniforms[:, 1], self.image_share)
-        noise = normal.unfold(0, values, 1)[first].mul_(deviation[:, None])
-        return noise.view(rows.shape).add_(rows).clamp_(0, 255).permute(0, 3, 1, 2)
+        chosen = deviation.nonzero()[:, 0]  # the others stay, and cost nothing
+        first = (uniforms[chosen, 0] * _PLACES).long()
+        noise = normal.unfold(0, values, 1)[first].mul_(deviation[chosen, None])
+        noisy = noise.view(-1, *rows.shape[1:]).add_(rows[chosen]).clamp_(0, 255)
+        # A copy, as float() gives float32 images themselves.
+        return rows.float().index_copy(0, chosen, noisy).permute(0, 3, 1, 2)
 
 
 _PLACES = 2**20

@@ -55,7 +55,7 @@ class ContrastNormalization(nn.Module):
         mean = images.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
         centred = images - mean
         variance = centred.square().mean((1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
-        return torch.addcmul(mean, centred, (variance + _FLAT_DEVIATION**2).rsqrt())
+        return centred * (variance + _FLAT_DEVIATION**2).rsqrt() + mean
 
 
 class Dropout(nn.Module):
