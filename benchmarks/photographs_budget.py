@@ -8,7 +8,7 @@ forward pass, of the frozen stages of a view and of a step of fine-tuning, relat
 pass of the reference; all are timed in turns in one process, so that other work on the machine
 falls on all alike. Accuracies are of trainings of a fixed number of epochs, seed 0, on the
 validation and the test images; ``--table`` joins both into ``src/tenfold/training/transfer.csv``,
-where errors are of both splits together as a share of the reference's. Each training is a row in
+where errors are of the validation images as a share of the reference's. Each training is a row in
 ``benchmarks/results/photographs-budget.json``, kept at once; a killed one goes on from its
 checkpoint beside that.
 """
@@ -122,7 +122,7 @@ def run(data: ImageDataset, name: str, epochs: int) -> Row:
         "epochs": epochs,
         "validation": right(validation) / len(validation),
         "test": right(data.test) / len(data.test),
-        "errors": len(validation) + len(data.test) - right(validation) - right(data.test),
+        "errors": len(validation) - right(validation),
     }
 
 
