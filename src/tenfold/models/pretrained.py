@@ -34,8 +34,13 @@ from tenfold.models.backbones import (
 )
 from tenfold.models.model import FrozenFeatures, Model, NetworkBody
 
-_BLOCK_IMAGES = 32
-"""Images whose maps stay in a core's cache; more at once took longer (docs/transfer.md)."""
+_BLOCK_VALUES = 2**23 // 24
+"""Pixels of the images that are computed at once, at the size that the backbone takes.
+
+The largest map of an EfficientNet-Lite has 24 values a pixel. Larger blocks than 32 MiB are mapped
+and zeroed by the kernel anew each time (see `tenfold.training.device.keep_freed_memory`): features
+took 1.5 times as long.
+"""
 
 
 class PretrainedSettings(Settings):
@@ -176,9 +181,10 @@ class PretrainedNetwork(FrozenFeatures):
     def features(self, images: Tensor) -> Tensor:
         """Give what the head reads, shape (B, features)."""
         is_whole = torch.is_grad_enabled() or torch.compiler.is_compiling()
-        if is_whole or len(images) <= _BLOCK_IMAGES:
+        block = max(1, _BLOCK_VALUES // self.size_px**2)
+        if is_whole or len(images) <= block:
             return self._features(images)
-        return torch.cat([self._features(block) for block in torch.split(images, _BLOCK_IMAGES)])
+        return torch.cat([self._features(part) for part in torch.split(images, block)])
 
     def lower(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Give what stages that are not trained give."""
