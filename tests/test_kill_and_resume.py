@@ -78,7 +78,7 @@ MOMENTS = (
     Moment("report", BEGUN, 0.5),
 )
 _TRIES = 5  # a short stage may be over before the signal arrives
-_KILLS_AT_ANY_TIME = 12
+_KILLS_AT_ANY_TIME = 6
 _CHANGES_FROM_RUN_TO_RUN = {"seconds", "images_per_second", "digest", "README.md"}
 """The model card tells the seconds, so its hash in ``model.json`` changes too."""
 

@@ -112,7 +112,11 @@ def test_the_exported_graph_gives_what_the_network_gives(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize(
+    "recipe",
+    # `strong` is `fast` in a larger size.
+    [pytest.param(r, marks=[pytest.mark.long] if r == "strong" else []) for r in recipe_names()],
+)
 def test_a_study_is_predicted_explained_exported_and_served(
     recipe: str, tenfold: Callable[..., Any], client: Any, tmp_path: Path
 ) -> None:
