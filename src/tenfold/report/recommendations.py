@@ -64,7 +64,7 @@ def recommendations(records: StudyRecords) -> list[Recommendation]:
         found += _about_probabilities(evaluate)
         if records.test_probabilities is not None and records.test_labels is not None:
             found += _about_sure_mistakes(records.test_probabilities, records.test_labels)
-        found += _about_disturbances(evaluate)
+        found += _about_disturbances(evaluate, train)
         if records.repeats is not None:
             found += _about_seeds(records.repeats, evaluate)
     if records.audit is not None:
@@ -92,13 +92,17 @@ def _about_data(acquire: AcquireRecord, train: TrainRecord | None) -> Iterator[R
     elif Imbalance.of(counts).is_uneven:
         rebalancing = None if train is None else train.rebalancing
         is_rebalanced = rebalancing is not None and rebalancing.method != "none"
-        yield _found("imbalance", **extremes, is_rebalanced=is_rebalanced)
+        can_be = train is None or train.probe is None  # a head takes no rebalancing
+        yield _found("imbalance", **extremes, is_rebalanced=is_rebalanced, can_be_rebalanced=can_be)
     if 0 < smallest < _FEW_IMAGES:
         yield _found("few-images", **extremes)
 
 
 def _about_training(train: TrainRecord) -> Iterator[Recommendation]:
     course = course_of(train)
+    if train.is_head_alone:
+        yield _found("fine-tune", train_count=train.train_count)
+        return
     if course.is_still_improving:
         yield _found("train-longer", course=course)
     if course.fit == "over":
@@ -143,10 +147,13 @@ def _about_sure_mistakes(probabilities: Probabilities, labels: Labels) -> Iterat
         yield _found("sure-mistakes", mistakes=found, sure=SURE)
 
 
-def _about_disturbances(evaluate: EvaluateRecord) -> Iterator[Recommendation]:
+def _about_disturbances(
+    evaluate: EvaluateRecord, train: TrainRecord | None
+) -> Iterator[Recommendation]:
     worst = sensitive_to(evaluate.robustness)[:1] if evaluate.robustness else []
+    is_head_alone = train is not None and train.is_head_alone
     for one in worst:
-        yield _found("disturbance", worst=one)
+        yield _found("disturbance", worst=one, is_head_alone=is_head_alone)
 
 
 def _about_seeds(repeats: RepeatsRecord, evaluate: EvaluateRecord) -> Iterator[Recommendation]:

@@ -151,6 +151,11 @@ class TrainRecord(Record):
     notes: tuple[str, ...] = ()
     """What is otherwise than asked, and why."""
 
+    @property
+    def is_head_alone(self) -> bool:
+        """Say whether a pretrained network stayed as it was, but for its head."""
+        return self.probe is not None and not self.probe.fine_tune_epochs
+
 
 class Measure(Record):
     """A score and its 95% interval."""
