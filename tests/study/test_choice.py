@@ -146,7 +146,6 @@ class TestSettings:
 
 class TestTrial:
     @pytest.mark.slow
-    @pytest.mark.usefixtures("one_core")
     def test_both_recipes_are_tried_on_images_that_they_did_not_see(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
