@@ -31,7 +31,7 @@ from tenfold.training.settings import TrainingSettings
 _TABLE = "transfer.csv"
 _REFERENCE = {"backbone": "efficientnet-lite0", "input_size_px": 160}
 """What the probe measures: the table's costs are relative to its features of one image."""
-_PROBE_IMAGES = 32  # what the network computes at once
+_PROBE_IMAGES = 32
 _PROBES = 2
 _LEAST_SIZE_PX = 160
 """Smaller images are enlarged to this; larger inputs are for images that have the pixels."""
