@@ -286,8 +286,10 @@ def _too_long(path: Path, size: int, most_bytes: int) -> OSError:
     return OSError(errno.EFBIG, reason, str(path))
 
 
-def load_array(path: Path) -> npt.NDArray[Any]:
+def load_array(path: Path, *, is_mapped: bool = False) -> npt.NDArray[Any]:
     """Give the array of an .npy file, never unpickled.
+
+    `is_mapped` reads its header alone; the values are read out of the file when they are used.
 
     Raises
     ------
@@ -300,7 +302,9 @@ def load_array(path: Path) -> npt.NDArray[Any]:
 
     check_regular_file(path)
     with damage():
-        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+        array: npt.NDArray[Any] = np.load(
+            path, mmap_mode="r" if is_mapped else None, allow_pickle=False
+        )
     if not isinstance(array, np.ndarray):
         raise ValueError("it holds several arrays")
     return array

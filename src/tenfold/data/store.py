@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import check_regular_file, damage, storage_errors
+from tenfold.core.files import load_array, storage_errors
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -408,11 +408,8 @@ def mapped_array(path: Path) -> np.memmap[Any, Any]:
     ValueError
         If it is damaged.
     """
-    check_regular_file(path)
-    with damage():
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.memmap):
-        raise ValueError("it holds several arrays")
+    array = load_array(path, is_mapped=True)
+    assert isinstance(array, np.memmap)
     if not array.flags.c_contiguous:
         raise ValueError("its rows do not lie one after the other")
     return array

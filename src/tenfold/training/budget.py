@@ -269,20 +269,29 @@ def network_sizes(model: str) -> tuple[NetworkSize, ...]:
 
     The table is ``MODEL.csv`` beside this module; `benchmarks/accuracy_table.py` makes it.
     """
-    table = resources.files("tenfold.training") / f"{model}.csv"
-    if not table.is_file():
-        return ()
-    rows: dict[str, list[dict[str, str]]] = defaultdict(list)
-    lines = (line for line in table.read_text("utf-8").splitlines() if not line.startswith("#"))
-    for row in csv.DictReader(lines):
-        rows[row["size"]].append(row)
-    sizes = [_size(name, measured) for name, measured in rows.items()]
+    sizes = [_size(name, rows) for name, rows in measured_rows(f"{model}.csv", "size").items()]
     return tuple(sorted(sizes, key=lambda size: size.relative_cost))
 
 
+def measured_rows(table: str, key: str) -> dict[str, list[dict[str, str]]]:
+    """Give a measured table beside this module, its rows by a column; empty if there is none."""
+    rows: dict[str, list[dict[str, str]]] = defaultdict(list)
+    place = resources.files("tenfold.training") / table
+    if place.is_file():
+        lines = place.read_text("utf-8").splitlines()
+        for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+            rows[row[key]].append(row)
+    return rows
+
+
+def row_settings(row: dict[str, str]) -> dict[str, Any]:
+    """Give the plain settings, ``model`` and ``training``, that a measured row was made with."""
+    changes = dict(parse_assignment(text) for text in row["settings"].split(";"))
+    return with_values({"model": {}, "training": {}}, changes)
+
+
 def _size(name: str, rows: list[dict[str, str]]) -> NetworkSize:
-    changes = dict(parse_assignment(text) for text in rows[0]["settings"].split(";"))
-    settings = with_values({"model": {}, "training": {}}, changes)
+    settings = row_settings(rows[0])
     points = sorted((float(row["images_shown"]), 1 - float(row["accuracy"])) for row in rows)
     return NetworkSize(
         name=name,

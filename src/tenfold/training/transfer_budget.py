@@ -7,24 +7,21 @@ changes its epochs and not its end.
 
 from __future__ import annotations
 
-import csv
 import math
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import torch
 
 from tenfold.core.records.training import BudgetRecord
-from tenfold.core.settings import parse_assignment, with_values
 from tenfold.core.text import format_duration
 from tenfold.data.store import AnyImages
 from tenfold.models.backbones import TIMM_PREFIX, has_weights
 from tenfold.models.model import NetworkPlan, as_pixels
+from tenfold.training.budget import measured_rows, row_settings
 from tenfold.training.device import Device
 from tenfold.training.settings import TrainingSettings
 
@@ -95,17 +92,12 @@ class TransferOption:
 
 def transfer_options() -> tuple[TransferOption, ...]:
     """Give the measured options, cheapest first; `benchmarks/photographs_budget.py` makes them."""
-    text = (resources.files("tenfold.training") / _TABLE).read_text("utf-8")
-    rows: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
-        rows[row["option"]].append(row)
-    options = [_option(name, measured) for name, measured in rows.items()]
+    options = [_option(name, rows) for name, rows in measured_rows(_TABLE, "option").items()]
     return tuple(sorted(options, key=lambda option: (option.step_cost, option.forward_cost)))
 
 
 def _option(name: str, rows: list[dict[str, str]]) -> TransferOption:
-    changes = dict(parse_assignment(text) for text in rows[0]["settings"].split(";"))
-    settings = with_values({"model": {}, "training": {}}, changes)
+    settings = row_settings(rows[0])
     points = sorted((float(row["epochs"]), float(row["relative_error"])) for row in rows)
     forward, view, step = (
         float(rows[0][cost]) for cost in ("forward_cost", "view_cost", "step_cost")

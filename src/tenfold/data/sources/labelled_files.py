@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tenfold.data.images.decoding import EncodedImage
     from tenfold.data.images.reading import DecodedImages
 
+ItemT = TypeVar("ItemT")
 FileT = TypeVar("FileT", bound="EncodedImage")
 
 MOST_LAID_BYTES = 2**34
@@ -46,6 +47,33 @@ MOST_LAID_BYTES = 2**34
 takes of the disk about what its picture does; docs/decisions/031-the-image-store.md."""
 _LAID_COPIES = 3  # As they are decoded, as the splits have them, and as much again left free.
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
+
+
+class MadeWhenAsked(Sequence[ItemT]):
+    """Items that are made when they are asked for, so that millions of them take no room.
+
+    Parameters
+    ----------
+    places
+        Of the items, in their order.
+    make
+        Makes the item of a place.
+    """
+
+    def __init__(self, places: range, make: Callable[[int], ItemT]) -> None:
+        self._places, self._make = places, make
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, key: int) -> ItemT: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[ItemT]: ...
+    def __getitem__(self, key: int | slice) -> ItemT | Sequence[ItemT]:
+        if isinstance(key, slice):
+            return MadeWhenAsked(self._places[key], self._make)
+        return self._make(self._places[key])
 
 
 @dataclass(frozen=True)

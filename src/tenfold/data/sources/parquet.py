@@ -19,11 +19,11 @@ from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset
 from tenfold.data.sources.folder_files import is_hidden, natural_key
 from tenfold.data.sources.folder_splits import Role, role_of
+from tenfold.data.sources.labelled_files import MadeWhenAsked
 from tenfold.data.sources.labelled_rows import Table, load_table
 from tenfold.data.sources.parquet_files import (
     ParquetColumns,
     ParquetImages,
-    RowNames,
     check_same_columns,
     columns_of,
     read_values,
@@ -193,7 +193,7 @@ def _table(
     images = ParquetImages(root, kept, columns.images.get(image or "", found["path"]))
     if not len(images):
         raise DataError(f"{place} has no rows. Expected one for each image.")
-    rows = Rows(values, RowNames(images), "row")
+    rows = Rows(values, MadeWhenAsked(range(len(images)), images.name), "row")
     split_by = "by the names of the files" if by_file else ""
     table = Table(
         place,

@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from tenfold.core.errors import DataError
 from tenfold.core.text import shortlist
+from tenfold.data.sources.labelled_files import MadeWhenAsked
 from tenfold.data.sources.table_rows import one_object, plain
 
 _BATCH_ROWS = 32
@@ -187,7 +188,7 @@ def read_values(
     return found
 
 
-class ParquetImages(Sequence["ParquetCell"]):
+class ParquetImages(MadeWhenAsked["ParquetCell"]):
     """The images of one column of some files, in the order of their rows.
 
     Parameters
@@ -222,22 +223,7 @@ class ParquetImages(Sequence["ParquetCell"]):
                 self._begins.append(self._begins[-1] + count)
         self._batches = _Batches(column)
         self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        """Give the number of rows."""
-        return self._begins[-1]
-
-    @overload
-    def __getitem__(self, place: int) -> ParquetCell: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[ParquetCell]: ...
-    def __getitem__(self, place: int | slice) -> ParquetCell | Sequence[ParquetCell]:
-        """Give the image of a row."""
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        if not -len(self) <= place < len(self):
-            raise IndexError(place)
-        return ParquetCell(self, place % len(self))
+        super().__init__(range(self._begins[-1]), lambda row: ParquetCell(self, row))
 
     def name(self, row: int) -> str:
         """Say where a row is: ``row 17 of data/train-00000-of-00003.parquet``."""
@@ -351,24 +337,3 @@ class ParquetCell:
     def __str__(self) -> str:
         """Say where the row is."""
         return f"{self.images.folder}: row {self.images.name(self.row)}"
-
-
-class RowNames(Sequence[str]):
-    """What rows of several files are called in messages; each is made when it is asked for."""
-
-    def __init__(self, images: ParquetImages) -> None:
-        self._images = images
-
-    def __len__(self) -> int:
-        """Give the number of rows."""
-        return len(self._images)
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[str]: ...
-    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
-        """Give a row's name."""
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        return self._images.name(place)

@@ -7,10 +7,11 @@ import posixpath
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, Protocol
 
 from tenfold.core.errors import nearest_names
 from tenfold.data.sources.archive_members import Archive, ArchiveFile
+from tenfold.data.sources.labelled_files import MadeWhenAsked
 
 if TYPE_CHECKING:  # Pillow is not needed to list sources
     from tenfold.data.images.decoding import EncodedImage
@@ -81,24 +82,10 @@ class FilesBelow:
 
     def images(self, names: Sequence[str]) -> Sequence[Path]:
         """Give the paths."""
-        return _Paths(self._folder, names)
-
-
-class _Paths(Sequence[Path]):
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self._folder, self._names = folder, names
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    @overload
-    def __getitem__(self, place: int) -> Path: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Path]: ...
-    def __getitem__(self, place: int | slice) -> Path | Sequence[Path]:
-        if isinstance(place, slice):
-            return _Paths(self._folder, self._names[place])
-        return Path(os.path.normpath(os.path.join(self._folder, self._names[place])))
+        return MadeWhenAsked(
+            range(len(names)),
+            lambda place: Path(os.path.normpath(os.path.join(self._folder, names[place]))),
+        )
 
 
 class FilesInArchive:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from tenfold.core.errors import DataError
 from tenfold.core.files import sha256_of_json
@@ -29,6 +29,7 @@ from tenfold.data.sources.archive import kind_of_archive, open_archive
 from tenfold.data.sources.archive_members import Archive, ArchiveFile
 from tenfold.data.sources.folder_files import is_hidden, is_image_name, natural_key
 from tenfold.data.sources.folder_splits import role_of
+from tenfold.data.sources.labelled_files import MadeWhenAsked
 from tenfold.data.sources.labelled_rows import Table, load_table
 from tenfold.data.sources.parquet import split_of_file
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
@@ -233,42 +234,13 @@ class _Samples:
     names: dict[str, None] = field(default_factory=dict)
     """Names of values in the JSON files, some of them."""
 
+    def image(self, place: int) -> ArchiveFile:
+        """Give a sample's image."""
+        return ArchiveFile(self.archives[self.shards[place]], self.members[place])
 
-class _Images(Sequence[ArchiveFile]):
-    def __init__(self, samples: _Samples) -> None:
-        self._samples = samples
-
-    def __len__(self) -> int:
-        return len(self._samples.members)
-
-    @overload
-    def __getitem__(self, place: int) -> ArchiveFile: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[ArchiveFile]: ...
-    def __getitem__(self, place: int | slice) -> ArchiveFile | Sequence[ArchiveFile]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        samples = self._samples
-        return ArchiveFile(samples.archives[samples.shards[place]], samples.members[place])
-
-
-class _Names(Sequence[str]):
-    """What samples are called in messages; each is made when it is asked for."""
-
-    def __init__(self, images: _Images) -> None:
-        self._images = images
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[str]: ...
-    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        image = self._images[place]
+    def name(self, place: int) -> str:
+        """Say what a sample is called in messages."""
+        image = self.image(place)
         return f"{image.name} of {image.archive.path.name}"
 
 
@@ -301,8 +273,9 @@ def _table(
     notes = []
     if unlabelled:
         notes.append(f"{counted(unlabelled, 'image')} without a label beside were not used.")
-    images = _Images(samples)
-    rows = Rows(columns, _Names(images), "sample")
+    places = range(len(samples.members))
+    images = MadeWhenAsked(places, samples.image)
+    rows = Rows(columns, MadeWhenAsked(places, samples.name), "sample")
     is_asked = "split" not in kinds or options.split_column is not None
     split_by = "" if is_asked else "by the names of the shards"
     return Table(place, rows, kinds, images=images, split_by=split_by), notes
