@@ -24,16 +24,8 @@ from tenfold.core.files import atomic_path, load_array, load_arrays
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
 from tenfold.data.pictures import read_pictures, write_pictures
-from tenfold.data.store import (
-    AnyImages,
-    PixelFile,
-    StoredImages,
-    image_blocks,
-    mapped_array,
-    some_images,
-    unreadable,
-    write_pixels,
-)
+from tenfold.data.pixel_file import PixelFile, mapped_array, unreadable, write_pixels
+from tenfold.data.store import AnyImages, StoredImages, image_blocks, some_images
 
 Images = npt.NDArray[np.uint8]
 """Shape (N, H, W, C), values 0 to 255; C is 1 (gray) or 3 (red, green, blue)."""

@@ -18,6 +18,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.records.data import LeftOutImage
 from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import Groups, ImageDataset, Images, ImageSplit, Indices, Labels
+from tenfold.data.pixel_file import PixelSpool
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.splits import (
     DIGEST_BYTES,
@@ -27,13 +28,7 @@ from tenfold.data.splits import (
     regrouped,
     stratified_split,
 )
-from tenfold.data.store import (
-    MOST_KEPT_BYTES,
-    AnyImages,
-    ArrayRows,
-    PixelSpool,
-    StoredImages,
-)
+from tenfold.data.store import MOST_KEPT_BYTES, AnyImages, ArrayRows, StoredImages
 
 if TYPE_CHECKING:
     from tenfold.data.images.decoding import EncodedImage

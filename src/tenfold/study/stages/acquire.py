@@ -31,9 +31,9 @@ from tenfold.data.dataset import (
 )
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.near_duplicates import pixel_groups
+from tenfold.data.pixel_file import SPOOL_SUFFIX
 from tenfold.data.sources.source import OF_IMAGE_FILES, SOURCES
 from tenfold.data.splits import joined_groups, regrouped
-from tenfold.data.store import SPOOL_SUFFIX
 from tenfold.evaluation.mirroring import decide_mirroring
 from tenfold.report.findings.data import mirror_sentence
 from tenfold.study.recipe import StudySettings
