@@ -284,15 +284,11 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     Stop it with Ctrl-C; requests that were begun are answered first.
     """
     del debug  # read by `main`, which shows the trace
-    for module in (
-        "fastapi",
-        "uvicorn",
-        "httptools",
-        "python_multipart",
-        "prometheus_client",
-        "onnxruntime",
-    ):
+    from tenfold.serving.onnx_model import onnx_runtime
+
+    for module in ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client"):
         need(module, extra="serve")
+    onnx_runtime(extra="serve")
     from tenfold.core.settings import parse_assignment
     from tenfold.serving.app import create_app
     from tenfold.serving.guard import AllowedHosts, read_token

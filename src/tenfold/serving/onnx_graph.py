@@ -24,7 +24,7 @@ from tenfold.core.errors import ExportError, SettingsError, need
 from tenfold.data.dataset import Images
 from tenfold.data.store import AnyImages
 from tenfold.models.model import ImageNetwork
-from tenfold.serving.onnx_model import INPUT, OUTPUT, OnnxDescription
+from tenfold.serving.onnx_model import INPUT, OUTPUT, OnnxDescription, onnx_runtime
 
 OUTPUTS = (OUTPUT, "logits")
 OPSET = 17  # The highest that the exporter by tracing writes without conversions; 2022.
@@ -135,8 +135,8 @@ def quantized(model: bytes, metadata: dict[str, str], images: AnyImages) -> byte
         spread over the whole, are used.
     """
     onnx = need("onnx", extra="onnx")
-    quantization = need("onnxruntime.quantization", extra="onnx")
-    preparation = need("onnxruntime.quantization.shape_inference", extra="onnx")
+    quantization = onnx_runtime("onnxruntime.quantization")
+    preparation = onnx_runtime("onnxruntime.quantization.shape_inference")
     chosen = spread(images, CALIBRATION_IMAGES)[:CALIBRATION_IMAGES]
     with tempfile.TemporaryDirectory() as folder, silence():
         plain, prepared, small = (Path(folder) / f"{name}.onnx" for name in ("a", "b", "c"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -34,6 +36,21 @@ FORMAT_VERSION = 2
 _Side = Annotated[int, Field(ge=1, le=8192)]
 
 
+def onnx_runtime(part: str = "onnxruntime", *, extra: str = "onnx") -> ModuleType:
+    """Import ONNX Runtime, or a part of it, with its telemetry switched off.
+
+    From 1.29 on it leaves a device's number in the user's cache folder and reports to its maker,
+    unless ``ORT_DISABLE_TELEMETRY`` is set when it is first imported; ``0`` there is a user's wish.
+
+    Raises
+    ------
+    SettingsError
+        If it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return need(part, extra=extra)
+
+
 class OnnxModel:
     """A model that takes uint8 images and gives calibrated probabilities.
 
@@ -57,7 +74,7 @@ class OnnxModel:
     """
 
     def __init__(self, content: bytes, *, name: str = "the model", threads: int | None = None):
-        runtime = need("onnxruntime", extra="onnx")
+        runtime = onnx_runtime()
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; its warnings are about its own optimisations
         options.intra_op_num_threads = threads or available_cores()
