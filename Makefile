@@ -10,6 +10,8 @@ MODEL ?= $(firstword $(shell ls -td runs/*/ 2>/dev/null))
 ARGS ?=
 # A process a core, each with whole files, so that what a file's tests share is made once.
 PARALLEL ?= -n auto --dist loadfile
+# Each computes on that one core: threads of several processes that wait for each other burn it.
+test check: export OMP_NUM_THREADS ?= 1
 # Which tests `make test` runs, as pytest's arguments; none for all.
 TESTS ?=
 
