@@ -11,11 +11,11 @@ ARGS ?=
 # A process a core, each with whole files, so that what a file's tests share is made once.
 PARALLEL ?= -n auto --dist loadfile
 # Each computes on that one core: threads of several processes that wait for each other burn it.
-test check: export OMP_NUM_THREADS ?= 1
+test fast-tests: export OMP_NUM_THREADS ?= 1
 # Which tests `make test` runs, as pytest's arguments; none for all.
 TESTS ?=
 
-.PHONY: help run serve test check format docs clean
+.PHONY: help run serve test check style types fast-tests format docs clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,11 +36,18 @@ serve: $(READY)  ## Serve the newest model at http://127.0.0.1:8000
 test: $(READY)  ## Run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
-check: $(READY)  ## Lint, types, layers and the fast tests
+check: style types fast-tests  ## Lint, types, layers and the fast tests; with -j 2 side by side
+	@echo "Style, types, layers and fast tests: all passed."
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+
+fast-tests: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser" --quiet
 
 format: $(READY)  ## Format the code
