@@ -12,6 +12,8 @@ ARGS ?=
 PARALLEL ?= -n auto --dist loadfile
 # Each computes on that one core: threads of several processes that wait for each other burn it.
 test fast-tests: export OMP_NUM_THREADS ?= 1
+# Options for pip, when it fills the environment.
+PIP_ARGS ?=
 # Which tests `make test` runs, as pytest's arguments; none for all.
 TESTS ?=
 
@@ -23,7 +25,7 @@ help:  ## Show what can be made
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tenfold needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 run: $(READY)  ## Run a whole study and print where its report is
