@@ -10,10 +10,14 @@ MODEL ?= $(firstword $(shell ls -td runs/*/ 2>/dev/null))
 ARGS ?=
 # A process a core, each with whole files, so that what a file's tests share is made once.
 PARALLEL ?= -n auto --dist loadfile
+# Each computes on that one core: threads of several processes that wait for each other burn it.
+test fast-tests: export OMP_NUM_THREADS ?= 1
+# Options for pip, when it fills the environment.
+PIP_ARGS ?=
 # Which tests `make test` runs, as pytest's arguments; none for all.
 TESTS ?=
 
-.PHONY: help run serve test check format docs clean
+.PHONY: help run serve test check style types fast-tests format docs clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,7 +25,7 @@ help:  ## Show what can be made
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tenfold needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 run: $(READY)  ## Run a whole study and print where its report is
@@ -34,11 +38,18 @@ serve: $(READY)  ## Serve the newest model at http://127.0.0.1:8000
 test: $(READY)  ## Run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
-check: $(READY)  ## Lint, types, layers and the fast tests
+check: style types fast-tests  ## Lint, types, layers and the fast tests; with -j 2 side by side
+	@echo "Style, types, layers and fast tests: all passed."
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+
+fast-tests: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser" --quiet
 
 format: $(READY)  ## Format the code

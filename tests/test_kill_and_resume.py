@@ -234,7 +234,7 @@ def killed_at_any_time(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(params=["in every stage", "at any time"])
+@pytest.fixture(params=["in every stage", pytest.param("at any time", marks=pytest.mark.long)])
 def killed(request: pytest.FixtureRequest) -> Path:
     out: Path = request.getfixturevalue(f"killed_{request.param.replace(' ', '_')}")
     return out

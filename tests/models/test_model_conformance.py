@@ -154,11 +154,17 @@ def test_it_learns_a_small_set(name: str) -> None:
         return
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     torch.manual_seed(0)  # of the dropout masks, which no generator was bound to
-    for _ in range(25):
-        optimizer.zero_grad()
-        functional.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    accuracy = (network.eval()(images).argmax(1) == labels).double().mean().item()
+    accuracy = 0.0
+    for _ in range(5):
+        for _ in range(5):
+            optimizer.zero_grad()
+            functional.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        with torch.no_grad():
+            accuracy = (network.eval()(images).argmax(1) == labels).double().mean().item()
+        if accuracy > 0.9:
+            break
+        network.train()
     assert accuracy > 0.9
 
 

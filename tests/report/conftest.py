@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import shutil
@@ -29,13 +30,18 @@ def builder() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of what is made once for all workers; who makes it holds a lock."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def study_folder(shared: Path) -> Path:
     """Give the run folder of a real study (tests/support/real_study), made once for all workers.
 
     It is only read; a test that changes it takes a copy.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = shared / "real-study"
     with FileLock(shared / "real-study.lock"), pytest.MonkeyPatch.context() as patch:
         # One core: the same numbers on every machine, as far as they can be.
@@ -72,12 +78,18 @@ def each_study(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def drawn(studies: dict[str, StudyRecords]) -> dict[str, dict[str, str]]:
-    """Give every figure of every study as matplotlib's SVG."""
-    return {
-        study: {name: svg_text(one.draw) for name, one in report_figures(records).items()}
-        for study, records in studies.items()
-    }
+def drawn(studies: dict[str, StudyRecords], shared: Path) -> dict[str, dict[str, str]]:
+    """Give every figure of every study as matplotlib's SVG, drawn once for all workers."""
+    kept = shared / "drawn.json"
+    with FileLock(shared / "drawn.lock"):
+        if not kept.is_file():
+            figures = {
+                study: {name: svg_text(one.draw) for name, one in report_figures(records).items()}
+                for study, records in studies.items()
+            }
+            kept.write_text(json.dumps(figures), "utf-8")
+    given: dict[str, dict[str, str]] = json.loads(kept.read_text("utf-8"))
+    return given
 
 
 @pytest.fixture(scope="session")
