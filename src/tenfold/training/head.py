@@ -12,6 +12,7 @@ from torch import Tensor
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecord
 from tenfold.data.dataset import ImageSplit, Indices
+from tenfold.data.feature_rows import MOST_KEPT_BYTES, Features, joined_features
 from tenfold.data.folds import stratified_folds
 from tenfold.data.splits import exact_groups, holdout_split
 from tenfold.data.store import AnyImages
@@ -72,7 +73,7 @@ class HeadFit:
         chosen, judged_by = self._choose(known)
         self._fit(known, chosen)
         fitted = time.perf_counter()
-        plain = known.rows(slice(len(self.train)))
+        plain = known.first(len(self.train))
         train_loss, train_accuracy = self._score(plain)
         validation_scores = (None, None) if validation is None else self._score(validation)
         epoch = EpochRecord(
@@ -106,7 +107,7 @@ class HeadFit:
     def _is_mirrored(self) -> bool:
         return self.trainer.mirror_keeps_class and self._body.uses_mirrored
 
-    def _features(self, parts: list[AnyImages]) -> list[Tensor]:
+    def _features(self, parts: list[AnyImages]) -> list[Features]:
         """Compute the features of every part, under one progress bar."""
         trainer, count = self.trainer, sum(len(part) for part in parts)
         with trainer.progress.task(f"{trainer.title}: features", count, unit="images") as task:
@@ -117,25 +118,32 @@ class HeadFit:
                     device=trainer.device,
                     precision=trainer.precision,
                     on_images=task.advance,
+                    most_bytes=MOST_KEPT_BYTES * len(part) // count,
                 )
                 for part in parts
             ]
 
-    def _sets(self, features: list[Tensor]) -> tuple[FeatureSet, FeatureSet | None]:
+    def _sets(self, features: list[Features]) -> tuple[FeatureSet, FeatureSet | None]:
         """Give what is fitted to, mirrored images behind their own, and validation images.
 
         Where validation images judge the penalty they lie behind both.
         """
         there = self.trainer.device.torch_device
+
+        def feature_set(features: list[Features], labels: list[Tensor]) -> FeatureSet:
+            joined = joined_features(features)
+            if isinstance(joined, Tensor):
+                joined = joined.to(there)
+            return FeatureSet(joined, torch.cat(labels).to(there))
+
         labels = [torch.from_numpy(self.train.labels)] * (1 + self._is_mirrored)
         if self.validation is None:
-            return FeatureSet(torch.cat(features).to(there), torch.cat(labels).to(there)), None
-        own = FeatureSet(features[-1].to(there), torch.from_numpy(self.validation.labels).to(there))
+            return feature_set(features, labels), None
+        of_validation = [torch.from_numpy(self.validation.labels)]
+        own = feature_set(features[-1:], of_validation)
         if self._is_judged_by_validation:
-            labels.append(own.labels.cpu())
-        else:
-            features = features[:-1]
-        return FeatureSet(torch.cat(features).to(there), torch.cat(labels).to(there)), own
+            return feature_set(features, labels + of_validation), own
+        return feature_set(features[:-1], labels), own
 
     @property
     def _is_judged_by_validation(self) -> bool:
@@ -197,7 +205,7 @@ class HeadFit:
     def _fit(self, known: FeatureSet, chosen: ChosenPenalty | None) -> None:
         """Fit the head to all training features."""
         layer = fit_layer(
-            known.rows(slice(self._fitted_rows)),
+            known.first(self._fitted_rows),
             _FALLBACK_PENALTY if chosen is None else chosen.penalty,
             class_count=self._body.head.out_features,
             label_smoothing=self.trainer.settings.label_smoothing,
