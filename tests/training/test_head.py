@@ -426,3 +426,33 @@ def test_features_in_a_file_give_the_same_head(
     )
     for name, tensor in in_memory.last_weights.items():
         assert torch.equal(tensor, in_file.last_weights[name])
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_a_sample_of_very_many_images_chooses_the_penalty(
+    split: ImageSplit, monkeypatch: pytest.MonkeyPatch, validates: bool
+) -> None:
+    monkeypatch.setattr(heads, "ENOUGH_VALIDATION_IMAGES", 90)
+    monkeypatch.setattr(heads, "ENOUGH_TRAINING_IMAGES", 90)
+    monkeypatch.setattr(heads, "MOST_CHOOSING_ROWS", 90)
+    monkeypatch.setattr(heads, "CHOOSING_IMAGES", 60)
+    seen: list[tuple[int, ...]] = []
+    original = heads.choose_penalty
+
+    def watched(known: Any, folds: Any, **options: Any) -> Any:
+        [(fitted, judged)] = folds
+        seen.append((len(known.labels), len(fitted), len(judged)))
+        return original(known, folds, **options)
+
+    monkeypatch.setattr(heads, "choose_penalty", watched)
+    fitted = fit(
+        split,
+        model={"uses_mirrored": True},
+        mirror_keeps_class=True,
+        validation=split if validates else None,
+    )
+    judging = 90 if validates else 9
+    assert seen == [(120 + judging, 120, judging)]
+    assert fitted.probe is not None
+    assert "of a fit to 60" in fitted.probe.judged_by
+    assert accuracy(fitted, split) > 0.5  # mirror images contradict half of the labels

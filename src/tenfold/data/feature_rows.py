@@ -65,11 +65,14 @@ class FeatureFile:
                 while left:
                     left = left[self._file.write(left) :]
 
-    def read(self, places: Places) -> Tensor:
-        """Give some rows, copied, in this order."""
+    def read(self, places: Places, into: Tensor | None = None) -> Tensor:
+        """Give some rows, copied, in this order; into the beginning of a tensor if there is one."""
         if not len(places):  # which torch gives no other type
             return torch.empty(0, self.shape[1], dtype=self.dtype)
-        flat = np.empty((len(places), self._row_bytes), np.uint8)
+        if into is None:
+            into = torch.empty(len(places), self.shape[1], dtype=self.dtype)
+        result = into[: len(places)]
+        flat = result.view(torch.uint8).numpy()
         with self._lock, storage_errors(self._place):
             for start, stop in _runs(places):
                 self._file.seek(int(places[start]) * self._row_bytes)
@@ -79,7 +82,7 @@ class FeatureFile:
                     if not count:
                         raise OSError("a temporary file ends too early")
                     left = left[count:]
-        return torch.from_numpy(flat).view(self.dtype)
+        return result
 
 
 def _runs(places: Places) -> list[tuple[int, int]]:
@@ -117,18 +120,26 @@ class StoredFeatures:
 
     def __getitem__(self, key: slice | Tensor | Places) -> Tensor:
         """Give some rows, copied, shape (n, values)."""
+        return self.read(key)
+
+    def read(self, key: slice | Tensor | Places, into: Tensor | None = None) -> Tensor:
+        """Give some rows, in the beginning of a tensor if there is one: new memory costs time."""
         if isinstance(key, slice):
             places = np.arange(*key.indices(len(self)))
         else:
             places = np.asarray(key, np.int64)
         if len(self.parts) == 1:
             file, rows = self.parts[0]
-            return file.read(places + rows.start)
-        result = torch.empty(len(places), self.shape[1], dtype=self.dtype)
+            return file.read(places + rows.start, into)
+        if into is None:
+            into = torch.empty(len(places), self.shape[1], dtype=self.dtype)
+        result = into[: len(places)]
         begin = 0
         for file, rows in self.parts:
             own = np.flatnonzero((places >= begin) & (places < begin + len(rows)))
-            if len(own):
+            if len(own) and own[-1] - own[0] == len(own) - 1:
+                file.read(places[own] - begin + rows.start, result[own[0] : own[-1] + 1])
+            elif len(own):
                 result[torch.from_numpy(own)] = file.read(places[own] - begin + rows.start)
             begin += len(rows)
         return result

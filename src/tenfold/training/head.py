@@ -14,7 +14,7 @@ from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecor
 from tenfold.data.dataset import ImageSplit, Indices
 from tenfold.data.feature_rows import MOST_KEPT_BYTES, Features, joined_features
 from tenfold.data.folds import stratified_folds
-from tenfold.data.splits import exact_groups, holdout_split
+from tenfold.data.splits import exact_groups, holdout_split, stratified_sample
 from tenfold.data.store import AnyImages
 from tenfold.models.model import FrozenFeatures, ImageNetwork, copied_weights
 from tenfold.training.checkpoint import TrainingResult
@@ -33,6 +33,11 @@ ENOUGH_VALIDATION_IMAGES = 1000
 ENOUGH_TRAINING_IMAGES = 10_000
 """From so many training images on a tenth of them judges as well as folds do, at a fifth of the
 cost."""
+MOST_CHOOSING_ROWS = 100_000
+"""If more rows are fitted to, mirror images counted, a sample of the images chooses the penalty:
+some hundred passes over all of them would take longer than computing their features."""
+CHOOSING_IMAGES = 25_000
+_JUDGING_IMAGES = 10_000
 _FOLDS = 5
 _FALLBACK_PENALTY = 0.1
 """Where a class has one image, so that nothing can be held out."""
@@ -160,6 +165,10 @@ class HeadFit:
             rows = torch.arange(len(known.labels), device=known.labels.device)
             folds = [(rows[: self._fitted_rows], rows[self._fitted_rows :])]
             judged_by = f"the {len(folds[0][1]):,} validation images"
+            if self._is_sampled:
+                held_out = np.arange(self._fitted_rows, len(known.labels))
+                known, folds = self._sampled(known, np.arange(len(self.train)), held_out, seed)
+                judged_by += f", of a fit to {CHOOSING_IMAGES:,} of the training images"
         elif len(self.train) >= ENOUGH_TRAINING_IMAGES:
             kept, held_out = holdout_split(
                 self.train.labels,
@@ -168,8 +177,15 @@ class HeadFit:
                 seed=seed,
                 groups=exact_groups(self.train.images),
             )
-            folds = [self._fold(known, kept, held_out)]
             judged_by = f"{len(held_out):,} training images held out for it"
+            if self._is_sampled:
+                known, folds = self._sampled(known, kept, held_out, seed)
+                judged_by = (
+                    f"{len(folds[0][1]):,} training images held out for it, of a fit to "
+                    f"{CHOOSING_IMAGES:,} others"
+                )
+            else:
+                folds = [self._fold(known, kept, held_out)]
         else:
             counts = np.bincount(self.train.labels)
             smallest = int(counts[counts > 0].min())
@@ -193,6 +209,23 @@ class HeadFit:
             )
             task.advance(len(PENALTIES) - len(chosen.losses))
         return chosen, judged_by
+
+    @property
+    def _is_sampled(self) -> bool:
+        return self._fitted_rows > MOST_CHOOSING_ROWS
+
+    def _sampled(
+        self, known: FeatureSet, kept: Indices, held_out: Indices, seed: int
+    ) -> tuple[FeatureSet, list[tuple[Tensor, Tensor]]]:
+        """Give a sample of the rows that are fitted to and of those that judge, in memory."""
+        labels = known.labels.cpu().numpy()
+        kept = kept[stratified_sample(labels[kept], CHOOSING_IMAGES, seed)]
+        held_out = held_out[stratified_sample(labels[held_out], _JUDGING_IMAGES, seed)]
+        fitted, judged = self._fold(known, kept, held_out)
+        rows = torch.cat((fitted, judged))
+        places = torch.arange(len(rows), device=rows.device)
+        few = FeatureSet(known.features[rows].to(rows.device), known.labels[rows])
+        return few, [(places[: len(fitted)], places[len(fitted) :])]
 
     def _fold(self, known: FeatureSet, kept: Indices, held_out: Indices) -> tuple[Tensor, Tensor]:
         """Give the rows that are fitted to, mirrored images beside their own, and that judge."""

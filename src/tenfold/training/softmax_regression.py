@@ -86,6 +86,7 @@ class SoftmaxRegressions:
         self.labels = labels
         self.class_count = class_count
         self.label_smoothing = label_smoothing
+        self._block: Tensor | None = None  # of rows out of a file
         self._weights = self._shares(fitted)  # (N, F)
         self._judging = self._shares(judged)
         self._rows = min(_BLOCK_ROWS, max(1, _MOST_BLOCK_VALUES // (class_count * len(fitted))))
@@ -143,6 +144,15 @@ class SoftmaxRegressions:
         key = key if isinstance(key, slice) else key.cpu()
         return self.features[key].to(self.labels.device, torch.float32)
 
+    def _read_block(self, block: slice) -> Tensor:
+        """Give a block of rows, until the next is read."""
+        if isinstance(self.features, Tensor):
+            return self.features[block]
+        if self._block is None:
+            shape = self._rows, self.features.shape[1]
+            self._block = torch.empty(shape, dtype=self.features.dtype)
+        return self.features.read(block, self._block).to(self.labels.device, torch.float32)
+
     def _blocks(self) -> list[slice]:
         starts = range(0, len(self.features), self._rows)
         return [slice(start, start + self._rows) for start in starts]
@@ -152,7 +162,7 @@ class SoftmaxRegressions:
         first = shift.new_zeros(self._weights.shape[1], self.features.shape[1])
         second = torch.zeros_like(first)
         for block in self._blocks():
-            moved, shares = self._read(block) - shift, self._weights[block].T
+            moved, shares = self._read_block(block) - shift, self._weights[block].T
             first += shares @ moved
             second += shares @ moved.square_()
         deviation = (second - first.square()).clamp_min(0).sqrt()
@@ -210,7 +220,7 @@ class SoftmaxRegressions:
         fitted, judged = biases.new_zeros(count), biases.new_zeros(count)
         smoothing = self.label_smoothing
         for block in self._blocks():
-            rows, labels = self._read(block), self.labels[block]
+            rows, labels = self._read_block(block), self.labels[block]
             shares = self._weights[block][:, problems]  # (B, F)
             logits = functional.linear(rows, flat, biases).view(-1, count, classes)
             log_probabilities = logits.log_softmax(2)
