@@ -49,3 +49,20 @@ def test_the_whole_matrix_is_never_there(monkeypatch: pytest.MonkeyPatch) -> Non
     vectors = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
     nearest(vectors, vectors, 1)
     assert largest <= 512 * 2000 / 16
+
+
+def test_features_by_blocks_are_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    features = (rng.normal(size=(300, 20)) * np.arange(1, 21) + 50).astype(np.float32)
+    others = features[-7:] + 1
+    for wide in (False, True):
+        monkeypatch.setattr(descriptors, "_PROJECTED", 8 if wide else 512)
+        monkeypatch.setattr(descriptors, "_FEATURE_DIMENSIONS", 6)
+        monkeypatch.setattr(descriptors, "_WHOLE_ROWS", 20_000)
+        whole = descriptors.feature_descriptors(features, others)
+        monkeypatch.setattr(descriptors, "_WHOLE_ROWS", 100)
+        monkeypatch.setattr(descriptors, "_BLOCK", 64)
+        by_blocks = descriptors.feature_descriptors(features, others)
+        for one, other in zip(whole, by_blocks, strict=True):
+            products = one @ one.T  # whatever sign an axis has
+            np.testing.assert_allclose(other @ other.T, products, atol=1e-4)

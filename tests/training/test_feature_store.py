@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.dataset import Images
+from tenfold.data.feature_rows import StoredFeatures
 from tenfold.training import feature_store as module
 from tenfold.training.feature_store import FeatureStore, feature_store, image_digests
 from tenfold.training.tensors import read_tensors, write_tensors
@@ -168,3 +169,30 @@ def test_a_digest_is_of_pixels_and_shape() -> None:
 
 def test_a_process_has_one_store() -> None:
     assert feature_store() is feature_store()
+
+
+def test_what_is_too_large_for_a_tensor_lies_in_a_file(images: Images, tmp_path: Path) -> None:
+    count, store = Counter(), FeatureStore()
+    twice = np.concatenate((images, images[:3]))
+    with store.kept_in(tmp_path):
+        for _ in range(2):
+            given = store.features("a", twice, count, most_bytes=15 * 3 * 4 - 1)
+            assert isinstance(given, StoredFeatures)
+            assert torch.equal(given[:], expected(twice))
+        given = FeatureStore().features("a", twice, count, most_bytes=15 * 3 * 4)
+        assert isinstance(given, Tensor)
+    assert count.computed == 24
+
+
+def test_beside_a_folder_the_process_remembers_less(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIMIT_BESIDE_FOLDER_BYTES", 4 * 3 * 4)
+    monkeypatch.setattr(module, "BLOCK_IMAGES", 4)
+    store, count = FeatureStore(), Counter()
+    with store.kept_in(tmp_path):
+        store.features("a", images, count)
+        store.features("a", images, count)
+    assert count.computed == 12  # the folder has the others
+    store.features("a", images, count, is_remembered=False)
+    assert count.computed == 12 + 8

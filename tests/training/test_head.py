@@ -18,6 +18,7 @@ from tenfold.data.dataset import ImageSplit
 from tenfold.models import pretrained
 from tenfold.models.model import NetworkPlan
 from tenfold.training import fit as fitting
+from tenfold.training import head as heads
 from tenfold.training import inference as frozen_module
 from tenfold.training import transfer_budget
 from tenfold.training.checkpoint import Checkpoint, TrainingResult
@@ -393,3 +394,65 @@ def test_a_budget_that_the_head_has_spent_trains_no_further(
     assert fitted.probe is not None
     assert fitted.probe.fine_tune_epochs == 0
     assert one_option.name == fitted.budget.size
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_features_in_a_file_give_the_same_head(
+    split: ImageSplit, monkeypatch: pytest.MonkeyPatch, validates: bool
+) -> None:
+    monkeypatch.setattr(heads, "ENOUGH_VALIDATION_IMAGES", 90)
+    options: Any = {
+        "model": {"uses_mirrored": True},
+        "mirror_keeps_class": True,
+        "validation": split if validates else None,
+    }
+    in_memory = fit(split, **options)
+    stored: list[bool] = []
+    original = heads.joined_features
+
+    def watched(parts: Any) -> Any:
+        joined = original(parts)
+        stored.append(not isinstance(joined, Tensor))
+        return joined
+
+    monkeypatch.setattr(heads, "joined_features", watched)
+    monkeypatch.setattr(heads, "MOST_KEPT_BYTES", 0)
+    in_file = fit(split, **options)
+    assert all(stored)
+    assert in_file.history[0].train_loss == in_memory.history[0].train_loss
+    assert in_memory.probe is not None
+    assert in_file.probe == in_memory.probe.model_copy(
+        update={name: getattr(in_file.probe, name) for name in ("feature_seconds", "fit_seconds")}
+    )
+    for name, tensor in in_memory.last_weights.items():
+        assert torch.equal(tensor, in_file.last_weights[name])
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_a_sample_of_very_many_images_chooses_the_penalty(
+    split: ImageSplit, monkeypatch: pytest.MonkeyPatch, validates: bool
+) -> None:
+    monkeypatch.setattr(heads, "ENOUGH_VALIDATION_IMAGES", 90)
+    monkeypatch.setattr(heads, "ENOUGH_TRAINING_IMAGES", 90)
+    monkeypatch.setattr(heads, "MOST_CHOOSING_ROWS", 90)
+    monkeypatch.setattr(heads, "CHOOSING_IMAGES", 60)
+    seen: list[tuple[int, ...]] = []
+    original = heads.choose_penalty
+
+    def watched(known: Any, folds: Any, **options: Any) -> Any:
+        [(fitted, judged)] = folds
+        seen.append((len(known.labels), len(fitted), len(judged)))
+        return original(known, folds, **options)
+
+    monkeypatch.setattr(heads, "choose_penalty", watched)
+    fitted = fit(
+        split,
+        model={"uses_mirrored": True},
+        mirror_keeps_class=True,
+        validation=split if validates else None,
+    )
+    judging = 90 if validates else 9
+    assert seen == [(120 + judging, 120, judging)]
+    assert fitted.probe is not None
+    assert "of a fit to 60" in fitted.probe.judged_by
+    assert accuracy(fitted, split) > 0.5  # mirror images contradict half of the labels

@@ -369,7 +369,43 @@ def array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]
     return found
 
 
+def array_chunks(path: Path, name: str, chunk_bytes: int) -> Iterator[bytes]:
+    """Give the values of an array of an .npz file as they lie, so many bytes at a time.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or is none.
+    ValueError
+        If it is damaged.
+    """
+    check_regular_file(path)
+    with damage(), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as content:
+        _array_header(content)
+        while chunk := content.read(chunk_bytes):
+            yield chunk
+
+
+def is_in_rows(path: Path, name: str) -> bool:
+    """Say whether an array of an .npz file lies row by row, not column by column.
+
+    Raises
+    ------
+    OSError, ValueError
+        See `array_chunks`.
+    """
+    check_regular_file(path)
+    with damage(), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as content:
+        return not _array_layout(content)[1]
+
+
 def _array_header(content: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    shape, _, dtype = _array_layout(content)
+    return shape, dtype
+
+
+def _array_layout(content: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Give shape, whether columns come first, and type."""
     import numpy as np
 
     version = np.lib.format.read_magic(content)
@@ -378,8 +414,8 @@ def _array_header(content: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
         if version == (1, 0)
         else np.lib.format.read_array_header_2_0
     )
-    shape, _, dtype = read(content)
-    return shape, dtype
+    layout: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(content)
+    return layout
 
 
 @contextmanager

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tenfold.data.feature_rows import Features
 from tenfold.data.pixel_agreement import SIDE_PX, Thumbnails
 
 Vectors = npt.NDArray[np.float32]
 """Shape (N, dimensions), each row of length 1, or all zero where an image is constant."""
+
+FeatureRows = npt.NDArray[np.float32] | Features
+"""Shape (N, any)."""
 
 _LUMINANCE_WAVES = 8
 _CHROMINANCE_WAVES = 4
@@ -24,6 +28,7 @@ _FEATURE_WHITENING = 0.5
 _FEATURE_DIMENSIONS = 128
 _PROJECTED = 512
 _BLOCK = 4000  # Images that are worked on at one time.
+_WHOLE_ROWS = 20_000  # of features that are worked on at once, as one sum
 _ROWS = 512
 _COLUMNS = 8192  # a block of 512 × 8192 float32 similarities is 16 MiB: it stays in a large cache
 _GROUP = 16
@@ -52,15 +57,13 @@ def pixel_descriptors(thumbnails: Thumbnails) -> tuple[Vectors, Vectors]:
     return vectors, vectors * signs
 
 
-def feature_descriptors(
-    reference: npt.NDArray[np.float32], *others: npt.NDArray[np.float32]
-) -> list[Vectors]:
+def feature_descriptors(reference: FeatureRows, *others: FeatureRows) -> list[Vectors]:
     """Give a network's features, centred, half whitened along at most 128 principal axes.
 
     Parameters
     ----------
     reference
-        float32, shape (N, any): features of the images as they are, whose mean and axes are taken.
+        Shape (N, any): features of the images as they are, whose mean and axes are taken.
     others
         Further features in the same axes, as those of mirror images.
 
@@ -68,30 +71,54 @@ def feature_descriptors(
     -------
     Descriptors of the reference, then of the others.
     """
-    projected = [_projected(features) for features in (reference, *others)]
-    mean = projected[0].mean(axis=0)
-    centred = projected[0] - mean
-    covariance = centred.T.astype(np.float64) @ centred / max(len(centred), 1)
+    mean, covariance = _moments(reference)
     values, axes = np.linalg.eigh(covariance)
     chosen = slice(-_FEATURE_DIMENSIONS, None)
     # An axis without spread holds rounding errors; do not blow them up.
     scale = np.maximum(values[chosen], max(values[-1], 1e-12) * 1e-3) ** (-_FEATURE_WHITENING / 2)
     used = (axes[:, chosen] * scale).astype(np.float32)
-    return [_unit((features - mean) @ used) for features in projected]
+    return [
+        np.concatenate([_unit((block - mean) @ used) for block in _projected_blocks(features)])
+        for features in (reference, *others)
+    ]
 
 
-def _projected(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _moments(
+    features: FeatureRows,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Give mean and covariance of projected features."""
+    if len(features) <= _WHOLE_ROWS:
+        (projected,) = _projected_blocks(features)
+        mean = projected.mean(axis=0)
+        centred = projected - mean
+        return mean, centred.T.astype(np.float64) @ centred / max(len(centred), 1)
+    shift = next(_projected_blocks(features)).mean(axis=0)  # else squares would lose digits
+    first = np.zeros(len(shift))
+    second = np.zeros((len(shift), len(shift)))
+    for block in _projected_blocks(features):
+        moved = (block - shift).astype(np.float64)
+        first += moved.sum(axis=0)
+        second += moved.T @ moved
+    first /= len(features)
+    return (shift + first).astype(np.float32), second / len(features) - np.outer(first, first)
+
+
+def _projected_blocks(features: FeatureRows) -> Iterator[npt.NDArray[np.float32]]:
     """Give at most 512 random directions of many features: the axes of 2,024 take 20 times as long.
 
     Distances stay as they are but for some percent (Johnson and Lindenstrauss 1984).
     """
     count = features.shape[1]
-    if count <= _PROJECTED:
-        return features
     rng = np.random.default_rng(0)
-    directions = rng.standard_normal((count, _PROJECTED), np.float32) / np.sqrt(_PROJECTED)
-    result: npt.NDArray[np.float32] = features @ directions.astype(np.float32)
-    return result
+    directions = None
+    if count > _PROJECTED:
+        directions = rng.standard_normal((count, _PROJECTED), np.float32) / np.sqrt(_PROJECTED)
+        directions = directions.astype(np.float32)
+    rows = max(len(features), 1) if len(features) <= _WHOLE_ROWS else _BLOCK
+    for start in range(0, max(len(features), 1), rows):
+        block = features[start : start + rows]
+        numbers = block if isinstance(block, np.ndarray) else block.float().numpy()
+        yield numbers if directions is None else numbers @ directions
 
 
 def _waves(planes: npt.NDArray[np.uint8], count: int) -> Vectors:

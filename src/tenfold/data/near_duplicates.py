@@ -23,8 +23,9 @@ import numpy.typing as npt
 
 from tenfold.core.progress import Progress
 from tenfold.data.dataset import Groups, Labels
-from tenfold.data.descriptors import Vectors, feature_descriptors, nearest, pixel_descriptors
+from tenfold.data.descriptors import FeatureRows, Vectors, feature_descriptors, pixel_descriptors
 from tenfold.data.image_pairs import ImagePairs
+from tenfold.data.neighbour_cells import nearest_of_many
 from tenfold.data.pixel_agreement import (
     Detail,
     Thumbnails,
@@ -57,6 +58,7 @@ _ALIKE_SPREADS = 2.5
 _LEAST_ALIKE = 0.5
 _FEWEST_MEASURED = 30  # pairs
 _LARGEST_LEAST_AGREEMENT = 0.98  # where all look the same, only what is all but equal is
+_COMPARED_PAIRS = 65_536  # whose descriptors are laid beside each other at one time
 _LARGEST_COMPLETED = 128  # images; of larger groups not every pair is compared
 _LARGEST_SHARE = 0.1  # of a class that one group may hold
 _ALWAYS_BELIEVED = 10  # images, however small the class
@@ -69,15 +71,15 @@ class NetworkFeatures:
     Parameters
     ----------
     plain
-        float32, shape (N, features).
+        Shape (N, features); more than fit into the memory lie in a file.
     last_mirrored
-        float32, shape (M, features): of the mirror images of the last M images (the test split),
+        Shape (M, features): of the mirror images of the last M images (the test split),
         so that a mirrored leak is found even if the network sees a mirror image otherwise. None
         where a mirrored image is another thing, as digits are: then no mirrored pairs are sought.
     """
 
-    plain: npt.NDArray[np.float32]
-    last_mirrored: npt.NDArray[np.float32] | None
+    plain: FeatureRows
+    last_mirrored: FeatureRows | None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def find_near_duplicates(
 ) -> NearDuplicates:
     """Give all pairs that were found.
 
-    Time is N² × about 300 multiplications, memory N × a few kB; no N × N matrix is ever there.
+    Time is N² × about 300 multiplications up to 65,536 images, and grows with N beyond (see
+    `tenfold.data.neighbour_cells`); memory is N × a few kB, and no N × N matrix is ever there.
 
     Parameters
     ----------
@@ -268,14 +271,20 @@ def _neighbours(
 ) -> ImagePairs:
     """Pair images with their neighbours of at least some similarity; the queries are the last."""
     start = len(references) - len(queries)
-    indices, similarities = nearest(queries, references, _NEIGHBOURS, start=start, on_rows=on_rows)
+    indices, similarities = nearest_of_many(
+        queries, references, _NEIGHBOURS, start=start, on_rows=on_rows
+    )
     rows, places = np.nonzero(similarities >= least)
     return ImagePairs.of(start + rows, indices[rows, places], is_mirrored=is_mirrored)
 
 
 def _similarity(pairs: ImagePairs, plain: Vectors, mirrored: Vectors) -> Vectors:
-    other = np.where(pairs.is_mirrored[:, None], mirrored[pairs.second], plain[pairs.second])
-    result: Vectors = np.einsum("pd,pd->p", plain[pairs.first], other)
+    result = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _COMPARED_PAIRS):
+        block = slice(start, start + _COMPARED_PAIRS)
+        first, second = pairs.first[block], pairs.second[block]
+        other = np.where(pairs.is_mirrored[block, None], mirrored[second], plain[second])
+        result[block] = np.einsum("pd,pd->p", plain[first], other)
     return result
 
 
@@ -308,7 +317,8 @@ def _pairs_within(groups: Groups, *, is_mirrored: bool) -> ImagePairs:
 def pixel_groups(images: AnyImages, labels: Labels, progress: Progress) -> Groups:
     """Give the groups of near-duplicates, see `tenfold.data.splits`.
 
-    Time is N² / classes; 50,000 images of ten classes take seconds.
+    Time is N² / classes up to classes of 65,536 images, and grows with N beyond; 50,000 images of
+    ten classes take seconds.
 
     Parameters
     ----------

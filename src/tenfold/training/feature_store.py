@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, KeysView
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,17 +20,21 @@ from torch import Tensor
 
 from tenfold.core.errors import RunFolderError
 from tenfold.data.dataset import Images
+from tenfold.data.feature_rows import MOST_KEPT_BYTES, Features, NewFeatures
 from tenfold.data.store import AnyImages
 from tenfold.training.tensors import read_tensors, write_tensors
 
 LIMIT_BYTES = 1 << 30
-"""Of features that one process remembers; 60,000 images and their mirror images take 0.3 GB."""
-FOLDER_LIMIT_BYTES = 2 << 30
-"""Of a folder: 130,000 images of 2,024 features."""
+"""Of features that one process remembers: 130,000 images of 2,024 features of 32 bits."""
+LIMIT_BESIDE_FOLDER_BYTES = 1 << 28
+"""The same where a folder keeps them, too: reading them there takes a hundredth of computing."""
+FOLDER_LIMIT_BYTES = 4 << 30
+"""Of a folder: 530,000 images of 2,024 features of 32 bits."""
 BLOCK_IMAGES = 500
 """Images between two writes to disk: what a kill can cost."""
 _DIGEST_BYTES = 16
 _KEY = "key"
+_MOST_HEADER_BYTES = 2**16
 
 
 class FeatureStore:
@@ -57,6 +62,11 @@ class FeatureStore:
         """Say whether there is a folder now that keeps what is computed."""
         return bool(self._folders)
 
+    @property
+    def folder(self) -> Path | None:
+        """Give the innermost folder; None if there is none."""
+        return self._folders[-1].path if self._folders else None
+
     @contextmanager
     def kept_in(self, folder: Path) -> Iterator[None]:
         """Keep in a folder what is computed within the block, and look for it there.
@@ -77,7 +87,8 @@ class FeatureStore:
         *,
         is_remembered: bool = True,
         on_images: Callable[[int], None] | None = None,
-    ) -> Tensor:
+        most_bytes: int = MOST_KEPT_BYTES,
+    ) -> Features:
         """Give the features of all images, computing those that are not known.
 
         Parameters
@@ -92,42 +103,60 @@ class FeatureStore:
             Whether the process remembers them; a folder keeps them either way.
         on_images
             Told how many images are done, again and again; the known ones first.
+        most_bytes
+            Of features that are given as a tensor; more are given as rows of a file.
 
         Returns
         -------
-        Tensor
+        Features
             Shape (N, D), on the CPU, in the type that `compute` gives.
         """
         digests = image_digests(images)
-        rows = self._rows.get(key, {})
-        known = {digest: rows[digest] for digest in digests if digest in rows}
+        places: dict[bytes, list[int]] = {}
+        for place, digest in enumerate(digests):
+            places.setdefault(digest, []).append(place)
+        given = NewFeatures(len(digests), most_bytes, self.folder)
+
+        def give(block: list[bytes], features: Tensor) -> None:
+            rows = [(place, row) for row, digest in enumerate(block) for place in places[digest]]
+            given.put([place for place, _ in rows], features[[row for _, row in rows]])
+
+        missing = dict.fromkeys(places)  # a set that keeps the order
+        remembered = self._rows.get(key, {})
+        for block in _blocks([digest for digest in missing if digest in remembered]):
+            give(block, torch.stack([remembered[digest] for digest in block]))
+            for digest in block:
+                del missing[digest]
         for folder in reversed(self._folders):
-            found = folder.read(key, set(digests) - set(known))
-            known |= found
-            if is_remembered:
-                self._remember(key, found)
-        missing = list({d: place for place, d in enumerate(digests) if d not in known}.values())
+            for found in folder.read(key, missing.keys()):
+                give(list(found), torch.stack(list(found.values())))
+                if is_remembered:
+                    self._remember(key, found)
+                for digest in found:
+                    del missing[digest]
         tell = on_images or (lambda _count: None)
         tell(len(images) - len(missing))
-        for start in range(0, len(missing), BLOCK_IMAGES):
-            places = missing[start : start + BLOCK_IMAGES]
-            features = compute(np.ascontiguousarray(images[places])).cpu()
-            block = dict(zip([digests[place] for place in places], features, strict=True))
-            known |= block
+        for block in _blocks(list(missing)):
+            chosen = [places[digest][0] for digest in block]
+            features = compute(np.ascontiguousarray(images[chosen])).cpu()
+            give(block, features)
             if is_remembered:
-                self._remember(key, block)
+                self._remember(key, dict(zip(block, features, strict=True)))
             if self._folders:
-                self._folders[-1].write(key, list(block), features)
-            tell(len(places))
-        return torch.stack([known[digest] for digest in digests])
+                self._folders[-1].write(key, block, features)
+            tell(len(block))
+        return given.finished()
 
     def _remember(self, key: str, rows: dict[bytes, Tensor]) -> None:
         size = sum(row.nbytes for row in rows.values())
+        most = min(
+            self.limit_bytes, LIMIT_BESIDE_FOLDER_BYTES if self.is_kept else self.limit_bytes
+        )
         for other in [name for name in self._rows if name != key]:
-            if self._bytes + size <= self.limit_bytes:
+            if self._bytes + size <= most:
                 break
             self._bytes -= sum(row.nbytes for row in self._rows.pop(other).values())
-        if self._bytes + size <= self.limit_bytes:
+        if self._bytes + size <= most:
             self._rows.setdefault(key, {}).update(rows)
             self._bytes += size
 
@@ -141,17 +170,22 @@ class _Folder:
         self._digests: dict[str, frozenset[bytes]] = {}
         """Of the files that were looked into."""
 
-    def read(self, key: str, wanted: set[bytes]) -> dict[bytes, Tensor]:
-        """Read what there is of the wanted images."""
-        found: dict[bytes, Tensor] = {}
-        for path in sorted(self.path.glob(f"{_short(key)}-*.safetensors")) if wanted else []:
-            if wanted.isdisjoint(self._digests.get(path.name, wanted)):
+    def read(self, key: str, wanted: KeysView[bytes]) -> Iterator[dict[bytes, Tensor]]:
+        """Give what there is of the wanted images, file by file, no image twice.
+
+        Those that were given may be taken out of `wanted` meanwhile.
+        """
+        paths = sorted(self.path.glob(f"{_short(key)}-*.safetensors")) if wanted else []
+        if len({width for path in paths if (width := _width(path)) is not None}) > 1:
+            return
+        for path in paths:
+            if self._digests.get(path.name, wanted).isdisjoint(wanted):
                 continue
             rows = _read(path, key)
             self._digests[path.name] = frozenset(rows)
-            found |= {digest: rows[digest] for digest in wanted & rows.keys()}
-        widths = {row.shape for row in found.values()}
-        return found if len(widths) == 1 else {}
+            found = {digest: row for digest, row in rows.items() if digest in wanted}
+            if found:
+                yield found
 
     def write(self, key: str, digests: list[bytes], features: Tensor) -> None:
         """Write a block if there is room, or room can be made."""
@@ -177,6 +211,21 @@ class _Folder:
 
 def _short(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _blocks(digests: list[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(digests), BLOCK_IMAGES):
+        yield digests[start : start + BLOCK_IMAGES]
+
+
+def _width(path: Path) -> int | None:
+    """Give how many features an image has in a file; None if its header does not say."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER_BYTES))
+        return int(json.loads(header)["features"]["shape"][1])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _read(path: Path, key: str) -> dict[bytes, Tensor]:

@@ -12,8 +12,9 @@ from torch import Tensor
 from tenfold.core.randomness import derive_seed
 from tenfold.core.records.training import EpochRecord, PenaltyRecord, ProbeRecord
 from tenfold.data.dataset import ImageSplit, Indices
+from tenfold.data.feature_rows import MOST_KEPT_BYTES, Features, joined_features
 from tenfold.data.folds import stratified_folds
-from tenfold.data.splits import exact_groups, holdout_split
+from tenfold.data.splits import exact_groups, holdout_split, stratified_sample
 from tenfold.data.store import AnyImages
 from tenfold.models.model import FrozenFeatures, ImageNetwork, copied_weights
 from tenfold.training.checkpoint import TrainingResult
@@ -32,6 +33,11 @@ ENOUGH_VALIDATION_IMAGES = 1000
 ENOUGH_TRAINING_IMAGES = 10_000
 """From so many training images on a tenth of them judges as well as folds do, at a fifth of the
 cost."""
+MOST_CHOOSING_ROWS = 100_000
+"""If more rows are fitted to, mirror images counted, a sample of the images chooses the penalty:
+some hundred passes over all of them would take longer than computing their features."""
+CHOOSING_IMAGES = 25_000
+_JUDGING_IMAGES = 10_000
 _FOLDS = 5
 _FALLBACK_PENALTY = 0.1
 """Where a class has one image, so that nothing can be held out."""
@@ -72,7 +78,7 @@ class HeadFit:
         chosen, judged_by = self._choose(known)
         self._fit(known, chosen)
         fitted = time.perf_counter()
-        plain = known.rows(slice(len(self.train)))
+        plain = known.first(len(self.train))
         train_loss, train_accuracy = self._score(plain)
         validation_scores = (None, None) if validation is None else self._score(validation)
         epoch = EpochRecord(
@@ -106,7 +112,7 @@ class HeadFit:
     def _is_mirrored(self) -> bool:
         return self.trainer.mirror_keeps_class and self._body.uses_mirrored
 
-    def _features(self, parts: list[AnyImages]) -> list[Tensor]:
+    def _features(self, parts: list[AnyImages]) -> list[Features]:
         """Compute the features of every part, under one progress bar."""
         trainer, count = self.trainer, sum(len(part) for part in parts)
         with trainer.progress.task(f"{trainer.title}: features", count, unit="images") as task:
@@ -117,25 +123,32 @@ class HeadFit:
                     device=trainer.device,
                     precision=trainer.precision,
                     on_images=task.advance,
+                    most_bytes=MOST_KEPT_BYTES * len(part) // count,
                 )
                 for part in parts
             ]
 
-    def _sets(self, features: list[Tensor]) -> tuple[FeatureSet, FeatureSet | None]:
+    def _sets(self, features: list[Features]) -> tuple[FeatureSet, FeatureSet | None]:
         """Give what is fitted to, mirrored images behind their own, and validation images.
 
         Where validation images judge the penalty they lie behind both.
         """
         there = self.trainer.device.torch_device
+
+        def feature_set(features: list[Features], labels: list[Tensor]) -> FeatureSet:
+            joined = joined_features(features)
+            if isinstance(joined, Tensor):
+                joined = joined.to(there)
+            return FeatureSet(joined, torch.cat(labels).to(there))
+
         labels = [torch.from_numpy(self.train.labels)] * (1 + self._is_mirrored)
         if self.validation is None:
-            return FeatureSet(torch.cat(features).to(there), torch.cat(labels).to(there)), None
-        own = FeatureSet(features[-1].to(there), torch.from_numpy(self.validation.labels).to(there))
+            return feature_set(features, labels), None
+        of_validation = [torch.from_numpy(self.validation.labels)]
+        own = feature_set(features[-1:], of_validation)
         if self._is_judged_by_validation:
-            labels.append(own.labels.cpu())
-        else:
-            features = features[:-1]
-        return FeatureSet(torch.cat(features).to(there), torch.cat(labels).to(there)), own
+            return feature_set(features, labels + of_validation), own
+        return feature_set(features[:-1], labels), own
 
     @property
     def _is_judged_by_validation(self) -> bool:
@@ -152,6 +165,10 @@ class HeadFit:
             rows = torch.arange(len(known.labels), device=known.labels.device)
             folds = [(rows[: self._fitted_rows], rows[self._fitted_rows :])]
             judged_by = f"the {len(folds[0][1]):,} validation images"
+            if self._is_sampled:
+                held_out = np.arange(self._fitted_rows, len(known.labels))
+                known, folds = self._sampled(known, np.arange(len(self.train)), held_out, seed)
+                judged_by += f", of a fit to {CHOOSING_IMAGES:,} of the training images"
         elif len(self.train) >= ENOUGH_TRAINING_IMAGES:
             kept, held_out = holdout_split(
                 self.train.labels,
@@ -160,8 +177,15 @@ class HeadFit:
                 seed=seed,
                 groups=exact_groups(self.train.images),
             )
-            folds = [self._fold(known, kept, held_out)]
             judged_by = f"{len(held_out):,} training images held out for it"
+            if self._is_sampled:
+                known, folds = self._sampled(known, kept, held_out, seed)
+                judged_by = (
+                    f"{len(folds[0][1]):,} training images held out for it, of a fit to "
+                    f"{CHOOSING_IMAGES:,} others"
+                )
+            else:
+                folds = [self._fold(known, kept, held_out)]
         else:
             counts = np.bincount(self.train.labels)
             smallest = int(counts[counts > 0].min())
@@ -186,6 +210,23 @@ class HeadFit:
             task.advance(len(PENALTIES) - len(chosen.losses))
         return chosen, judged_by
 
+    @property
+    def _is_sampled(self) -> bool:
+        return self._fitted_rows > MOST_CHOOSING_ROWS
+
+    def _sampled(
+        self, known: FeatureSet, kept: Indices, held_out: Indices, seed: int
+    ) -> tuple[FeatureSet, list[tuple[Tensor, Tensor]]]:
+        """Give a sample of the rows that are fitted to and of those that judge, in memory."""
+        labels = known.labels.cpu().numpy()
+        kept = kept[stratified_sample(labels[kept], CHOOSING_IMAGES, seed)]
+        held_out = held_out[stratified_sample(labels[held_out], _JUDGING_IMAGES, seed)]
+        fitted, judged = self._fold(known, kept, held_out)
+        rows = torch.cat((fitted, judged))
+        places = torch.arange(len(rows), device=rows.device)
+        few = FeatureSet(known.features[rows].to(rows.device), known.labels[rows])
+        return few, [(places[: len(fitted)], places[len(fitted) :])]
+
     def _fold(self, known: FeatureSet, kept: Indices, held_out: Indices) -> tuple[Tensor, Tensor]:
         """Give the rows that are fitted to, mirrored images beside their own, and that judge."""
         index = torch.from_numpy(kept)
@@ -197,7 +238,7 @@ class HeadFit:
     def _fit(self, known: FeatureSet, chosen: ChosenPenalty | None) -> None:
         """Fit the head to all training features."""
         layer = fit_layer(
-            known.rows(slice(self._fitted_rows)),
+            known.first(self._fitted_rows),
             _FALLBACK_PENALTY if chosen is None else chosen.penalty,
             class_count=self._body.head.out_features,
             label_smoothing=self.trainer.settings.label_smoothing,

@@ -20,12 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.data.dataset import Images
+from tenfold.data.feature_rows import MOST_KEPT_BYTES, Features, NewFeatures
 from tenfold.data.store import AnyImages, StoredImages, image_blocks
 from tenfold.models.model import ImageNetwork, as_pixels
 from tenfold.training.device import Device
 from tenfold.training.feature_store import feature_store
 
 INFERENCE_BATCH_SIZE = 500  # activations of 500 images of 32×32 stay within a few hundred MB
+_BLOCK_ROWS = 8192  # of features that lie in a file
 _MOST_VALUES = 8_000_000
 """Of a batch; 500 images of 64 × 64 px are one batch still."""
 
@@ -96,7 +98,6 @@ def probabilities_from_logits(logits: npt.NDArray[np.float32]) -> npt.NDArray[np
     return probabilities.astype(np.float32)
 
 
-@torch.inference_mode()
 def features_and_logits(
     network: ImageNetwork,
     images: AnyImages,
@@ -106,6 +107,39 @@ def features_and_logits(
     batch_size: int = INFERENCE_BATCH_SIZE,
     on_block: Callable[[int], None] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Give the features of not too many images in memory, and their logits.
+
+    See `stored_features_and_logits`.
+
+    Returns
+    -------
+    features
+        float32, shape (N, any).
+    logits
+        float32, shape (N, classes).
+    """
+    features, logits = stored_features_and_logits(
+        network,
+        images,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        on_block=on_block,
+    )
+    return features[:].float().numpy(), logits
+
+
+@torch.inference_mode()
+def stored_features_and_logits(
+    network: ImageNetwork,
+    images: AnyImages,
+    *,
+    device: Device,
+    precision: torch.dtype = torch.float32,
+    batch_size: int = INFERENCE_BATCH_SIZE,
+    on_block: Callable[[int], None] | None = None,
+    most_bytes: int = MOST_KEPT_BYTES,
+) -> tuple[Features, npt.NDArray[np.float32]]:
     """Give the input of the linear layer that the network runs last, and its logits.
 
     In evaluation mode.
@@ -123,20 +157,27 @@ def features_and_logits(
         As in `predict_logits`.
     on_block
         Told the number of images of each block that is done.
+    most_bytes
+        Of features that are given as a tensor; more are given as rows of a file.
 
     Returns
     -------
     features
-        float32, shape (N, any).
+        Shape (N, any), on the CPU.
     logits
         float32, shape (N, classes).
     """
     if network.body.frozen is not None:
         known = frozen_features(
-            network, images, device=device, precision=precision, on_images=on_block
+            network,
+            images,
+            device=device,
+            precision=precision,
+            on_images=on_block,
+            most_bytes=most_bytes,
         )
-        return known.float().numpy(), logits_of_features(network, known, device).numpy()
-    features: list[npt.NDArray[np.float32]] = []
+        return known, logits_of_features(network, known, device).numpy()
+    features = NewFeatures(len(images), most_bytes, feature_store().folder)
     logits: list[npt.NDArray[np.float32]] = []
     seen: list[Tensor] = []
 
@@ -148,19 +189,21 @@ def features_and_logits(
         for layer in network.modules()
         if isinstance(layer, nn.Linear)
     ]
+    done = 0
     try:
         for output in logit_blocks(
             network, images, device=device, precision=precision, batch_size=batch_size
         ):
             last = seen[0] if seen else output
-            features.append(last.flatten(1).float().cpu().numpy())
+            features.put(np.arange(done, done + len(output)), last.flatten(1).float().cpu())
             logits.append(output.cpu().numpy())
+            done += len(output)
             if on_block is not None:
                 on_block(len(output))
     finally:
         for handle in handles:
             handle.remove()
-    return np.concatenate(features), np.concatenate(logits)
+    return features.finished(), np.concatenate(logits)
 
 
 LEAST_REMEMBERED_IMAGES = 100
@@ -178,7 +221,8 @@ def frozen_features(
     precision: torch.dtype,
     is_remembered: bool = True,
     on_images: Callable[[int], None] | None = None,
-) -> Tensor:
+    most_bytes: int = MOST_KEPT_BYTES,
+) -> Features:
     """Give what the head reads of every image, on the CPU, in evaluation mode.
 
     Parameters
@@ -189,12 +233,12 @@ def frozen_features(
         uint8, shape (N, H, W, C).
     device, precision
         Where, and in what type the convolutions compute.
-    is_remembered, on_images
+    is_remembered, on_images, most_bytes
         See `tenfold.training.feature_store.FeatureStore.features`.
 
     Returns
     -------
-    Tensor
+    Features
         Shape (N, D).
     """
     body = network.body.frozen
@@ -218,7 +262,12 @@ def frozen_features(
             return features
         key = f"{_weights_digest(network)} {body.features_key()} {device.kind} {precision}"
         return feature_store().features(
-            key, images, compute, is_remembered=is_remembered, on_images=on_images
+            key,
+            images,
+            compute,
+            is_remembered=is_remembered,
+            on_images=on_images,
+            most_bytes=most_bytes,
         )
     finally:
         network.train(was_training)
@@ -235,11 +284,19 @@ def _weights_digest(network: ImageNetwork) -> str:
 
 
 @torch.no_grad()
-def logits_of_features(network: ImageNetwork, features: Tensor, device: Device) -> Tensor:
+def logits_of_features(network: ImageNetwork, features: Features, device: Device) -> Tensor:
     """Give the head's logits of features, shape (N, classes), float32, on the CPU."""
     body = network.body.frozen
     assert body is not None
-    return body.logits(features.to(device.torch_device)).float().cpu()
+    if isinstance(features, Tensor):
+        return body.logits(features.to(device.torch_device)).float().cpu()
+    starts = range(0, len(features), _BLOCK_ROWS)
+    return torch.cat(
+        [
+            body.logits(features[start : start + _BLOCK_ROWS].to(device.torch_device)).float().cpu()
+            for start in starts
+        ]
+    )
 
 
 ViewSet = Literal["none", "mirror", "mirror-shift", "mirror-crop"]

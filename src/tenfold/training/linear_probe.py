@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tenfold.data.feature_rows import Features
 from tenfold.training.softmax_regression import SoftmaxRegressions
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -37,12 +38,19 @@ class FeatureSet:
         int64, shape (N,).
     """
 
-    features: Tensor
+    features: Features
     labels: Tensor
 
-    def rows(self, index: Tensor | slice) -> FeatureSet:
-        """Give some rows."""
-        return FeatureSet(self.features[index], self.labels[index])
+    def first(self, count: int) -> FeatureSet:
+        """Give the first rows."""
+        if isinstance(self.features, Tensor):
+            return FeatureSet(self.features[:count], self.labels[:count])
+        return FeatureSet(self.features.first(count), self.labels[:count])
+
+    @property
+    def numbers(self) -> Features:
+        """Give the features in float32; those in a file are made so block by block."""
+        return self.features.float() if isinstance(self.features, Tensor) else self.features
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class LinearLayer:
     def log_loss(self, held_out: FeatureSet) -> float:
         """Give the mean cross-entropy."""
         return functional.cross_entropy(
-            self.logits(held_out.features).double(), held_out.labels
+            self.logits(held_out.features[:]).double(), held_out.labels
         ).item()
 
 
@@ -115,7 +123,7 @@ def fit_layer(
     """
     rows = torch.arange(len(train.labels), device=train.labels.device)
     problem = SoftmaxRegressions(
-        train.features.float(),
+        train.numbers,
         train.labels,
         [rows],
         [rows[:0]],
@@ -149,7 +157,7 @@ def choose_penalty(
         Told each penalty that is done, all folds together.
     """
     problems = SoftmaxRegressions(
-        known.features.float(),
+        known.numbers,
         known.labels,
         [fitted for fitted, _ in folds],
         [judged for _, judged in folds],

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tenfold.data.feature_rows import Features
+
 _LEAST_DEVIATION = 1e-6
 _BLOCK_ROWS = 8192
 _MOST_BLOCK_VALUES = 4_000_000
@@ -57,7 +59,7 @@ class SoftmaxRegressions:
     Parameters
     ----------
     features
-        float32, shape (N, D); they are read, never copied.
+        Shape (N, D), float32 where they are a tensor; they are read block by block, never copied.
     labels
         int64, shape (N,).
     fitted
@@ -72,7 +74,7 @@ class SoftmaxRegressions:
 
     def __init__(
         self,
-        features: Tensor,
+        features: Features,
         labels: Tensor,
         fitted: Sequence[Tensor],
         judged: Sequence[Tensor],
@@ -84,6 +86,7 @@ class SoftmaxRegressions:
         self.labels = labels
         self.class_count = class_count
         self.label_smoothing = label_smoothing
+        self._block: Tensor | None = None  # of rows out of a file
         self._weights = self._shares(fitted)  # (N, F)
         self._judging = self._shares(judged)
         self._rows = min(_BLOCK_ROWS, max(1, _MOST_BLOCK_VALUES // (class_count * len(fitted))))
@@ -93,7 +96,7 @@ class SoftmaxRegressions:
     def zeros(self) -> Tensor:
         """Give layers to begin from that know nothing."""
         count, dimensions = self.mean.shape
-        return self.features.new_zeros(count, self.class_count, dimensions + 1)
+        return self.mean.new_zeros(count, self.class_count, dimensions + 1)
 
     def solve(self, start: Tensor, penalty: float, *, tolerance: float) -> Solutions:
         """Minimise the mean log loss plus half the penalty times the sum of squared weights.
@@ -129,21 +132,37 @@ class SoftmaxRegressions:
 
     def _shares(self, rows: Sequence[Tensor]) -> Tensor:
         """Give what each row counts in each problem's mean, shape (N, F)."""
-        shares = self.features.new_zeros(len(self.features), len(rows))
+        shares = torch.zeros(len(self.features), len(rows), device=self.labels.device)
         for problem, chosen in enumerate(rows):
             shares[chosen, problem] = 1 / max(len(chosen), 1)
         return shares
+
+    def _read(self, key: slice | Tensor) -> Tensor:
+        """Give some rows in float32, beside their labels."""
+        if isinstance(self.features, Tensor):
+            return self.features[key]
+        key = key if isinstance(key, slice) else key.cpu()
+        return self.features[key].to(self.labels.device, torch.float32)
+
+    def _read_block(self, block: slice) -> Tensor:
+        """Give a block of rows, until the next is read."""
+        if isinstance(self.features, Tensor):
+            return self.features[block]
+        if self._block is None:
+            shape = self._rows, self.features.shape[1]
+            self._block = torch.empty(shape, dtype=self.features.dtype)
+        return self.features.read(block, self._block).to(self.labels.device, torch.float32)
 
     def _blocks(self) -> list[slice]:
         starts = range(0, len(self.features), self._rows)
         return [slice(start, start + self._rows) for start in starts]
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        shift = self.features[:_BLOCK_ROWS].mean(0)  # else squares would lose digits
-        first = self.features.new_zeros(self._weights.shape[1], self.features.shape[1])
+        shift = self._read(slice(_BLOCK_ROWS)).mean(0)  # else squares would lose digits
+        first = shift.new_zeros(self._weights.shape[1], self.features.shape[1])
         second = torch.zeros_like(first)
         for block in self._blocks():
-            moved, shares = self.features[block] - shift, self._weights[block].T
+            moved, shares = self._read_block(block) - shift, self._weights[block].T
             first += shares @ moved
             second += shares @ moved.square_()
         deviation = (second - first.square()).clamp_min(0).sqrt()
@@ -155,7 +174,7 @@ class SoftmaxRegressions:
         """Give some rows that are fitted to, and their Gram matrix, the smaller one."""
         rows = (self._weights.sum(1) > 0).nonzero()[:, 0]
         rows = rows[:: -(-len(rows) // _PRECONDITIONED_ROWS)]
-        sample = (self.features[rows] - self.mean.mean(0)) * self.scale.mean(0)
+        sample = (self._read(rows) - self.mean.mean(0)) * self.scale.mean(0)
         sample /= len(rows) ** 0.5
         is_wide = sample.shape[0] < sample.shape[1]
         return sample, sample @ sample.T if is_wide else sample.T @ sample
@@ -182,7 +201,7 @@ class SoftmaxRegressions:
         """Give the mean of p (1 - p) over rows and classes, by the first problem's layer."""
         weight, bias = self.unstandardised(0, layers[0])
         stride = -(-len(self.features) // _BLOCK_ROWS)
-        logits = functional.linear(self.features[::stride], weight, bias)
+        logits = functional.linear(self._read(slice(None, None, stride)), weight, bias)
         probabilities = logits.softmax(1)
         return max((probabilities * (1 - probabilities)).mean().item(), 1e-4)
 
@@ -201,7 +220,7 @@ class SoftmaxRegressions:
         fitted, judged = biases.new_zeros(count), biases.new_zeros(count)
         smoothing = self.label_smoothing
         for block in self._blocks():
-            rows, labels = self.features[block], self.labels[block]
+            rows, labels = self._read_block(block), self.labels[block]
             shares = self._weights[block][:, problems]  # (B, F)
             logits = functional.linear(rows, flat, biases).view(-1, count, classes)
             log_probabilities = logits.log_softmax(2)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.text import counted, shortlist
 from tenfold.data.archives import GzipStream
 from tenfold.data.dataset import ImageDataset
+from tenfold.data.pixel_file import PixelFile
 from tenfold.data.sources.folder_splits import Role, role_of
 from tenfold.data.sources.labelled_arrays import (
     ArrayTexts,
@@ -31,7 +33,9 @@ from tenfold.data.sources.labelled_arrays import (
     array_dataset,
     check_array_memory,
 )
+from tenfold.data.sources.large_arrays import CHUNK_BYTES, are_large, spooled_images
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
+from tenfold.data.store import StoredImages
 
 _FILE_NAME = re.compile(
     r"(?P<start>(?:.*[-_.])?)(?P<split>[a-z0-9]+)[-_.](?P<kind>images|labels)[-_.]"
@@ -101,13 +105,18 @@ class IdxSource:
         """
         folder, prefix, files = _data_set(path)
         headers = {key: _header(file) for key, file in files.items()}
-        check_array_memory(
-            {files[key].name: prod(header.shape) for key, header in headers.items()}, folder
+        of_images = [header.shape for (_, kind), header in headers.items() if kind == "images"]
+        is_large = are_large(map(prod, of_images)) and all(
+            len(shape) == 3 and 0 not in shape and shape[1] == shape[2] for shape in of_images
         )
-        arrays = {}
+        held = {key for key in headers if not (is_large and key[1] == "images")}
+        check_array_memory({files[key].name: prod(headers[key].shape) for key in held}, folder)
+        arrays: dict[tuple[Role, str], Any] = {}
         with progress.task("Reading idx files", total=len(files), unit="files") as task:
             for key, header in headers.items():
-                arrays[key] = _values(header)
+                arrays[key] = (
+                    _values(header) if key in held else _stored(header, options.work_folder)
+                )
                 task.advance(detail=files[key].name)
         is_emnist = prefix.lower().startswith("emnist")
         roles = dict.fromkeys(role for role, _ in files)
@@ -296,14 +305,52 @@ def _values(header: _Header) -> npt.NDArray[np.uint8]:
             content = b"" if more else read_regular_file(file, expected)
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
+    _check_length(header, more)
+    return np.frombuffer(content, np.uint8, offset=header.size_bytes).reshape(header.shape)
+
+
+def _stored(header: _Header, folder: Path | None) -> StoredImages:
+    """Give images that are read when asked for: where they lie, or out of a file of pixels.
+
+    Raises
+    ------
+    DataError
+        See `_values`.
+    """
+    file, (count, height, width) = header.file, header.shape
+    if file.suffix.lower() != ".gz":
+        _check_length(header, os.stat(file).st_size - header.total_bytes)
+        return StoredImages.of(PixelFile(file, (count, height, width, 1), header.size_bytes))
+
+    def chunks() -> Iterator[bytes]:
+        with file.open("rb") as opened:
+            most = header.total_bytes + 2**20
+            stream = GzipStream(opened, most, file, "its header says", ".gz file")
+            stream.skip(header.size_bytes)
+            left = prod(header.shape)
+            while left and (part := stream.read(min(left, CHUNK_BYTES))):
+                left -= len(part)
+                yield part
+            more = -left
+            while part := stream.read_some():  # gzip keeps its checksum at the end
+                more += len(part)
+            _check_length(header, more)
+
+    try:
+        return spooled_images(chunks(), header.shape, folder)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
+
+
+def _check_length(header: _Header, more: int) -> None:
+    """Refuse a file with more (or, below 0, fewer) bytes than its header says."""
     if more:
         what = f"{'too long by' if more > 0 else 'cut off:'} {abs(more):,} bytes"
         shape = " × ".join(map(str, header.shape))
         raise DataError(
-            f"{file} is {what}{'' if more > 0 else ' are missing'}. Its header says {shape} "
-            f"values, {expected:,} bytes in all. {_AGAIN}"
+            f"{header.file} is {what}{'' if more > 0 else ' are missing'}. Its header says {shape} "
+            f"values, {header.total_bytes:,} bytes in all. {_AGAIN}"
         )
-    return np.frombuffer(content, np.uint8, offset=header.size_bytes).reshape(header.shape)
 
 
 def _unpacked(file: Path, expected: int) -> tuple[bytes, int]:
@@ -318,8 +365,16 @@ def _unpacked(file: Path, expected: int) -> tuple[bytes, int]:
     return content, more
 
 
-def _upright(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _upright(
+    images: npt.NDArray[np.uint8] | StoredImages,
+) -> npt.NDArray[np.uint8] | StoredImages:
+    if isinstance(images, StoredImages):
+        return images.changed(_turned)
     return images.swapaxes(1, 2) if images.ndim >= 3 else images
+
+
+def _turned(block: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(block.swapaxes(1, 2))
 
 
 def _mapping_file(folder: Path, prefix: str) -> list[Path]:

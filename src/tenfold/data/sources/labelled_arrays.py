@@ -14,13 +14,14 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError, nearest_names
 from tenfold.core.machine import available_memory, in_gib
 from tenfold.core.text import counted, shortlist
-from tenfold.data.dataset import ImageDataset, Images, ImageSplit, Labels
+from tenfold.data.dataset import ImageDataset, ImageSplit, Labels
 from tenfold.data.sources.folder_files import natural_key
 from tenfold.data.sources.folder_splits import Role
 from tenfold.data.sources.labelled_files import reorder_rows, untested_notes
+from tenfold.data.sources.large_arrays import joined_images
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.splits import exact_groups, stratified_split
-from tenfold.data.store import images_at_size
+from tenfold.data.store import AnyImages, StoredImages, images_at_size, some_images
 
 _CHANNELS = (1, 3)
 _COPIES = 2.2
@@ -34,14 +35,14 @@ class LabelledArray:
     Parameters
     ----------
     images
-        uint8, shape (N, H, W) or (N, H, W, C), C being 1 or 3.
+        uint8, shape (N, H, W) or (N, H, W, C), C being 1 or 3; of all splits in memory, or of none.
     labels
         Whole numbers, or text; shape (N,) or (N, 1).
     images_name, labels_name
         What each is called, for messages: ``train_images in x.npz``.
     """
 
-    images: npt.NDArray[Any]
+    images: npt.NDArray[Any] | StoredImages
     labels: npt.NDArray[Any]
     images_name: str
     labels_name: str
@@ -143,9 +144,11 @@ def check_array_memory(sizes_bytes: Mapping[str, int], where: Path) -> None:
         )
 
 
-def _checked_images(part: LabelledArray) -> Images:
+def _checked_images(part: LabelledArray) -> AnyImages:
     """Give a split's images with an axis of channels."""
     array = part.images
+    if isinstance(array, StoredImages):
+        return array
     check_image_type(part.images_name, array.dtype)
     shape = " × ".join(map(str, array.shape))
     is_good = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in _CHANNELS)
@@ -193,7 +196,7 @@ def _shape_advice(shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _check_shapes(parts: Mapping[Role, LabelledArray], images: Mapping[Role, Images]) -> None:
+def _check_shapes(parts: Mapping[Role, LabelledArray], images: Mapping[Role, AnyImages]) -> None:
     shapes = {role: array.shape[1:] for role, array in images.items()}
     for role, shape in shapes.items():
         if shape != shapes["train"]:
@@ -277,7 +280,7 @@ def _encoded(names: npt.NDArray[Any], classes: list[str], role: Role, where: str
 
 
 def _split(
-    images: Mapping[Role, Images], labels: Mapping[Role, Labels], options: SourceOptions
+    images: Mapping[Role, AnyImages], labels: Mapping[Role, Labels], options: SourceOptions
 ) -> tuple[ImageSplit, ImageSplit, npt.NDArray[np.bool_]]:
     """Give both splits in a random order, and which training images are to validate by."""
     rng = np.random.default_rng(options.seed)
@@ -287,11 +290,11 @@ def _split(
     if "test" in images:
         order = rng.permutation(len(train_labels))
         test_order = rng.permutation(len(labels["test"]))
-        test_images = np.require(images["test"], requirements=["C", "W"])
-        reorder_rows(train_images, order)
-        reorder_rows(test_images, test_order)
-        test = ImageSplit(test_images, labels["test"][test_order])
+        test = ImageSplit(
+            _reordered(_joined([images["test"]]), test_order), labels["test"][test_order]
+        )
         is_validation = order >= len(labels["train"])
+        train_images = _reordered(train_images, order)
         return ImageSplit(train_images, train_labels[order]), test, is_validation
     train, drawn = stratified_split(
         train_labels, options.test_fraction, rng, exact_groups(train_images)
@@ -301,18 +304,31 @@ def _split(
             "There is one image a class, so none can be set aside as test images. Add images: at "
             "least two of one class, better twenty of each."
         )
-    reorder_rows(train_images, np.concatenate([train, drawn]))
+    train_images = _reordered(train_images, np.concatenate([train, drawn]))
     return (
-        ImageSplit(train_images[: len(train)], train_labels[train]),
-        ImageSplit(train_images[len(train) :], train_labels[drawn]),
+        ImageSplit(some_images(train_images, slice(len(train))), train_labels[train]),
+        ImageSplit(some_images(train_images, slice(len(train), None)), train_labels[drawn]),
         np.zeros(len(train), dtype=bool),
     )
 
 
-def _joined(arrays: list[Images]) -> Images:
+def _joined(parts: list[AnyImages]) -> AnyImages:
+    stored = [part for part in parts if isinstance(part, StoredImages)]
+    if stored:
+        assert len(stored) == len(parts)
+        return joined_images(stored)
+    arrays = [part for part in parts if not isinstance(part, StoredImages)]
     if len(arrays) == 1:
         return np.require(arrays[0], requirements=["C", "W"])
     return np.concatenate(arrays)
+
+
+def _reordered(images: AnyImages, order: npt.NDArray[np.int64]) -> AnyImages:
+    """Give images in another order; an array is changed in place."""
+    if isinstance(images, StoredImages):
+        return images.rows(order)
+    reorder_rows(images, order)
+    return images
 
 
 def _split_note(parts: Mapping[Role, LabelledArray], whose: str, options: SourceOptions) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, nearest_names
-from tenfold.core.files import array_headers, load_arrays, sha256_of_json
+from tenfold.core.files import (
+    array_chunks,
+    array_headers,
+    is_in_rows,
+    load_arrays,
+    sha256_of_json,
+)
 from tenfold.core.progress import Progress
 from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset
@@ -24,7 +30,9 @@ from tenfold.data.sources.labelled_arrays import (
     check_array_memory,
     check_image_type,
 )
+from tenfold.data.sources.large_arrays import CHUNK_BYTES, are_large, spooled_images
 from tenfold.data.sources.source import Source, SourceOptions, fingerprint_of_files
+from tenfold.data.store import StoredImages
 
 Header = tuple[tuple[int, ...], np.dtype[Any]]
 Kind = Literal["images", "labels"]
@@ -93,10 +101,18 @@ class NpzSource:
         if names_array is not None:
             wanted.append(names_array)
             unused.remove(names_array)
-        check_array_memory({name: array_bytes(*headers[name]) for name in wanted}, file)
-        with progress.task(f"Reading {file.name}", total=1, unit="files") as task:
-            arrays = _read(file, lambda: load_arrays(file, *wanted))
-            task.advance()
+        of_images = [pair["images"] for pair in pairs.values()]
+        spooled = []
+        if are_large(array_bytes(*headers[name]) for name in of_images):
+            spooled = [name for name in of_images if _is_spooled(file, name, headers[name][0])]
+        held = [name for name in wanted if name not in spooled]
+        check_array_memory({name: array_bytes(*headers[name]) for name in held}, file)
+        with progress.task(f"Reading {file.name}", total=len(wanted), unit="arrays") as task:
+            arrays: dict[str, Any] = _read(file, lambda: load_arrays(file, *held))
+            task.advance(len(held))
+            for name in spooled:
+                arrays[name] = _spooled(file, name, headers[name][0], options.work_folder)
+                task.advance()
         splits: dict[Role, LabelledArray] = {
             role: LabelledArray(
                 arrays[pair["images"]],
@@ -147,6 +163,17 @@ def _read(file: Path, read: Any) -> Any:
             f"{file} is not a whole .npz file ({error}). It is cut off or damaged, or was made to "
             "harm; copy or download it again, or save it again with numpy.savez_compressed."
         ) from error
+
+
+def _is_spooled(file: Path, name: str, shape: tuple[int, ...]) -> bool:
+    """Say whether an array's images can be read one after the other; others are refused later."""
+    is_images = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))
+    return is_images and 0 not in shape and _read(file, lambda: is_in_rows(file, name))
+
+
+def _spooled(file: Path, name: str, shape: tuple[int, ...], folder: Path | None) -> StoredImages:
+    chunks = array_chunks(file, name, CHUNK_BYTES)
+    return cast(StoredImages, _read(file, lambda: spooled_images(chunks, shape, folder)))
 
 
 def _pairs(

@@ -22,6 +22,7 @@ from tenfold.data.dataset import (
     ImageDataset,
     ImageSplit,
     kept_places,
+    read_given_split,
     read_split,
     read_validation,
     write_corrected,
@@ -79,6 +80,9 @@ class AcquireStage(Stage):
         )
         write_split(context.folder, "train", dataset.train)
         write_split(context.folder, "test", dataset.test)
+        # From here on nobody holds what the source gave.
+        given_train, given_test = (read_given_split(context.folder, name) for name in SPLITS)
+        dataset = replace(dataset, train=given_train, test=given_test)
         if dataset.is_validation is not None:
             write_validation(context.folder, dataset.is_validation)
         corrections = _correct_splits(context, dataset)

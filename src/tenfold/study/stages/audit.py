@@ -25,6 +25,7 @@ from tenfold.core.records.data import (
 from tenfold.core.records.evaluation import CrossValidateRecord
 from tenfold.core.text import counted
 from tenfold.data.dataset import SplitName, read_arrays, write_arrays
+from tenfold.data.feature_rows import MOST_KEPT_BYTES, Features, joined_features
 from tenfold.data.image_pairs import ImagePairs
 from tenfold.data.near_duplicates import (
     SMALLEST_SIDE_PX,
@@ -50,7 +51,11 @@ from tenfold.models.model import ImageNetwork
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel, read_fold_models
 from tenfold.training.device import Device
-from tenfold.training.inference import features_and_logits, mirrored, probabilities_from_logits
+from tenfold.training.inference import (
+    mirrored,
+    probabilities_from_logits,
+    stored_features_and_logits,
+)
 from tenfold.training.temperature import calibrated_probabilities
 
 
@@ -184,14 +189,17 @@ def _look_at_all(
     model = TrainedModel.read(context.inputs["train"], acquired)
     has_mirror = acquired.mirror_keeps_class
     parts = [images.train.images, *_views(images.test.images, has_mirror=has_mirror)]
-    total = sum(map(len, parts))
+    total = len_of_parts = sum(map(len, parts))
     if folds is not None:
         total += folds.count * sum(map(len, parts[1:])) + len(parts[0]) * has_mirror
     views = ", averaged over each image and its mirror image" if has_mirror else ""
     judged: dict[SplitName, tuple[Probabilities, str]] = {}
     with context.progress.task("Predictions of all images", total, unit="images") as task:
         predict = _Predictor(context.device, context.precision, task)
-        seen = [predict(model.network(), part) for part in parts]
+        seen = [
+            predict(model.network(), part, most_bytes=MOST_KEPT_BYTES * len(part) // len_of_parts)
+            for part in parts
+        ]
         of_test = [calibrated_probabilities(logits, model.temperature) for _, logits in seen[1:]]
         judge, source = _mean(of_test), f"the trained model{views}"
         if folds is not None:
@@ -205,7 +213,7 @@ def _look_at_all(
             )
     judged["test"] = (judge, source)
     features = NetworkFeatures(
-        np.concatenate([part for part, _ in seen[:2]]), seen[2][0] if has_mirror else None
+        joined_features([part for part, _ in seen[:2]]), seen[2][0] if has_mirror else None
     )
     return _Predictions(features, of_test[0], judged)
 
@@ -217,15 +225,16 @@ class _Predictor:
     task: Task
 
     def __call__(
-        self, network: ImageNetwork, images: AnyImages
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        self, network: ImageNetwork, images: AnyImages, *, most_bytes: int = MOST_KEPT_BYTES
+    ) -> tuple[Features, npt.NDArray[np.float32]]:
         """Give features and logits."""
-        return features_and_logits(
+        return stored_features_and_logits(
             network.to(self.device.torch_device),
             images,
             device=self.device,
             precision=self.precision,
             on_block=self.task.advance,
+            most_bytes=most_bytes,
         )
 
 

@@ -24,6 +24,7 @@ from tenfold.data.dataset import (
 )
 from tenfold.data.folds import plan_folds, stratified_folds
 from tenfold.data.splits import possible_holdout, regrouped
+from tenfold.data.store import some_images
 from tenfold.evaluation.differences import (
     fold_intervals,
     fold_means,
@@ -243,7 +244,7 @@ class _Protocol:
             write_fold_model(self.context.folder, fold, fitted)
         logits = predict_logits(
             fitted.network,
-            self.split.images[validation],
+            some_images(self.split.images, validation),
             device=self.context.device,
             precision=trainer.precision,
         )
