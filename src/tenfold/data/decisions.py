@@ -32,8 +32,8 @@ from pydantic import ValidationError
 from tenfold.core.errors import RunFolderBusyError, RunFolderError, SettingsError
 from tenfold.core.files import storage_errors, write_text
 from tenfold.core.record import Record
-from tenfold.core.text import counted, csv_line, printable, readable
-from tenfold.data.corrections import Correction, image_id
+from tenfold.core.text import counted, csv_line, printable
+from tenfold.data.corrections import Correction, correction_rows, image_id
 
 Verdict = Literal["keep", "relabel", "drop", "unsure"]
 
@@ -51,6 +51,8 @@ _NAME = re.compile(r"\w[\w-]{0,39}")
 _COLUMNS = ("id", "given", "suggested", "action", "decision", "reviewer", "when")
 DISAGREE = "disagree"
 """In the column ``decision``: nothing is changed until somebody resolves it."""
+_EARLIER = "earlier"
+"""A correction that the study was made with, and that nobody looked at again."""
 
 
 class Entry(Record):
@@ -419,6 +421,10 @@ class Review:
             if len({decision.outcome for decision in by_reviewer.values()}) > 1
         }
 
+    def open_disagreements(self) -> set[str]:
+        """Give the images about which reviewers disagree and nobody resolved it."""
+        return self.disagreements().keys() - self.journal(RESOLVED).decisions().keys()
+
     def both(self) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
         """Give each two reviewers, and their outcomes of the images that both decided about."""
         for first, second in combinations(self.journals(), 2):
@@ -457,10 +463,24 @@ class Review:
         ordered = sorted(lines, key=_image_order)
         return csv_line(_COLUMNS) + "".join(csv_line(lines[name]) for name in ordered)
 
+    def add(self, reviewer: str, entries: Iterable[Entry]) -> int:
+        """Add decisions to a reviewer's journal; give how many it had not already."""
+        journal = self.journal(reviewer)
+        known = journal.decisions()
+        new = [
+            one
+            for one in entries
+            if one.id not in known
+            or (known[one.id].verdict, known[one.id].label) != (one.verdict, one.label)
+        ]
+        journal.decide_all(new)
+        self.write_corrections()
+        return len(new)
+
     def _earlier_lines(self) -> Iterator[tuple[str, list[str]]]:
         for name, (action, label) in self._earlier.items():
             if action != "keep":
-                yield name, [name, self._labels[name], label or "", action, "earlier", "", ""]
+                yield name, [name, self._labels[name], label or "", action, _EARLIER, "", ""]
 
     def _line(self, name: str, decision: Decision, reviewers: str) -> list[str]:
         given = self._labels[name]
@@ -516,21 +536,43 @@ class Review:
 
 
 def entries_of(
-    corrections: Iterable[tuple[Correction, bool]],
+    content: bytes,
+    name: str,
+    corrections: Iterable[Correction],
     labels: Mapping[str, str],
     classes: Sequence[str],
 ) -> Iterator[Entry]:
-    """Give the decisions that a corrections file stands for, each with whether it was unsure."""
+    """Give the decisions that a corrections file stands for.
+
+    Where no line says what was decided, as in an edited list of the audit, ``keep`` is what stands
+    there before anybody looks, and is no decision.
+
+    Parameters
+    ----------
+    content, name
+        Of the file.
+    corrections
+        What `tenfold.data.corrections.parse_corrections` reads in it.
+    labels, classes
+        As of `Review`.
+    """
+    words = {
+        row["id"].strip(): row.get("decision", "").strip().lower()
+        for _, row in correction_rows(content, name)
+    }
     now = _now()
-    for one, is_unsure in corrections:
-        name = image_id(one.split, one.index)
-        given = labels[name]
-        label = given if one.label is None else classes[one.label]
-        verdict: Verdict = "unsure" if is_unsure else one.action
-        if one.action == "drop" or is_unsure:
-            yield Entry(id=name, given=readable(given), verdict=verdict, when=now)
+    for one in corrections:
+        image = image_id(one.split, one.index)
+        word = words[image]
+        if word in (DISAGREE, _EARLIER) or (one.action == "keep" and not word):
+            continue
+        given = labels[image]
+        if word == "unsure" or one.action == "drop":
+            verdict: Verdict = "drop" if one.action == "drop" else "unsure"
+            yield Entry(id=image, given=given, verdict=verdict, when=now)
         else:
-            yield Entry(id=name, given=readable(given), verdict=verdict, label=label, when=now)
+            label = given if one.label is None else classes[one.label]
+            yield Entry(id=image, given=given, verdict=one.action, label=label, when=now)
 
 
 def _image_order(name: str) -> tuple[str, int]:

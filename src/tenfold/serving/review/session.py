@@ -146,7 +146,7 @@ class ReviewSession:
             "yield": found,
             # Blind to what others said of an image, not to how often they said the same.
             "agreements": [one for one in agreements if one["images"]],
-            "disagreements": len(self._open_disagreements()),
+            "disagreements": len(self.review.open_disagreements()),
         }
 
     def decide(
@@ -272,9 +272,6 @@ class ReviewSession:
                 "read (a kill may have cut one off); all others count."
             )
         return notes
-
-    def _open_disagreements(self) -> set[str]:
-        return self.review.disagreements().keys() - self.review.journal(RESOLVED).decisions().keys()
 
     def _row(self, name: str, decision: Decision | None) -> list[Any]:
         row = self._plain_row(name, decision)
