@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import base64
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from chromium import NAMES, Browser
+from chromium import Browser
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser_process() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    profile = tempfile.mkdtemp()
-    browser = Browser(program, profile)
-    yield browser
-    browser.close()
-    shutil.rmtree(profile, ignore_errors=True)
-
-
-@pytest.fixture
-def browser(browser_process: Browser) -> Browser:
-    browser_process.show_as()
-    return browser_process
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ class Browser:
         self.call("DOM.setFileInputFiles", nodeId=field, files=[str(file) for file in files])
 
     def press(self, key: str, code: int) -> None:
-        text = {"Enter": "\r"}.get(key)
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else None)
         extra = {} if text is None else {"text": text}
         for kind in ("keyDown", "keyUp"):
             self.call(

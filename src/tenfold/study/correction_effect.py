@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import DataError, RunFolderError
+from tenfold.core.files import storage_errors
 from tenfold.core.progress import Progress
 from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.review import CorrectionEffect, EffectUnder
-from tenfold.core.run_folder import MANIFEST, RunFolder, read_settings
+from tenfold.core.run_folder import FEATURES, MANIFEST, RunFolder, read_settings
 from tenfold.data.corrections import corrections_settings, read_corrections
 from tenfold.data.dataset import (
     Labels,
@@ -74,6 +76,9 @@ def mended_study(
                 f"{out} holds another study than {run} with mended labels. Choose another folder "
                 "with --out."
             )
+    if (run / FEATURES).is_dir() and not (out / FEATURES).exists():
+        with storage_errors(out):  # kept by the images' content, which no correction changes
+            shutil.copytree(run / FEATURES, out / FEATURES)
     return Study(
         settings,
         out,

@@ -142,6 +142,7 @@ class ReviewSession:
         agreements = [review_agreement(*both).model_dump() for both in self.review.both()]
         return {
             "list": self._summary(name),
+            "lists": [self._summary(one) for one in self._lists()],
             "counts": counts,
             "yield": found,
             # Blind to what others said of an image, not to how often they said the same.

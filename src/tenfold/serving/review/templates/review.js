@@ -325,7 +325,9 @@ function drawBars(one) {
 async function drawNearest(one) {
   const here = one.id;
   const note = $("nearest-note");
-  if (items.get(`near ${here}`) === undefined) { $("nearest").replaceChildren(); note.hidden = false; note.textContent = "Looking…"; }
+  $("nearest").replaceChildren(); // never those of another image beside this one
+  note.hidden = false;
+  note.textContent = "Looking…";
   let answer;
   try { answer = await nearest(here); } catch (error) { answer = { images: [], problem: error.message }; }
   if ((shownItems.length === 2 ? shownItems[side] : shownItems[0])?.id !== here) return;
@@ -632,8 +634,9 @@ $("find").addEventListener("keydown", (event) => {
 // Is it worth going on?
 
 function refreshProgress() {
-  clearTimeout(progressTimer);
+  if (progressTimer) return;
   progressTimer = setTimeout(async () => {
+    progressTimer = 0;
     if (list.startsWith("only/")) return;
     try { drawProgress(await ask(`api/progress?name=${encodeURIComponent(list)}`)); } catch { /* the next decision says it */ }
   }, 150);
@@ -652,8 +655,8 @@ function worth(found) {
 }
 
 function drawProgress(answer) {
-  const known = state.lists.find((one) => one.name === answer.list.name);
-  if (known) { Object.assign(known, answer.list); drawLists(); }
+  state.lists = answer.lists;
+  drawLists();
   const found = answer.yield;
   $("verdict").textContent = found ? worth(found) : `${number(answer.list.decided)} of ${number(answer.list.total)} looked at.`;
   $("ranks").parentElement.hidden = !found || found.blocks.length === 0;
@@ -670,7 +673,7 @@ function drawProgress(answer) {
     track.append(span, dot);
     share.append(track, make("span", `${percent(one.wrong / one.seen)} (${interval(one)})`));
     cell.append(share);
-    line.append(make("td", `${number(one.first)} to ${number(one.last)}`), make("td", number(one.seen), "n"), make("td", number(one.wrong), "n"), make("td", number(one.unsure), "n"), cell);
+    line.append(make("td", `${number(one.first)} to ${number(one.last)}`, "nowrap"), make("td", number(one.seen), "n"), make("td", number(one.wrong), "n"), make("td", number(one.unsure), "n"), cell);
     return line;
   }));
   const counts = answer.counts;
