@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -308,6 +309,12 @@ class Journal:
         return len(self._entries)
 
 
+@lru_cache(2**16)
+def _line_text(cells: tuple[str, ...]) -> str:
+    """Give a line of CSV; with each decision all others are written again as they were."""
+    return csv_line(cells)
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -461,7 +468,7 @@ class Review:
                 last = max(by_reviewer.values(), key=lambda one: one.when)
                 lines[name] = self._line(name, last, " ".join(sorted(by_reviewer)))
         ordered = sorted(lines, key=_image_order)
-        return csv_line(_COLUMNS) + "".join(csv_line(lines[name]) for name in ordered)
+        return csv_line(_COLUMNS) + "".join(_line_text(tuple(lines[name])) for name in ordered)
 
     def add(self, reviewer: str, entries: Iterable[Entry]) -> int:
         """Add decisions to a reviewer's journal; give how many it had not already."""
