@@ -159,7 +159,7 @@ def short(words: list[str]) -> list[str]:
     for option, value in SHORT_OPTIONS.items():
         if option in rest:
             rest[rest.index(option) + 1] = value
-    if name == "serve":
+    if name in ("serve", "review"):
         return [name, *rest, "--port", "0"]
     if name == "find-learning-rate":
         rest += ["--steps", SHORT_OPTIONS["--steps"]]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import io
-import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ import pytest
 import torch
 from PIL import Image
 
+from asgi import Answer, AsgiClient
+from chromium import NAMES, Browser
 from tenfold.models.model import ImageNetwork, NetworkPlan
 from tenfold.serving.onnx_graph import onnx_bytes
 from tenfold.serving.onnx_model import OnnxDescription, OnnxModel
@@ -155,85 +156,6 @@ def onnx_file(onnx_content: bytes, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a server answered."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class AsgiClient:
-    """Speaks to an application without a network; the application lives in one event loop."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-        self.loop = asyncio.new_event_loop()
-
-    def __call__(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        *,
-        query: str = "",
-    ) -> Answer:
-        return self.loop.run_until_complete(self.ask(method, path, body, headers, query=query))
-
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        *,
-        query: str = "",
-        receive: Callable[[], Any] | None = None,
-    ) -> Answer:
-        given = {"content-length": str(len(body))} | dict(headers or {})
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [
-                (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
-                for name, value in given.items()
-            ],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        sent: list[dict[str, Any]] = []
-        is_given = False
-
-        async def give() -> dict[str, Any]:
-            nonlocal is_given
-            if is_given:
-                await asyncio.sleep(3600)
-            is_given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def take(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        await self.app(scope, receive or give, take)
-        if not sent:
-            return Answer(0, {}, b"")
-        names = {name.decode(): value.decode() for name, value in sent[0].get("headers", ())}
-        return Answer(sent[0]["status"], names, b"".join(one.get("body", b"") for one in sent[1:]))
-
-
 @pytest.fixture
 def client(onnx_content: bytes) -> Iterator[Callable[..., AsgiClient]]:
     """Give a function that makes an application with some settings, and a client for it."""
@@ -258,8 +180,7 @@ def client(onnx_content: bytes) -> Iterator[Callable[..., AsgiClient]]:
 
     yield make
     for one in made:
-        one.loop.run_until_complete(one.loop.shutdown_default_executor())
-        one.loop.close()
+        one.close()
 
 
 class LocalServer:
@@ -358,11 +279,16 @@ def serve_here(onnx_content: bytes) -> Iterator[Callable[..., LocalServer]]:
 
 
 class ServerProcess:
-    """``tenfold serve`` in a process of its own."""
+    """``tenfold serve``, or another command that serves, in a process of its own."""
 
-    def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        command: str = "serve",
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tenfold", "serve", *arguments],
+            [sys.executable, "-m", "tenfold", command, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -412,11 +338,31 @@ def start_server() -> Iterator[Callable[..., ServerProcess]]:
     pytest.importorskip("uvicorn")
     started: list[ServerProcess] = []
 
-    def start(*arguments: str, environment: Mapping[str, str] | None = None) -> ServerProcess:
+    def start(
+        *arguments: str, environment: Mapping[str, str] | None = None, command: str = "serve"
+    ) -> ServerProcess:
         port = () if "--port" in arguments else ("--port", "0")
-        started.append(ServerProcess(*arguments, *port, environment=environment))
+        started.append(ServerProcess(*arguments, *port, environment=environment, command=command))
         return started[-1]
 
     yield start
     for server in started:
         server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def browser_process() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    profile = tempfile.mkdtemp()
+    browser = Browser(program, profile)
+    yield browser
+    browser.close()
+    shutil.rmtree(profile, ignore_errors=True)
+
+
+@pytest.fixture
+def browser(browser_process: Browser) -> Browser:
+    browser_process.show_as()
+    return browser_process

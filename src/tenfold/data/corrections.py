@@ -121,7 +121,7 @@ def parse_corrections(
     labels: dict[str, Labels] = {"train": train, "test": test}
     problems: list[str] = []
     found: dict[tuple[SplitName, int], tuple[int, Correction]] = {}
-    for line, row in _rows(content, name):
+    for line, row in correction_rows(content, name):
         read = _correction(row, labels, classes)
         if isinstance(read, str):
             problems.append(f"line {line}: {read}")
@@ -171,8 +171,8 @@ def apply_corrections(
     return CorrectedLabels(corrected, kept)
 
 
-def _rows(content: bytes, name: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Give each line's number and its values by column."""
+def correction_rows(content: bytes, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Give each line's number and its values by column, of a corrections file that can be read."""
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         # Spreadsheets put a mark before the first letter, and write "Unicode text" as UTF-16.

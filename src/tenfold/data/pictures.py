@@ -111,22 +111,25 @@ class EncodedPictures:
             If a picture cannot be read any more.
         """
 
-        def picture(row: int) -> Pixels:
-            file = self.files[row]
-            with _told(file):
-                header = read_header(file, self.limits)
-                share = min(1.0, most_px / min(header.height, header.width))
-                height, width = round(header.height * share), round(header.width * share)
-                return decode_image(
-                    file,
-                    (height, width, channels),
-                    is_resized=share < 1,
-                    ranges=self.ranges,
-                    limits=self.limits,
-                )
-
         with decoding_threads() as (pool, _, _):
-            return list(pool.map(picture, rows.tolist()))
+            return list(
+                pool.map(lambda row: self.whole_picture(row, channels, most_px), rows.tolist())
+            )
+
+    def whole_picture(self, row: int, channels: int, most_px: int) -> Pixels:
+        """Give one picture as `whole` does, decoded in this thread."""
+        file = self.files[row]
+        with _told(file):
+            header = read_header(file, self.limits)
+            share = min(1.0, most_px / min(header.height, header.width))
+            height, width = round(header.height * share), round(header.width * share)
+            return decode_image(
+                file,
+                (height, width, channels),
+                is_resized=share < 1,
+                ranges=self.ranges,
+                limits=self.limits,
+            )
 
     def _submit(
         self, pool: ThreadPoolExecutor, rows: Rows, shape: tuple[int, int, int]
