@@ -325,6 +325,38 @@ normalization, validation_fraction, weights, precision
         labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return labels
 
+    def predict_set(self, X: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Say which classes each image may show: the true one is among them as often as asked.
+
+        In 95% of images like those that the model was calibrated with, unless it was made for
+        another coverage; see `tenfold.evaluation.conformal`. New kinds of images are not promised.
+
+        Parameters
+        ----------
+        X : array of shape (N, H, W, C) or (N, H, W), uint8
+            Images of the shape that `fit` saw.
+
+        Returns
+        -------
+        array of shape (N, n_classes)
+            bool; columns in the order of `classes_`. At least one class of each image.
+
+        Raises
+        ------
+        SettingsError
+            If the model has no prediction sets.
+        """
+        check_is_fitted(self)
+        guarantees = self.model_record_.guarantees
+        if guarantees is None:
+            raise SettingsError(
+                "This model was made before there were prediction sets. Make its folder again "
+                "(tenfold model --out RUN_FOLDER), or fit it again."
+            )
+        if guarantees.sets is None:
+            raise SettingsError(" ".join(guarantees.notes) or "This model has no prediction sets.")
+        return guarantees.sets.members(self.predict_proba(X))
+
     def score(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> float:

@@ -101,6 +101,7 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
     record = model.record
     network = model.network()
     scores = record.scores
+    sets = None if record.guarantees is None else record.guarantees.sets
     description = OnnxDescription(
         title=record.title,
         model=record.model,
@@ -110,6 +111,7 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
         temperature=record.temperature,
         accuracy=None if scores is None else scores.accuracy.value,
         test_count=None if scores is None else scores.count,
+        prediction_sets=None if sets is None else sets.model_copy(update={"test": None}),
         versions=recorded_versions() | {"onnx": metadata.version("onnx")},
     )
     with conversion(

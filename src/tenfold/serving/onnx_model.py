@@ -17,6 +17,7 @@ from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.core.machine import available_cores
 from tenfold.core.record import Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
+from tenfold.core.records.guarantees import PredictionSets
 from tenfold.data.dataset import Images
 from tenfold.data.store import AnyImages
 
@@ -29,7 +30,7 @@ _TRIED_IMAGES = 3
 _SUM_TOLERANCE = 1e-3
 """Of probabilities; float32 gives 1e-6, in 8 bits it may be more."""
 PREFIX = "tenfold."
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when an older tenfold could not use the file rightly any more."""
 _Side = Annotated[int, Field(ge=1, le=8192)]
 
@@ -225,6 +226,9 @@ class OnnxDescription(Record):
     """Images in that split; there where an accuracy is."""
     quantization: str | None = None
     """``int8``; None for float32."""
+    prediction_sets: PredictionSets | None = None
+    """A class is in an image's set if its probability is at least the class's of
+    `least_probabilities`, and the most probable class is; None where there are no sets."""
     versions: dict[str, str]
     """Of Python and of packages, when the file was made."""
 
@@ -270,6 +274,9 @@ class OnnxDescription(Record):
             description = cls.model_validate(values)
             if description.accuracy is not None and description.test_count is None:
                 raise ValueError("an accuracy without the number of images that it is of")
+            sets = description.prediction_sets
+            if sets is not None and len(sets.least_probabilities) != len(description.classes):
+                raise ValueError("prediction sets of another number of classes")
             return description
         except (ValidationError, ValueError, RecursionError) as error:
             raise ModelFolderError(

@@ -28,6 +28,7 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.files import atomic_path
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.data import LeftOutImage, ValueRanges
+from tenfold.core.records.guarantees import PredictionSets
 from tenfold.core.text import csv_line, json_line, printable, readable
 from tenfold.data.dataset import Images
 from tenfold.data.images.formats import DecodingLimits
@@ -46,6 +47,8 @@ _MOST_INPUT_BYTES = 2**28
 """Of an image on standard input: more than the largest image that is decoded takes uncompressed."""
 _LIMITS = DecodingLimits()
 _LONGEST_CLASS = 24
+_MOST_NAMED = 5
+"""Classes of a set that a line on the terminal has."""
 _UNSOUND = "the model gives no finite probabilities for it, or they do not sum to 1"
 
 
@@ -82,12 +85,15 @@ class Predicted:
         Why it cannot be read; empty if it can.
     pixels
         uint8, shape (H, W, C): what the network saw; None if the image cannot be read.
+    members
+        Classes in its prediction set, the most probable first; None where the model has no sets.
     """
 
     name: str
     probabilities: npt.NDArray[np.float32] | None
     reason: str = ""
     pixels: npt.NDArray[np.uint8] | None = None
+    members: tuple[int, ...] | None = None
 
     def top(self, count: int) -> list[tuple[int, float]]:
         """Give the `count` most probable classes as (index, probability), the first first."""
@@ -191,14 +197,17 @@ class _Model:
     image_shape: tuple[int, int, int]
     value_ranges: ValueRanges
     predict: Callable[[Images], npt.NDArray[np.float32]]
+    sets: PredictionSets | None
 
     @classmethod
     def of(cls, model: ImageClassifier | OnnxModel) -> _Model:
         if isinstance(model, OnnxModel):
-            ranges = model.description.value_ranges
-            return cls(model.image_shape, ranges, model.predict_many)
-        ranges = model.model_record_.value_ranges
-        return cls(model.image_shape_, ranges, model.predict_proba)
+            description = model.description
+            ranges, sets = description.value_ranges, description.prediction_sets
+            return cls(model.image_shape, ranges, model.predict_many, sets)
+        record = model.model_record_
+        sets = None if record.guarantees is None else record.guarantees.sets
+        return cls(model.image_shape_, record.value_ranges, model.predict_proba, sets)
 
 
 def _batch_size_for(model: ImageClassifier | OnnxModel) -> int:
@@ -284,7 +293,8 @@ def _predicted(model: _Model, batch: list[ReadImage]) -> Iterator[Predicted]:
             continue
         row, is_sound = next(results)
         if is_sound:
-            yield Predicted(image.name, row, pixels=image.pixels)
+            members = None if model.sets is None else tuple(model.sets.of_one(row))
+            yield Predicted(image.name, row, pixels=image.pixels, members=members)
         else:
             yield Predicted(image.name, None, _UNSOUND)
 
@@ -323,15 +333,24 @@ class TableOutput:
             f"{self._names[index]:{self._width}} {percent(probability):>6}"
             for index, probability in result.top(self._top)
         ]
+        if result.members is not None:
+            cells.append(_set_text([self._names[one] for one in result.members]))
         self._write("   ".join([*cells, printable(result.name)]))
 
 
+def _set_text(names: Sequence[str]) -> str:
+    """Give a prediction set in braces, as mathematics writes it; of a long one, its size."""
+    if len(names) > _MOST_NAMED:
+        return f"{{{len(names):,} classes}}"
+    return f"{{{', '.join(names)}}}"
+
+
 class JsonOutput:
-    """One line of JSON an image.
+    """One line of JSON an image; no ``set`` where the model has no prediction sets.
 
     ::
 
-        {"image": "cat.jpg", "class": "cat", "probability": 0.97, "top": [{"class": ...}, ...]}
+        {"image": "cat.jpg", "class": "cat", "probability": 0.97, "set": ["cat"], "top": [...]}
         {"image": "broken.jpg", "error": "not an image of a known format, or empty"}
     """
 
@@ -350,12 +369,18 @@ class JsonOutput:
                 {"class": self._classes[index], "probability": probability}
                 for index, probability in result.top(self._top)
             ]
-            values |= {**top[0], "top": top}
+            values |= top[0]
+            if result.members is not None:
+                values["set"] = [self._classes[one] for one in result.members]
+            values["top"] = top
         self._write(json_line(values))
 
 
 class CsvOutput:
-    """A table with a line an image: image, error, class_1, probability_1, class_2, ..."""
+    """A table with a line an image: image, error, set, class_1, probability_1, class_2, ...
+
+    The set's classes are parted by semicolons; it is empty where the model has no prediction sets.
+    """
 
     def __init__(self, classes: Sequence[str], top: int, file: IO[str]) -> None:
         self._classes = classes
@@ -363,7 +388,7 @@ class CsvOutput:
         self._file = file
         places = range(1, self._top + 1)
         columns = [f"{name}_{place}" for place in places for name in ("class", "probability")]
-        self._file.write(csv_line(["image", "error", *columns]))
+        self._file.write(csv_line(["image", "error", "set", *columns]))
 
     @classmethod
     @contextmanager
@@ -379,9 +404,10 @@ class CsvOutput:
     def add(self, result: Predicted) -> None:
         """Write an image's line."""
         if result.probabilities is None:
-            self._file.write(csv_line([result.name, result.reason, *[""] * (2 * self._top)]))
+            self._file.write(csv_line([result.name, result.reason, "", *[""] * (2 * self._top)]))
             return
         cells = [
             cell for index, share in result.top(self._top) for cell in (self._classes[index], share)
         ]
-        self._file.write(csv_line([result.name, "", *cells]))
+        members = "; ".join(self._classes[one] for one in result.members or ())
+        self._file.write(csv_line([result.name, "", members, *cells]))

@@ -160,7 +160,11 @@ class Predictor:
             {"class": self.model.classes[index], "probability": float(str(row[index]))}
             for index in best
         ]
-        return {"image": upload.name[:_LONGEST_NAME], **entries[0], "top": entries}
+        result = {"image": upload.name[:_LONGEST_NAME], **entries[0]}
+        sets = self.model.description.prediction_sets
+        if sets is not None:
+            result["set"] = [self.model.classes[index] for index in sets.of_one(row)]
+        return {**result, "top": entries}
 
 
 def _busy() -> Refusal:

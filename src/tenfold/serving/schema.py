@@ -55,6 +55,11 @@ class ImageResult(BaseModel):
     image: str = Field(description="Its name as it was sent; empty for a body that is an image.")
     class_name: str | None = Field(None, alias="class", description="The most probable class.")
     probability: float | None = Field(None, description="Of that class; calibrated.")
+    set: list[str] | None = Field(
+        None,
+        description="Classes among which the true one is as often as the model's set_coverage "
+        "says; not there if it has no prediction sets.",
+    )
     top: list[ClassProbability] | None = Field(
         None, description="The most probable classes, the first first."
     )
@@ -95,6 +100,9 @@ class ModelAnswer(BaseModel):
     accuracy: float | None = Field(description="On the test split; null if it was not tested.")
     test_count: int | None
     quantization: str | None
+    set_coverage: float | None = Field(
+        description="How often an image's set is to hold the true class; null without sets."
+    )
     explains: bool = Field(description="Whether /api/explain answers.")
     versions: dict[str, str]
 

@@ -41,6 +41,7 @@ from tenfold.core.files import (
 )
 from tenfold.core.records.data import ValueRanges
 from tenfold.core.records.evaluation import EvaluateRecord
+from tenfold.core.records.guarantees import GuaranteesRecord
 from tenfold.core.records.training import (
     FORMAT_VERSION,
     Measure,
@@ -336,6 +337,7 @@ def describe_model(
     value_ranges: ValueRanges = _NO_RANGES,
     data: ModelData,
     scores: ModelScores | None = None,
+    guarantees: GuaranteesRecord | None = None,
 ) -> ModelRecord:
     """Give what a model folder's ``model.json`` says; see `ModelRecord` for the parts."""
     mean, scale = (weights[name].flatten().double() for name in ("mean", "scale"))
@@ -358,6 +360,7 @@ def describe_model(
         "value_ranges": value_ranges,
         "data": data,
         "scores": scores,
+        "guarantees": guarantees,
         "versions": recorded_versions(),
     }
     return ModelRecord(**values)
