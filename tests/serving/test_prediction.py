@@ -244,6 +244,7 @@ def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     assert list(rows[0]) == [
         "image",
         "error",
+        "unlike",
         "set",
         "class_1",
         "probability_1",
@@ -255,6 +256,7 @@ def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     assert rows[1] == {
         "image": "photos/2.jpg",
         "error": "truncated",
+        "unlike": "",
         "set": "",
         "class_1": "",
         "probability_1": "",

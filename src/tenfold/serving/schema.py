@@ -53,6 +53,11 @@ class ImageResult(BaseModel):
     """One image: its classes, or why it could not be read."""
 
     image: str = Field(description="Its name as it was sent; empty for a body that is an image.")
+    unlike: bool | None = Field(
+        None,
+        description="Whether the image is unlike anything in training, so that no class may fit; "
+        "not there if the model cannot tell.",
+    )
     class_name: str | None = Field(None, alias="class", description="The most probable class.")
     probability: float | None = Field(None, description="Of that class; calibrated.")
     set: list[str] | None = Field(

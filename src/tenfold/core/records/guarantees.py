@@ -105,9 +105,40 @@ class PredictionSets(Record):
         return ordered
 
 
+class UnlikeOnTest(Record):
+    """How unlike the training images the test images are."""
+
+    count: int = Field(ge=1)
+    flagged: Share
+    """Share of them above the threshold."""
+    interval: Interval
+    """Of that share: 95%, Wilson."""
+    quantiles: tuple[float, ...]
+    """Of the score at 0, 0.01, ..., 1: what images in use are compared with."""
+
+
+class UnlikeRecord(Record):
+    """From which score on an image is called unlike anything in training.
+
+    The score itself lies in ``unlike.safetensors``; see `tenfold.evaluation.unlike`.
+    """
+
+    kept_share: float = Field(gt=0, lt=1)
+    """Of images of the data set that training did not see: so many lie below the threshold."""
+    threshold: float
+    held_out_count: int = Field(ge=1)
+    """Images that the threshold was found on."""
+    held_out_quantiles: tuple[float, ...]
+    """Of their score at 0, 0.01, ..., 1."""
+    test: UnlikeOnTest | None = None
+    """None where the model was not tested."""
+
+
 class GuaranteesRecord(Record):
     """What a finished model promises, and why it does not promise the rest."""
 
     sets: PredictionSets | None = None
+    unlike: UnlikeRecord | None = None
+    """None where too few images were held out of the training."""
     notes: tuple[str, ...] = ()
     """Why there is no `sets`, or what is otherwise than asked; sentences for people."""

@@ -185,7 +185,8 @@ function showProblem(article, error) {
 
 function showResult(article, result) {
   const title = article.querySelector("h2");
-  title.textContent = shown(result.class);
+  article.querySelector(".unlike").hidden = !result.unlike;
+  title.textContent = `${result.unlike ? "None of these? " : ""}${shown(result.class)}`;
   const sure = document.createElement("span");
   sure.className = "sure";
   sure.textContent = percent(result.probability);

@@ -30,11 +30,12 @@ from tenfold.evaluation.conformal import (
     measure_sets,
 )
 from tenfold.evaluation.explanations import NeighbourIndex, images_that_fit
+from tenfold.evaluation.unlike import REFERENCE_IMAGES, UnlikeScore, unlike_record
 from tenfold.report.model_card import CardSources, model_card
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
 from tenfold.training.head import ENOUGH_VALIDATION_IMAGES
-from tenfold.training.inference import features_and_logits, predict_logits
+from tenfold.training.inference import features_and_logits
 from tenfold.training.model_folder import (
     PackagedModel,
     describe_model,
@@ -43,6 +44,8 @@ from tenfold.training.model_folder import (
 )
 from tenfold.training.temperature import calibrated_probabilities, fit_temperature
 
+_MOST_TESTED = 2000
+"""Test images whose likeness is measured: its share is known to a point then."""
 _LIKE_LENGTH = 1.5
 """Epochs of the longer training over those of the shorter, up to which two models are alike."""
 _LIKE_ACCURACY = 3.0
@@ -75,6 +78,7 @@ class ModelStage(Stage):
         train = TrainRecord.read(context.inputs["train"] / RECORD)
         evaluate = EvaluateRecord.read(context.inputs["evaluate"] / RECORD)
         split = read_split(context.inputs["acquire"], "train")
+        promised, unlike = _guarantees(context, trained, split)
         record = describe_model(
             title=f"{acquired.title}, recipe {context.settings.recipe.name}",
             plan=trained.plan,
@@ -95,7 +99,7 @@ class ModelStage(Stage):
                 test_sha256=acquired.test_sha256,
             ),
             scores=scores_of(evaluate),
-            guarantees=_guarantees(context, trained, split),
+            guarantees=promised,
         )
         index = _neighbour_index(context, trained, record, split)
         folds, audit = (context.inputs.get(name) for name in self.reads_if_complete)
@@ -112,7 +116,11 @@ class ModelStage(Stage):
         write_model_folder(
             context.folder,
             PackagedModel(
-                record, trained.weights, card, None if index is None else index.to_bytes()
+                record,
+                trained.weights,
+                card,
+                None if index is None else index.to_bytes(),
+                None if unlike is None else unlike.to_bytes(),
             ),
         )
 
@@ -141,8 +149,8 @@ def _neighbour_index(
 
 def _guarantees(
     context: StageContext, trained: TrainedModel, split: ImageSplit
-) -> GuaranteesRecord:
-    """Give the promises of a study's model, measured on its test split.
+) -> tuple[GuaranteesRecord, UnlikeScore | None]:
+    """Give the promises of a study's model, measured on its test split, and the score for them.
 
     Parameters
     ----------
@@ -154,7 +162,22 @@ def _guarantees(
         The training split.
     """
     train = TrainRecord.read(context.inputs["train"] / RECORD)
-    validation = _validation(context, trained, train, split)
+    validation, unlike, of_unlike = None, None, None
+    if train.validation_count:
+        network = trained.network().to(context.device.torch_device)
+        features = partial(
+            features_and_logits, network, device=context.device, precision=context.precision
+        )
+        trained_on, places = held_out_places(context, split.labels)
+        known, logits = features(split.take(places).images)
+        validation = _validation(context, trained, train, split.labels[places], logits)
+        seed = derive_seed(context.settings.seed, "unlike")
+        chosen = trained_on[stratified_sample(split.labels[trained_on], REFERENCE_IMAGES, seed)]
+        unlike = UnlikeScore.fit(features(some_images(split.images, chosen))[0], known, logits)
+        test = read_split(context.inputs["acquire"], "test")
+        tested = test.take(stratified_sample(test.labels, _MOST_TESTED, seed)).images
+        of_unlike = unlike_record(unlike.score(known, logits), unlike.score(*features(tested)))
+        unlike = None if of_unlike is None else unlike
     folds = _out_of_fold(context, trained, train, split, validation)
     held_out = folds or validation
     coverage = context.settings.explain.set_coverage or DEFAULT_COVERAGE
@@ -169,8 +192,9 @@ def _guarantees(
         )
     if sets is None:
         count = 0 if held_out is None else len(held_out.labels)
-        return GuaranteesRecord(notes=(few_images_note(count, coverage),))
-    return GuaranteesRecord(sets=_measured(context, sets))
+        note = few_images_note(count, coverage)
+        return GuaranteesRecord(unlike=of_unlike, notes=(note,)), unlike
+    return GuaranteesRecord(sets=_measured(context, sets), unlike=of_unlike), unlike
 
 
 def _measured(context: StageContext, sets: PredictionSets) -> PredictionSets:
@@ -204,12 +228,13 @@ def held_out_places(context: StageContext, labels: Labels) -> tuple[Indices, Ind
 
 
 def _validation(
-    context: StageContext, trained: TrainedModel, train: TrainRecord, split: ImageSplit
-) -> _HeldOut | None:
-    """Predict the validation images; None without any."""
-    if not train.validation_count:
-        return None
-    _, places = held_out_places(context, split.labels)
+    context: StageContext,
+    trained: TrainedModel,
+    train: TrainRecord,
+    labels: Labels,
+    logits: npt.NDArray[np.float32],
+) -> _HeldOut:
+    """Give what the model makes of the validation images, and what these chose of it."""
     chosen: list[AlsoChose] = []
     if trained.temperature is not None:
         chosen.append("temperature")
@@ -222,15 +247,9 @@ def _validation(
         and TuneRecord.read(context.inputs["tune"] / RECORD).skipped is None
     ):
         chosen.append("settings")
-    logits = predict_logits(
-        trained.network().to(context.device.torch_device),
-        split.take(places).images,
-        device=context.device,
-        precision=context.precision,
-    )
     return _HeldOut(
         calibrated_probabilities(logits, trained.temperature),
-        split.labels[places],
+        labels,
         "validation",
         tuple(chosen),
     )
