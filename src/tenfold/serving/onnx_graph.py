@@ -104,9 +104,8 @@ def onnx_bytes(
     """Give a network as the bytes of an ONNX file.
 
     One input, ``images``: uint8 (N, height, width, channels), any N. Outputs: ``probabilities`` and
-    ``logits``, float32 (N, classes), and with `unlike` ``unlikeness``, float32 (N). Normalisation, temperature and softmax are in the
-    graph,
-    so whoever runs it needs no more than the pixels.
+    ``logits``, float32 (N, classes), and with `unlike` ``unlikeness``, float32 (N).
+    Normalisation, temperature and softmax are in the graph, so whoever runs it needs no more than the pixels.
 
     Parameters
     ----------
