@@ -25,10 +25,12 @@ from tenfold.data.array_labels import encode_labels, labels_like, named_classes
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.splits import exact_groups, possible_holdout
 from tenfold.evaluation.mirroring import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
+from tenfold.evaluation.unlike import UnlikeScore
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.report.model_card import CardSources, model_card
 from tenfold.training.device import choose_device
 from tenfold.training.fit import fit_network
+from tenfold.training.inference import features_and_logits
 from tenfold.training.loop import Trainer
 from tenfold.training.model_folder import (
     PackagedModel,
@@ -38,7 +40,11 @@ from tenfold.training.model_folder import (
     save_model,
 )
 from tenfold.training.settings import TrainingSettings
-from tenfold.training.temperature import predict_probabilities, validation_temperature
+from tenfold.training.temperature import (
+    calibrated_probabilities,
+    predict_probabilities,
+    validation_temperature,
+)
 
 _RECIPE = recipe_values(DEFAULT_RECIPE)
 _MODEL: str = _RECIPE["model"]["name"]
@@ -291,6 +297,7 @@ normalization, validation_fraction, weights, precision
         self.mirror_keeps_class_ = record.mirror_keeps_class
         self.temperature_ = record.temperature
         self._loaded = loaded
+        self._unlike: UnlikeScore | None = None
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Give the probability of each class.
@@ -324,6 +331,78 @@ normalization, validation_fraction, weights, precision
         probabilities = self.predict_proba(X)
         labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return labels
+
+    def predict_set(self, X: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Say which classes each image may show: the true one is among them as often as asked.
+
+        In 95% of images like those that the model was calibrated with, unless it was made for
+        another coverage; see `tenfold.evaluation.conformal`. New kinds of images are not promised.
+
+        Parameters
+        ----------
+        X : array of shape (N, H, W, C) or (N, H, W), uint8
+            Images of the shape that `fit` saw.
+
+        Returns
+        -------
+        array of shape (N, n_classes)
+            bool; columns in the order of `classes_`. At least one class of each image.
+
+        Raises
+        ------
+        SettingsError
+            If the model has no prediction sets.
+        """
+        check_is_fitted(self)
+        guarantees = self.model_record_.guarantees
+        if guarantees is None:
+            raise SettingsError(
+                "This model has no prediction sets: `ImageClassifier.fit` does not calibrate "
+                "them, nor did earlier versions. A study does: tenfold run, or for one that is "
+                "there tenfold model --out RUN_FOLDER."
+            )
+        if guarantees.sets is None:
+            raise SettingsError(" ".join(guarantees.notes) or "This model has no prediction sets.")
+        return guarantees.sets.members(self.predict_proba(X))
+
+    def unlikeness(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Give how unlike the training images each image is, shape (N,): the higher, the more.
+
+        Above ``model_record_.guarantees.unlike.threshold``, which 95% of held-out images of the
+        data set do not reach, an image is unlike anything in training.
+
+        Raises
+        ------
+        SettingsError
+            If the model has no such score.
+        """
+        scores = self.predict_scored(X)[1]
+        if scores is None:
+            raise SettingsError(
+                "This model has no score of unlike images: it was made before there was one, or "
+                "too few images were held out of its training. Make its folder again: tenfold "
+                "model --out RUN_FOLDER"
+            )
+        return scores
+
+    def predict_scored(
+        self, X: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """Give what `predict_proba` and `unlikeness` give, computed once; None without a score."""
+        check_is_fitted(self)
+        if self._loaded is None or self._loaded.unlike is None:
+            return self.predict_proba(X), None
+        if self._unlike is None:
+            self._unlike = UnlikeScore.from_bytes(self._loaded.unlike)
+        images = as_images(X, self.image_shape_)
+        if images.shape[1:] != self.image_shape_:
+            return self.predict_proba(X), None  # raises what is wrong
+        device = choose_device(self.device)
+        asked = TrainingSettings.parse({"precision": self.precision}).precision
+        network, precision = self.network_.to(device.torch_device), device.precision(asked)
+        features, logits = features_and_logits(network, images, device=device, precision=precision)
+        probabilities = calibrated_probabilities(logits, self.temperature_)
+        return probabilities, self._unlike.score(features, logits)
 
     def score(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None

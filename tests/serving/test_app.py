@@ -335,7 +335,7 @@ class TestOthers:
         body = described["paths"]["/api/predict"]["post"]["requestBody"]["content"]
         assert {"multipart/form-data", "image/*"} <= set(body)
         result = described["components"]["schemas"]["ImageResult"]["properties"]
-        assert set(result) == {"image", "class", "probability", "top", "error"}
+        assert set(result) == {"image", "unlike", "class", "probability", "set", "top", "error"}
 
     @pytest.mark.parametrize(
         ("method", "path", "status"),

@@ -75,7 +75,9 @@ def test_a_difference_writes_nothing(
     from tenfold.serving import export as module
 
     right: Any = module.onnx_bytes
-    monkeypatch.setattr(module, "onnx_bytes", lambda network, _, about: right(network, 9.0, about))
+    monkeypatch.setattr(
+        module, "onnx_bytes", lambda network, _, about, **_other: right(network, 9.0, about)
+    )
     with pytest.raises(ExportError, match="does not give what the model gives"):
         export_onnx(read_model_folder(run_folder), tmp_path / "model.onnx", real_images(run_folder))
     assert not (tmp_path / "model.onnx").exists()

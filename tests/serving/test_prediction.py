@@ -150,7 +150,7 @@ def test_memory_stays_flat_over_thousands_of_images(
 def test_numbers_that_are_not_finite_are_no_prediction(tmp_path: Path) -> None:
     class Overflowing:
         image_shape_ = (8, 8, 3)
-        model_record_ = SimpleNamespace(value_ranges=ValueRanges())
+        model_record_ = SimpleNamespace(value_ranges=ValueRanges(), guarantees=None)
 
         def predict_proba(self, images: np.ndarray) -> np.ndarray:
             rows = np.full((len(images), 2), 0.5, np.float32)
@@ -218,6 +218,21 @@ def test_json_is_one_line_an_image() -> None:
     assert "".join(lines).encode()
 
 
+def test_a_prediction_set_is_in_the_table_the_json_and_the_csv(tmp_path: Path) -> None:
+    probabilities = np.array([0.25, 0.05, 0.7], np.float32)
+    result = Predicted("1.jpg", probabilities, members=(2, 0))
+    lines: list[str] = []
+    TableOutput(CLASSES, 1, lines.append).add(result)
+    assert "cat}" in lines[0]
+    JsonOutput(CLASSES, 1, lines.append).add(result)
+    assert json.loads(lines[1])["set"] == [CLASSES[2], "cat"]
+    with CsvOutput.to_file(tmp_path / "out.csv", CLASSES, 1) as output:
+        output.add(result)
+    with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["set"] == f"{CLASSES[2]}; cat"
+
+
 def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "new" / "out.csv"
     with CsvOutput.to_file(path, CLASSES, 2) as output:
@@ -229,6 +244,8 @@ def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     assert list(rows[0]) == [
         "image",
         "error",
+        "unlike",
+        "set",
         "class_1",
         "probability_1",
         "class_2",
@@ -239,6 +256,8 @@ def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     assert rows[1] == {
         "image": "photos/2.jpg",
         "error": "truncated",
+        "unlike": "",
+        "set": "",
         "class_1": "",
         "probability_1": "",
         "class_2": "",

@@ -23,7 +23,8 @@ from tenfold.core.records.evaluation import (
     ExplainedMistakes,
     RepeatsRecord,
 )
-from tenfold.core.records.training import TrainRecord
+from tenfold.core.records.guarantees import GuaranteesRecord
+from tenfold.core.records.training import ModelRecord, TrainRecord
 from tenfold.core.records.tuning import TuneRecord
 from tenfold.core.run_folder import (
     CHOICE,
@@ -95,6 +96,8 @@ class StudyRecords:
         What explains the mistakes among them.
     audit
         What the audit found.
+    guarantees
+        What the finished model promises beside its probabilities.
     audited_images
         Images that the audit shows, by their identifiers.
     scores_as_given
@@ -132,6 +135,7 @@ class StudyRecords:
     gallery_images: Pictures | None = None
     explained_mistakes: ExplainedMistakes | None = None
     audit: AuditRecord | None = None
+    guarantees: GuaranteesRecord | None = None
     audited_images: Pictures | None = None
     scores_as_given: ClassificationScores | None = None
     run_folder: Path = Path("RUN_FOLDER")
@@ -209,6 +213,7 @@ def read_study_records(
         gallery_images=folder.pictures("evaluate/gallery.npz", keys="shown"),
         explained_mistakes=folder.filled("evaluate/explained_mistakes.npz", ExplainedMistakes),
         audit=folder.record("audit", AuditRecord),
+        guarantees=folder.guarantees(),
         audited_images=folder.pictures("audit/images.npz", keys="ids"),
         scores_as_given=ClassificationScores.read(as_given)
         if folder.is_complete("evaluate") and as_given.is_file()
@@ -246,6 +251,12 @@ class _ShownStages:
         repeats = RepeatsRecord.read(path)
         is_current = repeats.evaluate_digest == sha256_of_json(self.manifest("evaluate").files)
         return repeats if is_current else None
+
+    def guarantees(self) -> GuaranteesRecord | None:
+        """Read what the model folder promises; None where an earlier tenfold made it."""
+        if not self.is_complete("model"):
+            return None
+        return ModelRecord.read(self.run_folder / "model" / "model.json").guarantees
 
     def filled(self, name: str, kind: type[A]) -> A | None:
         """Read a class whose fields are arrays of a stage's file."""

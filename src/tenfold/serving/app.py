@@ -148,9 +148,16 @@ def create_app(
     @app.get("/api/model", response_model=ModelAnswer)
     async def describe() -> Response:
         """Describe the model."""
-        told = set(ModelAnswer.model_fields) - {"explains"}
+        told = set(ModelAnswer.model_fields) - {"explains", "set_coverage"}
         description = model.description.model_dump(include=told)
-        return _json({**description, "explains": explainer is not None})
+        sets = model.description.prediction_sets
+        return _json(
+            {
+                **description,
+                "set_coverage": None if sets is None else sets.wanted_coverage,
+                "explains": explainer is not None,
+            }
+        )
 
     @app.get("/health", response_model=HealthAnswer)
     @app.get("/health/ready", response_model=HealthAnswer, responses=NOT_READY)

@@ -21,6 +21,7 @@ from tenfold.data.dataset import Images, ImageSplit, read_split
 from tenfold.data.sources.finding import find_source
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.store import AnyImages
+from tenfold.evaluation.unlike import UnlikeScore
 from tenfold.models.model import ImageNetwork
 from tenfold.serving.onnx_graph import conversion, onnx_bytes, quantized, spread
 from tenfold.serving.onnx_model import BATCH_SIZE, OnnxDescription, OnnxModel
@@ -101,6 +102,12 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
     record = model.record
     network = model.network()
     scores = record.scores
+    promised = record.guarantees
+    threshold = None
+    unlike = None if model.unlike is None else UnlikeScore.from_bytes(model.unlike)
+    if unlike is not None and promised is not None and promised.unlike is not None:
+        threshold = promised.unlike.threshold
+    sets = None if record.guarantees is None else record.guarantees.sets
     description = OnnxDescription(
         title=record.title,
         model=record.model,
@@ -110,6 +117,8 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
         temperature=record.temperature,
         accuracy=None if scores is None else scores.accuracy.value,
         test_count=None if scores is None else scores.count,
+        unlike_threshold=threshold,
+        prediction_sets=None if sets is None else sets.model_copy(update={"test": None}),
         versions=recorded_versions() | {"onnx": metadata.version("onnx")},
     )
     with conversion(
@@ -118,7 +127,7 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
         "release of torch; tenfold predict takes this one as it is. --debug shows what the "
         "exporter said.",
     ):
-        content = onnx_bytes(network, record.temperature, description)
+        content = onnx_bytes(network, record.temperature, description, unlike=unlike)
         exported = OnnxModel(content, name="the exported model")
         parity = check_parity(exported, network, record.temperature, images)
     return ExportedModel(content, exported, parity)

@@ -23,8 +23,15 @@ from torch import Tensor, nn
 from tenfold.core.errors import ExportError, SettingsError, need
 from tenfold.data.dataset import Images
 from tenfold.data.store import AnyImages
+from tenfold.evaluation.unlike import NEIGHBOURS, UnlikeScore
 from tenfold.models.model import ImageNetwork
-from tenfold.serving.onnx_model import INPUT, OUTPUT, OnnxDescription, onnx_runtime
+from tenfold.serving.onnx_model import (
+    INPUT,
+    OUTPUT,
+    UNLIKENESS,
+    OnnxDescription,
+    onnx_runtime,
+)
 
 OUTPUTS = (OUTPUT, "logits")
 OPSET = 17  # The highest that the exporter by tracing writes without conversions; 2022.
@@ -47,27 +54,65 @@ class CalibratedNetwork(nn.Module):
         Normalisation and network.
     temperature
         Logits are divided by it before the softmax; None for 1.
+    unlike
+        What the third output is computed by; None for none.
     """
 
-    def __init__(self, network: ImageNetwork, temperature: float | None) -> None:
+    def __init__(
+        self, network: ImageNetwork, temperature: float | None, unlike: UnlikeScore | None = None
+    ) -> None:
         super().__init__()
         self.network = network
         self.temperature = temperature or 1.0
+        self.scaling = None if unlike is None else unlike.scaling.tolist()
+        self._seen: list[Tensor] = []
+        if unlike is not None:
+            reference = torch.from_numpy(unlike.reference.astype(np.float32)).T.contiguous()
+            self.register_buffer("reference", reference)  # (features, R)
+            for layer in network.modules():
+                if isinstance(layer, nn.Linear):
+                    layer.register_forward_pre_hook(self._watch)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Give probabilities and logits, float32, of images, uint8."""
+    def _watch(self, _layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._seen[:] = inputs[:1]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Give probabilities and logits, float32, of images, uint8, and how unlike they are."""
         logits: Tensor = self.network(images.permute(0, 3, 1, 2).float())  # (N, H, W, C) in
-        return torch.softmax(logits / self.temperature, dim=1), logits  # (N, classes)
+        probabilities = torch.softmax(logits / self.temperature, dim=1)  # (N, classes)
+        if self.scaling is None:
+            return probabilities, logits
+        features = (self._seen[0] if self._seen else logits).flatten(1).float()
+        return probabilities, logits, self._unlikeness(features, logits)
+
+    def _unlikeness(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Give what `UnlikeScore.score` gives, shape (N,)."""
+        assert self.scaling is not None
+        centre, scale, energy_centre, energy_scale = self.scaling
+        reference: Tensor = self.reference  # type: ignore[assignment]
+        length = features.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
+        alike = (features / length) @ reference
+        nearest = min(NEIGHBOURS, reference.size(1))
+        of_fifth = alike.topk(nearest, dim=1).values[:, -1]
+        distance = (2 - 2 * of_fifth).clamp_min(0).sqrt()
+        energy = -torch.logsumexp(logits, dim=1)
+        unlikeness: Tensor = (distance - centre) / scale
+        unlikeness += (energy - energy_centre) / energy_scale
+        return unlikeness
 
 
 def onnx_bytes(
-    network: ImageNetwork, temperature: float | None, description: OnnxDescription
+    network: ImageNetwork,
+    temperature: float | None,
+    description: OnnxDescription,
+    unlike: UnlikeScore | None = None,
 ) -> bytes:
     """Give a network as the bytes of an ONNX file.
 
-    One input, ``images``: uint8 (N, height, width, channels), any N. Two outputs: ``probabilities``
-    and ``logits``, float32 (N, classes). Normalisation, temperature and softmax are in the graph,
-    so whoever runs it needs no more than the pixels.
+    One input, ``images``: uint8 (N, height, width, channels), any N. Outputs: ``probabilities`` and
+    ``logits``, float32 (N, classes), and with `unlike` ``unlikeness``, float32 (N).
+    Normalisation, temperature and softmax are in the graph, so whoever runs it needs no more than
+    the pixels.
 
     Parameters
     ----------
@@ -79,7 +124,8 @@ def onnx_bytes(
         Goes into the metadata.
     """
     onnx = need("onnx", extra="onnx")
-    module = CalibratedNetwork(network.cpu(), temperature).eval()
+    module = CalibratedNetwork(network.cpu(), temperature, unlike).eval()
+    outputs = OUTPUTS if unlike is None else (*OUTPUTS, UNLIKENESS)
     # Two images, so that no dimension of 1 is taken for one to drop.
     example = torch.zeros((2, *description.image_shape), dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), silence():
@@ -94,8 +140,8 @@ def onnx_bytes(
             (example,),
             str(path),
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "batch"} for name in (INPUT, *OUTPUTS)},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "batch"} for name in (INPUT, *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -148,7 +194,7 @@ def quantized(model: bytes, metadata: dict[str, str], images: AnyImages) -> byte
             _reader(quantization.CalibrationDataReader, chosen),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MatMul", "Gemm", "Add", "MaxPool", "Relu"],
-            nodes_to_exclude=_first_convolution(onnx.load(prepared)),
+            nodes_to_exclude=_kept_in_float(onnx.load(prepared)),
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
@@ -158,6 +204,21 @@ def quantized(model: bytes, metadata: dict[str, str], images: AnyImages) -> byte
             extra_options={"CalibPercentile": 99.99, "CalibStridedMinMax": 1},
         )
         return with_metadata(onnx.load(small), metadata)
+
+
+def _kept_in_float(model: Any) -> list[str]:
+    """Give the names of the nodes that 8 bits would spoil."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    of_logits: set[str] = set()
+    waiting = list(OUTPUTS)
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is not None and node.name not in of_logits:
+            of_logits.add(node.name)
+            waiting += node.input
+    # A distance is a small difference of large numbers.
+    of_unlikeness = [node.name for node in model.graph.node if node.name not in of_logits]
+    return _first_convolution(model) + of_unlikeness
 
 
 def _first_convolution(model: Any) -> list[str]:

@@ -19,6 +19,7 @@ from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.core.machine import available_cores
 from tenfold.core.record import Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
+from tenfold.core.records.guarantees import PredictionSets
 from tenfold.data.dataset import Images
 from tenfold.data.store import AnyImages
 
@@ -26,12 +27,12 @@ BATCH_SIZE = 100
 """Images in one run of the graph where there are many; more gained nothing on CIFAR-10."""
 _MOST_VALUES = BATCH_SIZE * 32 * 32 * 3
 """Of a run: 100 images of 160 px took 1.1 GiB and as long for each as 4 of them, with 0.2 GiB."""
-INPUT, OUTPUT = "images", "probabilities"
+INPUT, OUTPUT, UNLIKENESS = "images", "probabilities", "unlikeness"
 _TRIED_IMAGES = 3
 _SUM_TOLERANCE = 1e-3
 """Of probabilities; float32 gives 1e-6, in 8 bits it may be more."""
 PREFIX = "tenfold."
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when an older tenfold could not use the file rightly any more."""
 _Side = Annotated[int, Field(ge=1, le=8192)]
 
@@ -164,6 +165,8 @@ class OnnxModel:
         outputs = {one.name: one for one in self._session.get_outputs()}
         if OUTPUT not in outputs:
             raise self._foreign(f"its outputs are {list(outputs)} without {OUTPUT!r}")
+        if self.description.unlike_threshold is not None and UNLIKENESS not in outputs:
+            raise self._foreign(f"its outputs are {list(outputs)} without {UNLIKENESS!r}")
         output = outputs[OUTPUT]
         count = len(self.classes)
         is_count = len(output.shape) == 2 and output.shape[1] in (count, None)
@@ -179,6 +182,25 @@ class OnnxModel:
             f"{self._name} is no model that can be used here: {what}. Make it with: tenfold export "
             "MODEL --onnx"
         )
+
+    def predict_with_score(self, images: Images) -> npt.NDArray[np.float32]:
+        """Give the rows of `predict` with a last column: how unlike the training images it is."""
+        rows, scores = self._session.run([OUTPUT, UNLIKENESS], {INPUT: images})
+        joined: npt.NDArray[np.float32] = np.concatenate([rows, scores[:, None]], axis=1)
+        return joined
+
+    def predict_scored(
+        self, images: AnyImages
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """Give `predict_many`, and how unlike the training images each is; None without a score."""
+        if self.description.unlike_threshold is None:
+            return self.predict_many(images), None
+        rows = [
+            self.predict_with_score(np.ascontiguousarray(images[start : start + self.batch_size]))
+            for start in range(0, len(images), self.batch_size)
+        ]
+        joined = np.concatenate(rows)
+        return np.ascontiguousarray(joined[:, :-1]), joined[:, -1]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -242,6 +264,12 @@ class OnnxDescription(Record):
     """Images in that split; there where an accuracy is."""
     quantization: str | None = None
     """``int8``; None for float32."""
+    unlike_threshold: float | None = None
+    """An image whose output ``unlikeness`` is above it is unlike anything in training; None where
+    there is no such output."""
+    prediction_sets: PredictionSets | None = None
+    """A class is in an image's set if its probability is at least the class's of
+    `least_probabilities`, and the most probable class is; None where there are no sets."""
     versions: dict[str, str]
     """Of Python and of packages, when the file was made."""
 
@@ -287,6 +315,9 @@ class OnnxDescription(Record):
             description = cls.model_validate(values)
             if description.accuracy is not None and description.test_count is None:
                 raise ValueError("an accuracy without the number of images that it is of")
+            sets = description.prediction_sets
+            if sets is not None and len(sets.least_probabilities) != len(description.classes):
+                raise ValueError("prediction sets of another number of classes")
             return description
         except (ValidationError, ValueError, RecursionError) as error:
             raise ModelFolderError(

@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -28,6 +29,7 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.files import atomic_path
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.data import LeftOutImage, ValueRanges
+from tenfold.core.records.guarantees import PredictionSets
 from tenfold.core.text import csv_line, json_line, printable, readable
 from tenfold.data.dataset import Images
 from tenfold.data.images.formats import DecodingLimits
@@ -46,6 +48,12 @@ _MOST_INPUT_BYTES = 2**28
 """Of an image on standard input: more than the largest image that is decoded takes uncompressed."""
 _LIMITS = DecodingLimits()
 _LONGEST_CLASS = 24
+UNLIKE = "unlike anything in training:"
+_UNLIKE_CELL = {None: "", False: "no", True: "yes"}
+Scored = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]
+"""Probabilities, shape (N, classes), and how unlike the training images each is, shape (N,)."""
+_MOST_NAMED = 5
+"""Classes of a set that a line on the terminal has."""
 _UNSOUND = "the model gives no finite probabilities for it, or they do not sum to 1"
 
 
@@ -82,12 +90,18 @@ class Predicted:
         Why it cannot be read; empty if it can.
     pixels
         uint8, shape (H, W, C): what the network saw; None if the image cannot be read.
+    members
+        Classes in its prediction set, the most probable first; None where the model has no sets.
+    is_unlike
+        Whether it is unlike anything in training; None where the model cannot tell.
     """
 
     name: str
     probabilities: npt.NDArray[np.float32] | None
     reason: str = ""
     pixels: npt.NDArray[np.uint8] | None = None
+    members: tuple[int, ...] | None = None
+    is_unlike: bool | None = None
 
     def top(self, count: int) -> list[tuple[int, float]]:
         """Give the `count` most probable classes as (index, probability), the first first."""
@@ -190,15 +204,26 @@ class _Model:
 
     image_shape: tuple[int, int, int]
     value_ranges: ValueRanges
-    predict: Callable[[Images], npt.NDArray[np.float32]]
+    predict: Callable[[Images], Scored]
+    sets: PredictionSets | None
+    threshold: float | None
 
     @classmethod
     def of(cls, model: ImageClassifier | OnnxModel) -> _Model:
         if isinstance(model, OnnxModel):
-            ranges = model.description.value_ranges
-            return cls(model.image_shape, ranges, model.predict_many)
-        ranges = model.model_record_.value_ranges
-        return cls(model.image_shape_, ranges, model.predict_proba)
+            description = model.description
+            ranges, sets = description.value_ranges, description.prediction_sets
+            threshold = description.unlike_threshold
+            return cls(model.image_shape, ranges, model.predict_scored, sets, threshold)
+        record = model.model_record_
+        ranges, promised = record.value_ranges, record.guarantees
+        if promised is None or promised.unlike is None:
+            sets = None if promised is None else promised.sets
+            return cls(
+                model.image_shape_, ranges, lambda x: (model.predict_proba(x), None), sets, None
+            )
+        threshold = promised.unlike.threshold
+        return cls(model.image_shape_, ranges, model.predict_scored, promised.sets, threshold)
 
 
 def _batch_size_for(model: ImageClassifier | OnnxModel) -> int:
@@ -276,15 +301,22 @@ def _batches(images: Iterator[ReadImage], size: int) -> Iterator[list[ReadImage]
 
 def _predicted(model: _Model, batch: list[ReadImage]) -> Iterator[Predicted]:
     pixels = [image.pixels for image in batch if image.pixels is not None]
-    rows = model.predict(np.stack(pixels)) if pixels else np.empty((0, 1), np.float32)
+    rows, scores = np.empty((0, 1), np.float32), None
+    if pixels:
+        rows, scores = model.predict(np.stack(pixels))
+    is_unlike: Iterator[bool | None] = repeat(None)
+    if scores is not None and model.threshold is not None:
+        is_unlike = iter((scores > np.float32(model.threshold)).tolist())
     results = zip(rows, are_probabilities(rows), strict=True)
     for image in batch:
         if image.pixels is None:
             yield Predicted(image.name, None, image.reason)
             continue
         row, is_sound = next(results)
+        unlike = next(is_unlike)
         if is_sound:
-            yield Predicted(image.name, row, pixels=image.pixels)
+            members = None if model.sets is None else tuple(model.sets.of_one(row))
+            yield Predicted(image.name, row, pixels=image.pixels, members=members, is_unlike=unlike)
         else:
             yield Predicted(image.name, None, _UNSOUND)
 
@@ -323,15 +355,27 @@ class TableOutput:
             f"{self._names[index]:{self._width}} {percent(probability):>6}"
             for index, probability in result.top(self._top)
         ]
+        if result.members is not None:
+            cells.append(_set_text([self._names[one] for one in result.members]))
+        if result.is_unlike:
+            cells.insert(0, UNLIKE)
         self._write("   ".join([*cells, printable(result.name)]))
 
 
+def _set_text(names: Sequence[str]) -> str:
+    """Give a prediction set in braces, as mathematics writes it; of a long one, its size."""
+    if len(names) > _MOST_NAMED:
+        return f"{{{len(names):,} classes}}"
+    return f"{{{', '.join(names)}}}"
+
+
 class JsonOutput:
-    """One line of JSON an image.
+    """One line of JSON an image; no ``set`` or ``unlike`` where the model has none.
 
     ::
 
-        {"image": "cat.jpg", "class": "cat", "probability": 0.97, "top": [{"class": ...}, ...]}
+        {"image": "cat.jpg", "unlike": false, "class": "cat", "probability": 0.97, "set": ["cat"],
+         "top": [...]}
         {"image": "broken.jpg", "error": "not an image of a known format, or empty"}
     """
 
@@ -350,12 +394,21 @@ class JsonOutput:
                 {"class": self._classes[index], "probability": probability}
                 for index, probability in result.top(self._top)
             ]
-            values |= {**top[0], "top": top}
+            if result.is_unlike is not None:
+                values["unlike"] = result.is_unlike
+            values |= top[0]
+            if result.members is not None:
+                values["set"] = [self._classes[one] for one in result.members]
+            values["top"] = top
         self._write(json_line(values))
 
 
 class CsvOutput:
-    """A table with a line an image: image, error, class_1, probability_1, class_2, ..."""
+    """A table with a line an image: image, error, unlike, set, class_1, probability_1, ...
+
+    `unlike` is yes or no, the set's classes are parted by semicolons; both are empty where the
+    model has no such thing.
+    """
 
     def __init__(self, classes: Sequence[str], top: int, file: IO[str]) -> None:
         self._classes = classes
@@ -363,7 +416,7 @@ class CsvOutput:
         self._file = file
         places = range(1, self._top + 1)
         columns = [f"{name}_{place}" for place in places for name in ("class", "probability")]
-        self._file.write(csv_line(["image", "error", *columns]))
+        self._file.write(csv_line(["image", "error", "unlike", "set", *columns]))
 
     @classmethod
     @contextmanager
@@ -379,9 +432,11 @@ class CsvOutput:
     def add(self, result: Predicted) -> None:
         """Write an image's line."""
         if result.probabilities is None:
-            self._file.write(csv_line([result.name, result.reason, *[""] * (2 * self._top)]))
+            self._file.write(csv_line([result.name, result.reason, *[""] * (2 + 2 * self._top)]))
             return
         cells = [
             cell for index, share in result.top(self._top) for cell in (self._classes[index], share)
         ]
-        self._file.write(csv_line([result.name, "", *cells]))
+        members = "; ".join(self._classes[one] for one in result.members or ())
+        unlike = _UNLIKE_CELL[result.is_unlike]
+        self._file.write(csv_line([result.name, "", unlike, members, *cells]))

@@ -53,6 +53,8 @@ class Predictor:
         self.model = model
         self._settings = settings
         self._metrics = metrics
+        threshold = model.description.unlike_threshold
+        self._threshold = None if threshold is None else np.float32(threshold)
         cores = available_cores()
         self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         # These wait for processes, which may take seconds: one core is left to everybody else.
@@ -93,7 +95,10 @@ class Predictor:
         ]
 
     async def probabilities(self, upload: Upload) -> Row:
-        """Give calibrated probabilities of one image, shape (classes,), or raise a `Refusal`."""
+        """Give calibrated probabilities of one image, shape (classes,), or raise a `Refusal`.
+
+        Behind them, where the model has one, its score of unlike images; see `told`.
+        """
         with self._counted():
             if len(upload.content) <= _SMALL_BYTES:
                 small = min(_SMALL_PIXELS, self._settings.pixels)
@@ -112,7 +117,7 @@ class Predictor:
         """Give an image's pixels, shape (H, W, C), and its probabilities."""
         with self._counted():
             pixels = await self._decode(upload.content)
-            return pixels, await self.batcher.submit(lambda: pixels)
+            return pixels, self.told(await self.batcher.submit(lambda: pixels))[0]
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -147,20 +152,38 @@ class Predictor:
         self.batcher.close()
 
     def _predict(self, images: Pixels) -> Sequence[npt.NDArray[Any] | Exception]:
-        rows = self.model.predict(images)
-        sound = are_probabilities(rows)
+        if self._threshold is None:
+            rows = self.model.predict(images)
+            sound = are_probabilities(rows)
+        else:
+            rows = self.model.predict_with_score(images)
+            sound = are_probabilities(rows[:, :-1])
         if sound.all():
             return rows  # type: ignore[return-value] # an array is a sequence of its rows
         return [row if is_sound else _unsound() for row, is_sound in zip(rows, sound, strict=True)]
 
+    def told(self, row: Row) -> tuple[Row, bool | None]:
+        """Part a row into probabilities, and whether the image is unlike anything in training."""
+        if self._threshold is None:
+            return row, None
+        return row[:-1], bool(row[-1] > self._threshold)
+
     def _result(self, upload: Upload, row: Row, top: int) -> dict[str, Any]:
+        row, is_unlike = self.told(row)
         best = np.argsort(-row, kind="stable")[:top].tolist()
         # The shortest text of the float32 itself, not of its double.
         entries = [
             {"class": self.model.classes[index], "probability": float(str(row[index]))}
             for index in best
         ]
-        return {"image": upload.name[:_LONGEST_NAME], **entries[0], "top": entries}
+        result: dict[str, Any] = {"image": upload.name[:_LONGEST_NAME]}
+        if is_unlike is not None:
+            result["unlike"] = is_unlike
+        result |= entries[0]
+        sets = self.model.description.prediction_sets
+        if sets is not None:
+            result["set"] = [self.model.classes[index] for index in sets.of_one(row)]
+        return {**result, "top": entries}
 
 
 def _busy() -> Refusal:

@@ -53,8 +53,18 @@ class ImageResult(BaseModel):
     """One image: its classes, or why it could not be read."""
 
     image: str = Field(description="Its name as it was sent; empty for a body that is an image.")
+    unlike: bool | None = Field(
+        None,
+        description="Whether the image is unlike anything in training, so that no class may fit; "
+        "not there if the model cannot tell.",
+    )
     class_name: str | None = Field(None, alias="class", description="The most probable class.")
     probability: float | None = Field(None, description="Of that class; calibrated.")
+    set: list[str] | None = Field(
+        None,
+        description="Classes among which the true one is as often as the model's set_coverage "
+        "says; not there if it has no prediction sets.",
+    )
     top: list[ClassProbability] | None = Field(
         None, description="The most probable classes, the first first."
     )
@@ -95,6 +105,9 @@ class ModelAnswer(BaseModel):
     accuracy: float | None = Field(description="On the test split; null if it was not tested.")
     test_count: int | None
     quantization: str | None
+    set_coverage: float | None = Field(
+        description="How often an image's set is to hold the true class; null without sets."
+    )
     explains: bool = Field(description="Whether /api/explain answers.")
     versions: dict[str, str]
 

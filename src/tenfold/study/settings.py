@@ -228,12 +228,15 @@ class AuditSettings(Settings):
 
 
 class ExplainSettings(Settings):
-    """What the model folder holds to explain predictions with.
+    """What the model folder holds beside the model, to explain predictions and to doubt them.
 
     Attributes
     ----------
     neighbour_images
         Training images, a stratified sample, that lie in it as thumbnails and features; 0 for none.
+    set_coverage
+        How often an image's prediction set is to hold its true class; None for 0.95.
     """
 
     neighbour_images: int = Field(5000, ge=0, le=1_000_000)
+    set_coverage: float | None = Field(None, ge=0.5, le=0.999)

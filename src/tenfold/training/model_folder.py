@@ -6,6 +6,7 @@
     ├── model.json               settings, classes, temperature, scores, hashes (`ModelRecord`)
     ├── weights.safetensors      the network's tensors, normalisation included
     ├── neighbours.safetensors   some training images as thumbnails and features; optional
+    ├── unlike.safetensors       what tells images unlike the training's; optional
     └── README.md                the model card
 
 Every byte is checked when a folder is read: the files by the hashes in ``model.json``, and that by
@@ -41,6 +42,7 @@ from tenfold.core.files import (
 )
 from tenfold.core.records.data import ValueRanges
 from tenfold.core.records.evaluation import EvaluateRecord
+from tenfold.core.records.guarantees import GuaranteesRecord
 from tenfold.core.records.training import (
     FORMAT_VERSION,
     Measure,
@@ -56,12 +58,13 @@ from tenfold.training.settings import Precision, TrainingSettings
 MODEL_JSON = "model.json"
 WEIGHTS = "weights.safetensors"
 NEIGHBOURS = "neighbours.safetensors"
+UNLIKE = "unlike.safetensors"
 CARD = "README.md"
 MODEL_FOLDER = "model"
 """Name of the model folder in a run folder."""
 
 _ALWAYS_THERE = frozenset({WEIGHTS, CARD})
-_KNOWN_FILES = _ALWAYS_THERE | {NEIGHBOURS}
+_KNOWN_FILES = _ALWAYS_THERE | {NEIGHBOURS, UNLIKE}
 _NO_DIGEST = "0" * 64
 _MAKE_AGAIN = "copy the folder again, or make it again with: tenfold model --out RUN_FOLDER"
 _NO_RANGES = ValueRanges()
@@ -81,12 +84,15 @@ class PackagedModel:
         The model card, Markdown.
     neighbours
         Content of the file of training images; None without one.
+    unlike
+        Content of the file of `tenfold.evaluation.unlike.UnlikeScore`; None without one.
     """
 
     record: ModelRecord
     weights: dict[str, Tensor]
     card: str
     neighbours: bytes | None = None
+    unlike: bytes | None = None
 
     @property
     def plan(self) -> NetworkPlan:
@@ -144,7 +150,7 @@ def read_model_folder(path: Path) -> PackagedModel:
             f"({error}). It was not made by tenfold; make it again."
         ) from error
     _check_finite(weights, folder)
-    return PackagedModel(record, weights, card, contents.get(NEIGHBOURS))
+    return PackagedModel(record, weights, card, contents.get(NEIGHBOURS), contents.get(UNLIKE))
 
 
 def model_folder_in(path: Path) -> Path:
@@ -313,6 +319,8 @@ def write_model_folder(folder: Path, model: PackagedModel) -> None:
     contents = {WEIGHTS: save(tensors), CARD: model.card.encode()}
     if model.neighbours is not None:
         contents[NEIGHBOURS] = model.neighbours
+    if model.unlike is not None:
+        contents[UNLIKE] = model.unlike
     for name, content in contents.items():
         write_bytes(folder / name, content)
     hashes = {name: sha256_of_bytes(content) for name, content in sorted(contents.items())}
@@ -336,6 +344,7 @@ def describe_model(
     value_ranges: ValueRanges = _NO_RANGES,
     data: ModelData,
     scores: ModelScores | None = None,
+    guarantees: GuaranteesRecord | None = None,
 ) -> ModelRecord:
     """Give what a model folder's ``model.json`` says; see `ModelRecord` for the parts."""
     mean, scale = (weights[name].flatten().double() for name in ("mean", "scale"))
@@ -358,6 +367,7 @@ def describe_model(
         "value_ranges": value_ranges,
         "data": data,
         "scores": scores,
+        "guarantees": guarantees,
         "versions": recorded_versions(),
     }
     return ModelRecord(**values)

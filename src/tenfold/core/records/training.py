@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from tenfold.core.record import Interval, Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
+from tenfold.core.records.guarantees import GuaranteesRecord
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of a model folder; raised when an older tenfold could not read it rightly any more."""
 
 Side = Annotated[int, Field(ge=1, le=65_535)]
@@ -234,6 +235,8 @@ class ModelRecord(Record):
     data: ModelData
     scores: ModelScores | None
     """None where the model was not tested."""
+    guarantees: GuaranteesRecord | None = None
+    """None in folders that were made before there were any."""
     versions: dict[str, str]
     """Of Python and of packages, when the model was made."""
 
@@ -246,6 +249,9 @@ class ModelRecord(Record):
             self.image_shape[2]
         }:
             raise ValueError("the normalization does not fit the channels")
+        sets = None if self.guarantees is None else self.guarantees.sets
+        if sets is not None and len(sets.least_probabilities) != len(self.classes):
+            raise ValueError("the prediction sets and the classes differ in number")
         return self
 
 

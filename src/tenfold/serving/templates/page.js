@@ -6,6 +6,7 @@
 const LIMITS = document.body.dataset;
 const MOST_AT_ONCE = 4;
 const SHOWN_BARS = 5;
+const MOST_NAMED = 8; // classes of a set
 const EXPLAINED_UNASKED = 3; // with more images at once, reasons are shown when asked for
 const PREVIEW_IS_TINY_PX = 160;
 
@@ -67,7 +68,12 @@ async function showModel() {
   if (model.accuracy !== null) {
     verdict += `; right on ${(100 * model.accuracy).toFixed(1)}% of ${model.test_count.toLocaleString("en")} test images that it had not seen`;
   }
-  $("verdict").textContent = `${verdict}.`;
+  verdict += ".";
+  if (model.set_coverage !== null) {
+    verdict += ` Its sets hold the true class in ${rate(model.set_coverage)} of such images.`;
+    LIMITS.setCoverage = String(model.set_coverage);
+  }
+  $("verdict").textContent = verdict;
   $("classes").replaceChildren(...model.classes.map((name) => {
     const item = document.createElement("li");
     item.textContent = name;
@@ -96,6 +102,8 @@ function percent(probability) {
   if (value > 0 && value < 0.1) return "< 0.1%";
   return `${value.toFixed(1)}%`;
 }
+
+function rate(share) { return `${Number((100 * share).toFixed(4))}%`; }
 
 // What steers a terminal or turns a line around is shown as an escape, as tenfold.core.text does.
 function shown(name) {
@@ -177,11 +185,13 @@ function showProblem(article, error) {
 
 function showResult(article, result) {
   const title = article.querySelector("h2");
-  title.textContent = shown(result.class);
+  article.querySelector(".unlike").hidden = !result.unlike;
+  title.textContent = `${result.unlike ? "None of these? " : ""}${shown(result.class)}`;
   const sure = document.createElement("span");
   sure.className = "sure";
   sure.textContent = percent(result.probability);
   title.append(" ", sure);
+  showSet(article, result.set);
   const list = article.querySelector(".bars");
   result.top.forEach((entry, place) => list.append(bar(entry, place)));
   const more = result.top.length - SHOWN_BARS;
@@ -195,6 +205,21 @@ function showResult(article, result) {
     list.setAttribute("tabindex", "-1");
     list.focus();
   });
+}
+
+// The classes among which the true one is, at the rate that the model was calibrated for.
+function showSet(article, names) {
+  if (!names) return;
+  const place = article.querySelector(".set");
+  place.append(`${rate(Number(LIMITS.setCoverage))} set: `);
+  names.slice(0, MOST_NAMED).forEach((name, n) => {
+    const label = document.createElement("b");
+    label.textContent = shown(name);
+    place.append(n > 0 ? ", " : "", label);
+  });
+  const more = names.length - MOST_NAMED;
+  if (more > 0) place.append(` and ${more.toLocaleString("en")} more`);
+  place.hidden = false;
 }
 
 function bar(entry, place) {
