@@ -37,6 +37,7 @@ from tenfold.cli.options import (
     echo,
     run_study,
 )
+from tenfold.cli.suggest import suggest
 from tenfold.cli.training import ablate, find_learning_rate, tune
 from tenfold.cli.using import export, models, predict, serve
 from tenfold.core.errors import StorageError, TenfoldError
@@ -197,6 +198,7 @@ app.command("ablate")(ablate)
 app.command("export")(export)
 app.command("serve")(serve)
 app.command("predict")(predict)
+app.command("suggest")(suggest)
 app.command("find-learning-rate")(find_learning_rate)
 
 
