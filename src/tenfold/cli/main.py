@@ -38,6 +38,7 @@ from tenfold.cli.options import (
     run_study,
 )
 from tenfold.cli.review import review
+from tenfold.cli.suggest import suggest
 from tenfold.cli.training import ablate, find_learning_rate, tune
 from tenfold.cli.using import export, models, predict, serve
 from tenfold.core.errors import StorageError, TenfoldError
@@ -199,6 +200,7 @@ app.command("export")(export)
 app.command("serve")(serve)
 app.command("predict")(predict)
 app.command("review")(review)
+app.command("suggest")(suggest)
 app.command("find-learning-rate")(find_learning_rate)
 
 
