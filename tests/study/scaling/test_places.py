@@ -18,7 +18,7 @@ from tenfold.study.scaling.work import Driver, Place, Task, Work, run_tasks
 
 
 @pytest.fixture(
-    params=["here", "processes", pytest.param("ray", marks=pytest.mark.ray)],
+    params=["here", "processes", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])],
 )
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Give each place."""
@@ -45,7 +45,7 @@ def work(tmp_path: Path) -> Work:
 
 
 def test_values_folders_files_and_answers_arrive(place: Place, work: Work, tmp_path: Path) -> None:
-    count, given = 4, {"order": "compute", "content": b"\0\xff"}
+    count = 4
     tasks = [
         Task(
             f"task {n}",
