@@ -73,6 +73,11 @@ def _wait(inputs: Values, desk: Desk, common: Common) -> bytes:
     return b""
 
 
+def _nap(inputs: Values, desk: Desk, common: Common) -> bytes:
+    time.sleep(1.5)
+    return b""
+
+
 def _compute(inputs: Values, desk: Desk, common: Common) -> bytes:
     """Use all that a task is given, and all that it can do."""
     read = (common.folders["data"] / "sub" / "numbers.npy").read_bytes()
@@ -91,5 +96,6 @@ ORDERS = {
     "fail": _fail,
     "break": _break,
     "wait": _wait,
+    "nap": _nap,
     "compute": _compute,
 }

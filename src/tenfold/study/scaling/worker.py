@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -173,14 +173,18 @@ class TaskFiles:
         return changed, removed
 
     def names(self) -> list[str]:
-        """Give the files there are; half-written ones are none."""
+        """Give the files there are, the oldest first: what says that others are whole is last.
+
+        Half-written ones are none.
+        """
         if self.pattern is None:
             return []
-        return sorted(
-            path.relative_to(self.folder).as_posix()
-            for path in self.folder.glob(self.pattern)
-            if path.is_file() and path.suffix != ".part"
-        )
+        times = {}
+        for path in self.folder.glob(self.pattern):
+            if path.suffix != ".part" and path.is_file():
+                with suppress(FileNotFoundError):
+                    times[path.relative_to(self.folder).as_posix()] = path.stat().st_mtime_ns
+        return sorted(times, key=lambda name: (times[name], name))
 
 
 def is_inside(name: str) -> bool:

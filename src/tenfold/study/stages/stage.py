@@ -218,6 +218,12 @@ def write_fold_model(folder: Path, fold: int, fitted: FittedNetwork) -> None:
     )
 
 
+def move_fold_model(source: Path, target: Path, fold: int) -> None:
+    """Put the model of a fold from where it was trained to its place, unless it is there."""
+    if (path := _fold_weights(source, fold)).is_file():
+        path.replace(_fold_weights(target, fold))
+
+
 def read_fold_models(folder: Path, folds: int, acquired: AcquireRecord) -> Iterator[ImageNetwork]:
     """Give the network of each fold, one after the other, in evaluation mode.
 
