@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tenfold.cli.main import app
-from tenfold.core.errors import SettingsError, TrainingError, UnknownNameError
+from tenfold.core.errors import DataError, SettingsError, UnknownNameError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.sources.source import SOURCES, SourceOptions
@@ -19,6 +19,7 @@ from tenfold.models.model import MODELS
 from tenfold.report.findings.tuning import ablation_csv, ablation_text
 from tenfold.study.ablation import Ablation, ingredients_of, parse_names
 from tenfold.study.recipe import StudySettings, load_recipe
+from tenfold.study.scaling.processes import Processes
 from tenfold.training.fit import fit_network
 from tenfold.training.settings import TRAINING_INGREDIENTS
 
@@ -95,7 +96,7 @@ def test_trainings_are_kept_and_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ablation = ablation_of(settings, digits, tmp_path)
-    record = ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
+    record = ablation.run(data="digits", device="cpu", progress=SilentProgress())
     assert record.held_out == 28
     assert [len(scores.accuracies) for scores in record.ablated] == [2, 2]
     for scores in record.ablated:
@@ -115,7 +116,7 @@ def test_trainings_are_kept_and_compared(
         "tenfold.study.ablation.fit_network",
         lambda *given, **named: asked.append(1) or fit_network(*given, **named),
     )
-    again = ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
+    again = ablation.run(data="digits", device="cpu", progress=SilentProgress())
     assert len(asked) == 1
     assert json.loads(kept[0].read_text())["right"] == before
     assert again.accuracies == record.accuracies
@@ -132,7 +133,7 @@ def test_a_schedule_that_follows_validation_images_is_told(
     waiting = settings.with_changes({"training.schedule": "plateau"})
     ablation = replace(ablation_of(settings, digits, tmp_path), settings=waiting)
     with pytest.raises(SettingsError, match=r"'plateau' follows validation images.*linear"):
-        ablation.run(data="digits", device="cpu", jobs=1, progress=SilentProgress())
+        ablation.run(data="digits", device="cpu", progress=SilentProgress())
 
 
 @pytest.mark.slow
@@ -142,8 +143,8 @@ def test_an_error_in_a_process_is_told_and_leaves_nothing_behind(
     few = settings.with_changes({"training.rebalance": "inverse"})
     lacking = ImageSplit(digits.images, np.where(digits.labels == 9, 8, digits.labels))
     ablation = replace(ablation_of(settings, lacking, tmp_path), settings=few)
-    with pytest.raises(TrainingError, match="class '9' has none"):
-        ablation.run(data="digits", device="cpu", jobs=2, progress=SilentProgress())
+    with pytest.raises(DataError, match="class '9' has none"):
+        ablation.run(data="digits", device="cpu", progress=SilentProgress(), place=Processes(2))
     assert not (tmp_path / ".work").exists()
 
 

@@ -14,14 +14,18 @@ from typer.core import TyperGroup
 
 from tenfold.cli.options import (
     BudgetOption,
+    CoresPerTaskOption,
     CorrectionsOption,
     DataOption,
     DebugOption,
     DeviceOption,
+    GpusPerTaskOption,
     GroupColumnOption,
+    JobsOption,
     LabelColumnOption,
     ModelOption,
     OfflineOption,
+    OnOption,
     OutOption,
     PathColumnOption,
     QuietOption,
@@ -92,6 +96,10 @@ def _study_command(*stages: str) -> Any:
         group_column: GroupColumnOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
+        jobs: JobsOption = 1,
+        on: OnOption = None,
+        cores_per_task: CoresPerTaskOption = None,
+        gpus_per_task: GpusPerTaskOption = None,
         update: UpdateOption = False,
         strict: StrictOption = False,
         thorough: ThoroughOption = False,
@@ -103,6 +111,7 @@ def _study_command(*stages: str) -> Any:
         from tenfold.report.findings.reliability import repeats_text
         from tenfold.study.request import StudyRequest
         from tenfold.study.runner import read_repeats
+        from tenfold.study.scaling.place import PlaceRequest
 
         columns = {
             "path": path_column,
@@ -127,7 +136,12 @@ def _study_command(*stages: str) -> Any:
             columns={kind: name for kind, name in columns.items() if name is not None},
         )
         study = run_study(
-            request, device=device, is_update=update, is_offline=offline, is_quiet=quiet
+            request,
+            device=device,
+            is_update=update,
+            is_offline=offline,
+            is_quiet=quiet,
+            place=PlaceRequest(on, jobs, cores_per_task, gpus_per_task),
         )
         if runs > 1:
             echo(repeats_text(read_repeats(study.out)))

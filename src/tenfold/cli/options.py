@@ -15,6 +15,7 @@ from tenfold.core.text import escaped
 
 if TYPE_CHECKING:
     from tenfold.study.request import ResolvedRequest, StudyRequest
+    from tenfold.study.scaling.place import PlaceRequest
 
 DataOption = Annotated[
     str | None,
@@ -107,6 +108,30 @@ RebalanceOption = Annotated[
         "cross-validate.",
     ),
 ]
+JobsOption = Annotated[
+    int,
+    typer.Option("--jobs", min=1, help="Tasks at a time, in processes that share the cores."),
+]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="CLUSTER",
+        help="Run independent tasks on a Ray cluster: HOST:PORT, or ray for what RAY_ADDRESS says.",
+    ),
+]
+CoresPerTaskOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cores-per-task",
+        min=1,
+        help="On a cluster. Default: as many as let all tasks, or as many as fit, run at a time.",
+    ),
+]
+GpusPerTaskOption = Annotated[
+    int | None,
+    typer.Option("--gpus-per-task", min=0, help="On a cluster. Default: 1 if it has some."),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Take new settings into an existing run folder."),
@@ -134,7 +159,7 @@ def run_study(
     is_update: bool,
     is_offline: bool,
     is_quiet: bool,
-    jobs: int = 1,
+    place: PlaceRequest | None = None,
 ) -> ResolvedRequest:
     """Run the stages that were asked for, with a line on standard error for each.
 
@@ -150,8 +175,8 @@ def run_study(
         Whether downloads are forbidden.
     is_quiet
         Whether errors alone are said.
-    jobs
-        Processes of a search.
+    place
+        Where independent work runs; None for this process.
 
     Raises
     ------
@@ -160,6 +185,7 @@ def run_study(
     """
     from tenfold.cli.terminal import TerminalProgress
     from tenfold.report.findings.data import choice_sentence
+    from tenfold.study.scaling.place import PlaceRequest
     from tenfold.study.study import Study
 
     progress = TerminalProgress(is_quiet=is_quiet)
@@ -174,21 +200,22 @@ def run_study(
             "Cross-validation is left out, as every fold would take the budget again. For it: "
             f"tenfold cross-validate --out {shlex.quote(str(resolved.out))}"
         )
-    study = Study(
-        resolved.settings,
-        resolved.out,
-        device=device,
-        progress=progress,
-        update=is_update,
-        is_offline=is_offline,
-        corrections=resolved.corrections,
-        jobs=jobs,
-        choice=resolved.choice,
-        # Trying recipes is left out of a time budget, as reading data is.
-        started_at=started_at + resolved.choice_seconds,
-    )
-    for outcome in study.run(*request.stages, runs=request.runs):
-        progress.say(outcome.sentence())
+    with (place or PlaceRequest()).open(device=device, progress=progress) as opened:
+        study = Study(
+            resolved.settings,
+            resolved.out,
+            device=device,
+            progress=progress,
+            update=is_update,
+            is_offline=is_offline,
+            corrections=resolved.corrections,
+            place=opened,
+            choice=resolved.choice,
+            # Trying recipes is left out of a time budget, as reading data is.
+            started_at=started_at + resolved.choice_seconds,
+        )
+        for outcome in study.run(*request.stages, runs=request.runs):
+            progress.say(outcome.sentence())
     return resolved
 
 

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tenfold.cli.options import (
+    CoresPerTaskOption,
     CorrectionsOption,
     DataOption,
     DebugOption,
     DeviceOption,
+    GpusPerTaskOption,
+    JobsOption,
     OfflineOption,
+    OnOption,
     OutOption,
     QuietOption,
     RebalanceOption,
@@ -51,10 +55,6 @@ TimeOption = Annotated[
         help="Begin no trial after this time, e.g. 10m. Without --trials as many as it allows.",
     ),
 ]
-JobsOption = Annotated[
-    int,
-    typer.Option("--jobs", min=1, help="Processes; each has its share of the cores."),
-]
 SamplerOption = Annotated[
     str | None, typer.Option("--sampler", help="random, or tpe, which learns from the trials.")
 ]
@@ -72,6 +72,9 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
     trials: TrialsOption = None,
     budget: TimeOption = None,
     jobs: JobsOption = 1,
+    on: OnOption = None,
+    cores_per_task: CoresPerTaskOption = None,
+    gpus_per_task: GpusPerTaskOption = None,
     sampler: SamplerOption = None,
     pruner: PrunerOption = None,
     seed: SeedOption = None,
@@ -90,6 +93,7 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.core.records.tuning import TuneRecord
     from tenfold.report.formats import command_options
     from tenfold.study.request import StudyRequest
+    from tenfold.study.scaling.place import PlaceRequest
 
     models = tuple(dict.fromkeys(model or ()))
     named = {"tune.sampler": sampler, "tune.pruner": pruner}
@@ -115,7 +119,7 @@ def tune(  # noqa: PLR0917 -- typer passes them all by name
         is_update=update,
         is_offline=offline,
         is_quiet=quiet,
-        jobs=jobs,
+        place=PlaceRequest(on, jobs, cores_per_task, gpus_per_task),
     )
     record = TuneRecord.read(study.out / "tune" / "record.json")
     if record.skipped is None:
@@ -133,9 +137,10 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Trainings with and without each ingredient.")
     ] = 3,
-    jobs: Annotated[
-        int, typer.Option("--jobs", min=1, help="Trainings at a time; they share the cores.")
-    ] = 1,
+    jobs: JobsOption = 1,
+    on: OnOption = None,
+    cores_per_task: CoresPerTaskOption = None,
+    gpus_per_task: GpusPerTaskOption = None,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", metavar="INGREDIENT", help="Try this one; as often as you like."),
@@ -160,6 +165,7 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.report.findings.tuning import ablation_csv, ablation_text
     from tenfold.study.ablation import Ablation, parse_names
     from tenfold.study.recipe import load_recipe
+    from tenfold.study.scaling.place import PlaceRequest
 
     settings = load_recipe(recipe, tuple(assignments or ()))
     ingredients = parse_names(settings, only or ())
@@ -168,7 +174,8 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{dataset.source}"
     progress.say(f"Folder: {folder}")
     mirror_keeps_class = _decide_mirroring(dataset, settings, progress)
-    record = Ablation(
+    request = PlaceRequest(on, jobs, cores_per_task, gpus_per_task)
+    ablation = Ablation(
         settings=settings,
         train=dataset.train,
         classes=dataset.classes,
@@ -176,7 +183,9 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
         ingredients=ingredients,
         seeds=tuple(range(settings.seed, settings.seed + seeds)),
         out=folder,
-    ).run(data=dataset.title, device=device, jobs=jobs, progress=progress)
+    )
+    with request.open(device=device, progress=progress) as place:
+        record = ablation.run(data=dataset.title, device=device, progress=progress, place=place)
     text = ablation_text(record)
     write_text(folder / "ablation.md", text + "\n")
     write_text(folder / "ablation.csv", ablation_csv(record))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from tenfold.core.errors import SettingsError, TenfoldError, TrainingError, UnknownNameError
+from tenfold.core.errors import SettingsError, UnknownNameError
 from tenfold.core.files import sha256_of_json, write_text
-from tenfold.core.progress import Progress, Task
+from tenfold.core.progress import Progress
+from tenfold.core.progress import Task as Bar
 from tenfold.core.record import Record
 from tenfold.core.records.tuning import AblatedScores, AblationRecord, Ingredient
 from tenfold.core.run_folder import WORK, recorded_versions
@@ -32,7 +32,9 @@ from tenfold.data.splits import holdout_split
 from tenfold.evaluation.differences import crossed_interval
 from tenfold.models.model import MODELS
 from tenfold.study.recipe import StudySettings
-from tenfold.study.scaling.processes import WorkerPool
+from tenfold.study.scaling.here import Here
+from tenfold.study.scaling.packing import Values
+from tenfold.study.scaling.work import Common, Desk, DoTask, Place, Task, Work, run_tasks
 from tenfold.training.device import Device, choose_device
 from tenfold.training.fit import fit_network
 from tenfold.training.inference import predict_logits
@@ -40,6 +42,7 @@ from tenfold.training.loop import Trainer
 from tenfold.training.settings import TRAINING_INGREDIENTS
 
 RECORD = "ablation.json"
+TRAININGS = "trainings"
 HELD_OUT = 0.1
 """Share of the training images that no training sees; the test split has no part in this."""
 _UNWATCHED = {
@@ -80,7 +83,9 @@ class Ablation:
     seeds: tuple[int, ...]
     out: Path
 
-    def run(self, *, data: str, device: str, jobs: int, progress: Progress) -> AblationRecord:
+    def run(
+        self, *, data: str, device: str, progress: Progress, place: Place | None = None
+    ) -> AblationRecord:
         """Train what is missing, then compare and write the record.
 
         Parameters
@@ -89,10 +94,10 @@ class Ablation:
             What the images are, for people.
         device
             Name of the device.
-        jobs
-            Trainings at a time. Each has its share of the cores.
         progress
             Who is told.
+        place
+            Where the trainings run; None for this process.
 
         Raises
         ------
@@ -109,21 +114,22 @@ class Ablation:
         groups = pixel_groups(self.train.images, self.train.labels, progress)
         found = choose_device(device)
         trainings = list(self._trainings())
-        missing = [training for training in trainings if not training.path.is_file()]
+        missing = [training for training in trainings if not self._path(training).is_file()]
         with progress.task(
             "Ablation", len(trainings), done=len(trainings) - len(missing), unit="trainings"
         ) as bar:
-            if jobs == 1:
-                self._train_here(missing, groups, found, bar)
-            elif missing:
-                self._train_in_processes(missing, groups, found, jobs, bar)
+            if missing:
+                self._train(missing, groups, found, place or Here(), bar)
         results = {
-            (training.name, training.seed): TrainingScores.read(training.path)
+            (training.name, training.seed): TrainingScores.read(self._path(training))
             for training in trainings
         }
-        record = self._compare(results, data, found, jobs)
+        record = self._compare(results, data, found, 1 if place is None else place.jobs)
         record.write(self.out / RECORD)
         return record
+
+    def _path(self, training: AblationTraining) -> Path:
+        return self.out / TRAININGS / training.file
 
     def _trainings(self) -> Iterator[AblationTraining]:
         digest = self.train.sha256()
@@ -139,59 +145,45 @@ class Ablation:
                     name=name,
                     seed=seed,
                     settings=settings.flat(),
-                    path=self.out / "trainings" / f"{name}-{seed}-{key[:16]}.json",
+                    file=f"{name}-{seed}-{key[:16]}.json",
                 )
 
-    def _train_here(
-        self, trainings: list[AblationTraining], groups: Groups, device: Device, bar: Task
-    ) -> None:
-        trainer = AblationTrainer.of(
-            self.train,
-            groups,
-            classes=self.classes,
-            mirror_keeps_class=self.mirror_keeps_class,
-            seed=self.settings.seed,
-            device=device,
-        )
-        for training in trainings:
-            trainer.run(training)
-            bar.advance(detail=training.title)
-
-    def _train_in_processes(
+    def _train(
         self,
         trainings: list[AblationTraining],
         groups: Groups,
         device: Device,
-        jobs: int,
-        bar: Task,
+        place: Place,
+        bar: Bar,
     ) -> None:
-        work = self.out / WORK
-        write_split(work, "train", self.train)
-        write_groups(work, groups)
-        threads = max(1, device.threads // jobs)
-        request = work / "request.json"
-        AblationRequest(
-            images=work,
-            classes=self.classes,
-            mirror_keeps_class=self.mirror_keeps_class,
-            seed=self.settings.seed,
-            device=device.kind,
-            threads=threads,
-            trainings=tuple(trainings),
-        ).write(request)
-        places = iter(range(len(trainings)))
-
-        def lost(place: int, reason: str) -> None:
-            raise TrainingError(f"A training failed ({trainings[place].title}): {reason}")
-
+        images = self.out / WORK
+        write_split(images, "train", self.train)
+        write_groups(images, groups)
+        work = Work(
+            ablation_worker,
+            self.out / TRAININGS,
+            values={
+                "classes": self.classes,
+                "mirror_keeps_class": self.mirror_keeps_class,
+                "seed": self.settings.seed,
+            },
+            folders={"images": images},
+            device=device,
+        )
+        tasks = [
+            Task(training.title, {"training": training.model_dump()}, files=training.file)
+            for training in trainings
+        ]
         try:
-            WorkerPool(ablation_worker, request, jobs, threads, work / "workers.log").run(
-                lambda: next(places, None),
-                on_done=lambda place: bar.advance(detail=trainings[place].title),
-                on_lost=lost,
+            run_tasks(
+                place,
+                work,
+                tasks,
+                lambda task, _result: bar.advance(detail=task.name),
+                on_look=lambda state: bar.advance(0, detail=state),
             )
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(images, ignore_errors=True)
 
     def _compare(
         self,
@@ -275,7 +267,8 @@ class AblationTraining(Record):
     seed: int
     settings: dict[str, Any]
     """Of the whole study."""
-    path: Path
+    file: str
+    """Name of the file in `TRAININGS` that keeps the result."""
 
     @property
     def title(self) -> str:
@@ -324,7 +317,7 @@ class AblationTrainer:
         )
         return cls(images.take(kept), images.take(held_out), classes, mirror_keeps_class, device)
 
-    def run(self, training: AblationTraining) -> None:
+    def run(self, training: AblationTraining, path: Path) -> None:
         """Train, score the images held out, and write the result."""
         settings = StudySettings.resolve(training.settings)
         plan = settings.network_plan(self.train.images.shape[1:], len(self.classes))
@@ -341,42 +334,24 @@ class AblationTrainer:
         )
         right = (logits.argmax(1) == self.held_out.labels).astype(int).tolist()
         scores = TrainingScores(right=tuple(right), seconds=fitted.seconds)
-        write_text(training.path, scores.model_dump_json() + "\n")
+        write_text(path, scores.model_dump_json() + "\n")
 
 
-class AblationRequest(Record):
-    """What all trainings have in common that other processes do, and which there are."""
-
-    images: Path
-    """Folder with the training split and its groups."""
-    classes: tuple[str, ...]
-    mirror_keeps_class: bool
-    seed: int
-    """Of what is held out."""
-    device: str
-    threads: int
-    trainings: tuple[AblationTraining, ...]
-
-
-def ablation_worker(request: Path) -> Callable[[int], str | None]:
-    """Get ready for trainings by their places; a `WorkerFunction`."""
-    ablation = AblationRequest.read(request)
-    device = choose_device(ablation.device)
-    torch.set_num_threads(ablation.threads)
+def ablation_worker(common: Common) -> DoTask:
+    """Get ready for trainings; a `WorkerFunction`."""
+    images = common.folders["images"]
     trainer = AblationTrainer.of(
-        read_split(ablation.images, "train"),
-        read_groups(ablation.images),
-        classes=ablation.classes,
-        mirror_keeps_class=ablation.mirror_keeps_class,
-        seed=ablation.seed,
-        device=replace(device, threads=ablation.threads),
+        read_split(images, "train"),
+        read_groups(images),
+        classes=tuple(common.values["classes"]),
+        mirror_keeps_class=common.values["mirror_keeps_class"],
+        seed=common.values["seed"],
+        device=common.device,
     )
 
-    def run(place: int) -> str | None:
-        try:
-            trainer.run(ablation.trainings[place])
-        except TenfoldError as error:
-            return str(error)
-        return None
+    def do(inputs: Values, desk: Desk) -> bytes:
+        training = AblationTraining.model_validate(inputs["training"])
+        trainer.run(training, desk.folder / training.file)
+        return b""
 
-    return run
+    return do

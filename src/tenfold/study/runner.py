@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from tenfold.data.sources.webdataset import are_there
 from tenfold.evaluation.differences import Spread
 from tenfold.evaluation.scores import is_imbalanced
 from tenfold.study.recipe import StudySettings
+from tenfold.study.scaling.here import Here
+from tenfold.study.scaling.work import Place
 from tenfold.study.stages.stage import RECORD, STAGES, Stage, StageContext
 from tenfold.training.device import Device
 from tenfold.training.feature_store import feature_store
@@ -86,8 +88,8 @@ class StageRunner:
         Where the stages lie that are not in `own_stages`; None for a whole study.
     own_stages
         Of a repeat: the stages that it runs itself.
-    jobs
-        Processes that a search may use.
+    place
+        Where independent work runs.
     check_data
         Told the folder of a data set that was read, before it takes the place of the one before;
         what it raises leaves that one in its place.
@@ -103,7 +105,7 @@ class StageRunner:
     is_offline: bool = False
     ground: RunFolder | None = None
     own_stages: tuple[str, ...] = ()
-    jobs: int = 1
+    place: Place = field(default_factory=Here)
     check_data: Callable[[Path], object] = lambda _: None
     before_finish: Callable[[], object] = lambda: None
     startup_seconds: float = 0.0
@@ -146,7 +148,7 @@ class StageRunner:
             device=device,
             progress=self.progress,
             is_offline=self.is_offline,
-            jobs=self.jobs,
+            place=self.place,
             notices=notices,
             started_at=clock - self.startup_seconds,
         )

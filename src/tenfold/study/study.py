@@ -22,6 +22,8 @@ from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.evaluation.audit import cleanlab_filter
 from tenfold.study.recipe import StudySettings
 from tenfold.study.runner import REPEATED_STAGES, Repeats, StageOutcome, StageRunner
+from tenfold.study.scaling.here import Here
+from tenfold.study.scaling.work import Place
 from tenfold.study.stages.stage import STAGES
 from tenfold.training.device import Device, choose_device
 from tenfold.training.fit import check_fit
@@ -49,8 +51,8 @@ class Study:
     corrections
         Content of the corrections file that the settings name; None if the run folder has it
         already.
-    jobs
-        Processes that a search may use; they share the processor's cores.
+    place
+        Where independent work runs; None for this process.
     choice
         Which recipe was chosen for the data, to be kept in the run folder.
     started_at
@@ -68,7 +70,7 @@ class Study:
         update: bool = False,
         is_offline: bool = False,
         corrections: bytes | None = None,
-        jobs: int = 1,
+        place: Place | None = None,
         choice: ChoiceRecord | None = None,
         started_at: float | None = None,
     ) -> None:
@@ -85,7 +87,7 @@ class Study:
             self.run_folder,
             self._progress,
             is_offline,
-            jobs=jobs,
+            place=place or Here(),
             before_finish=self._adopt,
         )
 

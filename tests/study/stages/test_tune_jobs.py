@@ -16,7 +16,7 @@ import pytest
 
 from tenfold.core.records.tuning import TuneRecord
 from tenfold.study.recipe import StudySettings
-from tenfold.study.scaling.processes import worker_name
+from tenfold.study.scaling.work import function_name
 from tenfold.study.search.trials import trial_worker
 
 pytestmark = [
@@ -62,7 +62,7 @@ def workers(parent: int) -> list[int]:
             status = (process / "stat").read_text().rpartition(")")[2].split()
         except (OSError, ValueError):
             continue
-        if worker_name(trial_worker).encode() in command and status[1] == str(parent) != "Z":
+        if function_name(trial_worker).encode() in command and status[1] == str(parent) != "Z":
             found.append(int(process.name))
     return found
 

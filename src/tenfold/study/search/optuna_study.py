@@ -78,14 +78,6 @@ def find_trial(study: optuna.Study, number: int) -> Trial | None:
     return None if trial.state.is_finished() else Trial(study, trial._trial_id)
 
 
-def next_trial(study: optuna.Study) -> Trial:
-    """Give the trial that a kill left running, or else a new one."""
-    for trial in study.trials:
-        if trial.state is TrialState.RUNNING:
-            return Trial(study, trial._trial_id)
-    return study.ask()
-
-
 def suggest(
     study: optuna.Study,
     trial: Trial,
@@ -124,18 +116,19 @@ def _suggest_value(trial: Trial, dimension: SearchDimension) -> ParameterValue:
 
 
 class EpochPruner:
-    """Reports each epoch to Optuna, once, and stops the trial when it falls behind."""
+    """Reports each epoch to Optuna, once, and says whether the trial falls behind."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
         self._reported = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
 
-    def __call__(self, epoch: EpochRecord) -> None:
+    def __call__(self, epoch: EpochRecord) -> bool:
+        """Say whether the trial ends with this epoch."""
         # A resumed training tells its earlier epochs again.
         if epoch.epoch not in self._reported and epoch.validation_accuracy is not None:
             self._trial.report(epoch.validation_accuracy, epoch.epoch)
-        if self._trial.should_prune():
-            raise optuna.TrialPruned
+            self._reported.add(epoch.epoch)
+        return self._trial.should_prune()
 
 
 def importances(complete: list[FrozenTrial], seed: int) -> dict[str, float] | None:

@@ -1,116 +1,76 @@
-"""Trials of a search: trained here or in worker processes, within the time there is."""
+"""Trials of a search: what each computes, wherever that is, and the time there is for all."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import optuna
-import torch
-from optuna.trial import Trial, TrialState
 
 from tenfold.core.errors import ImageShapeError, RunFolderError, SettingsError, TrainingError
-from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.randomness import derive_seed
 from tenfold.core.record import Record
 from tenfold.core.records.training import EpochRecord
-from tenfold.core.records.tuning import ParameterValue, SearchDimension
 from tenfold.study.recipe import StudySettings
-from tenfold.study.search.optuna_study import (
-    EpochPruner,
-    find_trial,
-    open_study,
-    quiet_optuna,
-    suggest,
-)
-from tenfold.study.search.space import SearchedImages, is_active, search_space
+from tenfold.study.scaling.packing import Values
+from tenfold.study.scaling.work import Common, Desk, DoTask
+from tenfold.study.search.space import SearchedImages
+from tenfold.study.settings import TuneSettings
 from tenfold.training.checkpoint import Checkpoint
-from tenfold.training.device import Device, choose_device
+from tenfold.training.device import Device
 from tenfold.training.fit import fit_network
 from tenfold.training.loop import Trainer
 
-REASON = "reason"
-"""Under which the journal keeps why a trial failed."""
 _SECONDS_BETWEEN_NOTES = 1.0
 
 
 @dataclass(frozen=True)
 class TrialRunner:
-    """Runs trials, one at a time; what is finished of one is kept.
+    """Does what a trial computes; what it draws, and when it ends early, is the driver's.
 
     Parameters
     ----------
     settings
-        The study's; a trial changes what `space` names.
+        The study's, with `tune.epochs` as they are trained.
     images
         To train on and to score by.
     device
         Where to compute.
-    work
-        Folder of the journal, of finished executions and of the running ones' checkpoints.
-    progress
-        Who is told.
-    limit
-        The search's time, noted after each epoch; None in a worker, whose parent does it.
     """
 
     settings: StudySettings
     images: SearchedImages
     device: Device
-    work: Path
-    progress: Progress
-    limit: TimeLimit | None = None
 
-    @cached_property
-    def space(self) -> tuple[SearchDimension, ...]:
-        """Give what is searched."""
-        return search_space(self.settings)
+    def run(self, number: int, settings: StudySettings, desk: Desk) -> TrialResult:
+        """Run a trial's executions, or go on with them; what is finished is kept.
 
-    def run(self, study: optuna.Study, trial: Trial) -> None:
-        """Run a trial, or go on with it, and tell the journal how it ended."""
+        Parameters
+        ----------
+        number
+            Of the trial.
+        settings
+            The study's with the values that the trial drew.
+        desk
+            Asked after each epoch whether the trial goes on.
+        """
         try:
-            settings = self.settings.with_changes(self._values(study, trial))
-            accuracies = [
-                self._execute(trial, execution, settings).value
+            values = [
+                self._execute(number, execution, settings, desk).value
                 for execution in range(self.settings.tune.executions_per_trial)
             ]
-        except optuna.TrialPruned:
-            study.tell(trial, state=TrialState.PRUNED)
+        except _PrunedError:
+            return TrialResult(is_pruned=True)
         except (TrainingError, ImageShapeError, SettingsError, MemoryError) as error:
-            trial.set_user_attr(REASON, str(error) or type(error).__name__)
-            study.tell(trial, state=TrialState.FAIL)
-        else:
-            study.tell(trial, float(np.mean(accuracies)))
+            return TrialResult(reason=str(error) or type(error).__name__)
+        return TrialResult(value=float(np.mean(values)))
 
-    def executions(self, number: int) -> list[ExecutionRecord]:
-        """Give a trial's finished executions."""
-        return [
-            ExecutionRecord.read(path)
-            for execution in range(self.settings.tune.executions_per_trial)
-            if (path := self._path(number, execution, "json")).is_file()
-        ]
-
-    def _values(self, study: optuna.Study, trial: Trial) -> dict[str, ParameterValue]:
-        base = self.settings
-        flat, model = base.flat(), base.model.name
-        values: dict[str, ParameterValue] = {}
-        for dimension in self.space:
-            if (drawn := values.get("model.name", model)) != model:
-                # Conditions on settings that are not searched are about the drawn model's.
-                model = str(drawn)
-                flat = base.with_changes({"model.name": model}).flat()
-            if is_active(dimension, values, flat):
-                values[dimension.name] = suggest(study, trial, dimension, base.tune, base.seed)
-        return values
-
-    def _execute(self, trial: Trial, execution: int, settings: StudySettings) -> ExecutionRecord:
+    def _execute(
+        self, number: int, execution: int, settings: StudySettings, desk: Desk
+    ) -> ExecutionRecord:
         """Train once, or read what an earlier attempt left."""
-        path = self._path(trial.number, execution, "json")
+        path = execution_path(desk.folder, number, execution)
         if path.is_file():
             return ExecutionRecord.read(path)
         tune = self.settings.tune
@@ -125,27 +85,23 @@ class TrialRunner:
         )
         acquired = self.images.acquired
         plan = settings.network_plan(acquired.image_shape, len(acquired.classes))
-        title = f"Trial {trial.number + 1}"
-        if tune.trials is not None:
-            title += f"/{tune.trials}"
+        title = trial_title(number, tune)
         if tune.executions_per_trial > 1:
             title += f", execution {execution + 1}/{tune.executions_per_trial}"
-        checkpoint = Checkpoint(self._path(trial.number, execution, "safetensors"))
-        pruner = EpochPruner(trial) if execution == 0 and tune.pruner != "none" else None
+        checkpoint = Checkpoint(path.with_suffix(".safetensors"))
 
         def on_epoch(epoch: EpochRecord) -> None:
-            if self.limit is not None:
-                self.limit.note()
-            if pruner is not None:
-                pruner(epoch)
+            question = {"execution": execution, "epoch": epoch.model_dump()}
+            if desk.ask(question)["is_pruned"]:
+                raise _PrunedError
 
         trainer = Trainer(
             training,
-            derive_seed(self.settings.seed, "trial", trial.number, "execution", execution),
+            derive_seed(self.settings.seed, "trial", number, "execution", execution),
             self.device,
             mirror_keeps_class=acquired.mirror_keeps_class,
             checkpoint=checkpoint,
-            progress=self.progress,
+            progress=desk.progress,
             title=title,
             on_epoch=on_epoch,
         )
@@ -159,8 +115,17 @@ class TrialRunner:
         checkpoint.path.unlink(missing_ok=True)
         return record
 
-    def _path(self, number: int, execution: int, suffix: str) -> Path:
-        return self.work / f"trial_{number}_execution_{execution}.{suffix}"
+
+class _PrunedError(Exception):
+    """The driver ended the trial."""
+
+
+class TrialResult(Record):
+    """How a trial ended: with a value, pruned, or for a reason."""
+
+    value: float | None = None
+    is_pruned: bool = False
+    reason: str | None = None
 
 
 class ExecutionRecord(Record):
@@ -186,39 +151,32 @@ def trial_epochs(settings: StudySettings, image_count: int) -> int:
     return training.epochs_for(-(-image_count // tune.batch_size))
 
 
-class SearchRequest(Record):
-    """What all trials have in common that other processes run."""
-
-    settings: dict[str, Any]
-    acquire: Path
-    work: Path
-    device: str
-    threads: int
+def trial_title(number: int, tune: TuneSettings) -> str:
+    """Give a trial's name for people."""
+    return f"Trial {number + 1}" + ("" if tune.trials is None else f"/{tune.trials}")
 
 
-def trial_worker(request: Path) -> Callable[[int], None]:
-    """Get ready to run trials by their numbers; a `WorkerFunction`."""
-    search = SearchRequest.read(request)
-    settings = StudySettings.resolve(search.settings)
-    device = choose_device(search.device)
-    torch.set_num_threads(search.threads)
-    runner = TrialRunner(
-        settings=settings,
-        images=SearchedImages.read(search.acquire, settings),
-        device=replace(device, threads=search.threads),
-        work=search.work,
-        progress=SilentProgress(),
-    )
-    with quiet_optuna():
-        study = open_study(search.work / "journal.log", settings.tune)
+def execution_path(work: Path, number: int, execution: int) -> Path:
+    """Give where a finished execution of a trial is kept."""
+    return work / f"trial_{number}_execution_{execution}.json"
 
-    def run(number: int) -> None:
-        with quiet_optuna():
-            trial = find_trial(study, number)
-            if trial is not None:
-                runner.run(study, trial)
 
-    return run
+def trial_files(number: int) -> str:
+    """Give the pattern of the files that are a trial's."""
+    return f"trial_{number}_execution_*"
+
+
+def trial_worker(common: Common) -> DoTask:
+    """Get ready to run trials; a `WorkerFunction`."""
+    settings = StudySettings.resolve(common.values["settings"])
+    images = SearchedImages.read(common.folders["acquire"], settings)
+    runner = TrialRunner(settings, images, common.device)
+
+    def do(inputs: Values, desk: Desk) -> bytes:
+        drawn = StudySettings.resolve(inputs["settings"])
+        return runner.run(inputs["number"], drawn, desk).model_dump_json().encode()
+
+    return do
 
 
 class TimeLimit:

@@ -19,6 +19,7 @@ from tenfold.data.dataset import (
     Indices,
     read_arrays,
     read_groups,
+    read_labels,
     read_split,
     write_arrays,
 )
@@ -32,8 +33,18 @@ from tenfold.evaluation.differences import (
 )
 from tenfold.evaluation.scores import classification_scores
 from tenfold.study.recipe import StudySettings
-from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel, write_fold_model
+from tenfold.study.scaling.packing import Values
+from tenfold.study.scaling.work import Common, Desk, DoTask, Task, Work, run_tasks
+from tenfold.study.stages.stage import (
+    RECORD,
+    Stage,
+    StageContext,
+    TrainedModel,
+    move_fold_model,
+    write_fold_model,
+)
 from tenfold.training.checkpoint import Checkpoint
+from tenfold.training.device import Device
 from tenfold.training.fit import FittedNetwork, fit_network
 from tenfold.training.inference import predict_logits, probabilities_from_logits
 from tenfold.training.loop import Trainer
@@ -76,67 +87,58 @@ class CrossValidateStage(Stage):
         """Run every protocol over the same folds."""
         acquired = context.acquired()
         settings = context.tuned_settings()
-        split = read_split(context.inputs["acquire"], "train")
-        groups = read_groups(context.inputs["acquire"])
-        plan = plan_folds(split.labels, settings.cross_validate.folds, classes=acquired.classes)
+        labels = read_labels(context.inputs["acquire"], "train")
+        plan = plan_folds(labels, settings.cross_validate.folds, classes=acquired.classes)
         if plan.folds == 0:
             CrossValidateRecord(folds=0, protocols=(), notes=plan.notes).write(
                 context.folder / RECORD
             )
             return
-        folds = stratified_folds(
-            split.labels,
-            plan.folds,
-            derive_seed(settings.seed, "folds"),
-            alone=plan.alone,
-            classes=acquired.classes,
-            groups=groups,
-        )
         protocols = tuple(
-            _Protocol(name, context, settings, acquired, split, groups, folds).run()
+            _Protocol(
+                FoldTrainer.read(name, settings, context.inputs["acquire"], context.device), context
+            ).run()
             for name in settings.cross_validate.protocols
         )
-        CrossValidateRecord(folds=len(folds), protocols=protocols, notes=plan.notes).write(
+        CrossValidateRecord(folds=plan.folds, protocols=protocols, notes=plan.notes).write(
             context.folder / RECORD
         )
 
 
 @dataclass(frozen=True)
 class _Protocol:
-    name: str
+    trainer: FoldTrainer
     context: StageContext
-    settings: StudySettings
-    acquired: AcquireRecord
-    split: ImageSplit
-    groups: Groups
-    folds: list[tuple[Indices, Indices]]
 
     def run(self) -> ProtocolRecord:
         """Run all folds, and join their predictions into one row an image."""
-        training = self._training()
-        shape = len(self.split), len(self.acquired.classes)
+        trainer, name = self.trainer, self.trainer.name
+        training = trainer.training()
+        split, acquired = trainer.split, trainer.acquired
+        shape = len(split), len(acquired.classes)
         probabilities = np.full(shape, np.nan, np.float32)
-        fold_of = np.zeros(len(self.split), np.int64)
+        fold_of = np.zeros(len(split), np.int64)
         scores = []
-        for fold, (train, validation) in enumerate(self.folds, start=1):
-            fold_scores, probabilities[validation] = self._fold(fold, train, validation, training)
+        self._train_folds()
+        for fold, (_, validation) in enumerate(trainer.folds, start=1):
+            fold_scores, probabilities[validation] = self._read(fold)
             fold_of[validation] = fold
             scores.append(fold_scores)
         write_arrays(
-            self.context.folder / f"out_of_fold_{self.name}.npz",
+            self.context.folder / f"out_of_fold_{name}.npz",
             probabilities=probabilities,
             fold=fold_of,
         )
-        is_leaky = self.name == "warm-start"
+        is_leaky = name == "warm-start"
         held_out = fold_of > 0
         pooled = classification_scores(
-            self.split.labels[held_out], probabilities[held_out], self.acquired.classes
+            split.labels[held_out], probabilities[held_out], acquired.classes
         )
-        seed = derive_seed(self.settings.seed, "cross-validate", "intervals")
+        seed = derive_seed(trainer.settings.seed, "cross-validate", "intervals")
         return ProtocolRecord(
-            name=self.name,
+            name=name,
             is_leaky=is_leaky,
-            description=_DESCRIPTIONS[self.name],
+            description=_DESCRIPTIONS[name],
             epochs=round(statistics.median(fold_scores.epochs for fold_scores in scores)),
             batch_size=training.batch_size,
             optimizer=training.optimizer,
@@ -150,7 +152,106 @@ class _Protocol:
             seconds=sum(fold_scores.seconds for fold_scores in scores),
         )
 
-    def _training(self) -> TrainingSettings:
+    def _train_folds(self) -> None:
+        """Train and score the folds that an earlier attempt did not leave."""
+        context, trainer = self.context, self.trainer
+        count = len(trainer.folds)
+        missing = [
+            fold
+            for fold in range(1, count + 1)
+            if not all(path.is_file() for path in trainer.paths(context.work, fold))
+        ]
+        needed = ("acquire", "train") if trainer.name == "warm-start" else ("acquire",)
+        work = Work(
+            fold_worker,
+            context.work,
+            values={"settings": trainer.settings.flat(), "protocol": trainer.name},
+            folders={name: context.inputs[name] for name in needed},
+            device=context.device,
+            seconds_between_files=trainer.settings.training.checkpoint_seconds,
+        )
+        tasks = [Task(trainer.title(n), {"fold": n}, files=f"*_{n}.*") for n in missing]
+        with context.progress.task(
+            f"Folds, {trainer.name}", count, done=count - len(tasks), unit="folds"
+        ) as bar:
+            run_tasks(
+                context.place,
+                work,
+                tasks,
+                lambda *_: bar.advance(),
+                on_look=lambda state: bar.advance(0, detail=state),
+                progress=context.progress,
+            )
+        for fold in range(1, count + 1):
+            move_fold_model(context.work, context.folder, fold)
+
+    def _read(self, fold: int) -> tuple[FoldScores, npt.NDArray[np.float32]]:
+        record_path, predictions_path = self.trainer.paths(self.context.work, fold)
+        return FoldScores.read(record_path), read_arrays(predictions_path)["probabilities"]
+
+
+@dataclass(frozen=True)
+class FoldTrainer:
+    """Trains and scores the folds of one protocol, wherever that is.
+
+    Parameters
+    ----------
+    name
+        Of the protocol.
+    settings
+        The study's, tuned.
+    acquired, split, groups
+        The training images, and what is known of them.
+    folds
+        Places of the images to train on and to score, by fold.
+    device
+        Where to compute.
+    trained
+        Folder of the trained model that a warm start begins from.
+    """
+
+    name: str
+    settings: StudySettings
+    acquired: AcquireRecord
+    split: ImageSplit
+    groups: Groups
+    folds: list[tuple[Indices, Indices]]
+    device: Device
+    trained: Path | None = None
+
+    @classmethod
+    def read(
+        cls,
+        name: str,
+        settings: StudySettings,
+        acquire: Path,
+        device: Device,
+        trained: Path | None = None,
+    ) -> FoldTrainer:
+        """Plan the folds of what the acquire stage left: the same, wherever that is done."""
+        acquired = AcquireRecord.read(acquire / RECORD)
+        split, groups = read_split(acquire, "train"), read_groups(acquire)
+        plan = plan_folds(split.labels, settings.cross_validate.folds, classes=acquired.classes)
+        folds = stratified_folds(
+            split.labels,
+            plan.folds,
+            derive_seed(settings.seed, "folds"),
+            alone=plan.alone,
+            classes=acquired.classes,
+            groups=groups,
+        )
+        return cls(name, settings, acquired, split, groups, folds, device, trained)
+
+    def title(self, fold: int) -> str:
+        """Give a fold's name for people."""
+        return f"Fold {fold}/{len(self.folds)}, {self.name}"
+
+    def paths(self, work: Path, fold: int) -> tuple[Path, Path]:
+        """Give where the scores and the predictions of a finished fold are kept."""
+        return work / f"{self.name}_{fold}.json", work / f"{self.name}_{fold}.npz"
+
+    def training(self) -> TrainingSettings:
+        """Give how the folds are trained."""
         training = self.settings.training
         if self.name == "fresh":
             epochs = self.settings.cross_validate.epochs or training.epochs
@@ -169,17 +270,13 @@ class _Protocol:
             }
         )
 
-    def _fold(
-        self, fold: int, train: Indices, validation: Indices, training: TrainingSettings
-    ) -> tuple[FoldScores, npt.NDArray[np.float32]]:
-        """Train and score one fold, or read what an earlier attempt left of it."""
-        checkpoint, record_path, predictions_path = (
-            self.context.work / f"{self.name}_{fold}.{ending}"
-            for ending in ("safetensors", "json", "npz")
-        )
+    def run(self, fold: int, desk: Desk) -> None:
+        """Train and score one fold, and keep what it found in the files of `paths`."""
+        train, validation = self.folds[fold - 1]
+        record_path, predictions_path = self.paths(desk.folder, fold)
         if record_path.is_file() and predictions_path.is_file():
-            return FoldScores.read(record_path), read_arrays(predictions_path)["probabilities"]
-        fitted, probabilities = self._train(fold, train, validation, training, checkpoint)
+            return
+        fitted, probabilities = self._train(fold, train, validation, desk)
         scores = classification_scores(
             self.split.labels[validation], probabilities, self.acquired.classes
         )
@@ -196,16 +293,15 @@ class _Protocol:
         )
         write_arrays(predictions_path, probabilities=probabilities)
         record.write(record_path)
-        return record, probabilities
 
     def _train(
         self,
         fold: int,
         train: Indices,
         validation: Indices,
-        training: TrainingSettings,
-        checkpoint: Path,
+        desk: Desk,
     ) -> tuple[FittedNetwork, npt.NDArray[np.float32]]:
+        training = self.training()
         seed = derive_seed(self.settings.seed, "fold", self.name, fold)
         inner_train, inner_validation = self.split.take(train), None
         if training.watched_settings and training.validation_fraction:
@@ -225,30 +321,47 @@ class _Protocol:
         trainer = Trainer(
             training,
             seed,
-            self.context.device,
+            self.device,
             mirror_keeps_class=self.acquired.mirror_keeps_class,
             classes=self.acquired.classes,
-            checkpoint=Checkpoint(checkpoint),
-            progress=self.context.progress,
-            title=f"Fold {fold}/{len(self.folds)}, {self.name}",
+            checkpoint=Checkpoint(desk.folder / f"{self.name}_{fold}.safetensors"),
+            progress=desk.progress,
+            title=self.title(fold),
         )
         plan = self.settings.network_plan(self.acquired.image_shape, len(self.acquired.classes))
         initial_weights = None
         if self.name == "warm-start":
-            trained = TrainedModel.read(self.context.inputs["train"], self.acquired)
-            initial_weights = trained.weights
+            assert self.trained is not None
+            initial_weights = TrainedModel.read(self.trained, self.acquired).weights
         fitted = fit_network(
             trainer, plan, inner_train, inner_validation, initial_weights=initial_weights
         )
         if self.name == "fresh":
-            write_fold_model(self.context.folder, fold, fitted)
+            write_fold_model(desk.folder, fold, fitted)
         logits = predict_logits(
             fitted.network,
             some_images(self.split.images, validation),
-            device=self.context.device,
+            device=self.device,
             precision=trainer.precision,
         )
         return fitted, probabilities_from_logits(logits)
+
+
+def fold_worker(common: Common) -> DoTask:
+    """Get ready to train folds; a `WorkerFunction`."""
+    trainer = FoldTrainer.read(
+        common.values["protocol"],
+        StudySettings.resolve(common.values["settings"]),
+        common.folders["acquire"],
+        common.device,
+        common.folders.get("train"),
+    )
+
+    def do(inputs: Values, desk: Desk) -> bytes:
+        trainer.run(inputs["fold"], desk)
+        return b""
+
+    return do
 
 
 STAGE = CrossValidateStage()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from tenfold.core.run_folder import WORK
 from tenfold.core.stages import STAGE_FILES
 from tenfold.models.model import ImageNetwork, NetworkPlan
 from tenfold.study.recipe import StudySettings
+from tenfold.study.scaling.here import Here
+from tenfold.study.scaling.work import Place
 from tenfold.training.device import Device
 from tenfold.training.fit import FittedNetwork
 from tenfold.training.tensors import read_tensors, write_tensors
@@ -103,8 +105,8 @@ class StageContext:
         Who is told.
     is_offline
         Whether downloads are forbidden.
-    jobs
-        Processes that a search may use.
+    place
+        Where independent work runs.
     notices
         What the report is to say of the study's state.
     started_at
@@ -119,7 +121,7 @@ class StageContext:
     device: Device
     progress: Progress
     is_offline: bool = False
-    jobs: int = 1
+    place: Place = field(default_factory=Here)
     notices: tuple[str, ...] = ()
     started_at: float | None = None
 
@@ -214,6 +216,12 @@ def write_fold_model(folder: Path, fold: int, fitted: FittedNetwork) -> None:
     write_tensors(
         _fold_weights(folder, fold), fitted.network.state_dict(), {"plan": json.dumps(plan)}
     )
+
+
+def move_fold_model(source: Path, target: Path, fold: int) -> None:
+    """Put the model of a fold from where it was trained to its place, unless it is there."""
+    if (path := _fold_weights(source, fold)).is_file():
+        path.replace(_fold_weights(target, fold))
 
 
 def read_fold_models(folder: Path, folds: int, acquired: AcquireRecord) -> Iterator[ImageNetwork]:

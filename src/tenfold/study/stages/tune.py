@@ -33,7 +33,7 @@ class TuneStage(Stage):
         tune = settings.tune
         # Optuna takes a second to import, which only a study that searches should wait for.
         from tenfold.study.search.search import Search
-        from tenfold.study.search.trials import TimeLimit, TrialRunner, trial_epochs
+        from tenfold.study.search.trials import TimeLimit, trial_epochs
 
         images = SearchedImages.read(context.inputs["acquire"], settings)
         if not len(images.validation):
@@ -41,15 +41,16 @@ class TuneStage(Stage):
             return
         # Few images are not few steps here either; pruners and the record count what is trained.
         settings = settings.with_changes({"tune.epochs": trial_epochs(settings, len(images.train))})
-        runner = TrialRunner(
+        record = Search(
             settings=settings,
+            acquire=context.inputs["acquire"],
             images=images,
             device=context.device,
             work=context.work,
             progress=context.progress,
             limit=TimeLimit(tune.budget_seconds, context.work / "time.json"),
-        )
-        record = Search(runner, context.inputs["acquire"], context.jobs).run()
+            place=context.place,
+        ).run()
         record.write(context.folder / RECORD)
         best = ", ".join(f"{name}={value}" for name, value in record.best_parameters.items())
         context.progress.say(

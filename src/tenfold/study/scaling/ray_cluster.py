@@ -1,0 +1,414 @@
+"""Work done by the nodes of a Ray cluster: its actors are workers, its object store brings data.
+
+Of Ray only the core is used. This process, the driver, alone writes the run folder and decides what
+runs again; nothing that a node has on its disk is needed when it is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tenfold.core.errors import DeviceError, SettingsError, TrainingError, need
+from tenfold.core.progress import Progress
+from tenfold.study.scaling.crew import Crew, Ending, Event, Worker
+from tenfold.study.scaling.packing import unpack
+from tenfold.study.scaling.ray_worker import (
+    RemoteWorker,
+    SentFolders,
+    blocks_of,
+    node_versions,
+    remove_left_behind,
+)
+from tenfold.study.scaling.work import Driver, Work
+from tenfold.study.scaling.worker import beginning
+
+_SECONDS_TO_CONNECT = 5.0
+_SECONDS_TO_CHECK_A_NODE = 60.0
+_SECONDS_TO_CLEAR = 5.0
+_SECONDS_BETWEEN_COUNTS = 2.0
+_CALLS_AT_A_TIME = 3
+"""Of one worker: waiting for its messages, a task, an answer."""
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+
+
+@dataclass
+class RayCluster:
+    """A Ray cluster that runs already; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    address
+        HOST:PORT of its head, or ``ray`` for what RAY_ADDRESS says, or else for the one on this
+        machine.
+    cores_per_task
+        None for as many as let all tasks, or as many as fit, run at a time.
+    gpus_per_task
+        None for one where the cluster has some and the device asked for is not the CPU.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    progress
+        Who is told.
+
+    Raises
+    ------
+    SettingsError
+        If the address is none, or the versions on the nodes are not those here.
+    TrainingError
+        If there is no cluster.
+    """
+
+    address: str
+    progress: Progress
+    cores_per_task: int | None = None
+    gpus_per_task: int | None = None
+    device: str = "auto"
+    _session: str = field(default_factory=lambda: secrets.token_hex(8))
+    _sent: dict[Path, tuple[tuple[Any, ...], list[tuple[str, list[Any]]]]] = field(
+        default_factory=dict
+    )
+    _is_ours: bool = True
+
+    def __enter__(self) -> Self:
+        self._ray = connect(self.address)
+        try:
+            self._check_versions()
+            nodes = self._nodes()
+            cores, gpus = (sum(node[kind] for node in nodes) for kind in ("CPU", "GPU"))
+            if self.device == "cuda" and not gpus and not self.gpus_per_task:
+                raise DeviceError(
+                    "The device 'cuda' was asked for, but no node of the cluster has a GPU that "
+                    "Ray knows of. Leave out --device, or start nodes with --num-gpus."
+                )
+            self.progress.say(
+                f"Cluster: {len(nodes)} nodes, {cores:g} cores, {gpus:g} GPUs "
+                f"(Ray at {self._ray.get_runtime_context().gcs_address})"
+            )
+        except BaseException:
+            self._ray.shutdown()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._sent.clear()
+        with contextlib.suppress(Exception):  # a node that is gone has nothing to clear
+            calls = [self._call_on(node, remove_left_behind, self._session) for node in self._ids()]
+            self._ray.wait(calls, num_returns=len(calls), timeout=_SECONDS_TO_CLEAR)
+        self._ray.shutdown()
+
+    @property
+    def jobs(self) -> int:
+        """Give how many tasks the nodes have room for, with the cores asked for."""
+        return max(1, self.room(self.cores_per_task or 1, self._gpus()))
+
+    def run(self, work: Work, driver: Driver) -> None:
+        """Do all tasks; see `tenfold.study.scaling.work.Place.run`."""
+        gpus = self._gpus()
+        cores = self.cores_per_task or self._fair_cores(driver.left(), gpus)
+        folders = {name: self._send(path) for name, path in work.folders.items()}
+        workplace = _RayWorkplace(self, self._ray, work, folders, self._session, cores, gpus)
+        with workplace.listening():
+            Crew(work, driver, workplace).run()
+
+    def room(self, cores: int, gpus: int) -> int:
+        """Give how many tasks of so many cores the nodes have room for, were they empty."""
+        counts = []
+        for node in self._nodes():
+            count = int(node["CPU"] // cores)
+            counts.append(min(count, int(node["GPU"] // gpus)) if gpus else count)
+        return sum(counts)
+
+    def _fair_cores(self, tasks: int, gpus: int) -> int:
+        most = max([1, *(int(node["CPU"]) for node in self._nodes())])
+        wanted = min(tasks, self.room(1, gpus))
+        return max((c for c in range(1, most + 1) if self.room(c, gpus) >= wanted), default=1)
+
+    def _gpus(self) -> int:
+        if self.gpus_per_task is not None:
+            return self.gpus_per_task
+        return int(self.device != "cpu" and any(node["GPU"] for node in self._nodes()))
+
+    def _nodes(self) -> list[dict[str, float]]:
+        return [
+            {kind: node["Resources"].get(kind, 0.0) for kind in ("CPU", "GPU")}
+            for node in self._ray.nodes()
+            if node["Alive"]
+        ]
+
+    def _ids(self) -> list[str]:
+        return [node["NodeID"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _call_on(self, node: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+        options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": strategy}
+        return self._ray.remote(**options)(function).remote(*arguments)
+
+    def _check_versions(self) -> None:
+        """Compare every node with this process, before any work."""
+        hosts = {
+            node["NodeID"]: node["NodeManagerAddress"]
+            for node in self._ray.nodes()
+            if node["Alive"]
+        }
+        calls = {node: self._call_on(node, node_versions) for node in hosts}
+        for node, call in calls.items():
+            try:
+                found = self._ray.get(call, timeout=_SECONDS_TO_CHECK_A_NODE)
+            except self._ray.exceptions.GetTimeoutError:
+                raise TrainingError(
+                    f"Node {hosts[node]} does not answer within {_SECONDS_TO_CHECK_A_NODE:.0f} s. "
+                    "Stop it (ray stop there), or look at `ray status`."
+                ) from None
+            except self._ray.exceptions.RayError as error:
+                raise SettingsError(
+                    f"tenfold cannot be run on node {hosts[node]} ({_first_line(error)}). Install "
+                    "the same version of tenfold[ray] there as here."
+                ) from error
+            check_versions(found, hosts[node])
+
+    def _send(self, folder: Path) -> list[tuple[str, list[Any]]]:
+        """Put a folder's files into the object store, once; what does not fit there spills."""
+        paths = sorted(
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
+        )
+        statuses = [path.stat() for path in paths]
+        state = tuple((s.st_size, s.st_mtime_ns) for s in statuses)
+        kept = self._sent.get(folder)
+        if kept is None or kept[0] != state:
+            files = [
+                (path.relative_to(folder).as_posix(), [self._ray.put(b) for b in blocks_of(path)])
+                for path in paths
+            ]
+            self._sent[folder] = kept = state, files
+        return kept[1]
+
+
+def check_versions(found: Mapping[str, str], where: str) -> None:
+    """Compare a node's versions with those here.
+
+    Raises
+    ------
+    SettingsError
+        If one differs; the message names both.
+    """
+    ours = node_versions()
+    for name, version in ours.items():
+        if found.get(name) != version:
+            raise SettingsError(
+                f"Node {where} has {name} {found.get(name)}, but here is {name} {version}. "
+                "Results would differ, or tasks fail: install the same on all nodes."
+            )
+
+
+def connect(address: str) -> Any:
+    """Connect to a cluster and give the module ray.
+
+    Raises
+    ------
+    SettingsError
+        If the address is none, Ray is not installed, or the cluster's is another version.
+    TrainingError
+        If nothing answers there.
+    """
+    where = os.environ.get(ADDRESS_VARIABLE, "auto") if address == "ray" else address
+    _check_address(where)
+    ray = need("ray", extra="ray")
+    if where != "auto":
+        _check_listener(where)
+    options: dict[str, Any] = {}
+    host = where.rpartition(":")[0]
+    if host.startswith("127."):
+        # Ray would take the address of another interface, and wait for a node that is not there.
+        options["_node_ip_address"] = host
+    # Ray's own lines come from many processes; what matters of them is said by tenfold.
+    try:
+        ray.init(address=where, log_to_driver=False, logging_level="ERROR", **options)
+    except ConnectionError as error:
+        raise _no_cluster(where) from error
+    except (RuntimeError, ValueError, OSError) as error:
+        raise SettingsError(
+            f"The Ray cluster at {where} cannot be used ({' '.join(str(error).split())})."
+        ) from error
+    return ray
+
+
+def _check_address(address: str) -> None:
+    if address.startswith("ray://"):
+        raise SettingsError(
+            f"{address} is an address of Ray Client, which loses its work when the connection "
+            "breaks. Run the command on the cluster instead: ray job submit "
+            "--address http://HEAD:8265 -- tenfold ... --on ray"
+        )
+    host, colon, port = address.rpartition(":")
+    if address != "auto" and not (colon and host and port.isdecimal() and int(port) < 2**16):
+        raise SettingsError(
+            f"{address!r} is no address of a Ray cluster. Use --on HOST:PORT (the port that "
+            "`ray start --head` names, 6379 by default), or --on ray for what RAY_ADDRESS says."
+        )
+
+
+def _check_listener(address: str) -> None:
+    """Find within seconds that nobody listens: Ray would try for a minute."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_CONNECT):
+            pass
+    except OSError as error:
+        raise _no_cluster(address) from error
+
+
+def _no_cluster(address: str) -> TrainingError:
+    where = "on this machine" if address == "auto" else f"at {address}"
+    return TrainingError(
+        f"There is no Ray cluster {where}. Start one (ray start --head), name the one there is "
+        "(--on HOST:PORT), or leave out --on to work on this machine alone."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+@dataclass
+class _RayWorkplace:
+    cluster: RayCluster
+    ray: Any
+    work: Work
+    folders: SentFolders
+    session: str
+    cores: int
+    gpus: int
+    is_remote: bool = True
+    _left_out: set[str] = field(default_factory=set)
+    _answers: queue.SimpleQueue[tuple[_RayWorker, Any] | None] = field(
+        default_factory=queue.SimpleQueue
+    )
+    _put: Callable[[Event], None] = lambda _event: None
+    _counted: float = -_SECONDS_BETWEEN_COUNTS
+    _room: int = 0
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take workers' messages within the block."""
+        thread = threading.Thread(target=self._listen, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._answers.put(None)
+            thread.join()
+
+    def room(self) -> int:
+        """Give what fits on the nodes, and one more: it is there when a node joins."""
+        now = time.monotonic()
+        if now - self._counted >= _SECONDS_BETWEEN_COUNTS:
+            self._counted, self._room = now, self.cluster.room(self.cores, self.gpus) + 1
+        return self._room
+
+    def start(self, put: Callable[[Event], None]) -> Worker:
+        self._put = put
+        options: dict[str, Any] = {
+            "num_cpus": self.cores,
+            "num_gpus": self.gpus,
+            "max_concurrency": _CALLS_AT_A_TIME,
+            "max_restarts": 0,
+        }
+        if self._left_out:
+            from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
+
+            others = NotIn(*self._left_out)  # type: ignore[no-untyped-call]
+            options["scheduling_strategy"] = NodeLabelSchedulingStrategy({"ray.io/node-id": others})
+        device = "cuda" if self.gpus else "cpu"
+        begin = beginning(self.work, threads=self.cores, device=device)
+        actor = self.ray.remote(**options)(RemoteWorker).remote(begin, self.folders, self.session)
+        worker = _RayWorker(self.ray, actor)
+        self._ask(worker)
+        return worker
+
+    def leave_out(self, worker: Worker, reason: str) -> bool:
+        del reason
+        assert isinstance(worker, _RayWorker)
+        self._left_out.add(worker.node)
+        alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
+        return bool(alive - self._left_out)
+
+    def waiting_for(self) -> str:
+        free = self.ray.available_resources()
+        asked = f"a task takes {self.cores} cores" + (f", {self.gpus} GPUs" if self.gpus else "")
+        if self.cluster.room(self.cores, self.gpus) == 0:
+            return f"no node is as large as a task ({asked}); one that joins is used"
+        if free.get("CPU", 0) < self.cores or free.get("GPU", 0) < self.gpus:
+            return f"the cluster is full ({asked}; {free.get('CPU', 0):g} cores are free)"
+        return ""
+
+    def _ask(self, worker: _RayWorker) -> None:
+        future = worker.actor.next_messages.remote().future()
+        future.add_done_callback(lambda done: self._answers.put((worker, done)))
+
+    def _listen(self) -> None:
+        """Take what workers say, and ask again; Ray's own threads must not wait for it."""
+        while (answer := self._answers.get()) is not None:
+            worker, future = answer
+            if worker.is_ended:
+                continue
+            try:
+                messages = future.result()
+            except Exception as error:
+                worker.error = error
+                self._put((worker, None))
+                continue
+            for message in messages:
+                if not worker.where:
+                    worker.note_place(message)
+                self._put((worker, message))
+            self._ask(worker)
+
+
+@dataclass(eq=False)
+class _RayWorker:
+    ray: Any
+    actor: Any
+    where: str = ""
+    node: str = ""
+    error: BaseException | None = None
+    is_ended: bool = False
+
+    def note_place(self, message: bytes) -> None:
+        values = unpack(message)
+        self.where, self.node = values.get("host", ""), values.get("node", "")
+
+    def begin_task(self, message: bytes) -> None:
+        self.actor.begin_task.remote(message)
+
+    def answer(self, values: bytes) -> None:
+        self.actor.answer.remote(values)
+
+    def end(self) -> Ending:
+        self.is_ended = True
+        with contextlib.suppress(Exception):  # it may be gone, and so may the cluster
+            self.ray.kill(self.actor)
+        if self.error is None:
+            return Ending("ended")
+        text = _first_line(self.error)
+        alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
+        return Ending(text, is_machine=bool(self.node) and self.node not in alive)

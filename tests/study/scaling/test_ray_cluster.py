@@ -1,0 +1,158 @@
+"""Studies on a cluster: the results of one machine, whatever dies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ray_nodes import RayNodes, kill, wait_for
+from scaling_tasks import do_as_told
+from tenfold.core.errors import SettingsError, TenfoldError
+from tenfold.core.progress import SilentProgress
+from tenfold.core.records.tuning import TuneRecord
+from tenfold.study.recipe import StudySettings
+from tenfold.study.scaling.ray_cluster import RayCluster, check_versions
+from tenfold.study.scaling.ray_worker import node_versions
+from tenfold.study.scaling.work import Place, Task, Work, run_tasks
+from tenfold.study.study import Study
+
+TRIALS = 3
+
+
+class TestAddresses:
+    def test_ray_client_is_refused_with_the_command_to_use(self) -> None:
+        with (
+            pytest.raises(SettingsError, match=r"ray job submit .*-- tenfold"),
+            RayCluster("ray://head:10001", SilentProgress()),
+        ):
+            pass
+
+    @pytest.mark.parametrize(
+        "address", ["head", "head:", ":6379", "head:port", "http://head:8265/"]
+    )
+    def test_what_is_none_is_told(self, address: str) -> None:
+        with (
+            pytest.raises(SettingsError, match="is no address of a Ray cluster"),
+            RayCluster(address, SilentProgress()),
+        ):
+            pass
+
+    def test_nobody_there_is_found_without_ray(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        with (
+            pytest.raises(TenfoldError, match=f"no Ray cluster at 127.0.0.1:{port}"),
+            RayCluster("ray", SilentProgress()),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("name", ["Python", "torch", "tenfold", "Ray"])
+def test_another_version_is_named_beside_ours(name: str) -> None:
+    ours = node_versions()
+    check_versions(ours, "10.0.0.5")
+    with pytest.raises(SettingsError, match=r"10\.0\.0\.5 has " + name) as caught:
+        check_versions({**ours, name: "0.0.1"}, "10.0.0.5")
+    assert "0.0.1" in str(caught.value)
+    assert ours[name] in str(caught.value)
+
+
+def settings_of(tiny_settings: Callable[..., StudySettings], epochs: int = 3) -> StudySettings:
+    return tiny_settings(
+        {
+            "tune.trials": TRIALS,
+            "tune.epochs": epochs,
+            "tune.pruner": "none",
+            "tune.sampler": "random",
+            "training.epochs": epochs,
+            "training.checkpoint_seconds": 0.05,
+        }
+    )
+
+
+def results(out: Path) -> tuple[object, dict[str, str]]:
+    """Give what trials and folds found: no times, and all else bit for bit."""
+    record = TuneRecord.read(out / "tune" / "record.json")
+    assert [trial.number for trial in record.trials] == list(range(TRIALS))
+    trials = [(t.parameters, t.state, t.value, t.epochs) for t in record.trials]
+    files = sorted((out / "cross-validate").glob("*_f*"))
+    return trials, {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def found_here(
+    tiny_settings: Callable[..., StudySettings], tmp_path: Path
+) -> tuple[object, dict[str, str]]:
+    """Give the results of this process alone."""
+    list(Study(settings_of(tiny_settings), tmp_path / "here").run("cross-validate"))
+    return results(tmp_path / "here")
+
+
+# Two files of tests would start two clusters on the same addresses, one in each of CI's processes.
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.long
+class TestOnACluster:
+    def test_search_and_folds_are_those_of_one_machine(
+        self,
+        ray_place: Place,
+        tiny_settings: Callable[..., StudySettings],
+        found_here: tuple[object, dict[str, str]],
+        tmp_path: Path,
+    ) -> None:
+        study = Study(settings_of(tiny_settings), tmp_path / "ray", place=ray_place)
+        list(study.run("cross-validate"))
+        assert results(tmp_path / "ray") == found_here
+        assert len(found_here[1]) == 3  # of two folds the weights, and all predictions
+
+    def test_a_node_that_is_lost_and_one_that_joins(
+        self, ray_place: Place, ray_nodes: RayNodes, tmp_path: Path
+    ) -> None:
+        def lose_and_join() -> None:
+            wait_for(lambda: ray_nodes.workers("127.0.0.3"))
+            ray_nodes.kill_node()
+            ray_nodes.start_second("127.0.0.4")
+
+        work = Work(do_as_told, tmp_path / "work", {"log": str(tmp_path)})
+        tasks = [Task(str(n), {"order": "nap"}) for n in range(12)]
+        done: list[str] = []
+        killer = threading.Thread(target=lose_and_join)
+        killer.start()
+        run_tasks(ray_place, work, tasks, lambda task, _: done.append(task.name))
+        killer.join()
+        assert sorted(done) == sorted(task.name for task in tasks)
+        ray_nodes.kill_node("127.0.0.4")
+
+    def test_a_driver_that_is_killed_goes_on(
+        self,
+        ray_nodes: RayNodes,
+        tiny_settings: Callable[..., StudySettings],
+        tmp_path: Path,
+    ) -> None:
+        settings = settings_of(tiny_settings, epochs=60)
+        for name in ("here", "ray"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "settings.json").write_text(json.dumps(settings.flat()))
+        list(Study(settings, tmp_path / "here").run("tune"))
+        ray_nodes.start_second()
+        out = tmp_path / "ray"
+        command = [sys.executable, "-m", "tenfold", "tune", "--out", str(out), "--quiet"]
+        command += ["--on", ray_nodes.address, "--device", "cpu"]
+        first = subprocess.Popen(command, env=dict(os.environ))
+        work = out / ".tune.partial" / ".work"
+        wait_for(lambda: list(work.glob("trial_*")) or first.poll() is not None)
+        kill(first.pid)
+        first.wait()
+        again = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert again.returncode == 0, again.stderr
+        assert results(out)[0] == results(tmp_path / "here")[0]
