@@ -131,7 +131,7 @@ class UnlikeRecord(Record):
     held_out_quantiles: tuple[float, ...]
     """Of their score at 0, 0.01, ..., 1."""
     test: UnlikeOnTest | None = None
-    """None where the model was not tested."""
+    """None where it was not measured on test images, as in a study: its model stage opens none."""
 
 
 class GuaranteesRecord(Record):

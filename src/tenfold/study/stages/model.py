@@ -44,8 +44,6 @@ from tenfold.training.model_folder import (
 )
 from tenfold.training.temperature import calibrated_probabilities, fit_temperature
 
-_MOST_TESTED = 2000
-"""Test images whose likeness is measured: its share is known to a point then."""
 _LIKE_LENGTH = 1.5
 """Epochs of the longer training over those of the shorter, up to which two models are alike."""
 _LIKE_ACCURACY = 3.0
@@ -150,7 +148,7 @@ def _neighbour_index(
 def _guarantees(
     context: StageContext, trained: TrainedModel, split: ImageSplit
 ) -> tuple[GuaranteesRecord, UnlikeScore | None]:
-    """Give the promises of a study's model, measured on its test split, and the score for them.
+    """Give the promises of a study's model, its sets as measured on test images, and the score.
 
     Parameters
     ----------
@@ -174,9 +172,8 @@ def _guarantees(
         seed = derive_seed(context.settings.seed, "unlike")
         chosen = trained_on[stratified_sample(split.labels[trained_on], REFERENCE_IMAGES, seed)]
         unlike = UnlikeScore.fit(features(some_images(split.images, chosen))[0], known, logits)
-        test = read_split(context.inputs["acquire"], "test")
-        tested = test.take(stratified_sample(test.labels, _MOST_TESTED, seed)).images
-        of_unlike = unlike_record(unlike.score(known, logits), unlike.score(*features(tested)))
+        # Without the test images: evaluation and audit alone open them.
+        of_unlike = unlike_record(unlike.score(known, logits), None)
         unlike = None if of_unlike is None else unlike
     folds = _out_of_fold(context, trained, train, split, validation)
     held_out = folds or validation
