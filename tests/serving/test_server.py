@@ -227,7 +227,7 @@ def test_hostile_images_are_ended_while_others_are_answered(
 ) -> None:
     server = start_server(str(onnx_file), "--set", "decoding_seconds=1")
     before = resident_bytes(server)
-    hostile = png_of_data_chunks(1_500_000)
+    hostile = png_of_data_chunks(2_500_000)
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(server.ask, "POST", "/api/predict", hostile, BYTES) for _ in range(2)]
         for _ in range(5):
