@@ -190,17 +190,22 @@ def run_study(
 
     progress = TerminalProgress(is_quiet=is_quiet)
     started_at = _process_start()
-    resolved = request.resolve(progress, is_offline=is_offline)
-    progress.say(resolved.sentence)
-    if resolved.choice is not None:
-        progress.say(choice_sentence(resolved.choice))
-    progress.say(f"Run folder: {resolved.out}")
-    if request.budget and not request.stages and not resolved.settings.cross_validate.is_enabled:
-        progress.say(
-            "Cross-validation is left out, as every fold would take the budget again. For it: "
-            f"tenfold cross-validate --out {shlex.quote(str(resolved.out))}"
-        )
+    # Before data are read or recipes tried: a cluster that is not there is said at once.
     with (place or PlaceRequest()).open(device=device, progress=progress) as opened:
+        resolved = request.resolve(progress, is_offline=is_offline)
+        progress.say(resolved.sentence)
+        if resolved.choice is not None:
+            progress.say(choice_sentence(resolved.choice))
+        progress.say(f"Run folder: {resolved.out}")
+        if (
+            request.budget
+            and not request.stages
+            and not resolved.settings.cross_validate.is_enabled
+        ):
+            progress.say(
+                "Cross-validation is left out, as every fold would take the budget again. For it: "
+                f"tenfold cross-validate --out {shlex.quote(str(resolved.out))}"
+            )
         study = Study(
             resolved.settings,
             resolved.out,

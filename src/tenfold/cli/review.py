@@ -13,7 +13,7 @@ from tenfold.core.errors import DataError, SettingsError, need
 from tenfold.core.text import counted, printable
 
 if TYPE_CHECKING:
-    from tenfold.data.decisions import Review
+    from tenfold.data.reviews import Review
     from tenfold.serving.review.study import ReviewedStudy
 
 
@@ -82,7 +82,7 @@ def review(  # noqa: PLR0917 -- typer passes them all by name
         )
     if out is not None and not is_retraining:
         raise SettingsError("--out is the folder of --retrain. Give both, or neither.")
-    from tenfold.data.decisions import DEFAULT_REVIEWER, RESOLVED, check_reviewer
+    from tenfold.data.reviews import DEFAULT_REVIEWER, RESOLVED, check_reviewer
 
     name = RESOLVED if is_resolving else check_reviewer(reviewer or DEFAULT_REVIEWER)
     if added is not None:
@@ -117,7 +117,7 @@ def _serve(run: Path, name: str, port: int) -> None:
 
 def _review_of(run: Path) -> tuple[ReviewedStudy, Review]:
     """Read a study and what was decided about it."""
-    from tenfold.data.decisions import REVIEW, Review
+    from tenfold.data.reviews import REVIEW, Review
     from tenfold.serving.review.study import ReviewedStudy
 
     study = ReviewedStudy.read(run)
@@ -126,7 +126,7 @@ def _review_of(run: Path) -> tuple[ReviewedStudy, Review]:
 
 def _add(run: Path, name: str, path: Path) -> None:
     from tenfold.data.corrections import parse_corrections, read_corrections
-    from tenfold.data.decisions import entries_of
+    from tenfold.data.reviews import entries_of
 
     study, review = _review_of(run)
     content = read_corrections(path)

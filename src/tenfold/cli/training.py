@@ -170,21 +170,20 @@ def ablate(  # noqa: PLR0917 -- typer passes them all by name
     settings = load_recipe(recipe, tuple(assignments or ()))
     ingredients = parse_names(settings, only or ())
     progress = TerminalProgress(is_quiet=is_quiet)
-    dataset = _read_data(data, settings, is_offline=is_offline, progress=progress)
-    folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{dataset.source}"
-    progress.say(f"Folder: {folder}")
-    mirror_keeps_class = _decide_mirroring(dataset, settings, progress)
     request = PlaceRequest(on, jobs, cores_per_task, gpus_per_task)
-    ablation = Ablation(
-        settings=settings,
-        train=dataset.train,
-        classes=dataset.classes,
-        mirror_keeps_class=mirror_keeps_class,
-        ingredients=ingredients,
-        seeds=tuple(range(settings.seed, settings.seed + seeds)),
-        out=folder,
-    )
     with request.open(device=device, progress=progress) as place:
+        dataset = _read_data(data, settings, is_offline=is_offline, progress=progress)
+        folder = out or Path("runs") / f"ablation-{settings.recipe.name}-{dataset.source}"
+        progress.say(f"Folder: {folder}")
+        ablation = Ablation(
+            settings=settings,
+            train=dataset.train,
+            classes=dataset.classes,
+            mirror_keeps_class=_decide_mirroring(dataset, settings, progress),
+            ingredients=ingredients,
+            seeds=tuple(range(settings.seed, settings.seed + seeds)),
+            out=folder,
+        )
         record = ablation.run(data=dataset.title, device=device, progress=progress, place=place)
     text = ablation_text(record)
     write_text(folder / "ablation.md", text + "\n")

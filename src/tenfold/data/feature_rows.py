@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tenfold.core.files import storage_errors
+from tenfold.data.pixel_file import fill, runs_of
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -59,7 +60,7 @@ class FeatureFile:
         assert rows.dtype == self.dtype
         flat = rows.detach().contiguous().view(torch.uint8).numpy()
         with self._lock, storage_errors(self._place):
-            for start, stop in _runs(places):
+            for start, stop in runs_of(places):
                 self._file.seek(int(places[start]) * self._row_bytes)
                 left = memoryview(flat[start:stop].reshape(-1).data)
                 while left:
@@ -74,23 +75,10 @@ class FeatureFile:
         result = into[: len(places)]
         flat = result.view(torch.uint8).numpy()
         with self._lock, storage_errors(self._place):
-            for start, stop in _runs(places):
+            for start, stop in runs_of(places):
                 self._file.seek(int(places[start]) * self._row_bytes)
-                left = memoryview(flat[start:stop].reshape(-1).data)
-                while left:
-                    count = self._file.readinto(left)  # type: ignore[attr-defined]
-                    if not count:
-                        raise OSError("a temporary file ends too early")
-                    left = left[count:]
+                fill(self._file, memoryview(flat[start:stop].reshape(-1).data))
         return result
-
-
-def _runs(places: Places) -> list[tuple[int, int]]:
-    """Give begin and end of rows that lie one after the other."""
-    if not len(places):
-        return []
-    ends = (np.flatnonzero(np.diff(places) != 1) + 1).tolist()
-    return list(zip([0, *ends], [*ends, len(places)], strict=True))
 
 
 @dataclass(frozen=True, eq=False)

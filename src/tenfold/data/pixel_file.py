@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,20 +68,32 @@ class PixelFile:
         result = np.empty((len(rows), *self.shape[1:]), np.uint8)
         if not result.size:
             return result
-        ends = np.flatnonzero(np.diff(rows) != 1) + 1  # of rows that lie one after the other
-        bounds = zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True)
         flat = memoryview(result.reshape(-1).data)
         try:
             with self.path.open("rb", buffering=0) as file:
-                for start, stop in bounds:
+                for start, stop in runs_of(rows):
                     file.seek(self.offset_bytes + int(rows[start]) * self.row_bytes)
-                    _fill(file, flat[start * self.row_bytes : stop * self.row_bytes])
+                    fill(file, flat[start * self.row_bytes : stop * self.row_bytes])
         except OSError as error:
             raise unreadable(self.path, error) from None
         return result
 
 
-def _fill(file: BinaryIO, part: memoryview) -> None:
+def runs_of(rows: Rows) -> Iterator[tuple[int, int]]:
+    """Give begin and end, in `rows`, of those that lie one after the other in a file."""
+    if len(rows):
+        ends = (np.flatnonzero(np.diff(rows) != 1) + 1).tolist()
+        yield from zip([0, *ends], [*ends, len(rows)], strict=True)
+
+
+def fill(file: BinaryIO, part: memoryview) -> None:
+    """Read until a buffer is full.
+
+    Raises
+    ------
+    OSError
+        If the file ends before.
+    """
     while part:
         count = file.readinto(part)  # type: ignore[attr-defined]
         if not count:

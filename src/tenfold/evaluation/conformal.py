@@ -98,13 +98,25 @@ def few_images_note(count: int, coverage: float) -> str:
     )
 
 
+def conformal_quantile(scores: npt.NDArray[np.float32], share: float) -> np.float32:
+    """Give the least score that this share of new ones does not exceed, as far as these tell.
+
+    Parameters
+    ----------
+    scores
+        Shape (N,), of at least `least_images` images.
+    share
+        From 0 to 1.
+    """
+    # Rounded, for (99 + 1) * 0.95 is a hair more than 95 in binary.
+    wanted = math.ceil(round((len(scores) + 1) * share, 9))
+    found: np.float32 = np.sort(scores)[wanted - 1]
+    return found
+
+
 def _threshold(of_truth: npt.NDArray[np.float32], coverage: float) -> np.float32:
     """Give the probability that enough of the true classes reach."""
-    count = len(of_truth)
-    # Rounded, for (99 + 1) * 0.95 is a hair more than 95 in binary.
-    wanted = math.ceil(round((count + 1) * coverage, 9))
-    lowest: np.float32 = np.sort(of_truth)[count - wanted]
-    return lowest
+    return -conformal_quantile(-of_truth, coverage)
 
 
 def measure_sets(

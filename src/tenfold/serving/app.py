@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tenfold.core.text import printable
-from tenfold.report.formats import percent, visible
+from tenfold.serving.answers import add_page, json_answer, page_files
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
-from tenfold.serving.onnx_model import OnnxDescription, OnnxModel
+from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.predictor import Predictor
 from tenfold.serving.requests import (
     SLOWEST_BYTES_PER_SECOND,
@@ -47,8 +44,6 @@ _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of millisec
 HANGING_SHARE = 2
 """A batch that takes so many times `answer_seconds` is taken for one that never ends."""
 _TEMPLATES = Path(__file__).parent / "templates"
-_REPORT_STYLE = Path(__file__).parent.parent / "report" / "templates" / "style.css"
-"""The page looks as the report does because it has its style; page.css adds to it."""
 _Top = Annotated[int, Query(ge=1, description="Give so many of the most probable classes.")]
 
 
@@ -88,16 +83,17 @@ def create_app(
         lifespan=lifespan,
         responses={status: PROBLEMS[status] for status in (401, 403, 421, 503)},
     )
-    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     files = page_files(
-        model.description,
-        settings,
+        _TEMPLATES,
+        "page",
+        model=model.description,
+        settings=settings,
         needs_token=token is not None,
         explains=explainer is not None,
+        version=metadata.version("tenfold"),
     )
-    for path, (content, kind) in files.items():
-        app.add_api_route(path, _file(content, kind), include_in_schema=False)
+    add_page(app, files)
 
     @app.post(
         "/api/predict",
@@ -113,7 +109,7 @@ def create_app(
         with budget.request() as hold:
             uploads = await receive_images(request, settings, arriving, hold)
             async with asyncio.timeout(settings.answer_seconds):
-                return _json({"results": await predictor.predict(uploads, top)})
+                return json_answer({"results": await predictor.predict(uploads, top)})
 
     @app.post(
         "/api/explain",
@@ -137,7 +133,7 @@ def create_app(
                 parts = await asyncio.get_running_loop().run_in_executor(
                     explaining, explainer, pixels, predicted
                 )
-        return _json(
+        return json_answer(
             {
                 "class": model.classes[predicted],
                 "probability": float(str(row[predicted])),
@@ -151,7 +147,7 @@ def create_app(
         told = set(ModelAnswer.model_fields) - {"explains", "set_coverage"}
         description = model.description.model_dump(include=told)
         sets = model.description.prediction_sets
-        return _json(
+        return json_answer(
             {
                 **description,
                 "set_coverage": None if sets is None else sets.wanted_coverage,
@@ -188,37 +184,10 @@ def create_app(
     return app
 
 
-def _json(content: Any) -> Response:
-    return Response(
-        # Half a surrogate pair, of a name that is no Unicode, becomes its escape sequence in JSON.
-        json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
-            errors="backslashreplace"
-        ),
-        media_type="application/json",
-        headers={"cache-control": "no-store"},
-    )
-
-
 def _health(is_well: bool) -> Response:
     if not is_well:
         raise Refusal(503, "not_ready", "The network does not answer.")
-    return _json({"status": "ok"})
-
-
-def _file(content: bytes, kind: str) -> Any:
-    async def give() -> Response:
-        return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
-
-    return give
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    """Answer Starlette's own errors (no such address, no such method) as all others."""
-    assert isinstance(error, HTTPException)
-    refusal = Refusal(error.status_code, "refused", f"{error.detail}.")
-    return Response(
-        refusal.body(), refusal.status, headers=error.headers, media_type="application/json"
-    )
+    return json_answer({"status": "ok"})
 
 
 async def _parameter_error(_: Request, error: Exception) -> Response:
@@ -231,31 +200,3 @@ async def _parameter_error(_: Request, error: Exception) -> Response:
         f"The parameter {first['loc'][-1]} is no whole number of at least 1: "
         f"{str(first['input'])[:40]!r}.",
     )
-
-
-def page_files(
-    description: OnnxDescription, settings: ServingSettings, *, needs_token: bool, explains: bool
-) -> dict[str, tuple[bytes, str]]:
-    """Give content and media type by address; the page tells and keeps the limits of `settings`."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
-        autoescape=True,  # class names come from folders that anybody may have named
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "printable": printable}
-    html = environment.get_template("page.html.j2").render(
-        model=description,
-        settings=settings,
-        needs_token=needs_token,
-        explains=explains,
-        version=metadata.version("tenfold"),
-    )
-    style = _REPORT_STYLE.read_bytes() + b"\n" + (_TEMPLATES / "page.css").read_bytes()
-    return {
-        "/": (html.encode(errors="replace"), "text/html"),
-        "/page.css": (style, "text/css"),
-        "/page.js": ((_TEMPLATES / "page.js").read_bytes(), "text/javascript"),
-    }

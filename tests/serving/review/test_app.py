@@ -14,7 +14,7 @@ from PIL import Image
 pytest.importorskip("fastapi")
 
 from tenfold.core.errors import RunFolderError
-from tenfold.data.decisions import RESOLVED
+from tenfold.data.reviews import RESOLVED
 from tenfold.serving.review.app import TOKEN_HEADER, create_review_app
 from tenfold.serving.review.session import ReviewSession
 from tenfold.serving.review.study import ReviewedStudy

@@ -105,18 +105,6 @@ class PredictionSets(Record):
         return ordered
 
 
-class UnlikeOnTest(Record):
-    """How unlike the training images the test images are."""
-
-    count: int = Field(ge=1)
-    flagged: Share
-    """Share of them above the threshold."""
-    interval: Interval
-    """Of that share: 95%, Wilson."""
-    quantiles: tuple[float, ...]
-    """Of the score at 0, 0.01, ..., 1: what images in use are compared with."""
-
-
 class UnlikeRecord(Record):
     """From which score on an image is called unlike anything in training.
 
@@ -129,9 +117,7 @@ class UnlikeRecord(Record):
     held_out_count: int = Field(ge=1)
     """Images that the threshold was found on."""
     held_out_quantiles: tuple[float, ...]
-    """Of their score at 0, 0.01, ..., 1."""
-    test: UnlikeOnTest | None = None
-    """None where it was not measured on test images, as in a study: its model stage opens none."""
+    """Of their score at 0, 0.01, ..., 1: what images in use are compared with."""
 
 
 class GuaranteesRecord(Record):

@@ -13,14 +13,12 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.text import printable
-from tenfold.report.formats import visible
+from tenfold.serving.answers import add_page, json_answer, page_files
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.metrics import Metrics
 from tenfold.serving.review.nearest import NearestImages
@@ -35,7 +33,6 @@ _MOST_SECONDS = 120.0
 _FOR_EVER = "private, max-age=31536000, immutable"
 """An address of a picture names the data set's content."""
 _TEMPLATES = Path(__file__).parent / "templates"
-_REPORT_STYLE = Path(__file__).parents[2] / "report" / "templates" / "style.css"
 _Name = Annotated[str, Query(max_length=100)]
 _Place = Annotated[int, Query(ge=0)]
 
@@ -61,34 +58,40 @@ def create_review_app(session: ReviewSession) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
-    for path, (content, kind) in _page_files(session).items():
-        app.add_api_route(path, _file(content, kind))
+    files = page_files(
+        _TEMPLATES,
+        "review",
+        title=study.acquired.title,
+        reviewer=session.reviewer,
+        is_resolving=session.is_resolving,
+        version=metadata.version("tenfold"),
+    )
+    add_page(app, files)
 
     @app.get("/api/state")
     def state() -> Response:
-        return _json({**session.state(), "token": token})
+        return json_answer({**session.state(), "token": token})
 
     @app.get("/api/rows")
     def rows(
         name: _Name, start: _Place, count: Annotated[int, Query(ge=1, le=MOST_ROWS)]
     ) -> Response:
-        return _json(session.rows(name, start, count))
+        return json_answer(session.rows(name, start, count))
 
     @app.get("/api/next")
     def next_open(name: _Name, after: _Place) -> Response:
-        return _json({"place": session.next_open(name, after)})
+        return json_answer({"place": session.next_open(name, after)})
 
     @app.get("/api/item")
     def item(id: _Name) -> Response:
-        return _json(session.item(id))
+        return json_answer(session.item(id))
 
     @app.get("/api/nearest")
     def nearest_images(id: _Name) -> Response:
         session.place(id)
         found = nearest(id)
-        return _json(
+        return json_answer(
             {
                 "problem": nearest.problem,
                 "images": [
@@ -100,7 +103,7 @@ def create_review_app(session: ReviewSession) -> FastAPI:
 
     @app.get("/api/progress")
     def progress(name: _Name) -> Response:
-        return _json(session.progress(name))
+        return json_answer(session.progress(name))
 
     @app.get("/image/{digest}/{size}/{split}/{index}")
     def image(digest: str, size: str, split: str, index: str) -> Response:
@@ -164,7 +167,7 @@ async def _body(request: Request, token: str) -> dict[str, Any]:
 
 async def _written(write: Callable[[], dict[str, Any]]) -> Response:
     try:
-        return _json(await run_in_threadpool(write))
+        return json_answer(await run_in_threadpool(write))
     except StorageError as error:
         raise Refusal(507, "not_written", f"Not written down. {error}") from error
     except TenfoldError as error:
@@ -179,57 +182,7 @@ def _whole(value: Any) -> int | None:
     return value
 
 
-def _json(content: Any) -> Response:
-    return Response(
-        json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
-            errors="backslashreplace"
-        ),
-        media_type="application/json",
-        headers={"cache-control": "no-store"},
-    )
-
-
-def _file(content: bytes, kind: str) -> Any:
-    async def give() -> Response:
-        return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
-
-    return give
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    refusal = Refusal(error.status_code, "refused", f"{error.detail}.")
-    return Response(
-        refusal.body(), refusal.status, headers=error.headers, media_type="application/json"
-    )
-
-
 async def _parameter_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     raise Refusal(422, "parameter", f"The parameter {first['loc'][-1]} is missing or not allowed.")
-
-
-def _page_files(session: ReviewSession) -> dict[str, tuple[bytes, str]]:
-    """Give content and media type by address."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
-        autoescape=True,
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"printable": printable}
-    html = environment.get_template("review.html.j2").render(
-        title=session.study.acquired.title,
-        reviewer=session.reviewer,
-        is_resolving=session.is_resolving,
-        version=metadata.version("tenfold"),
-    )
-    style = _REPORT_STYLE.read_bytes() + b"\n" + (_TEMPLATES / "review.css").read_bytes()
-    return {
-        "/": (html.encode(errors="replace"), "text/html"),
-        "/review.css": (style, "text/css"),
-        "/review.js": ((_TEMPLATES / "review.js").read_bytes(), "text/javascript"),
-    }

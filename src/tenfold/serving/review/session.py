@@ -9,14 +9,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from tenfold.data.decisions import (
-    RESOLVED,
-    REVIEW,
-    DecidedMeanwhileError,
-    Decision,
-    Review,
-    Verdict,
-)
+from tenfold.data.decisions import DecidedMeanwhileError, Decision, Verdict
+from tenfold.data.reviews import RESOLVED, REVIEW, Review
 from tenfold.evaluation.review import review_agreement, review_yield
 from tenfold.serving.guard import Refusal
 from tenfold.serving.review.study import Pair, ReviewedStudy

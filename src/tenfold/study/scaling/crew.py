@@ -95,9 +95,7 @@ class _Place:
     worker: Worker
     is_ready: bool = False
     task: Task | None = None
-    began: float = 0.0
     text: str = ""
-    kept: int = 0
 
 
 @dataclass
@@ -112,10 +110,8 @@ class Crew:
     _again: deque[Task] = field(default_factory=deque)
     _deaths: dict[str, list[Ending]] = field(default_factory=dict)
     _repeated: int = 0
-    _done: int = 0
     _number: int = 0
     _failed_starts: int = 0
-    _started: float = field(default_factory=time.monotonic)
     _has_said_waiting: bool = False
 
     def run(self) -> None:
@@ -198,7 +194,7 @@ class Crew:
         self._number += 1
         files = TaskFiles(self.work.folder, task.files)
         contents = files.changes()[0] if self.workplace.is_remote else {}
-        place.task, place.began, place.text = task, time.monotonic(), ""
+        place.task, place.text = task, ""
         message = {
             "number": self._number,
             "inputs": pack(task.inputs),
@@ -240,7 +236,6 @@ class Crew:
                 worker.answer(pack(answer))
             elif kind == "done":
                 place.task = None
-                self._done += 1
                 self._deaths.pop(task.name, None)
                 self.driver.on_done(task, message["result"])
 

@@ -59,7 +59,7 @@ class _Workplace:
         with log.open("ab") as errors:
             process = subprocess.Popen(
                 # Its function stands there for people who look at what runs.
-                [sys.executable, "-m", __name__, _name(work)],
+                [sys.executable, "-m", __name__, function_name(work.function)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -84,10 +84,6 @@ class _Workplace:
 
     def waiting_for(self) -> str:
         return ""
-
-
-def _name(work: Work) -> str:
-    return function_name(work.function)
 
 
 @dataclass(eq=False)

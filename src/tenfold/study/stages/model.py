@@ -173,7 +173,7 @@ def _guarantees(
         chosen = trained_on[stratified_sample(split.labels[trained_on], REFERENCE_IMAGES, seed)]
         unlike = UnlikeScore.fit(features(some_images(split.images, chosen))[0], known, logits)
         # Without the test images: evaluation and audit alone open them.
-        of_unlike = unlike_record(unlike.score(known, logits), None)
+        of_unlike = unlike_record(unlike.score(known, logits))
         unlike = None if of_unlike is None else unlike
     folds = _out_of_fold(context, trained, train, split, validation)
     held_out = folds or validation

@@ -1,0 +1,75 @@
+"""What the applications of this room answer alike: JSON, their own files, errors of Starlette's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+
+from tenfold.core.text import printable
+from tenfold.report.formats import percent, visible
+from tenfold.serving.guard import Refusal
+
+_REPORT_STYLE = Path(__file__).parent.parent / "report" / "templates" / "style.css"
+"""Pages look as the report does because they have its style; each adds to it."""
+PageFiles = dict[str, tuple[bytes, str]]
+"""Content and media type by address."""
+
+
+def json_answer(content: Any) -> Response:
+    """Answer with JSON that nobody keeps."""
+    return Response(
+        # Half a surrogate pair, of a name that is no Unicode, becomes its escape sequence in JSON.
+        json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
+            errors="backslashreplace"
+        ),
+        media_type="application/json",
+        headers={"cache-control": "no-store"},
+    )
+
+
+def page_files(templates: Path, name: str, **values: Any) -> PageFiles:
+    """Give a page, its style and its script, from the files of one name in a folder."""
+    environment = Environment(
+        loader=FileSystemLoader(templates, encoding="utf-8"),
+        autoescape=True,  # class names come from folders that anybody may have named
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "printable": printable}
+    html = environment.get_template(f"{name}.html.j2").render(**values)
+    style = _REPORT_STYLE.read_bytes() + b"\n" + (templates / f"{name}.css").read_bytes()
+    return {
+        "/": (html.encode(errors="replace"), "text/html"),
+        f"/{name}.css": (style, "text/css"),
+        f"/{name}.js": ((templates / f"{name}.js").read_bytes(), "text/javascript"),
+    }
+
+
+def add_page(app: FastAPI, files: PageFiles) -> None:
+    """Give an application its page's files, and one form for all errors."""
+    app.add_exception_handler(HTTPException, _http_error)
+    for path, (content, kind) in files.items():
+        app.add_api_route(path, _file(content, kind), include_in_schema=False)
+
+
+def _file(content: bytes, kind: str) -> Any:
+    async def give() -> Response:
+        return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
+
+    return give
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    """Answer Starlette's own errors (no such address, no such method) as all others."""
+    assert isinstance(error, HTTPException)
+    refusal = Refusal(error.status_code, "refused", f"{error.detail}.")
+    return Response(
+        refusal.body(), refusal.status, headers=error.headers, media_type="application/json"
+    )
