@@ -39,9 +39,9 @@ class NearestImages:
     def __init__(self, study: ReviewedStudy) -> None:
         self._study = study
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="nearest")
-        self._explainer: Future[Explainer | None] = self._pool.submit(self._load)
         self.problem = ""
         """Why there are none, for people; known when the first were asked for."""
+        self._explainer: Future[Explainer | None] = self._pool.submit(self._load)
         self._looked_up = lru_cache(_REMEMBERED)(self._look_up)
 
     def __call__(self, name: str) -> tuple[Near, ...] | None:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,10 +22,10 @@ from tenfold.study.scaling.packing import pack, unpack
 from tenfold.study.scaling.work import Driver, Work, function_name
 from tenfold.study.scaling.worker import TaskServer, beginning
 
-LOG = "workers.log"
-"""In the work's folder: what the processes print."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LENGTH_BYTES = 8
+_READ_BYTES = 4096
+"""Of the end of what a process printed."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,21 @@ class _Workplace:
         return self.jobs
 
     def start(self, put: Callable[[Event], None]) -> Worker:
-        work, log = self.work, self.work.folder / LOG
+        work = self.work
         threads = max(1, work.device.threads // self.jobs)
         variables = dict.fromkeys(_THREAD_VARIABLES, str(threads))
-        with log.open("ab") as errors:
-            process = subprocess.Popen(
-                # Its function stands there for people who look at what runs.
-                [sys.executable, "-m", __name__, function_name(work.function)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=os.environ | variables,
-                # Ctrl-C is for the parent alone, which ends the workers.
-                start_new_session=os.name == "posix",
-            )
-        worker = _Process(process, log)
+        printed = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the process
+        process = subprocess.Popen(
+            # Its function stands there for people who look at what runs.
+            [sys.executable, "-m", __name__, function_name(work.function)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=printed,
+            env=os.environ | variables,
+            # Ctrl-C is for the parent alone, which ends the workers.
+            start_new_session=os.name == "posix",
+        )
+        worker = _Process(process, printed)
         worker.listener = threading.Thread(target=_listen, args=(worker, put), daemon=True)
         worker.listener.start()
         worker.send(
@@ -89,7 +90,8 @@ class _Workplace:
 @dataclass(eq=False)
 class _Process:
     process: subprocess.Popen[bytes]
-    log: Path
+    printed: IO[bytes]
+    """What the process prints, in a file without a name."""
     where: str = ""
     listener: threading.Thread | None = field(default=None, repr=False)
     _ending: Ending | None = None
@@ -116,7 +118,10 @@ class _Process:
             assert pipe is not None
             with contextlib.suppress(OSError):  # a task that it could not read any more
                 pipe.close()
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
+        with self.printed:
+            size = self.printed.seek(0, os.SEEK_END)
+            self.printed.seek(max(0, size - _READ_BYTES))
+            lines = self.printed.read().decode(errors="replace").splitlines()
         last = f" Its last message: {lines[-1]}" if lines else ""
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         self._ending = Ending(f"{how}; out of memory?", f"; fewer --jobs need less memory.{last}")
