@@ -19,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.array_files import load_array, load_arrays
 from tenfold.core.errors import DataError, RunFolderError
-from tenfold.core.files import atomic_path, load_array, load_arrays
+from tenfold.core.files import atomic_path
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
 from tenfold.data.pictures import read_pictures, write_pictures
