@@ -18,10 +18,12 @@ from tenfold.cli.options import (
     DataOption,
     DebugOption,
     DeviceOption,
+    GroupByOption,
     GroupColumnOption,
     LabelColumnOption,
     ModelOption,
     OfflineOption,
+    OrderByOption,
     OutOption,
     PathColumnOption,
     QuietOption,
@@ -88,6 +90,8 @@ def _study_command(*stages: str) -> Any:
         label_column: LabelColumnOption = None,
         split_column: SplitColumnOption = None,
         group_column: GroupColumnOption = None,
+        group_by: GroupByOption = None,
+        order_by: OrderByOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         update: UpdateOption = False,
@@ -123,6 +127,8 @@ def _study_command(*stages: str) -> Any:
             corrections=corrections,
             rebalance=rebalance,
             columns={kind: name for kind, name in columns.items() if name is not None},
+            group_by=group_by,
+            order_by=order_by,
         )
         study = run_study(
             request, device=device, is_update=update, is_offline=offline, is_quiet=quiet

@@ -19,10 +19,11 @@ from tenfold.data.dataset import (
     Indices,
     read_arrays,
     read_groups,
+    read_order,
     read_split,
     write_arrays,
 )
-from tenfold.data.folds import plan_folds, stratified_folds
+from tenfold.data.folds import ordered_folds, plan_folds, stratified_folds
 from tenfold.data.splits import possible_holdout, regrouped
 from tenfold.evaluation.differences import (
     fold_intervals,
@@ -45,6 +46,12 @@ _DESCRIPTIONS = {
         "images: the scores are those of a leak, not of new images."
     ),
 }
+
+
+_BLOCKS = "The folds are blocks of time, each scored by a model of all others, earlier and later."
+_NO_BLOCKS = (
+    "The images have too few different times to cut folds by, so these were drawn by class instead."
+)
 
 
 class CrossValidateStage(Stage):
@@ -83,7 +90,11 @@ class CrossValidateStage(Stage):
                 context.folder / RECORD
             )
             return
-        folds = stratified_folds(
+        order, notes = read_order(context.inputs["acquire"]), plan.notes
+        blocks = None if order is None else ordered_folds(order, plan.folds, groups)
+        if order is not None:
+            notes += (_BLOCKS if blocks is not None else _NO_BLOCKS,)
+        folds = blocks or stratified_folds(
             split.labels,
             plan.folds,
             derive_seed(settings.seed, "folds"),
@@ -95,7 +106,7 @@ class CrossValidateStage(Stage):
             _Protocol(name, context, settings, acquired, split, groups, folds).run()
             for name in settings.cross_validate.protocols
         )
-        CrossValidateRecord(folds=len(folds), protocols=protocols, notes=plan.notes).write(
+        CrossValidateRecord(folds=len(folds), protocols=protocols, notes=notes).write(
             context.folder / RECORD
         )
 
