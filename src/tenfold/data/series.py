@@ -145,14 +145,13 @@ class _Likeness:
         """Give how alike a pair must be to be believed; None if none is to be."""
         if len(self.chance) < _FEWEST_PAIRS:
             return None
-        for least in np.quantile(self.chance, _QUANTILES).tolist():
+        tried = np.maximum(np.quantile(self.chance, _QUANTILES), _LEAST_LIKENESS)
+        for least in np.unique(tried).tolist():
             found = int((self.proposed >= least).sum())
             expected = float((self.chance >= least).mean()) * len(self.proposed)
             excess = found - expected
-            if (
-                least >= _LEAST_LIKENESS
-                and expected <= _MOST_FALSE * found
-                and excess >= max(_FEWEST_PAIRS, _SPREADS * (expected + 1) ** 0.5)
+            if expected <= _MOST_FALSE * found and excess >= max(
+                _FEWEST_PAIRS, _SPREADS * (expected + 1) ** 0.5
             ):
                 return float(least)
         return None
