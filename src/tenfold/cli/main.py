@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.cli.exporting import export
 from tenfold.cli.options import (
     BudgetOption,
     CoresPerTaskOption,
@@ -46,7 +47,7 @@ from tenfold.cli.options import (
 from tenfold.cli.review import review
 from tenfold.cli.suggest import suggest
 from tenfold.cli.training import ablate, find_learning_rate, tune
-from tenfold.cli.using import export, models, predict, serve
+from tenfold.cli.using import models, predict, serve
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 from tenfold.core.stages import stage_help

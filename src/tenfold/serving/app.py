@@ -15,10 +15,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.routing import Route
 
 from tenfold.core.text import printable
-from tenfold.serving.answers import add_page, json_answer, page_files
+from tenfold.serving.answers import add_page, json_answer
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
 from tenfold.serving.onnx_model import OnnxModel
+from tenfold.serving.pages import page_files
 from tenfold.serving.predictor import Predictor
 from tenfold.serving.requests import (
     SLOWEST_BYTES_PER_SECOND,
