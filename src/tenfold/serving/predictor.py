@@ -26,7 +26,7 @@ from tenfold.core.machine import available_cores
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving.decoding import NOT_QUICK, UploadDecoder
 from tenfold.serving.guard import Refusal
-from tenfold.serving.metrics import Metrics
+from tenfold.serving.metrics import ModelMetrics
 from tenfold.serving.onnx_model import OnnxModel, are_probabilities
 from tenfold.serving.requests import MemoryBudget, Upload
 from tenfold.serving.settings import ServingSettings
@@ -48,7 +48,11 @@ class Predictor:
     """One model for all requests; `memory` counts what images are decoded to."""
 
     def __init__(
-        self, model: OnnxModel, settings: ServingSettings, metrics: Metrics, memory: MemoryBudget
+        self,
+        model: OnnxModel,
+        settings: ServingSettings,
+        metrics: ModelMetrics,
+        memory: MemoryBudget,
     ) -> None:
         self.model = model
         self._settings = settings
@@ -113,6 +117,31 @@ class Predictor:
             pixels = await self._decode(upload.content)
             return await self.batcher.submit(lambda: pixels)
 
+    async def of_pixels(self, pixels: Pixels) -> Row:
+        """Give what `probabilities` gives, of an image that is decoded, shape (H, W, C)."""
+        with self._counted():
+            return await self.batcher.submit(lambda: pixels)
+
+    async def rows(self, images: Sequence[bytes] | Pixels) -> npt.NDArray[np.float32]:
+        """Give a row an image, as `probabilities` does, of files or of pixels (N, H, W, C).
+
+        If one of them cannot be read, its `Refusal` is raised and says which.
+        """
+        computed = (
+            self.of_pixels(one)
+            if isinstance(one, np.ndarray)
+            else self.probabilities(Upload("", one))
+            for one in images
+        )
+        outcomes = await asyncio.gather(*computed, return_exceptions=True)
+        for place, outcome in enumerate(outcomes):
+            if isinstance(outcome, Refusal) and len(outcomes) > 1:
+                message = f"Image {place} of {len(outcomes)}, from 0: {outcome.message}"
+                raise Refusal(outcome.status, outcome.code, message)
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return np.stack(outcomes)  # type: ignore[arg-type] # those that are no rows were raised
+
     async def examine(self, upload: Upload) -> tuple[Pixels, Row]:
         """Give an image's pixels, shape (H, W, C), and its probabilities."""
         with self._counted():
@@ -127,9 +156,9 @@ class Predictor:
                 raise _busy()
             yield
         except Refusal as refusal:
-            self._metrics.images.labels(refusal.code).inc()
+            self._metrics.images(refusal.code).inc()
             raise
-        self._metrics.images.labels("predicted").inc()
+        self._metrics.images("predicted").inc()
 
     async def _decode(self, content: bytes) -> Pixels:
         """Give an image's pixels, decoded in a thread or a process."""

@@ -61,17 +61,25 @@ async def receive_images(
             f"{kind} was received. Send the image's bytes as the body, or a form "
             f"({_FORM}) with one file an image.",
         )
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and (len(declared) > 15 or int(declared) > settings.body_bytes):
-        raise _too_large(settings.body_bytes)
-    body = await arriving.receive(request.stream(), settings.body_bytes)
-    hold(len(body))
+    body = await receive_body(request, settings, arriving, hold)
     if kind != _FORM:
         return [Upload("", body)]
     uploads = await read_form(content_type, body, most_files=settings.images_per_request)
     if not uploads:
         raise Refusal(422, "empty", "The form holds no file. Send each image as a file.")
     return uploads
+
+
+async def receive_body(
+    request: Request, settings: ServingSettings, arriving: ArrivingBodies, hold: HoldBytes
+) -> bytes:
+    """Give the whole body of a request, counted as `receive_images` says."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > settings.body_bytes):
+        raise _too_large(settings.body_bytes)
+    body = await arriving.receive(request.stream(), settings.body_bytes)
+    hold(len(body))
+    return body
 
 
 class ArrivingBodies:
@@ -261,16 +269,21 @@ class _FormParser(MultiPartParser):
 def _form_refusal(error: MultiPartException, most_files: int) -> Refusal:
     """Give our words for what Starlette says."""
     if error.message.startswith("Too many files"):
-        return Refusal(
-            413,
-            "too_many_images",
-            f"More than {most_files:,} images were received in one request. Send several requests.",
-        )
+        return too_many_images(most_files)
     if error.message.startswith("Too many fields"):
         return Refusal(
             413, "too_many_fields", f"Up to {_MOST_FIELDS} fields without a file are taken."
         )
     return _bad_form(str(error.__cause__ or error.message).rstrip("."))
+
+
+def too_many_images(most: int) -> Refusal:
+    """Say that a request holds too many images."""
+    return Refusal(
+        413,
+        "too_many_images",
+        f"More than {most:,} images were received in one request. Send several requests.",
+    )
 
 
 def _bad_form(reason: str) -> Refusal:

@@ -9,6 +9,9 @@ from pydantic import Field
 from tenfold.core.settings import Settings
 from tenfold.data.images.formats import WEB_FORMATS
 
+HANGING_SHARE = 2
+"""A batch that takes so many times `answer_seconds` is taken for one that never ends."""
+
 
 class ServingSettings(Settings):
     """Limits of one server, each so that a client can cost the others little.
