@@ -72,7 +72,7 @@ class TestPredict:
         [
             (b"", BYTES, "", 422, "empty"),
             (b"hello", BYTES, "", 422, "unreadable"),
-            (b"{}", {"content-type": "application/json"}, "", 415, "unsupported"),
+            (b"{}", {"content-type": "application/json"}, "", 422, "bad_request"),
             (b"x", {"content-type": "multipart/form-data"}, "", 400, "bad_form"),
             (b"--XX--\r\n", BOUNDARY, "", 422, "empty"),
             (b"x", BYTES, "top=0", 422, "parameter"),
@@ -326,6 +326,7 @@ class TestOthers:
         own = {path for path in described["paths"] if not path.startswith("/v2")}
         assert own == {
             "/api/predict",
+            "/api/predict/lines",
             "/api/explain",
             "/api/model",
             "/health",

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from tenfold.core.text import printable
 from tenfold.serving.answers import add_page, json_answer, page_files
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
+from tenfold.serving.lines import LINES
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
 from tenfold.serving.model import ServedModel
 from tenfold.serving.onnx_model import OnnxModel
@@ -29,7 +30,6 @@ from tenfold.serving.requests import (
     ArrivingBodies,
     MemoryBudget,
     Upload,
-    receive_images,
 )
 from tenfold.serving.schema import (
     IMAGE_BODY,
@@ -40,6 +40,7 @@ from tenfold.serving.schema import (
     ModelAnswer,
     PredictAnswer,
 )
+from tenfold.serving.service import PredictionService
 from tenfold.serving.settings import HANGING_SHARE, ServingSettings
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def create_app(
     budget = MemoryBudget(settings.memory_bytes)
     arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
     repository = ModelRepository(partial(_predictor, settings, metrics, budget))
+    service = PredictionService(repository, settings, arriving, budget)
     repository.put(NamedModel(name, FIRST_VERSION, ServedModel(model, explainer)))
+
     explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
     waiting_explanations = asyncio.Semaphore(_MOST_EXPLANATIONS)
 
@@ -111,11 +114,20 @@ def create_app(
 
         With several images, one that cannot be read has an `error` and the others are answered.
         """
-        with budget.request() as hold:
-            uploads = await receive_images(request, settings, arriving, hold)
-            with repository.find().request() as used:
-                async with asyncio.timeout(settings.answer_seconds):
-                    return json_answer({"results": await used.predictor.predict(uploads, top)})
+        return await service.predict(request, top)
+
+    @app.post(
+        "/api/predict/lines",
+        response_class=Response,
+        responses={
+            200: {"content": {LINES: {}}, "description": "An ImageResult a line."},
+            **{status: PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
+        },
+        openapi_extra=IMAGE_BODY,
+    )
+    async def predict_lines(request: Request, top: _Top = 10) -> Response:
+        """Say what many images show, line by line while they are computed, in the order sent."""
+        return await service.predict_lines(request, top)
 
     @app.post(
         "/api/explain",
@@ -129,7 +141,7 @@ def create_app(
         if waiting_explanations.locked():
             raise Refusal(503, "busy", "Too many explanations are asked for. Try again later.")
         with budget.request() as hold:
-            uploads = await receive_images(request, settings, arriving, hold)
+            uploads = await service.receive(request, hold, settings.images_per_request)
             if len(uploads) > 1:
                 raise Refusal(413, "too_many_images", "One image at a time is explained.")
             with repository.find().request() as used:
@@ -167,7 +179,7 @@ def create_app(
         """Give counters for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    protocol = open_inference(repository, settings, arriving, budget)
+    protocol = open_inference(service)
     app.include_router(protocol)
     app.add_middleware(
         Guard,

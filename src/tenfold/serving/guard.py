@@ -103,7 +103,7 @@ class Guard:
             async with asyncio.timeout(self._most_seconds):
                 await self._app(as_get, receive, send_safely)
         except Exception as error:
-            refusal = _refusal(error)
+            refusal = refusal_of(error)
             if status == 0 and refusal.status != _GONE:
                 await refusal.send(
                     send_safely, closes=refusal.status in _CLOSES, is_text=in_text(scope["path"])
@@ -173,7 +173,8 @@ class Guard:
         )
 
 
-def _refusal(error: Exception) -> Refusal:
+def refusal_of(error: Exception) -> Refusal:
+    """Give what the client is told of an error; one that is not its own goes to the log."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, TimeoutError):

@@ -92,9 +92,7 @@ class Predictor:
             if not isinstance(refusal, Refusal) or len(refusals) == len(outcomes):
                 raise refusal
         return [
-            {"image": upload.name[:_LONGEST_NAME], "error": outcome.plain()}
-            if isinstance(outcome, Refusal)
-            else self._result(upload, outcome, top)  # type: ignore[arg-type]
+            self.result(upload, outcome, top)  # type: ignore[arg-type] # others were raised
             for upload, outcome in zip(uploads, outcomes, strict=True)
         ]
 
@@ -103,6 +101,8 @@ class Predictor:
 
         Behind them, where the model has one, its score of unlike images; see `told`.
         """
+        if upload.pixels is not None:
+            return await self.of_pixels(upload.pixels)
         with self._counted():
             if len(upload.content) <= _SMALL_BYTES:
                 small = min(_SMALL_PIXELS, self._settings.pixels)
@@ -145,7 +145,8 @@ class Predictor:
     async def examine(self, upload: Upload) -> tuple[Pixels, Row]:
         """Give an image's pixels, shape (H, W, C), and its probabilities."""
         with self._counted():
-            pixels = await self._decode(upload.content)
+            given = upload.pixels
+            pixels = await self._decode(upload.content) if given is None else given
             return pixels, self.told(await self.batcher.submit(lambda: pixels))[0]
 
     @contextmanager
@@ -197,8 +198,11 @@ class Predictor:
             return row, None
         return row[:-1], bool(row[-1] > self._threshold)
 
-    def _result(self, upload: Upload, row: Row, top: int) -> dict[str, Any]:
-        row, is_unlike = self.told(row)
+    def result(self, upload: Upload, outcome: Row | Refusal, top: int) -> dict[str, Any]:
+        """Give what the answer says of an image, of its row or of why there is none."""
+        if isinstance(outcome, Refusal):
+            return {"image": upload.name[:_LONGEST_NAME], "error": outcome.plain()}
+        row, is_unlike = self.told(outcome)
         best = np.argsort(-row, kind="stable")[:top].tolist()
         # The shortest text of the float32 itself, not of its double.
         entries = [

@@ -30,9 +30,10 @@ from tenfold.serving.open_inference.tensors import (
     read_request,
     written,
 )
-from tenfold.serving.repository import ModelInUse, ModelRepository
-from tenfold.serving.requests import ArrivingBodies, MemoryBudget, receive_body
-from tenfold.serving.settings import HANGING_SHARE, ServingSettings
+from tenfold.serving.repository import ModelInUse
+from tenfold.serving.requests import receive_body
+from tenfold.serving.service import PredictionService
+from tenfold.serving.settings import HANGING_SHARE
 
 HEADER_LENGTH = "inference-header-content-length"
 _EXTENSIONS = ["binary_tensor_data", "classification"]
@@ -56,13 +57,9 @@ _BODY = {
 }
 
 
-def open_inference(
-    repository: ModelRepository,
-    settings: ServingSettings,
-    arriving: ArrivingBodies,
-    budget: MemoryBudget,
-) -> APIRouter:
+def open_inference(service: PredictionService) -> APIRouter:
     """Give the routes by which clients of KServe, Triton and MLServer use the models."""
+    repository, settings = service.repository, service.settings
     router = APIRouter(tags=["Open Inference Protocol"], responses=_NO)
 
     @router.get("/v2", response_model=ServerMetadata)
@@ -115,8 +112,8 @@ def open_inference(
         repository.find(name, version)  # before the body is there
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise Refusal(415, "unsupported", "Compressed bodies are not taken. Send it as it is.")
-        with budget.request() as hold:
-            body = await receive_body(request, settings, arriving, hold)
+        with service.budget.request() as hold:
+            body = await receive_body(request, settings, service.arriving, hold)
             asked, behind = read_request(body, request.headers.get(HEADER_LENGTH), hold)
             with repository.find(name, version).request() as used:
                 wanted = wanted_outputs(asked, used.model)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,6 +12,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from tenfold.core.text import printable
+from tenfold.serving.bodies import decoded_text
 from tenfold.serving.bounded_json import read_json
 from tenfold.serving.guard import Refusal
 from tenfold.serving.onnx_model import INPUT
@@ -157,7 +156,9 @@ def _files(tensor: RequestTensor, of_tensor: memoryview | None, hold: HoldBytes)
             data = [one for row in data for one in row]
         if not isinstance(data, list) or len(data) != count:
             bad(f"data of {INPUT!r} is no list of {count} image files in base64")
-        return [file_of_text(one, place, hold) for place, one in enumerate(data)]
+        if not all(isinstance(one, str) for one in data):
+            bad(f"data of {INPUT!r} is not all text in base64")
+        return [decoded_text(place, one, hold) for place, one in enumerate(data)]
     hold(len(of_tensor))
     files = []
     at = 0
@@ -171,17 +172,6 @@ def _files(tensor: RequestTensor, of_tensor: memoryview | None, hold: HoldBytes)
     if at != len(of_tensor):
         bad(f"{len(of_tensor) - at:,} bytes follow the last of {count} images")
     return files
-
-
-def file_of_text(text: object, place: int, hold: HoldBytes) -> bytes:
-    """Give the file that is written in base64."""
-    if not isinstance(text, str):
-        bad(f"image {place} is no text in base64")
-    hold(len(text) * 3 // 4)
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):  # a text that is not ASCII
-        bad(f"image {place} is no base64: only A-Z, a-z, 0-9, +, / and = at the end")
 
 
 @dataclass(frozen=True)
