@@ -293,6 +293,7 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.serving.app import create_app
     from tenfold.serving.guard import AllowedHosts, read_token
     from tenfold.serving.model import prepare_model
+    from tenfold.serving.repository import model_name
     from tenfold.serving.server import address_of, open_socket, run_server
     from tenfold.serving.settings import ServingSettings
 
@@ -305,7 +306,12 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
         if served.notice is not None:
             echo(served.notice, err=True)
         app = create_app(
-            served.model, settings, token=own_token, hosts=hosts, explainer=served.explainer
+            served.model,
+            settings,
+            token=own_token,
+            hosts=hosts,
+            explainer=served.explainer,
+            name=model_name(model),
         )
         if host not in _LOOPBACK and own_token is None:
             echo(

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from tenfold.serving.guard import Refusal
+from tenfold.serving.guard import Refusal, in_text
 from tenfold.serving.pages import PageFiles
 
 
@@ -38,10 +38,9 @@ def _file(content: bytes, kind: str) -> Any:
     return give
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     """Answer Starlette's own errors (no such address, no such method) as all others."""
     assert isinstance(error, HTTPException)
     refusal = Refusal(error.status_code, "refused", f"{error.detail}.")
-    return Response(
-        refusal.body(), refusal.status, headers=error.headers, media_type="application/json"
-    )
+    body = refusal.body(is_text=in_text(request.url.path))
+    return Response(body, refusal.status, headers=error.headers, media_type="application/json")
