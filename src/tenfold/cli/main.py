@@ -38,6 +38,7 @@ from tenfold.cli.options import (
     StrictOption,
     ThoroughOption,
     UpdateOption,
+    WorkersOption,
     echo,
     run_study,
 )
@@ -100,6 +101,7 @@ def _study_command(*stages: str) -> Any:
         on: OnOption = None,
         cores_per_task: CoresPerTaskOption = None,
         gpus_per_task: GpusPerTaskOption = None,
+        workers: WorkersOption = None,
         update: UpdateOption = False,
         strict: StrictOption = False,
         thorough: ThoroughOption = False,
@@ -133,6 +135,7 @@ def _study_command(*stages: str) -> Any:
             runs=runs,
             corrections=corrections,
             rebalance=rebalance,
+            workers=workers,
             columns={kind: name for kind, name in columns.items() if name is not None},
         )
         study = run_study(
@@ -141,7 +144,7 @@ def _study_command(*stages: str) -> Any:
             is_update=update,
             is_offline=offline,
             is_quiet=quiet,
-            place=PlaceRequest(on, jobs, cores_per_task, gpus_per_task),
+            place=PlaceRequest(on, jobs, cores_per_task, gpus_per_task, workers),
         )
         if runs > 1:
             echo(repeats_text(read_repeats(study.out)))
