@@ -114,7 +114,14 @@ def _study_command(*stages: str) -> Any:
         from tenfold.study.request import StudyRequest
         from tenfold.study.runner import read_repeats
         from tenfold.study.scaling.place import PlaceRequest
+        from tenfold.study.scaling.torchrun import Launch
 
+        if stages in {(), ("train",)} and (launch := Launch.found()) is not None:
+            workers = launch.size if workers is None else workers
+            launch.check(workers)
+            if launch.rank:
+                launch.serve(device)
+                return
         columns = {
             "path": path_column,
             "label": label_column,

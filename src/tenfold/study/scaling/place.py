@@ -11,6 +11,7 @@ from tenfold.core.progress import Progress
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.processes import Processes
 from tenfold.study.scaling.sharing import SharedPlace
+from tenfold.study.scaling.torchrun import Launch
 from tenfold.study.scaling.work import Place
 
 
@@ -60,6 +61,10 @@ class PlaceRequest:
                     "--cores-per-task and --gpus-per-task are for a cluster. Name one with --on; "
                     "on this machine --jobs processes share all cores."
                 )
+            if self.workers is not None and (launch := Launch.found()) is not None:
+                with launch.opened(Here() if self.jobs == 1 else Processes(self.jobs)) as opened:
+                    yield opened
+                return
             place: Place = Here() if self.jobs == 1 else Processes(self.jobs)
             yield place if self.workers is None else SharedPlace.here(place, self.workers)
             return
