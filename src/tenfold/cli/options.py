@@ -150,6 +150,15 @@ GpusPerTaskOption = Annotated[
     int | None,
     typer.Option("--gpus-per-task", min=0, help="On a cluster. Default: 1 if it has some."),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Share the training among so many processes, here or with --on on a cluster: the "
+        "weights are the same for any number. With run and train.",
+    ),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Take new settings into an existing run folder."),

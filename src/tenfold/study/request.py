@@ -30,6 +30,7 @@ from tenfold.study.recipe import (
 )
 from tenfold.study.runner import REPEATED_STAGES
 from tenfold.study.settings import DataSettings
+from tenfold.study.shared_training import MICRO_BATCHES, check_workers
 
 NO_CORRECTIONS = "none"
 
@@ -72,6 +73,8 @@ class StudyRequest:
     without `trials` their number is open then. Who asks for a search by name has what follows
     trained with its winner, even if the recipe does not search.
 
+    `workers` share the training; a study that has no micro-batches for them gets some.
+
     `columns` says what a table calls its columns: ``{"label": "species"}``. `group_by` and
     `order_by` are rules, see `tenfold.data.sources.grouping`.
 
@@ -94,6 +97,7 @@ class StudyRequest:
     models: tuple[str, ...] = ()
     trials: int | None = None
     rebalance: str | None = None
+    workers: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     group_by: str | None = None
     order_by: str | None = None
@@ -116,6 +120,7 @@ class StudyRequest:
             If a recipe, setting, source or path is not valid.
         """
         self._check_runs()
+        self._check_workers_asked()
         corrections = self._corrections_content()
         stored = _stored_values(self.out)
         asked = self._asked()
@@ -138,7 +143,7 @@ class StudyRequest:
             started = time.monotonic()
             choice = self._choice(changes, progress or SilentProgress(), is_offline=is_offline)
             seconds = time.monotonic() - started
-        settings = self._settings(stored, changes, choice)
+        settings = self._shared(self._settings(stored, changes, choice))
         out = self.out or self._default_out(settings)
         return ResolvedRequest(settings, out, sentence, corrections, choice, seconds)
 
@@ -148,6 +153,22 @@ class StudyRequest:
                 f"--runs trains and tests several times, so it is for run, train and evaluate, not "
                 f"{self.stages[0]}."
             )
+
+    def _check_workers_asked(self) -> None:
+        if self.workers is not None and self.stages not in {(), ("train",)}:
+            raise SettingsError(
+                f"--workers share one training, so it is for run and train, not {self.stages[0]}. "
+                "Work that can be divided takes --jobs or --on."
+            )
+
+    def _shared(self, settings: StudySettings) -> StudySettings:
+        """Give a study that the workers who were asked for can share."""
+        if self.workers is None:
+            return settings
+        if settings.training.micro_batches is None:
+            settings = settings.with_changes({"training.micro_batches": MICRO_BATCHES})
+        check_workers(settings, self.workers)
+        return settings
 
     def _asked(self) -> dict[str, Any]:
         """Give the settings that were named."""
