@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenfold.cli.options import DebugOption, DeviceOption, QuietOption, echo
+from tenfold.cli.options import (
+    CoresPerTaskOption,
+    DebugOption,
+    DeviceOption,
+    GpusPerTaskOption,
+    JobsOption,
+    OnOption,
+    QuietOption,
+    echo,
+)
 from tenfold.core.errors import DataError, SettingsError, need
 from tenfold.core.text import printable
 
 if TYPE_CHECKING:
-    from tenfold.serving.prediction import PredictionOutput
+    from tenfold.serving.prediction import Predicted, PredictionOutput
 
 
 def models(  # noqa: PLR0917 -- typer passes them all by name
@@ -112,7 +121,7 @@ _EXIT_SOME_UNREADABLE = 1
 """Every other image was predicted."""
 
 
-def predict(  # noqa: PLR0917 -- typer passes them all by name
+def predict(  # noqa: PLR0915, PLR0917 -- typer passes them all by name
     model: Annotated[
         Path,
         typer.Argument(
@@ -148,6 +157,10 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
         typer.Option("--max-megapixels", help="Read no image of more million pixels."),
     ] = 250.0,
     device: DeviceOption = "auto",
+    jobs: JobsOption = 1,
+    on: OnOption = None,
+    cores_per_task: CoresPerTaskOption = None,
+    gpus_per_task: GpusPerTaskOption = None,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -176,6 +189,11 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
         )
     if is_json and csv is not None:
         raise SettingsError("--json and --csv were both given. Choose one.")
+    is_here = (on, jobs, cores_per_task, gpus_per_task) == (None, 1, None, None)
+    if explain is not None and not is_here:
+        raise SettingsError(
+            "--explain is done in this process alone. Leave out --jobs and --on, or --explain."
+        )
     from tenfold.cli.terminal import TerminalProgress
     from tenfold.data.images.formats import DecodingLimits
     from tenfold.serving.prediction import find_images, load_model, predict_files
@@ -204,7 +222,9 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
             page = stack.enter_context(ExplanationPage.in_folder(explain, record, top))
         limits = DecodingLimits(pixels=int(max_megapixels * 1e6))
         bar = progress if shows_bar else None
-        for result in predict_files(loaded.model, found, bar, limits=limits):
+
+        def take(result: Predicted) -> None:
+            nonlocal unreadable
             output.add(result)
             if result.probabilities is None:
                 unreadable += 1
@@ -213,6 +233,18 @@ def predict(  # noqa: PLR0917 -- typer passes them all by name
                     echo(f"Cannot be read: {name}: {result.reason}.", err=True)
             elif page is not None:
                 page.add(result, explainer)
+
+        if is_here:
+            for result in predict_files(loaded.model, found, bar, limits=limits):
+                take(result)
+        else:
+            from tenfold.study.predictions import predict_by
+            from tenfold.study.scaling.place import PlaceRequest
+
+            asked = PlaceRequest(on, jobs, cores_per_task, gpus_per_task)
+            shown = bar or TerminalProgress(is_quiet=True)
+            with asked.open(device=device, progress=progress) as place:
+                predict_by(place, model, loaded, found, take, shown, device, limits)
     if csv is not None:
         progress.say(f"{len(found.files):,} images: {csv.resolve()}")
     if explain is not None:
