@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -37,9 +37,6 @@ from tenfold.training.device import Device
 from tenfold.training.fit import fit_network
 from tenfold.training.worker_group import GlooGroup, PeerLostError
 from worker_threads import DeathError, WorkerThreads
-
-if TYPE_CHECKING:
-    from conftest import CommandResult
 
 CPU = Device("cpu", "a processor", 1)
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -236,7 +233,7 @@ class TestProcesses:
     def test_a_worker_that_is_killed_changes_no_bit(
         self,
         run_folder: str,
-        tenfold: Callable[..., CommandResult],
+        tenfold: Callable[..., Any],
         tmp_path: Path,
     ) -> None:
         other = tmp_path / "other"
