@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from tenfold.study.recipe import StudySettings, load_recipe
 from tenfold.study.request import StudyRequest
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.packing import Values
+from tenfold.study.scaling.processes import Processes
 from tenfold.study.scaling.sharing import SharedPlace
 from tenfold.study.scaling.work import Driver, Place, Task, Work
 from tenfold.study.shared_training import (
@@ -264,6 +266,30 @@ class TestProcesses:
                 assert lines[0] == lines[1]
             else:
                 assert first.read_bytes() == second.read_bytes()
+        assert not worker_processes()
+
+    @pytest.mark.slow
+    @pytest.mark.long
+    def test_a_worker_that_hangs_is_left_behind(self, train: Train, tmp_path: Path) -> None:
+        kept = tmp_path / "kept.safetensors"
+        many = {"epochs": 20}
+
+        def stop_one() -> None:
+            wait_for(kept.is_file)
+            os.kill(worker_processes()[-1], signal.SIGSTOP)
+
+        stopper = threading.Thread(target=stop_one)
+        stopper.start()
+        waits = {"longest_wait_seconds": 4.0, "seconds_for_the_others": 1.0}
+        found = train(
+            many | {"checkpoint_seconds": 0},
+            workers=2,
+            crew=Processes(2),
+            checkpoint=kept,
+            **waits,
+        )
+        stopper.join()
+        assert found == train(many)
         assert not worker_processes()
 
     def test_the_option_gives_a_study_micro_batches(self, run_folder: str) -> None:
