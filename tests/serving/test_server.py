@@ -160,7 +160,7 @@ def test_vanishing_clients_leave_nothing_behind(
         until(lambda: open_files() <= files + 1)
     assert resident_bytes(server) < memory + 40e6
     text = server.ask("GET", "/metrics").body.decode()
-    assert "tenfold_waiting_images 0" in text
+    assert 'tenfold_waiting_images{model="tiny"} 0' in text
     assert 'status="500"' not in text
     assert server.stop()[0] == 0
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.cli.exporting import export
 from tenfold.cli.options import (
     BudgetOption,
     CoresPerTaskOption,
@@ -20,12 +21,14 @@ from tenfold.cli.options import (
     DebugOption,
     DeviceOption,
     GpusPerTaskOption,
+    GroupByOption,
     GroupColumnOption,
     JobsOption,
     LabelColumnOption,
     ModelOption,
     OfflineOption,
     OnOption,
+    OrderByOption,
     OutOption,
     PathColumnOption,
     QuietOption,
@@ -45,7 +48,7 @@ from tenfold.cli.options import (
 from tenfold.cli.review import review
 from tenfold.cli.suggest import suggest
 from tenfold.cli.training import ablate, find_learning_rate, tune
-from tenfold.cli.using import export, models, predict, serve
+from tenfold.cli.using import models, predict, serve
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 from tenfold.core.stages import stage_help
@@ -95,6 +98,8 @@ def _study_command(*stages: str) -> Any:
         label_column: LabelColumnOption = None,
         split_column: SplitColumnOption = None,
         group_column: GroupColumnOption = None,
+        group_by: GroupByOption = None,
+        order_by: OrderByOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         jobs: JobsOption = 1,
@@ -144,6 +149,8 @@ def _study_command(*stages: str) -> Any:
             rebalance=rebalance,
             workers=workers,
             columns={kind: name for kind, name in columns.items() if name is not None},
+            group_by=group_by,
+            order_by=order_by,
         )
         study = run_study(
             request,

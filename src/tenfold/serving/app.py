@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.routing import Route
 
 from tenfold.core.text import printable
-from tenfold.serving.answers import add_page, json_answer, page_files
+from tenfold.serving.answers import add_page, json_answer
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
+from tenfold.serving.lines import LINES
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
+from tenfold.serving.model import ServedModel
 from tenfold.serving.onnx_model import OnnxModel
+from tenfold.serving.open_inference.routes import open_inference
+from tenfold.serving.pages import page_files
 from tenfold.serving.predictor import Predictor
+from tenfold.serving.repository import FIRST_VERSION, ModelInUse, ModelRepository, NamedModel
 from tenfold.serving.requests import (
     SLOWEST_BYTES_PER_SECOND,
     ArrivingBodies,
     MemoryBudget,
-    receive_images,
+    Upload,
 )
 from tenfold.serving.schema import (
     IMAGE_BODY,
@@ -35,14 +41,13 @@ from tenfold.serving.schema import (
     ModelAnswer,
     PredictAnswer,
 )
-from tenfold.serving.settings import ServingSettings
+from tenfold.serving.service import PredictionService
+from tenfold.serving.settings import HANGING_SHARE, ServingSettings
 
 if TYPE_CHECKING:
     from tenfold.serving.model import ImageExplainer
 
 _MOST_EXPLANATIONS = 16  # waiting; each takes a gradient, some tens of milliseconds
-HANGING_SHARE = 2
-"""A batch that takes so many times `answer_seconds` is taken for one that never ends."""
 _TEMPLATES = Path(__file__).parent / "templates"
 _Top = Annotated[int, Query(ge=1, description="Give so many of the most probable classes.")]
 
@@ -54,23 +59,27 @@ def create_app(
     token: str | None = None,
     hosts: AllowedHosts | None = None,
     explainer: ImageExplainer | None = None,
+    name: str = "model",
 ) -> FastAPI:
     """Give the ASGI application that serves a model.
 
     `token` is what clients must show, None for none. `hosts` are the names by which the server
-    answers, None for those of a server on loopback.
+    answers, None for those of a server on loopback. `name` is the model's in addresses.
     """
-    metrics = Metrics(printable(model.description.title), lambda: predictor.batcher.waiting)
+    metrics = Metrics()
     budget = MemoryBudget(settings.memory_bytes)
     arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
-    predictor = Predictor(model, settings, metrics, budget)
+    repository = ModelRepository(partial(_predictor, settings, metrics, budget))
+    service = PredictionService(repository, settings, arriving, budget)
+    repository.put(NamedModel(name, FIRST_VERSION, ServedModel(model, explainer)))
+
     explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
     waiting_explanations = asyncio.Semaphore(_MOST_EXPLANATIONS)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        predictor.close()
+        repository.close()
         explaining.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
@@ -106,10 +115,20 @@ def create_app(
 
         With several images, one that cannot be read has an `error` and the others are answered.
         """
-        with budget.request() as hold:
-            uploads = await receive_images(request, settings, arriving, hold)
-            async with asyncio.timeout(settings.answer_seconds):
-                return json_answer({"results": await predictor.predict(uploads, top)})
+        return await service.predict(request, top)
+
+    @app.post(
+        "/api/predict/lines",
+        response_class=Response,
+        responses={
+            200: {"content": {LINES: {}}, "description": "An ImageResult a line."},
+            **{status: PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
+        },
+        openapi_extra=IMAGE_BODY,
+    )
+    async def predict_lines(request: Request, top: _Top = 10) -> Response:
+        """Say what many images show, line by line while they are computed, in the order sent."""
+        return await service.predict_lines(request, top)
 
     @app.post(
         "/api/explain",
@@ -119,39 +138,29 @@ def create_app(
     )
     async def explain(request: Request) -> Response:
         """Show what speaks for the most probable class of one image, and what it resembles."""
-        if explainer is None:
-            raise Refusal(501, "no_explanations", "This server's model has no explanations.")
+        _explainer(repository.find())  # before the body is there
         if waiting_explanations.locked():
             raise Refusal(503, "busy", "Too many explanations are asked for. Try again later.")
         with budget.request() as hold:
-            uploads = await receive_images(request, settings, arriving, hold)
+            uploads = await service.receive(request, hold, settings.images_per_request)
             if len(uploads) > 1:
                 raise Refusal(413, "too_many_images", "One image at a time is explained.")
-            async with waiting_explanations, asyncio.timeout(settings.answer_seconds):
-                pixels, row = await predictor.examine(uploads[0])
-                predicted = int(row.argmax())
-                parts = await asyncio.get_running_loop().run_in_executor(
-                    explaining, explainer, pixels, predicted
-                )
-        return json_answer(
-            {
-                "class": model.classes[predicted],
-                "probability": float(str(row[predicted])),
-                **parts,
-            }
-        )
+            with repository.find().request() as used:
+                async with waiting_explanations, asyncio.timeout(settings.answer_seconds):
+                    return json_answer(await _explained(used, uploads[0], explaining))
 
     @app.get("/api/model", response_model=ModelAnswer)
     async def describe() -> Response:
         """Describe the model."""
+        used = repository.find()
         told = set(ModelAnswer.model_fields) - {"explains", "set_coverage"}
-        description = model.description.model_dump(include=told)
-        sets = model.description.prediction_sets
+        description = used.model.description.model_dump(include=told)
+        sets = used.model.description.prediction_sets
         return json_answer(
             {
                 **description,
                 "set_coverage": None if sets is None else sets.wanted_coverage,
-                "explains": explainer is not None,
+                "explains": used.served.explainer is not None,
             }
         )
 
@@ -159,22 +168,26 @@ def create_app(
     @app.get("/health/ready", response_model=HealthAnswer, responses=NOT_READY)
     async def ready() -> Response:
         """Say that requests are answered: the network does not take too long for its batch."""
-        return _health(predictor.batcher.running_seconds <= settings.answer_seconds)
+        return _health(repository.running_seconds <= settings.answer_seconds)
 
     @app.get("/health/live", response_model=HealthAnswer, responses=NOT_READY)
     async def live() -> Response:
         """Say that the server need not be started again: the network does not hang."""
-        return _health(predictor.batcher.running_seconds <= HANGING_SHARE * settings.answer_seconds)
+        return _health(repository.running_seconds <= HANGING_SHARE * settings.answer_seconds)
 
     @app.get("/metrics", response_class=Response)
     async def show_metrics() -> Response:
         """Give counters for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
+    protocol = open_inference(service)
+    app.include_router(protocol)
     app.add_middleware(
         Guard,
         metrics=metrics,
-        paths=frozenset(route.path for route in app.routes if isinstance(route, Route)),
+        paths=frozenset(
+            route.path for route in (*app.routes, *protocol.routes) if isinstance(route, Route)
+        ),
         token=token,
         hosts=hosts or AllowedHosts(),
         most_seconds=settings.receive_seconds
@@ -182,6 +195,41 @@ def create_app(
         + 2 * settings.answer_seconds,
     )
     return app
+
+
+def _predictor(
+    settings: ServingSettings, metrics: Metrics, budget: MemoryBudget, named: NamedModel
+) -> Predictor:
+    model = named.served.model
+    counters = metrics.of_model(
+        printable(named.name),
+        printable(named.version),
+        printable(model.description.title),
+        lambda: predictor.batcher.waiting,
+    )
+    predictor = Predictor(model, settings, counters, budget)
+    return predictor
+
+
+def _explainer(used: ModelInUse) -> ImageExplainer:
+    if used.served.explainer is None:
+        raise Refusal(501, "no_explanations", "This server's model has no explanations.")
+    return used.served.explainer
+
+
+async def _explained(used: ModelInUse, upload: Upload, threads: Executor) -> dict[str, Any]:
+    """Give what speaks for an image's most probable class, as `ExplainAnswer` describes it."""
+    explain_image = _explainer(used)
+    pixels, row = await used.predictor.examine(upload)
+    predicted = int(row.argmax())
+    parts = await asyncio.get_running_loop().run_in_executor(
+        threads, explain_image, pixels, predicted
+    )
+    return {
+        "class": used.model.classes[predicted],
+        "probability": float(str(row[predicted])),
+        **parts,
+    }
 
 
 def _health(is_well: bool) -> Response:

@@ -32,7 +32,12 @@ _TOKEN = re.compile(r"[!-~]([ -~]*[!-~])?")
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _AUTHORITY = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
 _LOG = logging.getLogger("tenfold.serving")
-OPEN = frozenset({"/", "/page.css", "/page.js", "/health", "/health/live", "/health/ready"})
+OPEN = frozenset(
+    {
+        *("/", "/page.css", "/page.js", "/health", "/health/live", "/health/ready"),
+        *("/v2/health/live", "/v2/health/ready"),
+    }
+)
 """What needs no token: the page, which then tells nothing of the model, and the server's state."""
 _CLOSES = (408, 413)
 """After these the rest of the request may still be on its way: nobody reads it."""
@@ -98,15 +103,18 @@ class Guard:
             async with asyncio.timeout(self._most_seconds):
                 await self._app(as_get, receive, send_safely)
         except Exception as error:
-            refusal = _refusal(error)
+            refusal = refusal_of(error)
             if status == 0 and refusal.status != _GONE:
-                await refusal.send(send_safely, closes=refusal.status in _CLOSES)
+                await refusal.send(
+                    send_safely, closes=refusal.status in _CLOSES, is_text=in_text(scope["path"])
+                )
             status = status or refusal.status
         finally:
-            path = scope["path"]
+            # Of an address with a name in it, the pattern: not as many counters as there are names.
+            path: str = getattr(scope.get("route"), "path", None) or scope["path"]
             name = path if path in self._paths else "other"
             self._metrics.requests.labels(name, str(status)).inc()
-            if path == "/api/predict":
+            if path == "/api/predict" or path.endswith("/infer"):
                 self._metrics.request_seconds.observe(time.perf_counter() - began)
 
     def _check(self, scope: Scope) -> None:
@@ -165,7 +173,8 @@ class Guard:
         )
 
 
-def _refusal(error: Exception) -> Refusal:
+def refusal_of(error: Exception) -> Refusal:
+    """Give what the client is told of an error; one that is not its own goes to the log."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, TimeoutError):
@@ -199,11 +208,11 @@ class Refusal(Exception):
         """Give the error as plain data."""
         return {"code": self.code, "message": self.message}
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def headers(self, *, is_text: bool = False) -> list[tuple[bytes, bytes]]:
         """Give the headers of the answer."""
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(self.body())),
+            (b"content-length", b"%d" % len(self.body(is_text=is_text))),
             (b"cache-control", b"no-store"),
         ]
         if self.status == 401:
@@ -212,15 +221,22 @@ class Refusal(Exception):
             headers.append((b"retry-after", b"1"))
         return headers
 
-    def body(self) -> bytes:
-        """Give the body of the answer."""
-        return json.dumps({"error": self.plain()}, ensure_ascii=False).encode()
+    def body(self, *, is_text: bool = False) -> bytes:
+        """Give the body of the answer; `is_text` gives the message alone, see `in_text`."""
+        told = {"error": self.message if is_text else self.plain()}
+        return json.dumps(told, ensure_ascii=False).encode(errors="backslashreplace")
 
-    async def send(self, send: Send, *, closes: bool) -> None:
+    async def send(self, send: Send, *, closes: bool, is_text: bool = False) -> None:
         """Answer so; `closes` tells the client that nothing follows on the connection."""
-        headers = [*self.headers(), *([(b"connection", b"close")] if closes else ())]
+        headers = self.headers(is_text=is_text)
+        headers += [(b"connection", b"close")] if closes else []
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body()})
+        await send({"type": "http.response.body", "body": self.body(is_text=is_text)})
+
+
+def in_text(path: str) -> bool:
+    """Say whether an address wants errors as one text, as the Open Inference Protocol does."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def read_token(given: str | None) -> str | None:

@@ -26,7 +26,7 @@ from tenfold.core.machine import available_cores
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving.decoding import NOT_QUICK, UploadDecoder
 from tenfold.serving.guard import Refusal
-from tenfold.serving.metrics import Metrics
+from tenfold.serving.metrics import ModelMetrics
 from tenfold.serving.onnx_model import OnnxModel, are_probabilities
 from tenfold.serving.requests import MemoryBudget, Upload
 from tenfold.serving.settings import ServingSettings
@@ -48,7 +48,11 @@ class Predictor:
     """One model for all requests; `memory` counts what images are decoded to."""
 
     def __init__(
-        self, model: OnnxModel, settings: ServingSettings, metrics: Metrics, memory: MemoryBudget
+        self,
+        model: OnnxModel,
+        settings: ServingSettings,
+        metrics: ModelMetrics,
+        memory: MemoryBudget,
     ) -> None:
         self.model = model
         self._settings = settings
@@ -88,9 +92,7 @@ class Predictor:
             if not isinstance(refusal, Refusal) or len(refusals) == len(outcomes):
                 raise refusal
         return [
-            {"image": upload.name[:_LONGEST_NAME], "error": outcome.plain()}
-            if isinstance(outcome, Refusal)
-            else self._result(upload, outcome, top)  # type: ignore[arg-type]
+            self.result(upload, outcome, top)  # type: ignore[arg-type] # others were raised
             for upload, outcome in zip(uploads, outcomes, strict=True)
         ]
 
@@ -99,6 +101,8 @@ class Predictor:
 
         Behind them, where the model has one, its score of unlike images; see `told`.
         """
+        if upload.pixels is not None:
+            return await self.of_pixels(upload.pixels)
         with self._counted():
             if len(upload.content) <= _SMALL_BYTES:
                 small = min(_SMALL_PIXELS, self._settings.pixels)
@@ -113,10 +117,36 @@ class Predictor:
             pixels = await self._decode(upload.content)
             return await self.batcher.submit(lambda: pixels)
 
+    async def of_pixels(self, pixels: Pixels) -> Row:
+        """Give what `probabilities` gives, of an image that is decoded, shape (H, W, C)."""
+        with self._counted():
+            return await self.batcher.submit(lambda: pixels)
+
+    async def rows(self, images: Sequence[bytes] | Pixels) -> npt.NDArray[np.float32]:
+        """Give a row an image, as `probabilities` does, of files or of pixels (N, H, W, C).
+
+        If one of them cannot be read, its `Refusal` is raised and says which.
+        """
+        computed = (
+            self.of_pixels(one)
+            if isinstance(one, np.ndarray)
+            else self.probabilities(Upload("", one))
+            for one in images
+        )
+        outcomes = await asyncio.gather(*computed, return_exceptions=True)
+        for place, outcome in enumerate(outcomes):
+            if isinstance(outcome, Refusal) and len(outcomes) > 1:
+                message = f"Image {place} of {len(outcomes)}, from 0: {outcome.message}"
+                raise Refusal(outcome.status, outcome.code, message)
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return np.stack(outcomes)  # type: ignore[arg-type] # those that are no rows were raised
+
     async def examine(self, upload: Upload) -> tuple[Pixels, Row]:
         """Give an image's pixels, shape (H, W, C), and its probabilities."""
         with self._counted():
-            pixels = await self._decode(upload.content)
+            given = upload.pixels
+            pixels = await self._decode(upload.content) if given is None else given
             return pixels, self.told(await self.batcher.submit(lambda: pixels))[0]
 
     @contextmanager
@@ -127,9 +157,9 @@ class Predictor:
                 raise _busy()
             yield
         except Refusal as refusal:
-            self._metrics.images.labels(refusal.code).inc()
+            self._metrics.images(refusal.code).inc()
             raise
-        self._metrics.images.labels("predicted").inc()
+        self._metrics.images("predicted").inc()
 
     async def _decode(self, content: bytes) -> Pixels:
         """Give an image's pixels, decoded in a thread or a process."""
@@ -168,8 +198,11 @@ class Predictor:
             return row, None
         return row[:-1], bool(row[-1] > self._threshold)
 
-    def _result(self, upload: Upload, row: Row, top: int) -> dict[str, Any]:
-        row, is_unlike = self.told(row)
+    def result(self, upload: Upload, outcome: Row | Refusal, top: int) -> dict[str, Any]:
+        """Give what the answer says of an image, of its row or of why there is none."""
+        if isinstance(outcome, Refusal):
+            return {"image": upload.name[:_LONGEST_NAME], "error": outcome.plain()}
+        row, is_unlike = self.told(outcome)
         best = np.argsort(-row, kind="stable")[:top].tolist()
         # The shortest text of the float32 itself, not of its double.
         entries = [

@@ -13,6 +13,17 @@ IMAGE_BODY = {
         "content": {
             "application/octet-stream": _BINARY,
             "image/*": _BINARY,
+            "application/zip": _BINARY,
+            "application/x-npy": _BINARY,
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "properties": {
+                        "images": {"type": "array", "items": {"type": "string", "format": "byte"}}
+                    },
+                }
+            },
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

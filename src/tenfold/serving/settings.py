@@ -9,6 +9,9 @@ from pydantic import Field
 from tenfold.core.settings import Settings
 from tenfold.data.images.formats import WEB_FORMATS
 
+HANGING_SHARE = 2
+"""A batch that takes so many times `answer_seconds` is taken for one that never ends."""
+
 
 class ServingSettings(Settings):
     """Limits of one server, each so that a client can cost the others little.
@@ -24,6 +27,8 @@ class ServingSettings(Settings):
         alone.
     images_per_request
         Most images in one request; more are answered 413.
+    images_per_stream
+        Most images in one request whose answer comes line by line; more are answered 413.
     megapixels
         Most pixels of an image, in millions: looked at before it is decoded, so that a small file
         that unpacks into gigabytes is answered 413.
@@ -48,6 +53,7 @@ class ServingSettings(Settings):
     body_mib: float = Field(32, gt=0, le=4096)
     memory_mib: float = Field(512, gt=0)
     images_per_request: int = Field(64, ge=1, le=10_000)
+    images_per_stream: int = Field(10_000, ge=1, le=1_000_000)
     megapixels: float = Field(250, gt=0, le=10_000)
     more_formats: tuple[Literal["tiff", "ppm"], ...] = ()
     decoding_seconds: int = Field(10, ge=1, le=3600)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.progress import Progress, SilentProgress
@@ -18,6 +18,7 @@ from tenfold.core.stages import training_stages
 from tenfold.core.text import parse_duration
 from tenfold.data.corrections import corrections_settings, read_corrections
 from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.grouping import parse_rule
 from tenfold.data.sources.look import look_at
 from tenfold.data.sources.source import SOURCES
 from tenfold.study.choice import CHOSEN_RECIPES, Asked, choose_recipe, recipe_of_settings
@@ -74,7 +75,8 @@ class StudyRequest:
 
     `workers` share the training; a study that has no micro-batches for them gets some.
 
-    `columns` says what a table calls its columns: ``{"label": "species"}``.
+    `columns` says what a table calls its columns: ``{"label": "species"}``. `group_by` and
+    `order_by` are rules, see `tenfold.data.sources.grouping`.
 
     `corrections` are kept by a run folder that was made with them; the path ``none`` takes them
     away.
@@ -97,6 +99,8 @@ class StudyRequest:
     rebalance: str | None = None
     workers: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    group_by: str | None = None
+    order_by: str | None = None
 
     def resolve(
         self, progress: Progress | None = None, *, is_offline: bool = False
@@ -129,6 +133,7 @@ class StudyRequest:
             | self._corrections_changes(corrections)
             | self._rebalance_changes()
             | {f"data.{kind}_column": name for kind, name in self.columns.items()}
+            | self._rule_changes()
             | data
         )
         # What is changed later counts, and options are more than settings.
@@ -281,6 +286,14 @@ class StudyRequest:
         if content is None:
             return {"data.corrections": None}
         return {"data.corrections": corrections_settings(self.corrections, content).plain()}
+
+    def _rule_changes(self) -> dict[str, Any]:
+        rules: dict[Literal["group_by", "order_by"], str | None]
+        rules = {"group_by": self.group_by, "order_by": self.order_by}
+        given = {setting: text for setting, text in rules.items() if text is not None}
+        for setting, text in given.items():
+            parse_rule(text, setting)
+        return {f"data.{setting}": text for setting, text in given.items()}
 
     def _rebalance_changes(self) -> dict[str, Any]:
         if self.rebalance is None:
