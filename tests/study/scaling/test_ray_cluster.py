@@ -22,6 +22,7 @@ from tenfold.core.records.tuning import TuneRecord
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.ray_cluster import RayCluster, check_versions
 from tenfold.study.scaling.ray_worker import node_versions
+from tenfold.study.scaling.sharing import SharedPlace
 from tenfold.study.scaling.work import Place, Task, Work, run_tasks
 from tenfold.study.study import Study
 
@@ -156,3 +157,29 @@ class TestOnACluster:
         again = subprocess.run(command, capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stderr
         assert results(out)[0] == results(tmp_path / "here")[0]
+
+    def test_workers_that_share_a_training_lose_a_node(
+        self,
+        ray_place: RayCluster,
+        ray_nodes: RayNodes,
+        tiny_settings: Callable[..., StudySettings],
+        tmp_path: Path,
+    ) -> None:
+        settings = settings_of(tiny_settings, epochs=60).with_changes(
+            {"training.micro_batches": 4, "tune.is_enabled": False}
+        )
+        list(Study(settings, tmp_path / "here").run("train"))
+        checkpoint = tmp_path / "ray" / ".train.partial" / ".work" / "checkpoint.safetensors"
+
+        def lose() -> None:
+            wait_for(checkpoint.is_file)
+            ray_nodes.kill_node()
+
+        killer = threading.Thread(target=lose)
+        killer.start()
+        place = SharedPlace(ray_place, ray_place, 2, ray_place.host)
+        list(Study(settings, tmp_path / "ray", place=place).run("train"))
+        killer.join()
+        here, ray = (tmp_path / name / "train" for name in ("here", "ray"))
+        for name in ("weights_last.safetensors", "weights_best.safetensors"):
+            assert (here / name).read_bytes() == (ray / name).read_bytes()
