@@ -119,9 +119,9 @@ class TestOnACluster:
         self, ray_place: Place, ray_nodes: RayNodes, tmp_path: Path
     ) -> None:
         def lose_and_join() -> None:
-            wait_for(lambda: ray_nodes.workers("127.0.0.3"))
-            ray_nodes.kill_node()
-            ray_nodes.start_second("127.0.0.4")
+            wait_for(lambda: ray_nodes.workers(ray_nodes.second))
+            ray_nodes.kill_node(ray_nodes.second)
+            ray_nodes.start(ray_nodes.third)
 
         work = Work(do_as_told, tmp_path / "work", {"log": str(tmp_path)})
         tasks = [Task(str(n), {"order": "nap"}) for n in range(12)]
@@ -131,7 +131,7 @@ class TestOnACluster:
         run_tasks(ray_place, work, tasks, lambda task, _: done.append(task.name))
         killer.join()
         assert sorted(done) == sorted(task.name for task in tasks)
-        ray_nodes.kill_node("127.0.0.4")
+        ray_nodes.kill_node(ray_nodes.third)
 
     def test_a_driver_that_is_killed_goes_on(
         self,
@@ -144,7 +144,7 @@ class TestOnACluster:
             (tmp_path / name).mkdir()
             (tmp_path / name / "settings.json").write_text(json.dumps(settings.flat()))
         list(Study(settings, tmp_path / "here").run("tune"))
-        ray_nodes.start_second()
+        ray_nodes.start(ray_nodes.second)
         out = tmp_path / "ray"
         command = [sys.executable, "-m", "tenfold", "tune", "--out", str(out), "--quiet"]
         command += ["--on", ray_nodes.address, "--device", "cpu"]

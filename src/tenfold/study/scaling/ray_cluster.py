@@ -7,13 +7,14 @@ runs again; nothing that a node has on its disk is needed when it is gone.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from typing import Any, Self
 
 from tenfold.core.errors import DeviceError, SettingsError, TrainingError, need
 from tenfold.core.progress import Progress
+from tenfold.core.text import counted
 from tenfold.study.scaling.crew import Crew, Ending, Event, Worker
 from tenfold.study.scaling.packing import unpack
 from tenfold.study.scaling.ray_worker import (
@@ -29,6 +31,7 @@ from tenfold.study.scaling.ray_worker import (
     blocks_of,
     node_versions,
     remove_left_behind,
+    version_difference,
 )
 from tenfold.study.scaling.work import Driver, Work
 from tenfold.study.scaling.worker import beginning
@@ -37,6 +40,8 @@ _SECONDS_TO_CONNECT = 5.0
 _SECONDS_TO_CHECK_A_NODE = 60.0
 _SECONDS_TO_CLEAR = 5.0
 _SECONDS_BETWEEN_COUNTS = 2.0
+_SECONDS_TO_START = 15.0
+"""A worker's process; until then nothing tells whether it starts or waits for room."""
 _CALLS_AT_A_TIME = 3
 """Of one worker: waiting for its messages, a task, an answer."""
 ADDRESS_VARIABLE = "RAY_ADDRESS"
@@ -125,10 +130,10 @@ class RayCluster:
         with workplace.listening():
             Crew(work, driver, workplace).run()
 
-    def room(self, cores: int, gpus: int) -> int:
+    def room(self, cores: int, gpus: int, left_out: Container[str] = ()) -> int:
         """Give how many tasks of so many cores the nodes have room for, were they empty."""
         counts = []
-        for node in self._nodes():
+        for node in self._nodes(left_out):
             count = int(node["CPU"] // cores)
             counts.append(min(count, int(node["GPU"] // gpus)) if gpus else count)
         return sum(counts)
@@ -143,11 +148,11 @@ class RayCluster:
             return self.gpus_per_task
         return int(self.device != "cpu" and any(node["GPU"] for node in self._nodes()))
 
-    def _nodes(self) -> list[dict[str, float]]:
+    def _nodes(self, left_out: Container[str] = ()) -> list[dict[str, float]]:
         return [
             {kind: node["Resources"].get(kind, 0.0) for kind in ("CPU", "GPU")}
             for node in self._ray.nodes()
-            if node["Alive"]
+            if node["Alive"] and node["NodeID"] not in left_out
         ]
 
     def _ids(self) -> list[str]:
@@ -177,6 +182,8 @@ class RayCluster:
                     "Stop it (ray stop there), or look at `ray status`."
                 ) from None
             except self._ray.exceptions.RayError as error:
+                if node not in self._ids():  # it was gone, and Ray did not know yet
+                    continue
                 raise SettingsError(
                     f"tenfold cannot be run on node {hosts[node]} ({_first_line(error)}). Install "
                     "the same version of tenfold[ray] there as here."
@@ -210,13 +217,11 @@ def check_versions(found: Mapping[str, str], where: str) -> None:
     SettingsError
         If one differs; the message names both.
     """
-    ours = node_versions()
-    for name, version in ours.items():
-        if found.get(name) != version:
-            raise SettingsError(
-                f"Node {where} has {name} {found.get(name)}, but here is {name} {version}. "
-                "Results would differ, or tasks fail: install the same on all nodes."
-            )
+    if difference := version_difference(found, node_versions()):
+        raise SettingsError(
+            f"Node {where} {difference}. Results would differ, or tasks fail: install the same on "
+            "all nodes."
+        )
 
 
 def connect(address: str) -> Any:
@@ -306,6 +311,9 @@ class _RayWorkplace:
     _put: Callable[[Event], None] = lambda _event: None
     _counted: float = -_SECONDS_BETWEEN_COUNTS
     _room: int = 0
+    _unplaced: dict[_RayWorker, float] = field(default_factory=dict)
+    """Workers that run on no node as far as is known, and since when."""
+    _versions: dict[str, str] = field(default_factory=node_versions)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -322,8 +330,11 @@ class _RayWorkplace:
         """Give what fits on the nodes, and one more: it is there when a node joins."""
         now = time.monotonic()
         if now - self._counted >= _SECONDS_BETWEEN_COUNTS:
-            self._counted, self._room = now, self.cluster.room(self.cores, self.gpus) + 1
+            self._counted, self._room = now, self._fitting() + 1
         return self._room
+
+    def _fitting(self) -> int:
+        return self.cluster.room(self.cores, self.gpus, self._left_out)
 
     def start(self, put: Callable[[Event], None]) -> Worker:
         self._put = put
@@ -340,8 +351,11 @@ class _RayWorkplace:
             options["scheduling_strategy"] = NodeLabelSchedulingStrategy({"ray.io/node-id": others})
         device = "cuda" if self.gpus else "cpu"
         begin = beginning(self.work, threads=self.cores, device=device)
-        actor = self.ray.remote(**options)(RemoteWorker).remote(begin, self.folders, self.session)
+        actor = self.ray.remote(**options)(RemoteWorker).remote(
+            begin, self.folders, self.session, self._versions
+        )
         worker = _RayWorker(self.ray, actor)
+        self._unplaced[worker] = time.monotonic()
         self._ask(worker)
         return worker
 
@@ -353,10 +367,15 @@ class _RayWorkplace:
         return bool(alive - self._left_out)
 
     def waiting_for(self) -> str:
-        free = self.ray.available_resources()
-        asked = f"a task takes {self.cores} cores" + (f", {self.gpus} GPUs" if self.gpus else "")
-        if self.cluster.room(self.cores, self.gpus) == 0:
+        asked = f"a task takes {counted(self.cores, 'core')}"
+        asked += f" and {counted(self.gpus, 'GPU')}" if self.gpus else ""
+        if self._fitting() == 0:
             return f"no node is as large as a task ({asked}); one that joins is used"
+        waiting = [w for w in list(self._unplaced) if not (w.where or w.is_ended)]
+        self._unplaced = {worker: self._unplaced[worker] for worker in waiting}
+        if time.monotonic() - min(self._unplaced.values(), default=math.inf) < _SECONDS_TO_START:
+            return ""
+        free = self.ray.available_resources()
         if free.get("CPU", 0) < self.cores or free.get("GPU", 0) < self.gpus:
             return f"the cluster is full ({asked}; {free.get('CPU', 0):g} cores are free)"
         return ""
