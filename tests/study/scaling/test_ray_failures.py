@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ray_nodes import OWN_MOUNTS, RayNodes
-from scaling_tasks import do_as_told
+from ray_nodes import OWN_MOUNTS, RayNodes, wait_for
+from scaling_tasks import do_as_told, log_lines
 from tenfold.core.errors import DeviceError
 from tenfold.core.progress import SilentProgress
 from tenfold.study.scaling.ray_cluster import RayCluster
@@ -137,12 +139,52 @@ def test_a_store_that_is_smaller_than_the_data(
     assert set(done.values()) == {digest.hexdigest().encode()}
 
 
+@pytest.fixture
+def two_nodes(ray_nodes: RayNodes) -> RayNodes:
+    ray_nodes.start(ray_nodes.second)
+    return ray_nodes
+
+
+def test_a_task_that_takes_too_much_memory(ray_nodes: RayNodes, work: Work, notes: Notes) -> None:
+    """Ray ends what takes a node's memory; the others go on."""
+    ray_nodes.kill_node(ray_nodes.second)
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    memory = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    threshold = 1 - (memory["MemAvailable"] - 1.5 * 2**20) / memory["MemTotal"]
+    variables = {"RAY_memory_usage_threshold": f"{threshold:.3f}"}
+    ray_nodes.start(ray_nodes.second, "--num-cpus=2", variables=variables)
+    with RayCluster(ray_nodes.address, notes, cores_per_task=2, device="cpu") as place:
+        done, lost = run(place, work, notes, "hog", "done")
+    ray_nodes.kill_node(ray_nodes.second)
+    assert done == {"1 done": b"done"}
+    assert "ended 3 times (out of memory on" in lost["0 hog"]
+
+
+def test_ctrl_c_ends_all(two_nodes: RayNodes, work: Work, tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\nfrom scaling_tasks import do_as_told, log_lines\n"
+        "from tenfold.core.progress import SilentProgress\n"
+        "from tenfold.study.scaling.ray_cluster import RayCluster\n"
+        "from tenfold.study.scaling.work import Task, Work, run_tasks\n"
+        f"work = Work(do_as_told, Path({str(work.folder)!r}), {{'log': {str(tmp_path)!r}}})\n"
+        "tasks = [Task(str(n), {'order': 'wait'}) for n in range(2)]\n"
+        f"with RayCluster({two_nodes.address!r}, SilentProgress(), device='cpu') as place:\n"
+        "    run_tasks(place, work, tasks, print)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(log_lines(tmp_path)) == 2 or parent.poll() is not None)
+    parent.send_signal(signal.SIGINT)
+    _, errors = parent.communicate(timeout=30)
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    for _, process, _ in log_lines(tmp_path):
+        wait_for(lambda process=process: not Path(f"/proc/{process}").exists(), seconds=5)
+
+
 @pytest.mark.parametrize(
     ("asked", "named"), [({"gpus_per_task": 1}, "1 GPU"), ({"cores_per_task": 4}, "4 cores")]
 )
 def test_what_no_node_has_is_waited_for(
-    ray_place: Place,
-    ray_nodes: RayNodes,
+    two_nodes: RayNodes,
     work: Work,
     notes: Notes,
     asked: dict[str, Any],
@@ -152,9 +194,8 @@ def test_what_no_node_has_is_waited_for(
         if "no node is as large" in state and named in state:
             raise EnoughError
 
-    del ray_place  # both nodes are there
     with (
-        RayCluster(ray_nodes.address, notes, device="cpu", **asked) as place,
+        RayCluster(two_nodes.address, notes, device="cpu", **asked) as place,
         pytest.raises(EnoughError),
     ):
         run(place, work, notes, "done", on_look=look)

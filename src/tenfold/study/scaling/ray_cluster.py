@@ -294,6 +294,14 @@ def _first_line(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
+def _reason(error: BaseException) -> tuple[str, str]:
+    """Give why a worker ended, of the paragraphs that Ray writes, and what may help."""
+    text = " ".join(str(error).split())
+    if "out of memory" in text.lower() or "OutOfMemory" in type(error).__name__:
+        return "out of memory", "; fewer tasks a node (more --cores-per-task) need less memory."
+    return _first_line(error), ""
+
+
 @dataclass
 class _RayWorkplace:
     cluster: RayCluster
@@ -428,6 +436,5 @@ class _RayWorker:
             self.ray.kill(self.actor)
         if self.error is None:
             return Ending("ended")
-        text = _first_line(self.error)
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
-        return Ending(text, is_machine=bool(self.node) and self.node not in alive)
+        return Ending(*_reason(self.error), is_machine=bool(self.node) and self.node not in alive)
