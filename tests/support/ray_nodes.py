@@ -27,6 +27,7 @@ OWN_MOUNTS = (
 )
 """Before a command, a size in KiB and a folder: runs it with a disk of that size there."""
 MARK = "TENFOLD_TEST_RAY_NODES"
+NODE_MARK = "TENFOLD_TEST_RAY_NODE"
 
 
 class RayNodes:
@@ -59,8 +60,8 @@ class RayNodes:
         os.environ.update(self.environment)
         try:
             self._start(
+                self.head,
                 "--head",
-                f"--node-ip-address={self.head}",
                 f"--port={self.port}",
                 "--include-dashboard=false",
                 f"--temp-dir={self.folder}",
@@ -107,34 +108,28 @@ class RayNodes:
         """
         if self.of_node(address):
             return
-        here = f"--address={self.address}", f"--node-ip-address={address}"
+        here = f"--address={self.address}"
         prefix: list[str] = []
         if disk is not None:
             prefix = [*OWN_MOUNTS, *map(str, disk)]
             variables = {**(variables or {}), SCRATCH_VARIABLE: str(disk[1])}
-        self._start(*here, *options, variables=variables, prefix=prefix)
+        self._start(address, here, *options, variables=variables, prefix=prefix)
 
-    def processes(self) -> list[int]:
-        """Give all processes of the cluster, this one left out."""
+    def processes(self, mark: str = "") -> list[int]:
+        """Give the processes of the cluster, or those with one more mark; this one left out."""
+        marks = [f"{MARK}={self.mark}", *filter(None, [mark])]
         found = []
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 process = int(folder.name)
-                environment = (folder / "environ").read_bytes()
-                if process != os.getpid() and f"{MARK}={self.mark}".encode() in environment:
+                variables = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                if process != os.getpid() and set(marks) <= set(variables):
                     found.append(process)
         return found
 
     def of_node(self, address: str) -> list[int]:
-        """Give a node's raylet and all that it started."""
-        raylets = [
-            process
-            for process in self.processes()
-            if (words := _command(process))
-            and words[0].endswith("raylet")
-            and f"--node_ip_address={address}" in words
-        ]
-        return [process for raylet in raylets for process in (raylet, *_below(raylet))]
+        """Give a node's raylet and all else of it."""
+        return self.processes(f"{NODE_MARK}={address}")
 
     def kill_node(self, address: str) -> None:
         """End a node as a power cut does."""
@@ -148,6 +143,7 @@ class RayNodes:
 
     def _start(
         self,
+        address: str,
         *options: str,
         variables: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
@@ -156,9 +152,9 @@ class RayNodes:
             *prefix,
             sys.executable, "-m", "ray.scripts.scripts", "start",
             f"--num-cpus={self.cores}", "--num-gpus=0", f"--object-store-memory={STORE_BYTES}",
-            "--disable-usage-stats", *options,
+            f"--node-ip-address={address}", "--disable-usage-stats", *options,
         ]  # fmt: skip
-        environment = os.environ | (variables or {})
+        environment = os.environ | {NODE_MARK: address} | (variables or {})
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -183,11 +179,3 @@ def _command(process: int) -> list[str]:
         return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return []
-
-
-def _below(process: int) -> list[int]:
-    try:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except OSError:
-        return []
-    return [one for child in map(int, children) for one in (child, *_below(child))]

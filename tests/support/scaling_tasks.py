@@ -30,6 +30,16 @@ def do_as_told(common: Common) -> DoTask:
     return do
 
 
+def sleep(common: Common) -> DoTask:
+    """Get ready to sleep as many seconds as each task says; for benchmarks."""
+
+    def do(inputs: Values, desk: Desk) -> bytes:
+        time.sleep(inputs["seconds"])
+        return b"slept"
+
+    return do
+
+
 def log_lines(folder: Path) -> list[list[str]]:
     """Give what tasks noted: order, process, threads."""
     path = folder / "log"
