@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,6 +66,32 @@ def test_another_version_is_named_beside_ours(name: str) -> None:
         check_versions({**ours, name: "0.0.1"}, "10.0.0.5")
     assert "0.0.1" in str(caught.value)
     assert ours[name] in str(caught.value)
+
+
+def cluster_of(*cores: int, cores_per_task: int | None = None) -> RayCluster:
+    """Give a cluster with so many cores on each node, none of which is asked to do anything."""
+    nodes = [
+        {"Alive": True, "NodeID": str(number), "Resources": {"CPU": float(count)}}
+        for number, count in enumerate(cores)
+    ]
+    cluster = RayCluster("ray", SilentProgress(), cores_per_task, device="cpu")
+    cluster._ray = SimpleNamespace(nodes=lambda: nodes)
+    return cluster
+
+
+class TestCoresOfATask:
+    @pytest.mark.parametrize(("tasks", "cores"), [(1, 8), (2, 4), (3, 4), (5, 2), (50, 1)])
+    def test_as_many_as_let_all_tasks_run(self, tasks: int, cores: int, tmp_path: Path) -> None:
+        work = Work(do_as_told, tmp_path)
+        assert cluster_of(8, 4)._cores(work, tasks, 0) == cores
+
+    def test_work_that_goes_on_keeps_them(self, tmp_path: Path) -> None:
+        work = Work(do_as_told, tmp_path)
+        assert cluster_of(4, 4)._cores(work, 8, 0) == 1
+        assert cluster_of(4, 4)._cores(work, 1, 0) == 1
+        assert cluster_of(4, cores_per_task=3)._cores(work, 1, 0) == 3
+        assert cluster_of(4)._cores(work, 1, 0) == 3
+        assert cluster_of(2)._cores(work, 1, 0) == 2  # no node has three
 
 
 def settings_of(tiny_settings: Callable[..., StudySettings], epochs: int = 3) -> StudySettings:

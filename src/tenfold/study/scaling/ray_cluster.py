@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from tenfold.core.errors import DeviceError, SettingsError, TrainingError, need
 from tenfold.core.progress import Progress
+from tenfold.core.record import Record
 from tenfold.core.text import counted
 from tenfold.study.scaling.crew import Crew, Ending, Event, Worker
 from tenfold.study.scaling.packing import unpack
@@ -44,6 +45,8 @@ _SECONDS_TO_START = 15.0
 """A worker's process; until then nothing tells whether it starts or waits for room."""
 _CALLS_AT_A_TIME = 3
 """Of one worker: waiting for its messages, a task, an answer."""
+_CHOICE = "cluster.json"
+"""In a work's folder."""
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 
 
@@ -124,11 +127,31 @@ class RayCluster:
     def run(self, work: Work, driver: Driver) -> None:
         """Do all tasks; see `tenfold.study.scaling.work.Place.run`."""
         gpus = self._gpus()
-        cores = self.cores_per_task or self._fair_cores(driver.left(), gpus)
+        cores = self._cores(work, driver.left(), gpus)
         folders = {name: self._send(path) for name, path in work.folders.items()}
         workplace = _RayWorkplace(self, self._ray, work, folders, self._session, cores, gpus)
         with workplace.listening():
             Crew(work, driver, workplace).run()
+
+    def _cores(self, work: Work, tasks: int, gpus: int) -> int:
+        """Give the cores of a task: those asked for, those it had before, or what is fair now.
+
+        The number of threads changes the order of sums: work that goes on after a kill would
+        otherwise end with other bits, since fewer tasks are left.
+        """
+        path = work.folder / _CHOICE
+        cores = self.cores_per_task
+        if cores is None and path.is_file():
+            before = _Choice.read(path).cores
+            if self.room(before, gpus):
+                return before
+            self.progress.say(
+                f"Tasks had {counted(before, 'core')} each before, which no node has now: the "
+                "results of those that are left will differ in their last digits."
+            )
+        cores = cores or self._fair_cores(tasks, gpus)
+        _Choice(cores=cores).write(path)
+        return cores
 
     def room(self, cores: int, gpus: int, left_out: Container[str] = ()) -> int:
         """Give how many tasks of so many cores the nodes have room for, were they empty."""
@@ -207,6 +230,12 @@ class RayCluster:
             ]
             self._sent[folder] = kept = state, files
         return kept[1]
+
+
+class _Choice(Record):
+    """How work was begun on a cluster."""
+
+    cores: int
 
 
 def check_versions(found: Mapping[str, str], where: str) -> None:
