@@ -312,6 +312,8 @@ def shell(
         listening.close()
 
     monkeypatch.setattr("tenfold.serving.server.run_server", keep)
+    # Fetched from elsewhere; tests/serving/web has it.
+    monkeypatch.setattr("tenfold.serving.web.folder.runtime_files", lambda *_: {})
     return one
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tenfold.classifier import load
-from tenfold.cli.using import default_path
+from tenfold.cli.exporting import default_path
 from tenfold.core.errors import DataError, ExportError
 from tenfold.serving.export import (
     RealImages,

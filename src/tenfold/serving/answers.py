@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
-from tenfold.core.text import printable
-from tenfold.report.formats import percent, visible
 from tenfold.serving.guard import Refusal, in_text
-
-_REPORT_STYLE = Path(__file__).parent.parent / "report" / "templates" / "style.css"
-"""Pages look as the report does because they have its style; each adds to it."""
-PageFiles = dict[str, tuple[bytes, str]]
-"""Content and media type by address."""
+from tenfold.serving.pages import PageFiles
 
 
 def json_answer(content: Any) -> Response:
@@ -30,26 +22,6 @@ def json_answer(content: Any) -> Response:
         media_type="application/json",
         headers={"cache-control": "no-store"},
     )
-
-
-def page_files(templates: Path, name: str, **values: Any) -> PageFiles:
-    """Give a page, its style and its script, from the files of one name in a folder."""
-    environment = Environment(
-        loader=FileSystemLoader(templates, encoding="utf-8"),
-        autoescape=True,  # class names come from folders that anybody may have named
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "printable": printable}
-    html = environment.get_template(f"{name}.html.j2").render(**values)
-    style = _REPORT_STYLE.read_bytes() + b"\n" + (templates / f"{name}.css").read_bytes()
-    return {
-        "/": (html.encode(errors="replace"), "text/html"),
-        f"/{name}.css": (style, "text/css"),
-        f"/{name}.js": ((templates / f"{name}.js").read_bytes(), "text/javascript"),
-    }
 
 
 def add_page(app: FastAPI, files: PageFiles) -> None:

@@ -14,13 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.routing import Route
 
 from tenfold.core.text import printable
-from tenfold.serving.answers import PageFiles, add_page, json_answer, page_files
+from tenfold.serving.answers import add_page, json_answer
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
 from tenfold.serving.model import ServedModel
 from tenfold.serving.named_models import IMAGE_PROBLEMS, LINES_ANSWER, Top, named_models
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.open_inference.routes import open_inference
+from tenfold.serving.pages import PageFiles, page_files
 from tenfold.serving.predictor import Predictor
 from tenfold.serving.repository import FIRST_VERSION, ModelInUse, ModelRepository, NamedModel
 from tenfold.serving.requests import (

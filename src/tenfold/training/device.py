@@ -106,6 +106,17 @@ def choose_device(asked: str = "auto") -> Device:
     return Device("cpu", name, threads)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread of the CPU: sums of several are rounded otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @functools.cache
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed blocks instead of giving them back to the kernel at once.

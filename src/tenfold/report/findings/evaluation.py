@@ -15,7 +15,9 @@ from tenfold.core.records.evaluation import (
     ClassScores,
     EvaluateRecord,
     ExplainedMistakes,
+    PartScores,
 )
+from tenfold.core.text import counted
 from tenfold.evaluation.scores import Gallery
 
 MACRO_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
@@ -29,6 +31,24 @@ SCORE_TITLES = {
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+
+
+FEW_IMAGES = 30
+"""A score of fewer says little: Wilson's interval of half of 30 is 35 points wide."""
+
+
+def few_images(count: int) -> str:
+    """Give the warning that a score of so few images carries; empty for enough."""
+    return f"only {counted(count, 'image')}" if 0 < count < FEW_IMAGES else ""
+
+
+def honest_part(record: EvaluateRecord) -> PartScores | None:
+    """Give the scores to lead with where series have images in both splits; None for the plain.
+
+    Those on test images whose series training has no image of, if these are not too few.
+    """
+    part = None if record.series is None else record.series.held_out
+    return part if part is not None and part.images >= FEW_IMAGES else None
 
 
 def guessing_accuracy(scores: ClassificationScores) -> float:

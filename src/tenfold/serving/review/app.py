@@ -18,9 +18,10 @@ from starlette.routing import Route
 
 from tenfold.core.errors import StorageError, TenfoldError
 from tenfold.core.text import printable
-from tenfold.serving.answers import add_page, json_answer, page_files
+from tenfold.serving.answers import add_page, json_answer
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.metrics import Metrics
+from tenfold.serving.pages import page_files
 from tenfold.serving.review.nearest import NearestImages
 from tenfold.serving.review.pictures import SIZES, Pictures
 from tenfold.serving.review.session import MOST_ROWS, ReviewSession

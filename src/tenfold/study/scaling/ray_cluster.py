@@ -116,6 +116,11 @@ class RayCluster:
         """Give how many tasks the nodes have room for, with the cores asked for."""
         return max(1, self.room(self.cores_per_task or 1, self._gpus()))
 
+    @property
+    def host(self) -> str:
+        """Give the address at which the nodes reach this process."""
+        return str(self._ray.util.get_node_ip_address())
+
     def run(self, work: Work, driver: Driver) -> None:
         """Do all tasks; see `tenfold.study.scaling.work.Place.run`."""
         gpus = self._gpus()

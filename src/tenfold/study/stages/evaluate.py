@@ -13,16 +13,20 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import (
     ClassificationScores,
     EvaluateRecord,
+    PartScores,
     RobustnessRecord,
+    SeriesScores,
     ViewsScores,
 )
 from tenfold.core.records.training import TrainRecord
 from tenfold.data.dataset import (
     Images,
     ImageSplit,
+    Labels,
     kept_places,
     read_given_split,
     read_split,
+    read_test_spans,
     write_arrays,
 )
 from tenfold.data.splits import stratified_sample
@@ -95,7 +99,31 @@ class EvaluateStage(Stage):
             robustness=_robustness(context, network, test),
             images_per_second=len(test) / seconds,
             seconds=seconds,
+            series=_series_scores(context, probabilities, test.labels),
         ).write(context.folder / RECORD)
+
+
+def _series_scores(
+    context: StageContext, probabilities: npt.NDArray[np.float32], labels: Labels
+) -> SeriesScores | None:
+    """Score apart what training has images of the same series of."""
+    spans = read_test_spans(context.inputs["acquire"])
+    if spans is None or not spans.any():
+        return None
+    classes = context.acquired().classes
+
+    def on(chosen: npt.NDArray[np.bool_]) -> PartScores:
+        scores = classification_scores(labels[chosen], probabilities[chosen], classes)
+        right = round(scores.accuracy * scores.count)
+        return PartScores(
+            images=scores.count,
+            accuracy=scores.accuracy,
+            interval=wilson_interval(right, scores.count),
+            balanced_accuracy=scores.balanced_accuracy,
+            macro_f1=scores.macro_f1,
+        )
+
+    return SeriesScores(held_out=None if spans.all() else on(~spans), shared=on(spans))
 
 
 def _write_gallery(
