@@ -46,6 +46,8 @@ class ServingSettings(Settings):
         Most images that the network sees at once.
     queue_images
         Most images that wait; beyond that, 503 at once.
+    watch_seconds
+        From one look at a watched folder of models to the next.
     stop_seconds
         For running requests to end when the server stops.
     """
@@ -61,6 +63,7 @@ class ServingSettings(Settings):
     answer_seconds: float = Field(30, gt=0)
     batch_images: int = Field(32, ge=1, le=4096)
     queue_images: int = Field(2048, ge=1)
+    watch_seconds: float = Field(5, gt=0)
     stop_seconds: int = Field(10, ge=1)
 
     @property
