@@ -87,6 +87,7 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        self._metrics.requests_in_progress.inc()
         status = 0
 
         async def send_safely(message: Message) -> None:
@@ -110,6 +111,7 @@ class Guard:
                 )
             status = status or refusal.status
         finally:
+            self._metrics.requests_in_progress.dec()
             # Of an address with a name in it, the pattern: not as many counters as there are names.
             path: str = getattr(scope.get("route"), "path", None) or scope["path"]
             name = path if path in self._paths else "other"
