@@ -23,6 +23,7 @@ from tenfold.serving.metrics import CONTENT_TYPE, Metrics
 from tenfold.serving.model import ServedModel
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.open_inference.routes import open_inference
+from tenfold.serving.operations import Operations
 from tenfold.serving.pages import page_files
 from tenfold.serving.predictor import Predictor
 from tenfold.serving.repository import FIRST_VERSION, ModelInUse, ModelRepository, NamedModel
@@ -60,12 +61,14 @@ def create_app(
     hosts: AllowedHosts | None = None,
     explainer: ImageExplainer | None = None,
     name: str = "model",
+    operations: Operations | None = None,
 ) -> FastAPI:
     """Give the ASGI application that serves a model.
 
     `token` is what clients must show, None for none. `hosts` are the names by which the server
     answers, None for those of a server on loopback. `name` is the model's in addresses.
     """
+    operations = operations or Operations()
     metrics = Metrics()
     budget = MemoryBudget(settings.memory_bytes)
     arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
@@ -79,6 +82,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        if operations.access_log is not None:
+            operations.access_log.close()
         repository.close()
         explaining.shutdown(wait=False, cancel_futures=True)
 
@@ -90,7 +95,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        responses={status: PROBLEMS[status] for status in (401, 403, 421, 503)},
+        responses={status: PROBLEMS[status] for status in (401, 403, 421, 429, 503)},
     )
     app.add_exception_handler(RequestValidationError, _parameter_error)
     files = page_files(
@@ -98,7 +103,7 @@ def create_app(
         "page",
         model=model.description,
         settings=settings,
-        needs_token=token is not None,
+        needs_token=token is not None or operations.tokens is not None,
         explains=explainer is not None,
         version=metadata.version("tenfold"),
     )
@@ -193,6 +198,7 @@ def create_app(
         most_seconds=settings.receive_seconds
         + settings.body_bytes / SLOWEST_BYTES_PER_SECOND
         + 2 * settings.answer_seconds,
+        operations=operations,
     )
     return app
 
