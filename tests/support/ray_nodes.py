@@ -154,7 +154,7 @@ class RayNodes:
             f"--num-cpus={self.cores}", "--num-gpus=0", f"--object-store-memory={STORE_BYTES}",
             f"--node-ip-address={address}", "--disable-usage-stats", *options,
         ]  # fmt: skip
-        environment = os.environ | {NODE_MARK: address} | (variables or {})
+        environment = {**os.environ, NODE_MARK: address, **(variables or {})}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
