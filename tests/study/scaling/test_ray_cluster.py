@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,6 +69,32 @@ def test_another_version_is_named_beside_ours(name: str) -> None:
     assert ours[name] in str(caught.value)
 
 
+def cluster_of(*cores: int, cores_per_task: int | None = None) -> RayCluster:
+    """Give a cluster with so many cores on each node, none of which is asked to do anything."""
+    nodes = [
+        {"Alive": True, "NodeID": str(number), "Resources": {"CPU": float(count)}}
+        for number, count in enumerate(cores)
+    ]
+    cluster = RayCluster("ray", SilentProgress(), cores_per_task, device="cpu")
+    cluster._ray = SimpleNamespace(nodes=lambda: nodes)
+    return cluster
+
+
+class TestCoresOfATask:
+    @pytest.mark.parametrize(("tasks", "cores"), [(1, 8), (2, 4), (3, 4), (5, 2), (50, 1)])
+    def test_as_many_as_let_all_tasks_run(self, tasks: int, cores: int, tmp_path: Path) -> None:
+        work = Work(do_as_told, tmp_path)
+        assert cluster_of(8, 4)._cores(work, tasks, 0) == cores
+
+    def test_work_that_goes_on_keeps_them(self, tmp_path: Path) -> None:
+        work = Work(do_as_told, tmp_path)
+        assert cluster_of(4, 4)._cores(work, 8, 0) == 1
+        assert cluster_of(4, 4)._cores(work, 1, 0) == 1
+        assert cluster_of(4, cores_per_task=3)._cores(work, 1, 0) == 3
+        assert cluster_of(4)._cores(work, 1, 0) == 3
+        assert cluster_of(2)._cores(work, 1, 0) == 2  # no node has three
+
+
 def settings_of(tiny_settings: Callable[..., StudySettings], epochs: int = 3) -> StudySettings:
     return tiny_settings(
         {
@@ -120,9 +147,9 @@ class TestOnACluster:
         self, ray_place: Place, ray_nodes: RayNodes, tmp_path: Path
     ) -> None:
         def lose_and_join() -> None:
-            wait_for(lambda: ray_nodes.workers("127.0.0.3"))
-            ray_nodes.kill_node()
-            ray_nodes.start_second("127.0.0.4")
+            wait_for(lambda: ray_nodes.workers(ray_nodes.second))
+            ray_nodes.kill_node(ray_nodes.second)
+            ray_nodes.start(ray_nodes.third)
 
         work = Work(do_as_told, tmp_path / "work", {"log": str(tmp_path)})
         tasks = [Task(str(n), {"order": "nap"}) for n in range(12)]
@@ -132,7 +159,7 @@ class TestOnACluster:
         run_tasks(ray_place, work, tasks, lambda task, _: done.append(task.name))
         killer.join()
         assert sorted(done) == sorted(task.name for task in tasks)
-        ray_nodes.kill_node("127.0.0.4")
+        ray_nodes.kill_node(ray_nodes.third)
 
     def test_a_driver_that_is_killed_goes_on(
         self,
@@ -145,7 +172,7 @@ class TestOnACluster:
             (tmp_path / name).mkdir()
             (tmp_path / name / "settings.json").write_text(json.dumps(settings.flat()))
         list(Study(settings, tmp_path / "here").run("tune"))
-        ray_nodes.start_second()
+        ray_nodes.start(ray_nodes.second)
         out = tmp_path / "ray"
         command = [sys.executable, "-m", "tenfold", "tune", "--out", str(out), "--quiet"]
         command += ["--on", ray_nodes.address, "--device", "cpu"]
