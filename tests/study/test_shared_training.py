@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from tenfold.study.recipe import StudySettings, load_recipe
 from tenfold.study.request import StudyRequest
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.packing import Values
+from tenfold.study.scaling.processes import Processes
 from tenfold.study.scaling.sharing import SharedPlace
 from tenfold.study.scaling.work import Driver, Place, Task, Work
 from tenfold.study.shared_training import (
@@ -37,9 +39,6 @@ from tenfold.training.device import Device
 from tenfold.training.fit import fit_network
 from tenfold.training.worker_group import GlooGroup, PeerLostError
 from worker_threads import DeathError, WorkerThreads
-
-if TYPE_CHECKING:
-    from conftest import CommandResult
 
 CPU = Device("cpu", "a processor", 1)
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -236,7 +235,7 @@ class TestProcesses:
     def test_a_worker_that_is_killed_changes_no_bit(
         self,
         run_folder: str,
-        tenfold: Callable[..., CommandResult],
+        tenfold: Callable[..., Any],
         tmp_path: Path,
     ) -> None:
         other = tmp_path / "other"
@@ -267,6 +266,30 @@ class TestProcesses:
                 assert lines[0] == lines[1]
             else:
                 assert first.read_bytes() == second.read_bytes()
+        assert not worker_processes()
+
+    @pytest.mark.slow
+    @pytest.mark.long
+    def test_a_worker_that_hangs_is_left_behind(self, train: Train, tmp_path: Path) -> None:
+        kept = tmp_path / "kept.safetensors"
+        many = {"epochs": 20}
+
+        def stop_one() -> None:
+            wait_for(kept.is_file)
+            os.kill(worker_processes()[-1], signal.SIGSTOP)
+
+        stopper = threading.Thread(target=stop_one)
+        stopper.start()
+        waits = {"longest_wait_seconds": 4.0, "seconds_for_the_others": 1.0}
+        found = train(
+            many | {"checkpoint_seconds": 0},
+            workers=2,
+            crew=Processes(2),
+            checkpoint=kept,
+            **waits,
+        )
+        stopper.join()
+        assert found == train(many)
         assert not worker_processes()
 
     def test_the_option_gives_a_study_micro_batches(self, run_folder: str) -> None:

@@ -21,6 +21,7 @@ from tenfold.serving.model import ServedModel
 from tenfold.serving.named_models import IMAGE_PROBLEMS, LINES_ANSWER, Top, named_models
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.open_inference.routes import open_inference
+from tenfold.serving.operations import Operations
 from tenfold.serving.pages import PageFiles, page_files
 from tenfold.serving.predictor import Predictor
 from tenfold.serving.repository import FIRST_VERSION, ModelInUse, ModelRepository, NamedModel
@@ -58,6 +59,7 @@ def create_app(
     version: str = FIRST_VERSION,
     others: Iterable[NamedModel] = (),
     watched: WatchedFolder | None = None,
+    operations: Operations | None = None,
 ) -> FastAPI:
     """Give the ASGI application that serves a model.
 
@@ -66,6 +68,7 @@ def create_app(
     addresses; `others` are served beside it. What appears in the folder `watched` replaces the
     model of its name.
     """
+    operations = operations or Operations()
     metrics = Metrics()
     budget = MemoryBudget(settings.memory_bytes)
     repository = ModelRepository(partial(_predictor, settings, metrics, budget))
@@ -77,6 +80,8 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with following(watched, repository, settings.watch_seconds):
             yield
+        if operations.access_log is not None:
+            operations.access_log.close()
         service.close()
 
     app = FastAPI(
@@ -87,7 +92,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        responses={status: PROBLEMS[status] for status in (401, 403, 421, 503)},
+        responses={status: PROBLEMS[status] for status in (401, 403, 421, 429, 503)},
     )
     app.add_exception_handler(RequestValidationError, _parameter_error)
 
@@ -97,7 +102,7 @@ def create_app(
             "page",
             model=used.model.description,
             settings=settings,
-            needs_token=token is not None,
+            needs_token=token is not None or operations.tokens is not None,
             explains=used.served.explainer is not None,
             version=metadata.version("tenfold"),
         )
@@ -173,6 +178,7 @@ def create_app(
         most_seconds=settings.receive_seconds
         + settings.body_bytes / SLOWEST_BYTES_PER_SECOND
         + 2 * settings.answer_seconds,
+        operations=operations,
     )
     return app
 

@@ -154,6 +154,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         421: "The server does not answer by this name.",
         415: "The body is of a kind that holds no image.",
         422: "An image or a parameter cannot be read.",
+        429: "The token was used too often.",
         501: "The server cannot do this with its model.",
         503: "The server is busy.",
     }.items()

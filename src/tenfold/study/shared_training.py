@@ -10,6 +10,7 @@ meet anew and go on from that. How many they are then changes no result
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,7 @@ MICRO_BATCHES = 4
 """Of a training that workers share, unless it is said: as many as most machines have GPUs."""
 _SECONDS_FOR_THE_OTHERS = 30.0
 """From when somebody last came until those who are there begin without the rest."""
+_SECONDS_TO_END = 5.0
 _MOST_MEETINGS = 10
 """In vain, without a newer state."""
 
@@ -165,16 +167,21 @@ class SharedTraining:
                 on_done=lambda task, _result: meetings.leave(task),
                 on_lost=meetings.give_up,
                 on_ask=meetings.answer,
-                on_look=lambda state: bar.advance(0, detail=f"{meetings.detail}; {state}"),
+                on_look=meetings.look,
                 progress=self.progress,
             )
-            self.place.crew.run(work, driver)
+            with suppress(_OverError):
+                self.place.crew.run(work, driver)
         if meetings.end is None:
             raise TrainingError(
                 f"No worker of {workers} is left: {meetings.reason} The same command goes on from "
                 "the last checkpoint; fewer --workers need less memory."
             )
         training.adopt(meetings.end)
+
+
+class _OverError(Exception):
+    """The training is over, but not all workers have ended."""
 
 
 @dataclass
@@ -205,6 +212,13 @@ class _Meetings:
     _number: int = 0
     _in_vain: int = 0
     _is_newer: bool = False
+    _ended_at: float = 0.0
+
+    def look(self, state: str) -> None:
+        """Show what is running; leave a worker that hangs, when the training is over."""
+        self.bar.advance(0, detail=f"{self.detail}; {state}" if self.detail else state)
+        if self.end is not None and time.monotonic() - self._ended_at > _SECONDS_TO_END:
+            raise _OverError
 
     def hire(self, count: int) -> None:
         for _ in range(count):
@@ -251,7 +265,7 @@ class _Meetings:
         self._in_vain, self._is_newer = 0, True
         self.training.keep(state)
         if is_end:
-            self.end = state
+            self.end, self._ended_at = state, time.monotonic()
         # Those who came late join now, when nothing is lost by it.
         self._is_anew = bool(self._waiting) and not is_end
         return {"meet_anew": self._is_anew}
