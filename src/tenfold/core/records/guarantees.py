@@ -105,6 +105,21 @@ class PredictionSets(Record):
         return ordered
 
 
+class UnlikeOnTest(Record):
+    """How many test images came out as unlike anything in training."""
+
+    count: int = Field(ge=1)
+    """Test images that were looked at."""
+    flagged: int = Field(ge=0)
+    interval: Interval
+    """Of the share flagged: 95%, Wilson."""
+
+    @property
+    def share(self) -> float:
+        """Give the share that was flagged."""
+        return self.flagged / self.count
+
+
 class UnlikeRecord(Record):
     """From which score on an image is called unlike anything in training.
 
@@ -118,6 +133,8 @@ class UnlikeRecord(Record):
     """Images that the threshold was found on."""
     held_out_quantiles: tuple[float, ...]
     """Of their score at 0, 0.01, ..., 1: what images in use are compared with."""
+    test: UnlikeOnTest | None = None
+    """None where it was not measured."""
 
 
 class GuaranteesRecord(Record):
