@@ -204,7 +204,7 @@ class TestOnACluster:
 
         killer = threading.Thread(target=lose)
         killer.start()
-        place = SharedPlace(ray_place, ray_place, 2, ray_place.host)
+        place = SharedPlace(ray_place, ray_place.for_workers(), 2, ray_place.host)
         list(Study(settings, tmp_path / "ray", place=place).run("train"))
         killer.join()
         here, ray = (tmp_path / name / "train" for name in ("here", "ray"))
