@@ -109,6 +109,7 @@ class ModelStage(Stage):
                 evaluate=evaluate,
                 cross_validate=None if folds is None else CrossValidateRecord.read(folds / RECORD),
                 audit=None if audit is None else AuditRecord.read(audit / RECORD),
+                grouping=acquired.grouping,
                 kept_images=0 if index is None else len(index),
             ),
         )
