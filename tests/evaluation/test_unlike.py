@@ -29,6 +29,25 @@ def test_held_out_images_are_kept_and_others_are_flagged() -> None:
     assert len(record.held_out_quantiles) == 101
 
 
+def test_a_share_is_judged_by_the_errors_of_both_samples() -> None:
+    values = np.arange(100, dtype=np.float32)
+    few = unlike_record(values, np.append(np.zeros(88, np.float32), np.full(12, 200, np.float32)))
+    many = unlike_record(
+        np.arange(10_000, dtype=np.float32),
+        np.append(np.zeros(8800, np.float32), np.full(1200, 1e6, np.float32)),
+    )
+    none = unlike_record(np.arange(10_000, dtype=np.float32), np.zeros(10_000, np.float32))
+    assert few is not None
+    assert many is not None
+    assert none is not None
+    assert few.test is not None
+    assert few.test.flagged == 12
+    assert (few.test_is, many.test_is, none.test_is) == ("more", "more", "fewer")
+    fewer = unlike_record(values, np.append(np.zeros(90, np.float32), np.full(10, 200, np.float32)))
+    assert fewer is not None
+    assert fewer.test_is == "as expected"
+
+
 def test_of_few_images_there_is_no_threshold_and_damage_is_said() -> None:
     assert unlike_record(np.zeros(18, np.float32)) is None
     with pytest.raises(ModelFolderError, match="unlike images cannot be used"):

@@ -136,6 +136,21 @@ class UnlikeRecord(Record):
     test: UnlikeOnTest | None = None
     """None where it was not measured."""
 
+    @property
+    def test_is(self) -> Literal["more", "fewer", "as expected"]:
+        """Say how the share of test images compares with the one that the threshold lets through.
+
+        By two standard errors of both: the threshold rests on a sample, too.
+        """
+        if self.test is None:
+            return "as expected"
+        expected = 1 - self.kept_share
+        error = expected * self.kept_share * (1 / self.test.count + 1 / self.held_out_count)
+        away = self.test.share - expected
+        if away**2 <= 4 * error:
+            return "as expected"
+        return "more" if away > 0 else "fewer"
+
 
 class GuaranteesRecord(Record):
     """What a finished model promises, and why it does not promise the rest."""
