@@ -134,7 +134,7 @@ class Guard:
             path: str = getattr(told.get("route"), "path", None) or scope["path"]
             name = path if path in self._paths else "other"
             self._metrics.requests.labels(name, str(status)).inc()
-            if path == "/api/predict" or path.endswith("/infer"):
+            if path.endswith(("/predict", "/infer")):
                 self._metrics.request_seconds.observe(time.perf_counter() - began)
             if self._operations.access_log is not None:
                 seconds = time.perf_counter() - began
