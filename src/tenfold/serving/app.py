@@ -19,6 +19,7 @@ from tenfold.core.text import printable
 from tenfold.serving.answers import add_page, json_answer
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.lines import LINES
+from tenfold.serving.live import LiveCollector, live_answers
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
 from tenfold.serving.model import ServedModel
 from tenfold.serving.onnx_model import OnnxModel
@@ -71,9 +72,14 @@ def create_app(
     operations = operations or Operations()
     metrics = Metrics()
     budget = MemoryBudget(settings.memory_bytes)
-    arriving = ArrivingBodies(settings.memory_bytes, settings.receive_seconds)
     repository = ModelRepository(partial(_predictor, settings, metrics, budget))
-    service = PredictionService(repository, settings, arriving, budget)
+    service = PredictionService(
+        repository,
+        settings,
+        ArrivingBodies(settings.memory_bytes, settings.receive_seconds),
+        budget,
+    )
+    metrics.add(LiveCollector(repository))
     repository.put(NamedModel(name, FIRST_VERSION, ServedModel(model, explainer)))
 
     explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
@@ -82,8 +88,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        if operations.access_log is not None:
-            operations.access_log.close()
+        operations.close()
         repository.close()
         explaining.shutdown(wait=False, cancel_futures=True)
 
@@ -185,14 +190,14 @@ def create_app(
         """Give counters for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    protocol = open_inference(service)
-    app.include_router(protocol)
+    routers = open_inference(service), live_answers(repository)
+    for router in routers:
+        app.include_router(router)
+    routes = [*app.routes, *(route for router in routers for route in router.routes)]
     app.add_middleware(
         Guard,
         metrics=metrics,
-        paths=frozenset(
-            route.path for route in (*app.routes, *protocol.routes) if isinstance(route, Route)
-        ),
+        paths=frozenset(route.path for route in routes if isinstance(route, Route)),
         token=token,
         hosts=hosts or AllowedHosts(),
         most_seconds=settings.receive_seconds

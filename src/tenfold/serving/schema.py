@@ -135,6 +135,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         400: "The body is damaged.",
         401: "The token is missing or wrong.",
         403: "A page of another site asks.",
+        404: "There is no such model.",
         408: "The body came too slowly.",
         413: "The body or an image is too large.",
         421: "The server does not answer by this name.",
