@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tenfold.core.records.guarantees import UnlikeRecord
+from tenfold.core.record import Interval
+from tenfold.core.records.guarantees import UnlikeOnTest, UnlikeRecord
 from tenfold.evaluation.drift import (
     LEVEL,
     answers_on_test,
@@ -36,7 +37,10 @@ def test_what_is_kept_of_the_test_split() -> None:
     assert sum(kept.confidence_counts) == 3
     assert kept.confidence_counts[-1] == 1, "of 1, which is no bin of its own"
     assert kept.mean_confidence == pytest.approx(0.8)
-    assert (kept.unlike_count, kept.held_out_count, kept.unlike_share) == (2, 40, 0.05)
+    assert (kept.unlike_count, kept.scored_count, kept.unlike_share) == (2, 40, 0.05)
+    measured = UnlikeOnTest(count=30, flagged=3, interval=Interval(low=0.03, high=0.26))
+    tested = answers_on_test(probabilities, unlike.model_copy(update={"test": measured}))
+    assert (tested.unlike_count, tested.scored_count) == (3, 30)
     assert answers_on_test(probabilities).unlike_share is None
 
 

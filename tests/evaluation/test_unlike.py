@@ -19,8 +19,11 @@ def test_held_out_images_are_kept_and_others_are_flagged() -> None:
     score = UnlikeScore.fit(draw(300, 0)[0], *draw(400, 1))
     again = UnlikeScore.from_bytes(score.to_bytes())
     known, other = again.score(*draw(400, 2)), again.score(*draw(400, 3, shift=-6.0))
-    record = unlike_record(again.score(*draw(400, 1)))
+    record = unlike_record(again.score(*draw(400, 1)), known)
     assert record is not None
+    assert record.test is not None
+    assert record.test.share == (known > record.threshold).mean()
+    assert record.test.interval.low < record.test.share < record.test.interval.high
     assert (known > record.threshold).mean() < 0.12
     assert (other > record.threshold).mean() > 0.95
     assert len(record.held_out_quantiles) == 101

@@ -27,7 +27,7 @@ def on_test(count: int = 1000, **changes: Any) -> AnswersOnTest:
         "confidence_counts": tuple(confidences.tolist()),
         "mean_confidence": 0.8,
         "unlike_count": count // 20,
-        "held_out_count": count,
+        "scored_count": count,
     }
     return AnswersOnTest(**(values | changes))
 
@@ -144,7 +144,7 @@ def test_a_served_model_that_knows_its_test_images(
     client: Any, make_png: Any, onnx_content: bytes
 ) -> None:
     model = OnnxModel(onnx_content, threads=1)
-    kept = on_test(unlike_count=None, held_out_count=None)
+    kept = on_test(unlike_count=None, scored_count=None)
     model.description = model.description.model_copy(update={"on_test": kept})
     one = client(model=model, drift_window_images=50)
     for seed in range(50):

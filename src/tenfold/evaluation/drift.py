@@ -38,17 +38,22 @@ def answers_on_test(
     probabilities
         Calibrated, of the test images, shape (N, classes).
     unlike
-        Of the model. Its share stands for the test images', which have no such score.
+        Of the model; validation images stand for the test images where these were not measured.
     """
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     confidences = confidence_counts(probabilities.max(axis=1))
-    count = None if unlike is None else unlike.held_out_count
+    flagged = scored = None
+    if unlike is not None and unlike.test is not None:
+        flagged, scored = unlike.test.flagged, unlike.test.count
+    elif unlike is not None:
+        scored = unlike.held_out_count
+        flagged = round((1 - unlike.kept_share) * scored)
     return AnswersOnTest(
         class_counts=tuple(counts.tolist()),
         confidence_counts=tuple(confidences.tolist()),
         mean_confidence=float(probabilities.max(axis=1).mean(dtype=np.float64)),
-        unlike_count=None if unlike is None else round((1 - unlike.kept_share) * (count or 0)),
-        held_out_count=count,
+        unlike_count=flagged,
+        scored_count=scored,
     )
 
 

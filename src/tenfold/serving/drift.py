@@ -63,7 +63,7 @@ class LiveAnswer(BaseModel):
     confidence: float | None = Field(description="Mean of the last answers.")
     test_confidence: float | None
     unlike_share: float | None = Field(description="Of the last answers; null without a score.")
-    test_unlike_share: float | None = Field(description="Of images held out of the training.")
+    test_unlike_share: float | None = Field(description="Of the test images.")
     tests: list[DriftPart] = Field(description="Of the last full window.")
 
 
@@ -249,8 +249,8 @@ def _pairs(
     yield "classes", (np.asarray(on_test.class_counts), classes, likelihood_ratio)
     confidences = confidence_counts(window.confidences)
     yield "confidence", (np.asarray(on_test.confidence_counts), confidences, largest_distance)
-    if has_unlike and on_test.unlike_count is not None and on_test.held_out_count is not None:
-        expected = np.array([on_test.unlike_count, on_test.held_out_count - on_test.unlike_count])
+    if has_unlike and on_test.unlike_count is not None and on_test.scored_count is not None:
+        expected = np.array([on_test.unlike_count, on_test.scored_count - on_test.unlike_count])
         count = int(window.is_unlike.sum())
         seen = np.array([count, len(window.is_unlike) - count])
         yield "unlike", (expected, seen, likelihood_ratio)

@@ -53,9 +53,9 @@ class LiveCollector(Collector):
                     ("class",),
                 ),
                 ("live_confidence", "Mean confidence of the last answers.", ()),
-                ("test_confidence", "Mean confidence on the test images.", ()),
+                ("test_confidence", "The same, on the test images.", ()),
                 ("live_unlike_share", "Share of the last images unlike the training's.", ()),
-                ("test_unlike_share", "Share of held-out images unlike the training's.", ()),
+                ("test_unlike_share", "The same, on the test images.", ()),
                 ("drift", "1 if the last full window differs from the test images.", ("of",)),
                 ("drift_p_value", "Of the last full window's test.", ("of",)),
             )

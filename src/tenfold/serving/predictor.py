@@ -341,6 +341,8 @@ class Batcher:
     def close(self) -> None:
         """Let a running batch end and start no more."""
         self._jobs.put(None)
+        if self._thread.ident is None:
+            self._forget()
 
     def _start(self) -> None:
         """Compute what waits, unless the network is busy."""
@@ -370,6 +372,11 @@ class Batcher:
                 loop.call_soon_threadsafe(self._finish, batch, outcomes)
             # Or they would be held until the next batch.
             del job, batch, outcomes
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of the network, which takes memory, without waiting for Python to find circles."""
+        self._predict = _nothing
 
     def _compute(self, makers: Sequence[MakeImage]) -> list[_Outcome]:
         """Give each image's row, or why there is none; runs in the network's thread."""
@@ -397,6 +404,10 @@ class Batcher:
             else:
                 future.set_result(outcome)
         self._start()
+
+
+def _nothing(_: Pixels) -> Iterable[_Outcome]:
+    raise RuntimeError("the model has ended")
 
 
 def _attempt(make_image: MakeImage) -> _Outcome:

@@ -123,6 +123,19 @@ class ModelAnswer(BaseModel):
     versions: dict[str, str]
 
 
+class NamedModelAnswer(ModelAnswer):
+    """One of the models that are served."""
+
+    name: str = Field(description="In addresses.")
+    version: str
+
+
+class ModelsAnswer(BaseModel):
+    """The models that are served, the default one first."""
+
+    models: list[NamedModelAnswer]
+
+
 class HealthAnswer(BaseModel):
     """The server is well; otherwise it answers 503 with a `ProblemAnswer`."""
 

@@ -113,6 +113,7 @@ def run_server(
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
     )
+    logging.getLogger("tenfold.serving.watching").setLevel(logging.INFO)
     # It warns of each damaged form, which any client can send as often as it likes.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:

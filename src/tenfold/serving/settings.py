@@ -48,6 +48,8 @@ class ServingSettings(Settings):
         Most images that wait; beyond that, 503 at once.
     drift_window_images
         Answers that are compared at a time with those on the test images.
+    watch_seconds
+        From one look at a watched folder of models to the next.
     keep_alive_seconds
         Between two requests on a connection; then it is closed. Longer than a load balancer keeps
         its own connections, or it sends requests into closed ones.
@@ -70,6 +72,7 @@ class ServingSettings(Settings):
     batch_images: int = Field(32, ge=1, le=4096)
     queue_images: int = Field(2048, ge=1)
     drift_window_images: int = Field(500, ge=50, le=1_000_000)
+    watch_seconds: float = Field(5, gt=0)
     keep_alive_seconds: float = Field(15, gt=0)
     stop_delay_seconds: float = Field(0, ge=0, le=600)
     stop_seconds: int = Field(10, ge=1)

@@ -105,6 +105,21 @@ class PredictionSets(Record):
         return ordered
 
 
+class UnlikeOnTest(Record):
+    """How many test images came out as unlike anything in training."""
+
+    count: int = Field(ge=1)
+    """Test images that were looked at."""
+    flagged: int = Field(ge=0)
+    interval: Interval
+    """Of the share flagged: 95%, Wilson."""
+
+    @property
+    def share(self) -> float:
+        """Give the share that was flagged."""
+        return self.flagged / self.count
+
+
 class UnlikeRecord(Record):
     """From which score on an image is called unlike anything in training.
 
@@ -118,6 +133,8 @@ class UnlikeRecord(Record):
     """Images that the threshold was found on."""
     held_out_quantiles: tuple[float, ...]
     """Of their score at 0, 0.01, ..., 1: what images in use are compared with."""
+    test: UnlikeOnTest | None = None
+    """None where it was not measured."""
 
 
 class AnswersOnTest(Record):
@@ -129,16 +146,17 @@ class AnswersOnTest(Record):
     """Images by the most probable class's probability, in bins of equal width from 0 to 1."""
     mean_confidence: Share
     unlike_count: int | None = Field(None, ge=0)
-    """Of `held_out_count` validation images, so many were called unlike anything in training; None
-    where the model has no such score."""
-    held_out_count: int | None = Field(None, ge=1)
+    """Of `scored_count` images, so many were called unlike anything in training; None where the
+    model has no such score."""
+    scored_count: int | None = Field(None, ge=1)
+    """Test images, or validation images where the score was not measured on test images."""
 
     @property
     def unlike_share(self) -> float | None:
-        """Give the share of held-out images that were called unlike."""
-        if self.unlike_count is None or self.held_out_count is None:
+        """Give the share of images not trained on that were called unlike."""
+        if self.unlike_count is None or self.scored_count is None:
             return None
-        return self.unlike_count / self.held_out_count
+        return self.unlike_count / self.scored_count
 
 
 class GuaranteesRecord(Record):
