@@ -29,6 +29,7 @@ from tenfold.evaluation.conformal import (
     few_images_note,
     measure_sets,
 )
+from tenfold.evaluation.drift import answers_on_test
 from tenfold.evaluation.explanations import NeighbourIndex, images_that_fit
 from tenfold.evaluation.guarantees import HeldOut, chosen_by_validation, fit_unlike
 from tenfold.evaluation.unlike import UnlikeScore, unlike_record
@@ -56,7 +57,7 @@ class ModelStage(Stage):
 
     name = "model"
     position = 8
-    version = 3
+    version = 4
     summary = "put the model into one folder, ready to use"
     needed = ("acquire", "tune", "train", "evaluate")
     reads_if_complete = ("cross-validate", "audit")
@@ -78,6 +79,8 @@ class ModelStage(Stage):
         evaluate = EvaluateRecord.read(context.inputs["evaluate"] / RECORD)
         split = read_split(context.inputs["acquire"], "train")
         promised, unlike = _guarantees(context, trained, split)
+        tested = read_arrays(context.inputs["evaluate"] / "predictions.npz")["probabilities"]
+        on_test = answers_on_test(tested, promised.unlike)
         record = describe_model(
             title=f"{acquired.title}, recipe {context.settings.recipe.name}",
             plan=trained.plan,
@@ -98,7 +101,7 @@ class ModelStage(Stage):
                 test_sha256=acquired.test_sha256,
             ),
             scores=scores_of(evaluate),
-            guarantees=promised,
+            guarantees=promised.model_copy(update={"on_test": on_test}),
         )
         index = _neighbour_index(context, trained, record, split)
         folds, audit = (context.inputs.get(name) for name in self.reads_if_complete)
