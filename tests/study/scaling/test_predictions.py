@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tenfold.cli import predictions
+from tenfold.cli.predictions import predict_by
 from tenfold.core.progress import SilentProgress
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving import prediction
@@ -24,8 +26,6 @@ from tenfold.serving.prediction import (
     load_model,
     predict_files,
 )
-from tenfold.study import predictions
-from tenfold.study.predictions import predict_by
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.packing import Values
 from tenfold.study.scaling.processes import Processes
