@@ -116,8 +116,8 @@ def _study_command(*stages: str) -> Any:
     ) -> None:
         del debug  # read by `main`, which shows the trace
         from tenfold.report.findings.reliability import repeats_text
+        from tenfold.study.repeats import read_repeats
         from tenfold.study.request import StudyRequest
-        from tenfold.study.runner import read_repeats
         from tenfold.study.scaling.place import PlaceRequest
         from tenfold.study.scaling.torchrun import Launch
 

@@ -246,7 +246,7 @@ def predict(  # noqa: PLR0915, PLR0917 -- typer passes them all by name
             for result in predict_files(loaded.model, found, bar, limits=limits):
                 take(result)
         else:
-            from tenfold.study.predictions import predict_by
+            from tenfold.cli.predictions import predict_by
             from tenfold.study.scaling.place import PlaceRequest
 
             asked = PlaceRequest(on, jobs, cores_per_task, gpus_per_task)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -286,17 +286,36 @@ def predict_files(
     """
     for left in found.left_out:
         yield Predicted(left.path, None, left.reason)
-    own = _Model.of(model)
-    size = batch_size or _batch_size_for(model)
-    block = images_of_a_block(model, batch_size)
-    images = read_images(
-        found.files, own.image_shape, ranges=own.value_ranges, limits=limits, ahead=2 * size
-    )
     task = (progress or SilentProgress()).task("Predicting", len(found.files), unit="images")
     with task as bar:
-        for batch in _batches(images, size, block):
-            yield from _predicted(own, batch)
+        for batch in predict_batches(model, found.files, batch_size=batch_size, limits=limits):
+            yield from batch
             bar.advance(len(batch))
+
+
+def predict_batches(
+    model: ImageClassifier | OnnxModel,
+    files: Iterable[ImageFile],
+    *,
+    batch_size: int | None = None,
+    limits: DecodingLimits = _LIMITS,
+    ahead: int | None = None,
+) -> Iterator[list[Predicted]]:
+    """Predict files, batch by batch; see `predict_files`.
+
+    `ahead` is the number of files that are taken before they are predicted, about.
+    """
+    own = _Model.of(model)
+    size = batch_size or _batch_size_for(model)
+    images = read_images(
+        files,
+        own.image_shape,
+        ranges=own.value_ranges,
+        limits=limits,
+        ahead=2 * size if ahead is None else ahead,
+    )
+    for batch in _batches(images, size, images_of_a_block(model, batch_size)):
+        yield list(_predicted(own, batch))
 
 
 def _batches(images: Iterator[ReadImage], size: int, block: int) -> Iterator[list[ReadImage]]:

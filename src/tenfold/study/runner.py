@@ -13,12 +13,9 @@ from typing import Any
 from tenfold.core.errors import DataError, RunFolderError
 from tenfold.core.files import sha256_of_file, sha256_of_json, storage_errors
 from tenfold.core.progress import Progress
-from tenfold.core.records.data import AcquireRecord
-from tenfold.core.records.evaluation import EvaluateRecord, RepeatedRun, RepeatsRecord
-from tenfold.core.records.training import TrainRecord
+from tenfold.core.records.evaluation import RepeatsRecord
 from tenfold.core.run_folder import (
     FEATURES,
-    REPEATS,
     REPEATS_RECORD,
     Attempt,
     Manifest,
@@ -29,12 +26,10 @@ from tenfold.core.run_folder import (
 from tenfold.core.stages import stage_order
 from tenfold.data.sources.source import SOURCES
 from tenfold.data.sources.webdataset import are_there
-from tenfold.evaluation.differences import Spread
-from tenfold.evaluation.scores import is_imbalanced
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.work import Place
-from tenfold.study.stages.stage import RECORD, STAGES, Stage, StageContext
+from tenfold.study.stages.stage import STAGES, Stage, StageContext
 from tenfold.training.device import Device
 from tenfold.training.feature_store import feature_store
 
@@ -90,6 +85,9 @@ class StageRunner:
         Of a repeat: the stages that it runs itself.
     place
         Where independent work runs.
+    is_beside_others
+        Whether other processes run stages on the same ground: then features of frozen backbones
+        are read there, and not written.
     check_data
         Told the folder of a data set that was read, before it takes the place of the one before;
         what it raises leaves that one in its place.
@@ -106,6 +104,7 @@ class StageRunner:
     ground: RunFolder | None = None
     own_stages: tuple[str, ...] = ()
     place: Place = field(default_factory=Here)
+    is_beside_others: bool = False
     check_data: Callable[[Path], object] = lambda _: None
     before_finish: Callable[[], object] = lambda: None
     startup_seconds: float = 0.0
@@ -155,7 +154,10 @@ class StageRunner:
         with (
             _noted_seconds(folder, attempt, clock),
             storage_errors(folder.partial, only_known=True),
-            feature_store().kept_in((self.ground or self.run_folder).path / FEATURES),
+            feature_store().kept_in(
+                (self.ground or self.run_folder).path / FEATURES,
+                is_written=not self.is_beside_others,
+            ),
         ):
             stage.run(context)
             if stage.name == "acquire":
@@ -179,6 +181,11 @@ class StageRunner:
         for place in edited:
             self.progress.say(f"{stage.name}: a file that you changed there is kept as {place}")
         return StageOutcome(stage.name, True, seconds, folder.path)
+
+    def is_current(self, stage: Stage) -> bool:
+        """Say whether a stage whose needs are complete is complete, with the present settings."""
+        fingerprint = self._fingerprint(stage, self._inputs(stage, ()))
+        return self.stage_folder(stage.name).is_complete(fingerprint)
 
     def complete_stages(self) -> tuple[str, ...]:
         """Give the stages that are complete, with whatever settings and inputs, in order."""
@@ -299,90 +306,3 @@ def _noted_seconds(folder: StageFolder, attempt: Attempt, clock: float) -> Itera
         with suppress(OSError):  # the disk may be what stopped it
             folder.note(replace(attempt, seconds=attempt.seconds + time.monotonic() - clock))
         raise
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """The further runs of a study, in ``repeats/run-2`` and so on.
-
-    Each is a train and an evaluate stage like the study's own, with a manifest each: it is skipped
-    when it is complete, and goes on from its checkpoint after a kill. Run n has the study's seed
-    plus n - 1.
-
-    Parameters
-    ----------
-    runner
-        The study's, whose train and evaluate stages are the first run.
-    """
-
-    runner: StageRunner
-
-    def run(self, count: int, device: Device) -> Iterator[StageOutcome]:
-        """Do what is missing of `count` runs and write the record.
-
-        Yields
-        ------
-        StageOutcome
-            Two a further run.
-        """
-        assert count >= 2, "one run has no spread"
-        runners = [self.runner, *(self._further(run) for run in range(2, count + 1))]
-        for run, runner in enumerate(runners[1:], start=2):
-            for name in REPEATED_STAGES:
-                outcome = runner.run(STAGES[name], device)
-                yield replace(outcome, name=f"run {run}, {name}")
-        self._record(runners).write(self.runner.run_folder.path / REPEATS_RECORD)
-
-    def _further(self, run: int) -> StageRunner:
-        settings = self.runner.settings.with_changes(
-            {"seed": self.runner.settings.seed + run - 1, "evaluate.robustness_images": 0}
-        )
-        return replace(
-            self.runner,
-            settings=settings,
-            run_folder=RunFolder(self.runner.run_folder.path / REPEATS / f"run-{run}"),
-            ground=self.runner.run_folder,
-            own_stages=REPEATED_STAGES,
-        )
-
-    def _record(self, runners: list[StageRunner]) -> RepeatsRecord:
-        acquired = AcquireRecord.read(self.runner.stage_folder("acquire").path / RECORD)
-        runs = tuple(_scores(run, runner) for run, runner in enumerate(runners, start=1))
-        names = ("accuracy", "balanced_accuracy", "macro_f1")
-        spreads = {name: Spread.of([getattr(run, name) for run in runs]) for name in names}
-        return RepeatsRecord(
-            test_count=sum(acquired.test_counts),
-            is_imbalanced=is_imbalanced(acquired),
-            has_time_budget=self.runner.settings.training.budget_seconds is not None,
-            runs=runs,
-            means={name: spread.mean for name, spread in spreads.items()},
-            intervals={name: spread.interval for name, spread in spreads.items()},
-            standard_deviations={name: spread.deviation for name, spread in spreads.items()},
-            deviation_intervals={n: spread.deviation_interval for n, spread in spreads.items()},
-            least_differences={name: spread.least_difference for name, spread in spreads.items()},
-            evaluate_digest=self.runner.stage_folder("evaluate").digest(),
-        )
-
-
-def read_repeats(run_folder: Path) -> RepeatsRecord:
-    """Read what the repeats of a study found.
-
-    Raises
-    ------
-    RunFolderError
-        If there are none.
-    """
-    return RepeatsRecord.read(run_folder / REPEATS_RECORD)
-
-
-def _scores(run: int, runner: StageRunner) -> RepeatedRun:
-    scores = EvaluateRecord.read(runner.stage_folder("evaluate").path / RECORD).scores
-    train = TrainRecord.read(runner.stage_folder("train").path / RECORD)
-    return RepeatedRun(
-        run=run,
-        seed=runner.settings.seed,
-        accuracy=scores.accuracy,
-        balanced_accuracy=scores.balanced_accuracy,
-        macro_f1=scores.macro_f1,
-        training_seconds=train.seconds,
-    )

@@ -21,7 +21,8 @@ from tenfold.data.folds import plan_folds
 from tenfold.data.rebalancing import choose_rebalancing
 from tenfold.evaluation.audit import cleanlab_filter
 from tenfold.study.recipe import StudySettings
-from tenfold.study.runner import REPEATED_STAGES, Repeats, StageOutcome, StageRunner
+from tenfold.study.repeats import Repeats
+from tenfold.study.runner import REPEATED_STAGES, StageOutcome, StageRunner
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.work import Place
 from tenfold.study.stages.stage import STAGES

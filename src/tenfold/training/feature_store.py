@@ -68,12 +68,13 @@ class FeatureStore:
         return self._folders[-1].path if self._folders else None
 
     @contextmanager
-    def kept_in(self, folder: Path) -> Iterator[None]:
+    def kept_in(self, folder: Path, *, is_written: bool = True) -> Iterator[None]:
         """Keep in a folder what is computed within the block, and look for it there.
 
-        Blocks within blocks write to the innermost folder and read from all.
+        Blocks within blocks write to the innermost folder and read from all. A folder that several
+        processes use at a time is to be read alone.
         """
-        self._folders.append(_Folder(folder, self.folder_limit_bytes))
+        self._folders.append(_Folder(folder, self.folder_limit_bytes if is_written else 0))
         try:
             yield
         finally:
@@ -189,6 +190,8 @@ class _Folder:
 
     def write(self, key: str, digests: list[bytes], features: Tensor) -> None:
         """Write a block if there is room, or room can be made."""
+        if features.nbytes > self._limit_bytes:
+            return
         sizes = {path: path.stat().st_size for path in sorted(self.path.glob("*.safetensors"))}
         own = _short(key)
         for path in [path for path in sizes if not path.name.startswith(f"{own}-")]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tenfold.cli import predictions
+from tenfold.cli.predictions import predict_by
 from tenfold.core.progress import SilentProgress
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving import prediction
@@ -23,8 +26,8 @@ from tenfold.serving.prediction import (
     load_model,
     predict_files,
 )
-from tenfold.study.predictions import predict_by
 from tenfold.study.scaling.here import Here
+from tenfold.study.scaling.packing import Values
 from tenfold.study.scaling.processes import Processes
 from tenfold.study.scaling.work import Driver, Place, Task, Work
 
@@ -90,13 +93,18 @@ def _by(place: Place, path: Path, found: FoundImages) -> list[Predicted]:
 
 
 def test_each_place_gives_the_same_lines(
-    place: Place, photos: Path, make_model_folder: Callable[..., Path], short_blocks: None
+    place: Place,
+    photos: Path,
+    make_model_folder: Callable[..., Path],
+    short_blocks: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = make_model_folder()
     loaded = load_model(path, device="cpu")
     found = find_images([str(photos), str(photos / "missing.png")])
     assert len(found.files) == 29
     alone = list(predict_files(loaded.model, found, limits=LIMITS))
+    monkeypatch.setattr(predictions, "_MOST_FILES_AT_A_TIME", 3)  # fewer than a block has
     lines = _lines(_by(place, path, found), loaded.classes)
     assert lines == _lines(alone, loaded.classes)
     assert sum('"error"' in line for line in lines) == 6
@@ -112,12 +120,21 @@ def test_results_come_in_order_and_as_soon_as_they_are_there(
             while (task := driver.next_task()) is not None:
                 tasks.append(task)
             for task in [*tasks[:0:-1], tasks[0]]:
-                driver.on_done(task, do(task.inputs, None))  # type: ignore[arg-type]
+                driver.on_done(task, do(task.inputs, _Desk(driver, task)))  # type: ignore[arg-type]
 
     path = make_model_folder()
     found = find_images([str(photos)])
     names = [one.name for one in _by(Backwards(), path, found)]
     assert names == [file.name for file in found.files]
+
+
+@dataclass
+class _Desk:
+    driver: Driver
+    task: Task
+
+    def ask(self, question: Values) -> dict[str, Any]:
+        return dict(self.driver.on_ask(self.task, question))
 
 
 def _common(work: Work) -> Any:
@@ -132,6 +149,29 @@ def test_an_image_on_standard_input(make_model_folder: Callable[..., Path]) -> N
     found = find_images(["-"], io.BytesIO(content.getvalue()))
     (result,) = _by(Here(), make_model_folder(), found)
     assert result.probabilities is not None
+
+
+def test_no_more_is_held_than_is_sent_at_a_time(
+    photos: Path,
+    make_model_folder: Callable[..., Path],
+    short_blocks: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Counting(Here):
+        def run(self, work: Work, driver: Driver) -> None:
+            def counted(task: Task, question: Values) -> Values:
+                answer = driver.on_ask(task, question)
+                sizes.append(len(answer["contents"]))
+                return answer
+
+            super().run(work, replace(driver, on_ask=counted))
+
+    sizes: list[int] = []
+    monkeypatch.setattr(predictions, "_MOST_BYTES_AT_A_TIME", 1)
+    found = find_images([str(photos)])
+    _by(Counting(), make_model_folder(), found)
+    assert len(sizes) >= 23  # each file that has a byte alone
+    assert max(sizes) <= max(path.stat().st_size for path in photos.glob("[0-9]*"))
 
 
 @pytest.mark.slow

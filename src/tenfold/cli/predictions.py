@@ -2,8 +2,8 @@
 
 Blocks of files are tasks; what predicts one is `tenfold.serving.prediction.predict_files`, so that
 the answers are those of one process, to the last digit where the processor is of the same type.
-Files are read by the driver and sent as they are: no disk is shared, and a block is decoded where
-it is predicted.
+Files are read by the driver and sent as they are, a few at a time as their worker asks for them: no
+disk is shared, and neither end holds more of a block than that.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,16 @@ from tenfold.serving.prediction import (
     Predicted,
     images_of_a_block,
     load_model,
-    predict_files,
+    predict_batches,
 )
 from tenfold.study.scaling.packing import Values, pack, unpack
 from tenfold.study.scaling.work import Common, Desk, DoTask, Driver, Place, Task, Work
 from tenfold.training.device import Device, choose_device
 from tenfold.training.model_folder import model_folder_in
+
+_MOST_FILES_AT_A_TIME = 64
+_MOST_BYTES_AT_A_TIME = 2**23
+"""Of files in one answer, unless one is larger."""
 
 
 def predict_by(  # noqa: PLR0917 -- as `predict_files`, and where
@@ -86,6 +90,7 @@ def predict_by(  # noqa: PLR0917 -- as `predict_files`, and where
             left=lambda: blocks.left,
             on_done=lambda task, result: bar.advance(blocks.add(task, result)),
             on_lost=_give_up,
+            on_ask=lambda _task, question: blocks.files_from(question["first"], question["end"]),
             on_look=lambda state: bar.advance(0, detail=state),
             progress=progress,
         )
@@ -126,14 +131,33 @@ class _Blocks:
         return -(-len(self.files) // self.size) - self._given
 
     def next_task(self) -> Task | None:
-        """Read the next block's files; they are held until somebody has predicted them."""
+        """Give the next block: which files it has."""
         if not self.left:
             return None
         first = self._given * self.size
-        files = self.files[first : first + self.size]
+        end = min(first + self.size, len(self.files))
         self._given += 1
-        name = f"Images {first + 1:,} to {first + len(files):,}"
-        return Task(name, {"number": self._given - 1, **_packed_files(files)})
+        name = f"Images {first + 1:,} to {end:,}"
+        return Task(name, {"number": self._given - 1, "first": first, "end": end})
+
+    def files_from(self, first: int, end: int) -> Values:
+        """Read some files from one on: no more than may be held at a time, but one at least."""
+        files: list[ImageFile] = []
+        contents: list[bytes] = []
+        reasons: list[str] = []
+        for file in self.files[first : min(end, first + _MOST_FILES_AT_A_TIME)]:
+            content, reason = _read(file)
+            files.append(file)
+            contents.append(content)
+            reasons.append(reason)
+            if sum(map(len, contents)) >= _MOST_BYTES_AT_A_TIME:
+                break
+        return {
+            "names": [file.name for file in files],
+            "reasons": reasons,
+            "lengths": [len(content) for content in contents],
+            "contents": b"".join(contents),
+        }
 
     def add(self, task: Task, result: bytes) -> int:
         """Take a block's results; give how many there are."""
@@ -152,9 +176,11 @@ def prediction_worker(common: Common) -> DoTask:
     loaded = load_model(path, device=common.device)
     limits = DecodingLimits(pixels=common.values["most_pixels"])
 
-    def predict(inputs: Values, _desk: Desk) -> bytes:
-        files, reasons = _unpacked_files(inputs)
-        results = predict_files(loaded.model, FoundImages(tuple(files)), limits=limits)
+    def predict(inputs: Values, desk: Desk) -> bytes:
+        reasons: list[str] = []
+        files = _asked_for(desk, inputs["first"], inputs["end"], reasons)
+        batches = predict_batches(loaded.model, files, limits=limits, ahead=_MOST_FILES_AT_A_TIME)
+        results = [replace(one, pixels=None) for batch in batches for one in batch]
         return _packed_results(
             [
                 Predicted(one.name, None, reason) if reason else one
@@ -165,23 +191,23 @@ def prediction_worker(common: Common) -> DoTask:
     return predict
 
 
-def _packed_files(files: Sequence[ImageFile]) -> Values:
-    contents, reasons = [], []
-    for file in files:
-        content, reason = _read(file)
-        contents.append(content)
-        reasons.append(reason)
-    return {
-        "names": [file.name for file in files],
-        "reasons": reasons,
-        "lengths": [len(content) for content in contents],
-        "contents": b"".join(contents),
-    }
+def _asked_for(desk: Desk, first: int, end: int, reasons: list[str]) -> Iterator[ImageFile]:
+    """Give files as the driver sends them, and note why it could not read some."""
+    while first < end:
+        found = desk.ask({"first": first, "end": end})
+        first += len(found["names"])
+        reasons += found["reasons"]
+        contents = memoryview(found["contents"])
+        start = 0
+        for name, length in zip(found["names"], found["lengths"], strict=True):
+            yield ImageFile(name, io.BytesIO(contents[start : start + length]))
+            start += length
 
 
 def _read(file: ImageFile) -> tuple[bytes, str]:
     """Give a file's bytes, or why there are none."""
     if not isinstance(file.place, Path):
+        file.place.seek(0)  # it may be asked for again, by another worker
         return file.place.read(), ""
     if (reason := why_not_opened(file.place)) is not None:
         return b"", reason
@@ -191,14 +217,6 @@ def _read(file: ImageFile) -> tuple[bytes, str]:
             return opened.read(MOST_SENT_BYTES), ""
     except OSError as error:
         return b"", error.strerror or str(error)
-
-
-def _unpacked_files(inputs: Values) -> tuple[list[ImageFile], list[str]]:
-    files, start = [], 0
-    for name, length in zip(inputs["names"], inputs["lengths"], strict=True):
-        files.append(ImageFile(name, io.BytesIO(inputs["contents"][start : start + length])))
-        start += length
-    return files, inputs["reasons"]
 
 
 def _packed_results(results: Sequence[Predicted]) -> bytes:
