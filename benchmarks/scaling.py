@@ -82,6 +82,7 @@ def search_settings(folder: Path, size: Size) -> StudySettings:
             "data.location": str(path),
             "model.widths": [32, 64, 64],
             "training.precision": "float32",
+            "training.least_steps": 1,
             "tune.trials": size.trials,
             "tune.epochs": size.epochs,
             "tune.sampler": "random",

@@ -95,20 +95,25 @@ class Killer:
     say: Callable[[str], object] = lambda _what: None
     killed: list[str] = field(default_factory=list)
     """What was killed, of all runs."""
+    printed: str = ""
+    """By all commands, on standard output."""
 
     def run(self, command: list[str], kinds: Iterable[str]) -> None:
         """Run the command, and kill such things one after the other until it succeeds."""
         left, failures = list(kinds)[::-1], 0
         while True:
             before = len(self.killed)
-            driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            driver = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
             while driver.poll() is None:
                 if left:
                     if self._kill(left[-1], driver):
                         left.pop()
                 else:
                     driver.wait()
-            _, errors = driver.communicate()
+            output, errors = driver.communicate()
+            self.printed += output
             if driver.returncode == 0:
                 return
             if driver.returncode != -9:

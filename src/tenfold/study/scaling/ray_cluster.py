@@ -212,6 +212,8 @@ class RayCluster:
             try:
                 found = self._ray.get(call, timeout=_SECONDS_TO_CHECK_A_NODE)
             except self._ray.exceptions.GetTimeoutError:
+                if node not in self._ids():
+                    continue
                 raise TrainingError(
                     f"Node {hosts[node]} does not answer within {_SECONDS_TO_CHECK_A_NODE:.0f} s. "
                     "Stop it (ray stop there), or look at `ray status`."
@@ -286,6 +288,7 @@ def connect(address: str) -> Any:
         # Ray would take the address of another interface, and wait for a node that is not there.
         options["_node_ip_address"] = host
     # Ray's own lines come from many processes; what matters of them is said by tenfold.
+    _quiet(ray)
     try:
         ray.init(address=where, log_to_driver=False, logging_level="ERROR", **options)
     except ConnectionError as error:
@@ -295,6 +298,16 @@ def connect(address: str) -> Any:
             f"The Ray cluster at {where} cannot be used ({' '.join(str(error).split())})."
         ) from error
     return ray
+
+
+def _quiet(ray: Any) -> None:
+    """Keep Ray from printing its log on standard output whenever a node or a worker is lost.
+
+    It has no setting for that: `log_to_driver` is for what tasks print.
+    """
+    module: Any = getattr(ray._private, "worker", None)
+    if hasattr(module, "print_to_stdstream"):
+        module.print_to_stdstream = lambda *_, **__: None
 
 
 def _check_address(address: str) -> None:
