@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tenfold.data import series
 from tenfold.data.dataset import Images, Labels
 from tenfold.data.images.pillow import Taken
 from tenfold.data.series import find_series
@@ -71,6 +72,15 @@ def test_numbers_alone_are_no_series(seed: int) -> None:
     images, labels = _scenes(are_series=False, seed=seed)
     for pattern in ("scene{series}_{frame}.jpg", "IMG_{number:04}.jpg", "{number}.jpg"):
         assert find_series(images, labels, _names(pattern), {}) is None
+
+
+def test_chance_is_known_well_however_few_pairs_are_proposed() -> None:
+    """Else the rare strangers that look alike are missed, and clothes in one room are series."""
+    images, labels = _scenes(are_series=False)
+    first = np.arange(60)
+    likeness = series._Likeness.of(images, labels, first, first + 1, np.random.default_rng(0))
+    assert len(likeness.proposed) == len(first)
+    assert len(likeness.chance) > 10_000
 
 
 def test_nothing_to_go_by_is_no_series() -> None:

@@ -39,7 +39,8 @@ _FEWEST_PAIRS = 20
 _SPREADS = 4.0
 _LEAST_LIKENESS = 0.5
 _QUANTILES = np.array([0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995])
-_MOST_CHANCE_PAIRS = 20_000
+_CHANCE_PAIRS = 20_000
+"""However few are proposed: the rare likeness of strangers is what is to be known well."""
 _LARGEST_SHARE = 0.2
 """Of all images, that images with a common beginning of their names may be to be one series."""
 
@@ -118,9 +119,7 @@ class _Likeness:
         rows = np.unique(np.concatenate([first, second]))
         vectors, _ = pixel_descriptors(make_thumbnails(some_images(images, rows)))
         one, other = np.searchsorted(rows, first), np.searchsorted(rows, second)
-        drawn = np.arange(len(one))
-        if len(drawn) > _MOST_CHANCE_PAIRS:
-            drawn = rng.choice(drawn, _MOST_CHANCE_PAIRS, replace=False)
+        drawn = np.resize(rng.permutation(len(one)), _CHANCE_PAIRS)
         stranger = _of_same_class(labels[rows], other[drawn], rng)
         is_apart = ~np.isin(
             _pair_numbers(one[drawn], stranger, len(rows)),

@@ -171,6 +171,7 @@ class PartScores(Record):
     """Of the accuracy: 95%, Wilson."""
     balanced_accuracy: float
     macro_f1: float
+    """Over the classes that these images show or were taken for."""
 
 
 class SeriesScores(Record):
