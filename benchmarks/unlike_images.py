@@ -165,7 +165,7 @@ def relative_mahalanobis(known: Seen, labels: npt.NDArray[np.int64]) -> Scorer:
 
 def react(known: Seen) -> Scorer:
     """Energy of features that are cut off where few known ones reach."""
-    limit = np.quantile(known.features, _CLIPPED)
+    limit = np.float32(np.quantile(known.features, _CLIPPED))
     return lambda seen: energies(np.minimum(seen.features, limit) @ known.weight.T + known.bias)
 
 
