@@ -30,7 +30,7 @@ from tenfold.evaluation.mirroring import MEASURED_IMAGES, MEASURED_IN_BUDGET, de
 from tenfold.evaluation.unlike import UnlikeScore
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.report.model_card import CardSources, model_card
-from tenfold.training.device import choose_device
+from tenfold.training.device import Device, choose_device
 from tenfold.training.fit import fit_network
 from tenfold.training.inference import features_and_logits
 from tenfold.training.loop import Trainer
@@ -153,7 +153,7 @@ normalization, validation_fraction, weights, precision
         weights: str = _DEFAULTS.weights,
         precision: str = _DEFAULTS.precision,
         mirror_keeps_class: bool | str = "auto",
-        device: str = "auto",
+        device: str | Device = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.model = model
@@ -507,7 +507,7 @@ def load(path: str | PathLike[str], *, device: str = "auto") -> ImageClassifier:
     return classifier_of(read_model_folder(Path(path)), device=device)
 
 
-def classifier_of(model: PackagedModel, *, device: str = "auto") -> ImageClassifier:
+def classifier_of(model: PackagedModel, *, device: str | Device = "auto") -> ImageClassifier:
     """Give a fitted classifier of a packaged model; see `load`."""
     record = model.record
     known = set(inspect.signature(ImageClassifier).parameters)

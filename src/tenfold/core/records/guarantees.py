@@ -152,11 +152,35 @@ class UnlikeRecord(Record):
         return "more" if away > 0 else "fewer"
 
 
+class AnswersOnTest(Record):
+    """What a model answered on its test images; answers in use are compared with it."""
+
+    class_counts: tuple[Annotated[int, Field(ge=0)], ...]
+    """Images by the class that it answered."""
+    confidence_counts: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=50, max_length=50)
+    """Images by the most probable class's probability, in bins of equal width from 0 to 1."""
+    mean_confidence: Share
+    unlike_count: int | None = Field(None, ge=0)
+    """Of `scored_count` images, so many were called unlike anything in training; None where the
+    model has no such score."""
+    scored_count: int | None = Field(None, ge=1)
+    """Test images, or validation images where the score was not measured on test images."""
+
+    @property
+    def unlike_share(self) -> float | None:
+        """Give the share of images not trained on that were called unlike."""
+        if self.unlike_count is None or self.scored_count is None:
+            return None
+        return self.unlike_count / self.scored_count
+
+
 class GuaranteesRecord(Record):
     """What a finished model promises, and why it does not promise the rest."""
 
     sets: PredictionSets | None = None
     unlike: UnlikeRecord | None = None
     """None where too few images were held out of the training."""
+    on_test: AnswersOnTest | None = None
+    """None where the model was not tested, and in folders that were made before there was one."""
     notes: tuple[str, ...] = ()
     """Why there is no `sets`, or what is otherwise than asked; sentences for people."""

@@ -29,13 +29,13 @@ from tenfold.evaluation.conformal import (
     few_images_note,
     measure_sets,
 )
+from tenfold.evaluation.drift import answers_on_test
 from tenfold.evaluation.explanations import NeighbourIndex, images_that_fit
 from tenfold.evaluation.guarantees import HeldOut, chosen_by_validation, fit_unlike
 from tenfold.evaluation.unlike import UnlikeScore, unlike_record
 from tenfold.report.model_card import CardSources, model_card
 from tenfold.study.recipe import StudySettings
-from tenfold.study.stages.evaluate import FEATURES
-from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
+from tenfold.study.stages.stage import RECORD, TEST_FEATURES, Stage, StageContext, TrainedModel
 from tenfold.training.inference import features_and_logits
 from tenfold.training.model_folder import (
     PackagedModel,
@@ -56,7 +56,7 @@ class ModelStage(Stage):
 
     name = "model"
     position = 8
-    version = 3
+    version = 4
     summary = "put the model into one folder, ready to use"
     needed = ("acquire", "tune", "train", "evaluate")
     reads_if_complete = ("cross-validate", "audit")
@@ -78,6 +78,8 @@ class ModelStage(Stage):
         evaluate = EvaluateRecord.read(context.inputs["evaluate"] / RECORD)
         split = read_split(context.inputs["acquire"], "train")
         promised, unlike = _guarantees(context, trained, split)
+        tested = read_arrays(context.inputs["evaluate"] / "predictions.npz")["probabilities"]
+        on_test = answers_on_test(tested, promised.unlike)
         record = describe_model(
             title=f"{acquired.title}, recipe {context.settings.recipe.name}",
             plan=trained.plan,
@@ -98,7 +100,7 @@ class ModelStage(Stage):
                 test_sha256=acquired.test_sha256,
             ),
             scores=scores_of(evaluate),
-            guarantees=promised,
+            guarantees=promised.model_copy(update={"on_test": on_test}),
         )
         index = _neighbour_index(context, trained, record, split)
         folds, audit = (context.inputs.get(name) for name in self.reads_if_complete)
@@ -109,6 +111,7 @@ class ModelStage(Stage):
                 evaluate=evaluate,
                 cross_validate=None if folds is None else CrossValidateRecord.read(folds / RECORD),
                 audit=None if audit is None else AuditRecord.read(audit / RECORD),
+                grouping=acquired.grouping,
                 kept_images=0 if index is None else len(index),
             ),
         )
@@ -174,7 +177,7 @@ def _guarantees(
         seed = derive_seed(context.settings.seed, "unlike")
         unlike = fit_unlike(features, split, trained_on, known, seed)
         # Evaluation and audit alone open the test images.
-        tested = read_arrays(context.inputs["evaluate"] / FEATURES)
+        tested = read_arrays(context.inputs["evaluate"] / TEST_FEATURES)
         of_unlike = unlike_record(
             unlike.score(known.features, known.logits),
             unlike.score(tested["features"], tested["logits"]),
