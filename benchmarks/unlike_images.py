@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("folders", nargs="*", metavar="NAME=FOLDER")
     parser.add_argument("--images", type=int, default=500)
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     model = tenfold.load(asked.run, device="cpu")
     shape, count = model.image_shape_, asked.images
     train = read_split(asked.run / "acquire", "train")
