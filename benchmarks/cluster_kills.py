@@ -50,18 +50,21 @@ def main() -> None:
         expected = results(folder / "here")
         say("the undisturbed study is done")
         generator = random.Random(arguments.seed)
-        killer = Killer(nodes, generator, tuple(arguments.kinds), say=say)
+        killer = Killer(nodes, generator, say=say)
         while (left := arguments.kills - len(killer.killed)) > 0:
             studies += 1
             nodes.start(nodes.second)
             out = folder / f"study-{studies}"
             on_cluster = "--on", nodes.address, "--cores-per-task", "1"
-            killer.run(command(out, settings, *on_cluster), min(left, arguments.most_a_study))
+            kinds = generator.choices(arguments.kinds, k=min(left, arguments.most_a_study))
+            killer.run(command(out, settings, *on_cluster), kinds)
             is_equal = results(out) == expected
             equal += is_equal
             say(f"study {studies} is done: {'equal' if is_equal else 'ANOTHER RESULT'}")
-    kinds = ", ".join(f"{kind} {count}" for kind, count in Counter(killer.killed).items())
-    print(f"{len(killer.killed)} kills ({kinds}), {studies} studies, {equal} with the same results")
+    counts = ", ".join(f"{kind} {count}" for kind, count in Counter(killer.killed).items())
+    print(
+        f"{len(killer.killed)} kills ({counts}), {studies} studies, {equal} with the same results"
+    )
     sys.exit(equal != studies)
 
 

@@ -156,9 +156,43 @@ def test_who_comes_late_joins_and_who_never_comes_is_not_waited_for(
     monkeypatch.setattr(GlooGroup, "__init__", join)
     many = {"checkpoint_seconds": 0, "epochs": 2}
     assert train(many, workers=3, crew=crew, seconds_for_the_others=0.01) == alone
-    assert sizes[0] == 1
-    assert 2 in sizes
-    assert 3 not in sizes
+    assert sizes == [1, 2, 2]
+
+
+def test_one_group_is_at_work_at_a_time(train: Train) -> None:
+    """Who comes late waits for a state, and a state of an older group is nobody's."""
+
+    class Scripted:
+        jobs = 2
+
+        def run(self, work: Work, driver: Driver) -> None:
+            first, second = (driver.next_task() for _ in range(2))
+            assert first is not None
+            assert second is not None
+
+            def meet(task: Task) -> Values:
+                return driver.on_ask(task, {"about": "meeting", "reason": ""})
+
+            def send(state: bytes, meeting: str, *, is_end: bool = False) -> Values:
+                values = {"state": state, "meeting": meeting, "is_end": is_end}
+                return driver.on_ask(first, {"about": "state", **values})
+
+            alone = meet(first)
+            assert (alone["rank"], alone["size"]) == (0, 1)
+            assert not meet(second)
+            assert not meet(second)
+            assert send(alone["state"], alone["name"]) == {"meet_anew": True}
+            both = meet(first), meet(second)
+            assert [(one["rank"], one["size"]) for one in both] == [(0, 2), (1, 2)]
+            assert send(b"an old group's", alone["name"]) == {"meet_anew": True}
+            assert send(alone["state"], both[0]["name"]) == {"meet_anew": False}
+            again = meet(second)  # it lost the first, which does not come back
+            assert (again["rank"], again["size"], again["state"]) == (0, 1, alone["state"])
+            send(alone["state"], again["name"], is_end=True)
+            assert meet(second) == {"is_over": True}
+
+    found = train(workers=2, crew=Scripted(), seconds_for_the_others=0.0)
+    assert found == train()
 
 
 def test_a_driver_that_was_stopped_goes_on(train: Train, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,9 +82,7 @@ class Killer:
     nodes
         The cluster.
     generator
-        Chooses what and when.
-    kinds
-        What may be killed.
+        Chooses when, and which worker.
     seconds_between
         The least and the most between two kills.
     say
@@ -93,21 +91,21 @@ class Killer:
 
     nodes: RayNodes
     generator: random.Random
-    kinds: tuple[str, ...] = KINDS
     seconds_between: tuple[float, float] = (0.0, 4.0)
     say: Callable[[str], object] = lambda _what: None
     killed: list[str] = field(default_factory=list)
     """What was killed, of all runs."""
 
-    def run(self, command: list[str], most: int) -> None:
-        """Run the command, with so many kills at most; stop where it fails without any."""
-        last, failures = len(self.killed) + most, 0
+    def run(self, command: list[str], kinds: Iterable[str]) -> None:
+        """Run the command, and kill such things one after the other until it succeeds."""
+        left, failures = list(kinds)[::-1], 0
         while True:
             before = len(self.killed)
             driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
             while driver.poll() is None:
-                if len(self.killed) < last:
-                    self._kill_something(driver)
+                if left:
+                    if self._kill(left[-1], driver):
+                        left.pop()
                 else:
                     driver.wait()
             _, errors = driver.communicate()
@@ -118,15 +116,16 @@ class Killer:
                 failures = 0 if len(self.killed) > before else failures + 1
             assert failures < _MOST_ATTEMPTS_WITHOUT_KILL, errors
 
-    def _kill_something(self, driver: subprocess.Popen[str]) -> None:
+    def _kill(self, kind: str, driver: subprocess.Popen[str]) -> bool:
+        """Kill something when its time has come; say whether the command ran until then."""
         end = time.monotonic() + self.generator.uniform(*self.seconds_between)
-        kind = self.generator.choice(self.kinds)
         while time.monotonic() < end or (kind == "worker" and not self.nodes.workers()):
             if driver.poll() is not None:
-                return
+                return False
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         if kind == "worker":
-            kill(self.generator.choice(self.nodes.workers()))
+            if workers := self.nodes.workers():
+                kill(self.generator.choice(workers))
         elif kind == "node":
             self.nodes.kill_node(self.nodes.second)
             self.nodes.start(self.nodes.second)
@@ -135,3 +134,4 @@ class Killer:
             driver.wait()
         self.killed.append(kind)
         self.say(f"kill {len(self.killed)}: {kind}")
+        return True

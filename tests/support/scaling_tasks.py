@@ -46,6 +46,13 @@ def log_lines(folder: Path) -> list[list[str]]:
     return [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
 
 
+class Holder:
+    """As an actor, takes a node's core."""
+
+    def is_there(self) -> bool:
+        return True
+
+
 def _done(inputs: Values, desk: Desk, common: Common) -> bytes:
     print("not an answer")
     return b"done"

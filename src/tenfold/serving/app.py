@@ -16,6 +16,7 @@ from starlette.routing import Route
 from tenfold.core.text import printable
 from tenfold.serving.answers import add_page, json_answer
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
+from tenfold.serving.live import LiveCollector, live_answers
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
 from tenfold.serving.model import ServedModel
 from tenfold.serving.named_models import IMAGE_PROBLEMS, LINES_ANSWER, Top, named_models
@@ -73,6 +74,7 @@ def create_app(
     budget = MemoryBudget(settings.memory_bytes)
     repository = ModelRepository(partial(_predictor, settings, metrics, budget))
     service = PredictionService(repository, settings, budget)
+    metrics.add(LiveCollector(repository))
     for one in (NamedModel(name, version, ServedModel(model, explainer)), *others):
         repository.put(one)
 
@@ -80,8 +82,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with following(watched, repository, settings.watch_seconds):
             yield
-        if operations.access_log is not None:
-            operations.access_log.close()
+        operations.close()
         service.close()
 
     app = FastAPI(
@@ -165,7 +166,7 @@ def create_app(
         """Give counters for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    routers = named_models(service), open_inference(service)
+    routers = named_models(service), open_inference(service), live_answers(repository)
     for router in routers:
         app.include_router(router)
     routes = [*app.routes, *(route for router in routers for route in router.routes)]

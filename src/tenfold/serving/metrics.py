@@ -16,6 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -90,6 +91,10 @@ class Metrics:
             self._decode_seconds.labels(name),
             self._network_seconds.labels(name),
         )
+
+    def add(self, collector: Collector) -> None:
+        """Give what a collector has with all other samples."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         """Give all samples, as `CONTENT_TYPE` says."""

@@ -13,6 +13,7 @@ import numpy as np
 from tenfold.data.dataset import Images, Labels
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.predictor import Pixels
+from tenfold.serving.promises import joined_notices, missing_in_file, missing_promises
 
 if TYPE_CHECKING:  # it needs torch, which an exported file is served without
     from tenfold.serving.explanation import Explainer
@@ -49,7 +50,8 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
         If the exported model does not give what the model gives.
     """
     if path.suffix == ".onnx":
-        return ServedModel(OnnxModel.read(path), None)
+        exported_file = OnnxModel.read(path)
+        return ServedModel(exported_file, None, missing_in_file(exported_file.description))
     from tenfold.classifier import classifier_of
     from tenfold.serving.explanation import Explainer, explain_image
     from tenfold.serving.export import exported_model
@@ -62,7 +64,7 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     return ServedModel(
         exported.model,
         partial(explain_image, explainer, packaged.record.classes),
-        outdated_notice(path),
+        joined_notices(outdated_notice(path), missing_promises(packaged.record.guarantees)),
         _known_images(explainer, packaged.record.image_shape),
     )
 

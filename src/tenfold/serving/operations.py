@@ -28,6 +28,11 @@ class Operations:
     is_draining: bool = False
     """Whether the server is about to stop: it answers, and says that it is not ready."""
 
+    def close(self) -> None:
+        """Write what the log still has."""
+        if self.access_log is not None:
+            self.access_log.close()
+
 
 def parse_root_path(text: str) -> str:
     """Give a path that addresses lie below, without a last slash; empty for none.

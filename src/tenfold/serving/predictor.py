@@ -25,6 +25,7 @@ import numpy.typing as npt
 from tenfold.core.machine import available_cores
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving.decoding import NOT_QUICK, UploadDecoder
+from tenfold.serving.drift import LiveAnswers
 from tenfold.serving.guard import Refusal
 from tenfold.serving.metrics import ModelMetrics
 from tenfold.serving.onnx_model import OnnxModel, are_probabilities
@@ -80,6 +81,14 @@ class Predictor:
             on_wait=metrics.queue_seconds.observe,
         )
         self._decoding = 0
+        self._comparing = ThreadPoolExecutor(1, thread_name_prefix="drift")
+        self.live = LiveAnswers(
+            model.classes,
+            model.description.on_test,
+            settings.drift_window_images,
+            self._comparing.submit,
+            has_unlike=threshold is not None,
+        )
 
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
         """Give one result an image, as `tenfold.serving.schema.ImageResult` describes it.
@@ -112,17 +121,24 @@ class Predictor:
                     self._timed_decode, upload.content, most_pixels=small, is_quick=True
                 )
                 try:
-                    return await self.batcher.submit(decode)
+                    return self._noted(await self.batcher.submit(decode))
                 except Refusal as refusal:
                     if refusal.code not in ("too_many_pixels", NOT_QUICK):
                         raise
             pixels = await self._decode(upload.content)
-            return await self.batcher.submit(lambda: pixels)
+            return self._noted(await self.batcher.submit(lambda: pixels))
 
     async def of_pixels(self, pixels: Pixels) -> Row:
         """Give what `probabilities` gives, of an image that is decoded, shape (H, W, C)."""
         with self._counted():
-            return await self.batcher.submit(lambda: pixels)
+            return self._noted(await self.batcher.submit(lambda: pixels))
+
+    def _noted(self, row: Row) -> Row:
+        """Count an answer among the last ones."""
+        probabilities, is_unlike = self.told(row)
+        best = int(probabilities.argmax())
+        self.live.add(best, float(probabilities[best]), is_unlike)
+        return row
 
     async def rows(self, images: Sequence[bytes] | Pixels) -> npt.NDArray[np.float32]:
         """Give a row an image, as `probabilities` does, of files or of pixels (N, H, W, C).
@@ -187,6 +203,7 @@ class Predictor:
         """Take no more images."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._waiters.shutdown(wait=False, cancel_futures=True)
+        self._comparing.shutdown(wait=False, cancel_futures=True)
         self.batcher.close()
 
     def _predict(self, images: Pixels) -> Sequence[npt.NDArray[Any] | Exception]:

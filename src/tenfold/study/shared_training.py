@@ -205,7 +205,9 @@ class _Meetings:
     _ranks: dict[str, int] = field(default_factory=dict)
     """Of the newest group, those who were not told yet."""
     _told: set[str] = field(default_factory=set)
-    """Of the newest group, the others."""
+    """Of the newest group, those who are at work."""
+    _heard_at: float = 0.0
+    """When one of them last said something."""
     _is_anew: bool = False
     """Whether the next group is made for those who came late."""
     _size: int = 0
@@ -233,7 +235,9 @@ class _Meetings:
     def leave(self, task: Task) -> None:
         """Count on a worker no more."""
         self._there.discard(task.name)
-        self._waiting.pop(task.name, None)
+        self._told.discard(task.name)
+        for names in (self._waiting, self._ranks):
+            names.pop(task.name, None)
 
     def give_up(self, task: Task, reason: str) -> None:
         """Take another worker for one that died again and again, if the training gets on."""
@@ -253,14 +257,19 @@ class _Meetings:
                 self._show(question["done"], question["detail"])
                 return {}
             case _:
-                return self._keep(question["state"], is_end=question["is_end"])
+                return self._keep(question)
 
     def _show(self, done: float, detail: str) -> None:
         self.detail = detail
         self.bar.advance(max(0.0, done - self.done), detail=detail)
         self.done = max(done, self.done)
+        self._heard_at = time.monotonic()
 
-    def _keep(self, state: bytes, *, is_end: bool) -> Values:
+    def _keep(self, question: Values) -> Values:
+        state, is_end = question["state"], question["is_end"]
+        if question["meeting"] != str(self._number) and not is_end:
+            return {"meet_anew": True}  # of a group that was given up for lost
+        self._heard_at = time.monotonic()
         self.newest = state
         self._in_vain, self._is_newer = 0, True
         self.training.keep(state)
@@ -280,7 +289,7 @@ class _Meetings:
             self.reason = reason
         if name not in self._ranks:
             self._waiting.setdefault(name, time.monotonic())
-        if not self._ranks and self._is_time:
+        if not self._is_at_work and self._is_time:
             self._begin()
         if name not in self._ranks:
             return {}
@@ -288,6 +297,13 @@ class _Meetings:
         self._told.add(name)
         state = {"state": self.newest} if rank == 0 else {}
         return {"name": str(self._number), "rank": rank, "size": self._size, **state}
+
+    @property
+    def _is_at_work(self) -> bool:
+        """Say whether there is a group; one that says nothing for long may have died as a whole."""
+        silent_seconds = time.monotonic() - self._heard_at
+        is_there = bool(self._told or self._ranks)
+        return is_there and silent_seconds < 2 * self.shared.longest_wait_seconds
 
     @property
     def _is_time(self) -> bool:
@@ -313,6 +329,7 @@ class _Meetings:
         self._number += 1
         self._is_anew = False
         self._told.clear()
+        self._heard_at = time.monotonic()
         self._size = len(self._waiting)
         self._ranks = {name: rank for rank, name in enumerate(sorted(self._waiting))}
         self._waiting.clear()

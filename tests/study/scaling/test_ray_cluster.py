@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from types import SimpleNamespace
 
 import pytest
 
+import ray_kills
+from ray_kills import Killer, make_study
 from ray_nodes import RayNodes, kill, wait_for
 from scaling_tasks import do_as_told
 from tenfold.core.errors import SettingsError, TenfoldError
@@ -126,7 +129,23 @@ def found_here(
     return results(tmp_path / "here")
 
 
-# Two files of tests would start two clusters on the same addresses, one in each of CI's processes.
+@pytest.mark.ray
+@pytest.mark.slow
+def test_five_kills_change_no_result(
+    ray_nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_study(tmp_path / "images", trials=4, epochs=40)
+    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
+    list(Study(settings, tmp_path / "here").run("cross-validate"))
+    ray_nodes.start(ray_nodes.second)
+    on_cluster = "--on", ray_nodes.address, "--cores-per-task", "1"
+    killer = Killer(ray_nodes, random.Random(0))
+    kinds = ["worker", "node", "worker", "driver", "worker"]
+    killer.run(ray_kills.command(tmp_path / "ray", settings, *on_cluster), kinds)
+    assert killer.killed == kinds
+    assert ray_kills.results(tmp_path / "ray") == ray_kills.results(tmp_path / "here")
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.long
@@ -204,7 +223,7 @@ class TestOnACluster:
 
         killer = threading.Thread(target=lose)
         killer.start()
-        place = SharedPlace(ray_place, ray_place, 2, ray_place.host)
+        place = SharedPlace(ray_place, ray_place.for_workers(), 2, ray_place.host)
         list(Study(settings, tmp_path / "ray", place=place).run("train"))
         killer.join()
         here, ray = (tmp_path / name / "train" for name in ("here", "ray"))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ray_nodes import OWN_MOUNTS, RayNodes, wait_for
-from scaling_tasks import do_as_told, log_lines
+from scaling_tasks import Holder, do_as_told, log_lines
 from tenfold.core.errors import DeviceError
 from tenfold.core.progress import SilentProgress
 from tenfold.study.scaling.ray_cluster import RayCluster
@@ -162,7 +162,7 @@ def test_a_task_that_takes_too_much_memory(ray_nodes: RayNodes, work: Work, note
 
 def test_ctrl_c_ends_all(two_nodes: RayNodes, work: Work, tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path\nfrom scaling_tasks import do_as_told, log_lines\n"
+        "from pathlib import Path\nfrom scaling_tasks import Holder, do_as_told, log_lines\n"
         "from tenfold.core.progress import SilentProgress\n"
         "from tenfold.study.scaling.ray_cluster import RayCluster\n"
         "from tenfold.study.scaling.work import Task, Work, run_tasks\n"
@@ -199,6 +199,28 @@ def test_what_no_node_has_is_waited_for(
         pytest.raises(EnoughError),
     ):
         run(place, work, notes, "done", on_look=look)
+
+
+def test_a_full_cluster_is_waited_for(
+    two_nodes: RayNodes, work: Work, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenfold.study.scaling.ray_cluster._SECONDS_TO_START", 1.0)
+    with RayCluster(two_nodes.address, notes, device="cpu") as place:
+        ray = place._ray
+        holders = [ray.remote(num_cpus=1)(Holder).remote() for _ in range(2)]
+        ray.get([holder.is_there.remote() for holder in holders])
+
+        def look(state: str) -> None:
+            if "the cluster is full" in state:
+                while holders:
+                    ray.kill(holders.pop())
+
+        done, _ = run(place, work, notes, "done", "done", on_look=look)
+    assert len(done) == 2
+    assert not holders
+    assert any(
+        line.startswith("Waiting: the cluster is full (a task takes 1 core;") for line in notes.said
+    )
 
 
 def test_the_device_cuda_without_gpus(ray_nodes: RayNodes, notes: Notes) -> None:

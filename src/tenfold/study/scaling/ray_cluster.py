@@ -7,6 +7,7 @@ runs again; nothing that a node has on its disk is needed when it is gone.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import os
 import queue
@@ -128,6 +129,12 @@ class RayCluster:
     def host(self) -> str:
         """Give the address at which the nodes reach this process."""
         return str(self._ray.util.get_node_ip_address())
+
+    def for_workers(self) -> RayCluster:
+        """Give the same cluster for workers of one training, who compute with one core each."""
+        other = copy.copy(self)
+        other.cores_per_task = self.cores_per_task or 1
+        return other
 
     def run(self, work: Work, driver: Driver) -> None:
         """Do all tasks; see `tenfold.study.scaling.work.Place.run`."""
