@@ -166,7 +166,12 @@ def relative_mahalanobis(known: Seen, labels: npt.NDArray[np.int64]) -> Scorer:
 def react(known: Seen) -> Scorer:
     """Energy of features that are cut off where few known ones reach."""
     limit = np.quantile(known.features, _CLIPPED)
-    return lambda seen: energies(np.minimum(seen.features, limit) @ known.weight.T + known.bias)
+
+    def score(seen: Seen) -> Floats:
+        logits = np.minimum(seen.features, limit) @ known.weight.T + known.bias
+        return energies(logits.astype(np.float32))
+
+    return score
 
 
 def ash(known: Seen) -> Scorer:

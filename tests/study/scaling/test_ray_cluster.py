@@ -219,7 +219,7 @@ class TestOnACluster:
 
         def lose() -> None:
             wait_for(checkpoint.is_file)
-            ray_nodes.kill_node()
+            ray_nodes.kill_node(ray_nodes.second)
 
         killer = threading.Thread(target=lose)
         killer.start()

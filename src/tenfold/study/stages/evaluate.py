@@ -39,7 +39,7 @@ from tenfold.evaluation.scores import choose_gallery, classification_scores
 from tenfold.evaluation.unlike import MEASURED_IMAGES
 from tenfold.models.model import ImageNetwork
 from tenfold.study.recipe import StudySettings
-from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
+from tenfold.study.stages.stage import RECORD, TEST_FEATURES, Stage, StageContext, TrainedModel
 from tenfold.training.feature_store import feature_store
 from tenfold.training.inference import (
     features_and_logits,
@@ -48,9 +48,6 @@ from tenfold.training.inference import (
     views,
 )
 from tenfold.training.temperature import calibrated_probabilities, predict_probabilities
-
-FEATURES = "features.npz"
-"""Features and logits of a stratified sample of the test images."""
 
 
 class EvaluateStage(Stage):
@@ -148,7 +145,7 @@ def _write_features(context: StageContext, network: ImageNetwork, test: ImageSpl
         device=context.device,
         precision=context.precision,
     )
-    write_arrays(context.folder / FEATURES, features=features, logits=logits)
+    write_arrays(context.folder / TEST_FEATURES, features=features, logits=logits)
 
 
 def _write_gallery(

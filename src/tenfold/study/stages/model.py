@@ -35,8 +35,7 @@ from tenfold.evaluation.guarantees import HeldOut, chosen_by_validation, fit_unl
 from tenfold.evaluation.unlike import UnlikeScore, unlike_record
 from tenfold.report.model_card import CardSources, model_card
 from tenfold.study.recipe import StudySettings
-from tenfold.study.stages.evaluate import FEATURES
-from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
+from tenfold.study.stages.stage import RECORD, TEST_FEATURES, Stage, StageContext, TrainedModel
 from tenfold.training.inference import features_and_logits
 from tenfold.training.model_folder import (
     PackagedModel,
@@ -178,7 +177,7 @@ def _guarantees(
         seed = derive_seed(context.settings.seed, "unlike")
         unlike = fit_unlike(features, split, trained_on, known, seed)
         # Evaluation and audit alone open the test images.
-        tested = read_arrays(context.inputs["evaluate"] / FEATURES)
+        tested = read_arrays(context.inputs["evaluate"] / TEST_FEATURES)
         of_unlike = unlike_record(
             unlike.score(known.features, known.logits),
             unlike.score(tested["features"], tested["logits"]),
