@@ -42,6 +42,17 @@ def test_all_of_it_is_pinned() -> None:
 
 
 @pytest.mark.slow  # it starts a process
+def test_the_server_needs_nothing_else() -> None:
+    parts = ("app", "model", "operations", "server", "starting", "watching")
+    forbidding = FORBIDDING.partition("from tenfold")[0].format(forbidden=FORBIDDEN)
+    imports = "".join(f"import tenfold.serving.{part}\n" for part in parts)
+    done = subprocess.run(
+        [sys.executable, "-c", forbidding + imports], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow  # it starts a process
 def test_an_exported_file_predicts_without_torch_and_tells_nobody(
     onnx_file: Path, make_png: Any, tmp_path: Path
 ) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from tenfold.core.records.guarantees import GuaranteesRecord
-from tenfold.evaluation.conformal import least_images
-from tenfold.evaluation.unlike import KEPT_SHARE
 from tenfold.serving.onnx_model import OnnxDescription
 
 _NO_SETS = "no prediction sets"
@@ -22,6 +20,10 @@ def missing_promises(guarantees: GuaranteesRecord | None) -> str | None:
     if guarantees.sets is None:
         said.append(" ".join(guarantees.notes) or f"This model gives {_NO_SETS}.")
     if guarantees.unlike is None:
+        # They need SciPy, which an exported file is served without.
+        from tenfold.evaluation.conformal import least_images
+        from tenfold.evaluation.unlike import KEPT_SHARE
+
         said.append(
             f"This model gives {_NO_UNLIKE}: fewer than {least_images(KEPT_SHARE)} images were "
             "held out of its training (training.validation_fraction)."
