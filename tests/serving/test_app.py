@@ -72,7 +72,7 @@ class TestPredict:
         [
             (b"", BYTES, "", 422, "empty"),
             (b"hello", BYTES, "", 422, "unreadable"),
-            (b"{}", {"content-type": "application/json"}, "", 415, "unsupported"),
+            (b"{}", {"content-type": "application/json"}, "", 422, "bad_request"),
             (b"x", {"content-type": "multipart/form-data"}, "", 400, "bad_form"),
             (b"--XX--\r\n", BOUNDARY, "", 422, "empty"),
             (b"x", BYTES, "top=0", 422, "parameter"),
@@ -156,9 +156,9 @@ class TestPredict:
         received = [answer.json["results"][0]["probability"] for answer in answers]
         assert received == pytest.approx(expected.tolist(), abs=1e-6)
         text = one("GET", "/metrics").body.decode()
-        runs = int(re.findall(r"tenfold_batch_images_count (\d+)", text)[0])
+        runs = int(re.findall(r"tenfold_batch_images_count{model=\"model\"} (\d+)", text)[0])
         assert runs < 60
-        assert "tenfold_batch_images_sum 60" in text
+        assert 'tenfold_batch_images_sum{model="model"} 60' in text
 
     def test_an_internal_error_says_nothing_of_the_machine(
         self, client: Any, make_png: Any, onnx_content: Any, caplog: Any
@@ -316,17 +316,30 @@ class TestOthers:
         assert 'tenfold_requests_total{path="/api/predict",status="200"} 1' in text
         assert 'tenfold_requests_total{path="/api/predict",status="422"} 1' in text
         assert 'tenfold_requests_total{path="other",status="404"} 1' in text
-        assert 'tenfold_images_total{outcome="predicted"} 1' in text
-        assert 'tenfold_images_total{outcome="unreadable"} 1' in text
+        assert 'tenfold_images_total{model="model",outcome="predicted"} 1' in text
+        assert 'tenfold_images_total{model="model",outcome="unreadable"} 1' in text
         assert 'tenfold_request_seconds_bucket{le="+Inf"} 2' in text
+        assert "tenfold_requests_in_progress 1" in text, "this one alone"
+        counts = {
+            part: int(re.findall(rf'tenfold_{part}_seconds_count{{model="model"}} (\d+)', text)[0])
+            for part in ("queue", "decode", "network")
+        }
+        assert counts == {"queue": 2, "decode": 1, "network": 1}, "one could not be decoded"
 
     def test_openapi_describes_the_addresses(self, client: Any) -> None:
         described = client()("GET", "/openapi.json").json
         assert described["openapi"].startswith("3.")
-        assert set(described["paths"]) == {
+        own = {path for path in described["paths"] if not path.startswith("/v2")}
+        assert own == {
             "/api/predict",
+            "/api/predict/lines",
             "/api/explain",
             "/api/model",
+            "/api/models",
+            "/api/models/{name}",
+            "/api/models/{name}/predict",
+            "/api/models/{name}/predict/lines",
+            "/api/models/{name}/explain",
             "/health",
             "/health/live",
             "/health/ready",

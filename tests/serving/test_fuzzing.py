@@ -15,7 +15,15 @@ pytest.importorskip("onnxruntime")
 
 KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 ALLOWED = {200, 400, 404, 405, 413, 415, 422, 501}
-PATHS = ("/api/predict", "/api/explain", "/api/model", "/health", "/metrics", "/")
+PATHS = (
+    "/api/predict",
+    "/api/predict/lines",
+    "/api/explain",
+    "/api/model",
+    "/health",
+    "/metrics",
+    "/",
+)
 HEADER = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60)
 CONTENT_TYPES = st.one_of(
     st.sampled_from(

@@ -21,12 +21,14 @@ from tenfold.cli.options import (
     DebugOption,
     DeviceOption,
     GpusPerTaskOption,
+    GroupByOption,
     GroupColumnOption,
     JobsOption,
     LabelColumnOption,
     ModelOption,
     OfflineOption,
     OnOption,
+    OrderByOption,
     OutOption,
     PathColumnOption,
     QuietOption,
@@ -39,6 +41,7 @@ from tenfold.cli.options import (
     StrictOption,
     ThoroughOption,
     UpdateOption,
+    WorkersOption,
     echo,
     run_study,
 )
@@ -95,12 +98,15 @@ def _study_command(*stages: str) -> Any:
         label_column: LabelColumnOption = None,
         split_column: SplitColumnOption = None,
         group_column: GroupColumnOption = None,
+        group_by: GroupByOption = None,
+        order_by: OrderByOption = None,
         device: DeviceOption = "auto",
         assignments: SetOption = None,
         jobs: JobsOption = 1,
         on: OnOption = None,
         cores_per_task: CoresPerTaskOption = None,
         gpus_per_task: GpusPerTaskOption = None,
+        workers: WorkersOption = None,
         update: UpdateOption = False,
         strict: StrictOption = False,
         thorough: ThoroughOption = False,
@@ -113,7 +119,14 @@ def _study_command(*stages: str) -> Any:
         from tenfold.study.request import StudyRequest
         from tenfold.study.runner import read_repeats
         from tenfold.study.scaling.place import PlaceRequest
+        from tenfold.study.scaling.torchrun import Launch
 
+        if stages in {(), ("train",)} and (launch := Launch.found()) is not None:
+            workers = launch.size if workers is None else workers
+            launch.check(workers)
+            if launch.rank:
+                launch.serve(device)
+                return
         columns = {
             "path": path_column,
             "label": label_column,
@@ -134,7 +147,10 @@ def _study_command(*stages: str) -> Any:
             runs=runs,
             corrections=corrections,
             rebalance=rebalance,
+            workers=workers,
             columns={kind: name for kind, name in columns.items() if name is not None},
+            group_by=group_by,
+            order_by=order_by,
         )
         study = run_study(
             request,
@@ -142,7 +158,7 @@ def _study_command(*stages: str) -> Any:
             is_update=update,
             is_offline=offline,
             is_quiet=quiet,
-            place=PlaceRequest(on, jobs, cores_per_task, gpus_per_task),
+            place=PlaceRequest(on, jobs, cores_per_task, gpus_per_task, workers),
         )
         if runs > 1:
             echo(repeats_text(read_repeats(study.out)))

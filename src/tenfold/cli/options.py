@@ -43,6 +43,24 @@ GroupColumnOption = Annotated[
         help="A table's column of what stays together: one patient, writer or video.",
     ),
 ]
+GroupByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="RULE",
+        help="What stays together in splits and folds: a table's column, folder, path:2 (a part of "
+        "the path), name:PATTERN (a pattern with one group, e.g. name:(\\w+)_\\d+), exif:camera, "
+        "exif:day, or series. Default: series are looked for; none looks for none.",
+    ),
+]
+OrderByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--order-by",
+        metavar="RULE",
+        help="Test on the newest images: by a table's column, exif:time or name:PATTERN.",
+    ),
+]
 RecipeOption = Annotated[
     str | None,
     typer.Option(
@@ -131,6 +149,15 @@ CoresPerTaskOption = Annotated[
 GpusPerTaskOption = Annotated[
     int | None,
     typer.Option("--gpus-per-task", min=0, help="On a cluster. Default: 1 if it has some."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Share the training among so many processes, here or with --on on a cluster: the "
+        "weights are the same for any number. With run and train.",
+    ),
 ]
 UpdateOption = Annotated[
     bool,

@@ -19,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.array_files import load_array, load_arrays
 from tenfold.core.errors import DataError, RunFolderError
-from tenfold.core.files import atomic_path, load_array, load_arrays
+from tenfold.core.files import atomic_path
 from tenfold.core.records.data import NO_RANGES, LeftOutImage, ValueRanges
 from tenfold.core.text import readable_values
 from tenfold.data.pictures import read_pictures, write_pictures
@@ -90,6 +91,25 @@ class ImageSplit:
 
 
 @dataclass(frozen=True)
+class Grouping:
+    """Which images belong together, and what says so.
+
+    Parameters
+    ----------
+    groups
+        See `Groups`.
+    by
+        What they go by, in words.
+    is_found
+        Whether tenfold found them itself; else the data set or the user says so.
+    """
+
+    groups: Groups
+    by: str
+    is_found: bool = False
+
+
+@dataclass(frozen=True)
 class ImageDataset:
     """A labelled image data set with a training and a test split.
 
@@ -119,9 +139,11 @@ class ImageDataset:
         by; None if it does not.
     value_ranges
         What files of more than 8 bits were scaled by.
-    train_groups
-        Which training images belong together, see `Groups`: those of a patient, a writer, a video;
-        None if the data set does not say.
+    grouping
+        Which images belong together, the training images before the test images: those of a
+        patient, a writer, a video; None if nothing says so.
+    train_order
+        int64, shape (training images,): their rank in time; None if they have no order.
     """
 
     source: str
@@ -137,7 +159,8 @@ class ImageDataset:
     notes: tuple[str, ...] = ()
     is_validation: npt.NDArray[np.bool_] | None = None
     value_ranges: ValueRanges = NO_RANGES
-    train_groups: Groups | None = None
+    grouping: Grouping | None = None
+    train_order: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         # Names come from file systems, and from here on they are stored.
@@ -152,9 +175,20 @@ class ImageDataset:
             )
         assert self.train.images.shape[1:] == self.test.images.shape[1:]
         assert self.is_validation is None or self.is_validation.shape == self.train.labels.shape
+        assert self.grouping is None or len(self.grouping.groups) == len(self.train) + len(
+            self.test
+        )
+
+    @property
+    def train_groups(self) -> Groups | None:
+        """Give which training images belong together; None if nothing says so."""
+        # Numbers are places of first images, and training images come first.
+        return None if self.grouping is None else self.grouping.groups[: len(self.train)]
 
 
 _GROUPS = "train_groups.npy"
+_ORDER = "train_order.npy"
+_SERIES = "series.npy"
 _VALIDATION = "train_validation.npy"
 
 
@@ -293,6 +327,42 @@ def read_groups(folder: Path) -> Groups:
     """Read which images of the training split, as `read_split` gives it, are near-duplicates."""
     groups: Groups = _read_array(folder / _GROUPS)
     return groups
+
+
+def write_order(folder: Path, order: npt.NDArray[np.int64]) -> None:
+    """Write the rank in time of the images of the training split, as the source gave it."""
+    write_array(folder / _ORDER, order)
+
+
+def read_order(folder: Path) -> npt.NDArray[np.int64] | None:
+    """Read the rank in time of the images of the training split, as `read_split` gives it."""
+    if not (folder / _ORDER).is_file():
+        return None
+    order: npt.NDArray[np.int64] = _read_array(folder / _ORDER)
+    kept = kept_places(folder, "train")
+    return order if kept is None else order[kept]
+
+
+def write_series(folder: Path, groups: Groups) -> None:
+    """Write which images belong together: the training images before the test images."""
+    write_array(folder / _SERIES, groups)
+
+
+def read_test_spans(folder: Path) -> npt.NDArray[np.bool_] | None:
+    """Say of each test image, as `read_split` gives them, whether training has one of its group.
+
+    None if nothing says what belongs together.
+    """
+    if not (folder / _SERIES).is_file():
+        return None
+    groups: Groups = _read_array(folder / _SERIES)
+    count = len(_read_array(folder / "train_labels.npy"))
+    train, test = groups[:count], groups[count:]
+    kept = [kept_places(folder, name) for name in ("train", "test")]
+    train = train if kept[0] is None else train[kept[0]]
+    test = test if kept[1] is None else test[kept[1]]
+    spans: npt.NDArray[np.bool_] = np.isin(test, train)
+    return spans
 
 
 def write_validation(folder: Path, is_validation: npt.NDArray[np.bool_]) -> None:

@@ -160,6 +160,39 @@ def stratified_folds(
     return _folds(fold_of, folds)
 
 
+def ordered_folds(
+    order: npt.NDArray[np.int64], folds: int, groups: Groups | None = None
+) -> list[tuple[Indices, Indices]] | None:
+    """Cut images into folds that are blocks of time, of about the same size.
+
+    Parameters
+    ----------
+    order
+        int64, shape (N,): rank in time.
+    folds
+        At least 2.
+    groups
+        Images that stay together: a group lies where the newest of its images does.
+
+    Returns
+    -------
+    None if there are fewer moments than folds.
+    """
+    if groups is not None:
+        newest = np.zeros(len(order), np.int64)
+        np.maximum.at(newest, groups, order)
+        order = newest[groups]
+    moments, counts = np.unique(order, return_counts=True)
+    if len(moments) < folds:
+        return None
+    before = np.cumsum(counts) - counts / 2
+    block = np.minimum((before * folds / len(order)).astype(np.int64), folds - 1)
+    if len(np.unique(block)) < folds:
+        return None
+    fold_of = block[np.searchsorted(moments, order)]
+    return _folds(fold_of, folds)
+
+
 def _folds(fold_of: npt.NDArray[np.int64], folds: int) -> list[tuple[Indices, Indices]]:
     return [
         (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds)

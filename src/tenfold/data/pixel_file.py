@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tenfold.core.array_files import load_array
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import load_array, storage_errors
+from tenfold.core.files import storage_errors
 from tenfold.data.store import AnyImages, Pixels, Rows, image_blocks
 
 if TYPE_CHECKING:

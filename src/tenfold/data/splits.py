@@ -245,6 +245,27 @@ def _stratified_draw(
     return result
 
 
+def newest_part(
+    order: npt.NDArray[np.int64], fraction: float, groups: Groups | None = None
+) -> npt.NDArray[np.bool_]:
+    """Say which images are the newest `fraction`, about: those of one moment are in one part.
+
+    A group is as new as the newest of its images.
+    """
+    if groups is not None:
+        newest = np.zeros(len(order), np.int64)
+        np.maximum.at(newest, groups, order)
+        order = newest[groups]
+    moments, counts = np.unique(order, return_counts=True)
+    if len(moments) < 2:
+        return np.zeros(len(order), dtype=bool)
+    after = np.cumsum(counts[::-1])[::-1]  # images of this moment and later
+    share = np.abs(after / len(order) - fraction)
+    first = int(share[1:].argmin()) + 1  # never all of them
+    result: npt.NDArray[np.bool_] = order >= moments[first]
+    return result
+
+
 def named(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
     """Name up to five classes, for messages; without names the labels are named."""
     names = [repr(classes[label]) if classes else f"label {label}" for label in labels.tolist()]

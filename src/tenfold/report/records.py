@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
+from tenfold.core.array_files import load_arrays
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import load_arrays, sha256_of_json
+from tenfold.core.files import sha256_of_json
 from tenfold.core.record import Record, Reference
 from tenfold.core.records.choice import ChoiceRecord
 from tenfold.core.records.data import AcquireRecord, AuditRecord, ExploreRecord

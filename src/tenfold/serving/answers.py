@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from tenfold.serving.guard import Refusal
+from tenfold.serving.guard import Refusal, in_text
 from tenfold.serving.pages import PageFiles
 
 
@@ -25,23 +25,23 @@ def json_answer(content: Any) -> Response:
 
 
 def add_page(app: FastAPI, files: PageFiles) -> None:
-    """Give an application its page's files, and one form for all errors."""
+    """Give an application its page's files, as they are when asked for, and one form for errors."""
     app.add_exception_handler(HTTPException, _http_error)
-    for path, (content, kind) in files.items():
-        app.add_api_route(path, _file(content, kind), include_in_schema=False)
+    for path in files:
+        app.add_api_route(path, _file(files, path), include_in_schema=False)
 
 
-def _file(content: bytes, kind: str) -> Any:
+def _file(files: PageFiles, path: str) -> Any:
     async def give() -> Response:
+        content, kind = files[path]
         return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
 
     return give
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     """Answer Starlette's own errors (no such address, no such method) as all others."""
     assert isinstance(error, HTTPException)
     refusal = Refusal(error.status_code, "refused", f"{error.detail}.")
-    return Response(
-        refusal.body(), refusal.status, headers=error.headers, media_type="application/json"
-    )
+    body = refusal.body(is_text=in_text(request.url.path))
+    return Response(body, refusal.status, headers=error.headers, media_type="application/json")

@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -37,16 +37,19 @@ from tenfold.data.images.stream import ImageFile, ReadImage, read_images
 from tenfold.data.sources.folder_files import FolderScan
 from tenfold.report.formats import percent, shorten
 from tenfold.serving.onnx_model import BATCH_SIZE, OnnxModel, are_probabilities
+from tenfold.serving.promises import joined_notices, missing_in_file, missing_promises
 
 if TYPE_CHECKING:  # it needs torch, which an exported file does without
     from tenfold.classifier import ImageClassifier
+    from tenfold.training.device import Device
     from tenfold.training.model_folder import PackagedModel
 
 STANDARD_INPUT = "-"
 """As a path: the bytes of one image on standard input."""
-_MOST_INPUT_BYTES = 2**28
+MOST_SENT_BYTES = 2**28
 """Of an image on standard input: more than the largest image that is decoded takes uncompressed."""
 _LIMITS = DecodingLimits()
+_LEAST_BLOCK = 512
 _LONGEST_CLASS = 24
 UNLIKE = "unlike anything in training:"
 _UNLIKE_CELL = {None: "", False: "no", True: "yes"}
@@ -138,9 +141,9 @@ def find_images(paths: Sequence[str], standard_input: BinaryIO | None = None) ->
 
 
 def _from_input(stream: BinaryIO) -> ImageFile:
-    content = stream.read(_MOST_INPUT_BYTES + 1)
+    content = stream.read(MOST_SENT_BYTES + 1)
     # A file that is cut off there cannot be decoded whole, and its reason says so.
-    return ImageFile(STANDARD_INPUT, io.BytesIO(content[:_MOST_INPUT_BYTES]))
+    return ImageFile(STANDARD_INPUT, io.BytesIO(content[:MOST_SENT_BYTES]))
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,9 @@ class LoadedModel:
     notice: str | None = None
 
 
-def load_model(path: Path, *, device: str = "auto", is_explained: bool = False) -> LoadedModel:
+def load_model(
+    path: Path, *, device: str | Device = "auto", is_explained: bool = False
+) -> LoadedModel:
     """Read a model folder, that of a run folder, or a file that ``tenfold export`` wrote.
 
     Raises
@@ -182,20 +187,22 @@ def load_model(path: Path, *, device: str = "auto", is_explained: bool = False) 
         packaged = read_model_folder(path)
         classifier = classifier_of(packaged, device=device)
         explained = (classifier, packaged)
-        return LoadedModel(classifier, packaged.record.classes, explained, outdated_notice(path))
+        notice = joined_notices(outdated_notice(path), missing_promises(packaged.record.guarantees))
+        return LoadedModel(classifier, packaged.record.classes, explained, notice)
     if is_explained:
         raise SettingsError(
             f"--explain needs a model folder: {path} is an exported file, without the training "
             "images and the network that explanations are made with. Give the folder that it was "
             "exported from, or leave --explain out."
         )
-    if device not in ("auto", "cpu"):
+    if isinstance(device, str) and device not in ("auto", "cpu"):
         raise SettingsError(
             f"--device is {device!r}, but an exported file is computed on the CPU. Leave it out, "
             "or give the model folder."
         )
     exported = OnnxModel.read(path)
-    return LoadedModel(exported, exported.classes)
+    notice = missing_in_file(exported.description)
+    return LoadedModel(exported, exported.classes, notice=notice)
 
 
 @dataclass(frozen=True)
@@ -242,6 +249,12 @@ def _batch_size_for(model: ImageClassifier | OnnxModel) -> int:
     return min(size, LEAST_REMEMBERED_IMAGES - 1)
 
 
+def images_of_a_block(model: ImageClassifier | OnnxModel, batch_size: int | None = None) -> int:
+    """Give how many files are predicted independently of all others, in whole batches."""
+    size = batch_size or _batch_size_for(model)
+    return size * max(1, _LEAST_BLOCK // size)
+
+
 def predict_files(
     model: ImageClassifier | OnnxModel,
     found: FoundImages,
@@ -275,28 +288,34 @@ def predict_files(
         yield Predicted(left.path, None, left.reason)
     own = _Model.of(model)
     size = batch_size or _batch_size_for(model)
+    block = images_of_a_block(model, batch_size)
     images = read_images(
         found.files, own.image_shape, ranges=own.value_ranges, limits=limits, ahead=2 * size
     )
     task = (progress or SilentProgress()).task("Predicting", len(found.files), unit="images")
     with task as bar:
-        for batch in _batches(images, size):
+        for batch in _batches(images, size, block):
             yield from _predicted(own, batch)
             bar.advance(len(batch))
 
 
-def _batches(images: Iterator[ReadImage], size: int) -> Iterator[list[ReadImage]]:
-    """Cut the stream so that each part but the last has `size` images that can be read."""
-    batch: list[ReadImage] = []
-    readable = 0
-    for image in images:
-        batch.append(image)
-        readable += image.pixels is not None
-        if readable == size or len(batch) == 4 * size:
+def _batches(images: Iterator[ReadImage], size: int, block: int) -> Iterator[list[ReadImage]]:
+    """Cut the stream so that each part has `size` images that can be read, but where a block ends.
+
+    What is in a batch may show in the last digits; so, wherever a block is predicted, it is cut in
+    the same way.
+    """
+    while content := list(islice(images, block)):
+        batch: list[ReadImage] = []
+        readable = 0
+        for image in content:
+            batch.append(image)
+            readable += image.pixels is not None
+            if readable == size:
+                yield batch
+                batch, readable = [], 0
+        if batch:
             yield batch
-            batch, readable = [], 0
-    if batch:
-        yield batch
 
 
 def _predicted(model: _Model, batch: list[ReadImage]) -> Iterator[Predicted]:

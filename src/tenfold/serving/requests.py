@@ -14,6 +14,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -23,8 +25,6 @@ from tenfold.data.images.formats import NoMemoryNowError
 from tenfold.serving.guard import Refusal
 from tenfold.serving.settings import ServingSettings
 
-_FORM = "multipart/form-data"
-_NO_IMAGES = ("application/json",)
 _MOST_FIELDS = 100
 _STEP_BYTES = 2**15
 """Of a form that are read before others have their turn."""
@@ -42,36 +42,23 @@ class Upload:
     name: str
     """As the client called it; for the answer only, it is never opened."""
     content: bytes = field(repr=False)
+    pixels: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
+    """Shape (H, W, C), as the network takes them; then there is no content."""
 
 
-async def receive_images(
+async def receive_body(
     request: Request, settings: ServingSettings, arriving: ArrivingBodies, hold: HoldBytes
-) -> list[Upload]:
-    """Give the images of a request: the files of a form, or the body itself.
+) -> bytes:
+    """Give the whole body of a request: `arriving` counts it while it arrives, `hold` from then on.
 
-    `arriving` counts the body while it arrives, `hold` from then on. A body that is too large, too
-    slow or damaged, holds no image or too many is a `Refusal`.
+    One that is too large or too slow is a `Refusal`.
     """
-    content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind in _NO_IMAGES:
-        raise Refusal(
-            415,
-            "unsupported",
-            f"{kind} was received. Send the image's bytes as the body, or a form "
-            f"({_FORM}) with one file an image.",
-        )
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > settings.body_bytes):
         raise _too_large(settings.body_bytes)
     body = await arriving.receive(request.stream(), settings.body_bytes)
     hold(len(body))
-    if kind != _FORM:
-        return [Upload("", body)]
-    uploads = await read_form(content_type, body, most_files=settings.images_per_request)
-    if not uploads:
-        raise Refusal(422, "empty", "The form holds no file. Send each image as a file.")
-    return uploads
+    return body
 
 
 class ArrivingBodies:
@@ -261,16 +248,21 @@ class _FormParser(MultiPartParser):
 def _form_refusal(error: MultiPartException, most_files: int) -> Refusal:
     """Give our words for what Starlette says."""
     if error.message.startswith("Too many files"):
-        return Refusal(
-            413,
-            "too_many_images",
-            f"More than {most_files:,} images were received in one request. Send several requests.",
-        )
+        return too_many_images(most_files)
     if error.message.startswith("Too many fields"):
         return Refusal(
             413, "too_many_fields", f"Up to {_MOST_FIELDS} fields without a file are taken."
         )
     return _bad_form(str(error.__cause__ or error.message).rstrip("."))
+
+
+def too_many_images(most: int) -> Refusal:
+    """Say that a request holds too many images."""
+    return Refusal(
+        413,
+        "too_many_images",
+        f"More than {most:,} images were received in one request. Send several requests.",
+    )
 
 
 def _bad_form(reason: str) -> Refusal:

@@ -21,11 +21,11 @@ from tenfold.core.settings import (
     with_values,
 )
 from tenfold.data.augmentation import parse_augmentation
-from tenfold.data.dataset import Indices, Labels, read_groups, read_validation
+from tenfold.data.dataset import Indices, Labels, read_groups, read_order, read_validation
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.rebalancing import check_rebalancing
 from tenfold.data.sources.source import SourceOptions
-from tenfold.data.splits import possible_holdout
+from tenfold.data.splits import newest_part, possible_holdout
 from tenfold.models.model import MODELS, NetworkPlan
 from tenfold.study.settings import (
     AuditSettings,
@@ -121,10 +121,16 @@ class StudySettings(Settings):
     ) -> tuple[Indices, Indices, str | None]:
         """Hold validation images out of an acquired training split, for training or for search.
 
-        The data set's own where it has some, else drawn with near-duplicates on one side; see
-        `possible_holdout` for what it gives.
+        The data set's own where it has some, the newest where images have an order, else drawn with
+        near-duplicates on one side; see `possible_holdout` for what it gives.
         """
         asked = self.tune if is_search else self.training
+        given, order = read_validation(acquire), read_order(acquire)
+        if order is not None and given is None and asked.validation_fraction:
+            newest = newest_part(order, asked.validation_fraction, read_groups(acquire))
+            # Where a class is all new, the images are drawn as without an order.
+            if newest.any() and set(labels[newest].tolist()) <= set(labels[~newest].tolist()):
+                given = newest
         return possible_holdout(
             labels,
             fraction=asked.validation_fraction,
@@ -132,7 +138,7 @@ class StudySettings(Settings):
             seed=self.seed,
             classes=classes,
             groups=read_groups(acquire),
-            given=read_validation(acquire),
+            given=given,
         )
 
     def network_plan(self, image_shape: tuple[int, ...], class_count: int) -> NetworkPlan:

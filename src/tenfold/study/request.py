@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tenfold.core.errors import RunFolderError, SettingsError
 from tenfold.core.progress import Progress, SilentProgress
@@ -18,6 +18,7 @@ from tenfold.core.stages import training_stages
 from tenfold.core.text import parse_duration
 from tenfold.data.corrections import corrections_settings, read_corrections
 from tenfold.data.sources.finding import find_source
+from tenfold.data.sources.grouping import parse_rule
 from tenfold.data.sources.look import look_at
 from tenfold.data.sources.source import SOURCES
 from tenfold.study.choice import CHOSEN_RECIPES, Asked, choose_recipe, recipe_of_settings
@@ -29,6 +30,7 @@ from tenfold.study.recipe import (
 )
 from tenfold.study.runner import REPEATED_STAGES
 from tenfold.study.settings import DataSettings
+from tenfold.study.shared_training import MICRO_BATCHES, check_workers
 
 NO_CORRECTIONS = "none"
 
@@ -71,7 +73,10 @@ class StudyRequest:
     without `trials` their number is open then. Who asks for a search by name has what follows
     trained with its winner, even if the recipe does not search.
 
-    `columns` says what a table calls its columns: ``{"label": "species"}``.
+    `workers` share the training; a study that has no micro-batches for them gets some.
+
+    `columns` says what a table calls its columns: ``{"label": "species"}``. `group_by` and
+    `order_by` are rules, see `tenfold.data.sources.grouping`.
 
     `corrections` are kept by a run folder that was made with them; the path ``none`` takes them
     away.
@@ -92,7 +97,10 @@ class StudyRequest:
     models: tuple[str, ...] = ()
     trials: int | None = None
     rebalance: str | None = None
+    workers: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    group_by: str | None = None
+    order_by: str | None = None
 
     def resolve(
         self, progress: Progress | None = None, *, is_offline: bool = False
@@ -112,6 +120,7 @@ class StudyRequest:
             If a recipe, setting, source or path is not valid.
         """
         self._check_runs()
+        self._check_workers_asked()
         corrections = self._corrections_content()
         stored = _stored_values(self.out)
         asked = self._asked()
@@ -124,6 +133,7 @@ class StudyRequest:
             | self._corrections_changes(corrections)
             | self._rebalance_changes()
             | {f"data.{kind}_column": name for kind, name in self.columns.items()}
+            | self._rule_changes()
             | data
         )
         # What is changed later counts, and options are more than settings.
@@ -133,7 +143,7 @@ class StudyRequest:
             started = time.monotonic()
             choice = self._choice(changes, progress or SilentProgress(), is_offline=is_offline)
             seconds = time.monotonic() - started
-        settings = self._settings(stored, changes, choice)
+        settings = self._shared(self._settings(stored, changes, choice))
         out = self.out or self._default_out(settings)
         return ResolvedRequest(settings, out, sentence, corrections, choice, seconds)
 
@@ -143,6 +153,22 @@ class StudyRequest:
                 f"--runs trains and tests several times, so it is for run, train and evaluate, not "
                 f"{self.stages[0]}."
             )
+
+    def _check_workers_asked(self) -> None:
+        if self.workers is not None and self.stages not in {(), ("train",)}:
+            raise SettingsError(
+                f"--workers share one training, so it is for run and train, not {self.stages[0]}. "
+                "Work that can be divided takes --jobs or --on."
+            )
+
+    def _shared(self, settings: StudySettings) -> StudySettings:
+        """Give a study that the workers who were asked for can share."""
+        if self.workers is None:
+            return settings
+        if settings.training.micro_batches is None:
+            settings = settings.with_changes({"training.micro_batches": MICRO_BATCHES})
+        check_workers(settings, self.workers)
+        return settings
 
     def _asked(self) -> dict[str, Any]:
         """Give the settings that were named."""
@@ -174,6 +200,7 @@ class StudyRequest:
             location=changes["data.location"],
             budget_seconds=seconds,
             is_rebalanced=changes.get("training.rebalance", "none") != "none",
+            is_shared=self.workers is not None,
             recipe=recipe_of_settings(own),
             seed=changes.get("seed", 0),
         )
@@ -260,6 +287,14 @@ class StudyRequest:
         if content is None:
             return {"data.corrections": None}
         return {"data.corrections": corrections_settings(self.corrections, content).plain()}
+
+    def _rule_changes(self) -> dict[str, Any]:
+        rules: dict[Literal["group_by", "order_by"], str | None]
+        rules = {"group_by": self.group_by, "order_by": self.order_by}
+        given = {setting: text for setting, text in rules.items() if text is not None}
+        for setting, text in given.items():
+            parse_rule(text, setting)
+        return {f"data.{setting}": text for setting, text in given.items()}
 
     def _rebalance_changes(self) -> dict[str, Any]:
         if self.rebalance is None:

@@ -11,6 +11,7 @@ from tenfold.core.records.tuning import SearchDimension
 from tenfold.core.settings import Settings
 from tenfold.data.corrections import CorrectionsSettings
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
+from tenfold.data.sources.grouping import Rule, parse_rule
 from tenfold.data.sources.source import SourceOptions
 from tenfold.training.settings import OptimizerName
 
@@ -39,6 +40,9 @@ class DataSettings(Settings):
         Whether a mirrored image still shows its class; ``auto`` measures it on training images.
     path_column, label_column, split_column, group_column
         What a table calls its columns; None to find them.
+    group_by, order_by
+        Rules that say what stays together and in what order images were taken; see
+        `tenfold.data.sources.grouping`.
     corrections
         Labels that a person corrected; None for the source's own labels.
     """
@@ -54,12 +58,17 @@ class DataSettings(Settings):
     label_column: str | None = None
     split_column: str | None = None
     group_column: str | None = None
+    group_by: str | None = None
+    order_by: str | None = None
     corrections: CorrectionsSettings | None = None
 
     def source_options(
         self, *, seed: int, is_offline: bool, large_image_size_px: int = LARGE_IMAGE_SIZE_PX
     ) -> SourceOptions:
         """Give what a source is told when it reads the data set."""
+        group, order = self._rule("group_by"), self._rule("order_by")
+        is_column = group is not None and group.kind == "column"
+        is_ordered_by_column = order is not None and order.kind == "column"
         return SourceOptions(
             seed=seed,
             test_fraction=self.test_fraction,
@@ -71,8 +80,15 @@ class DataSettings(Settings):
             path_column=self.path_column,
             label_column=self.label_column,
             split_column=self.split_column,
-            group_column=self.group_column,
+            group_column=group.value if group is not None and is_column else self.group_column,
+            order_column=order.value if order is not None and is_ordered_by_column else None,
+            group_by=self.group_by,
+            order_by=self.order_by,
         )
+
+    def _rule(self, setting: Literal["group_by", "order_by"]) -> Rule | None:
+        text = self.group_by if setting == "group_by" else self.order_by
+        return None if text is None else parse_rule(text, setting)
 
 
 class ExploreSettings(Settings):

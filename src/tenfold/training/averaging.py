@@ -23,6 +23,7 @@ from tenfold.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from tenfold.training.batches import TrainingBatches
+    from tenfold.training.micro_batches import MicroBatches
 
 STATISTICS_IMAGES = 5000
 """Training images that the statistics are measured on, about: enough for two digits of a channel's
@@ -163,8 +164,11 @@ class NormStatistics:
         return min(self.batches.steps_per_epoch, enough)
 
     @torch.no_grad()
-    def measure(self, epoch: int) -> None:
-        """Measure on the first batches of an epoch. Dropout is off: so it will be in use."""
+    def measure(self, epoch: int, shared: MicroBatches | None = None) -> None:
+        """Measure on the first batches of an epoch. Dropout is off: so it will be in use.
+
+        `shared` has workers share them.
+        """
         was_training = self.network.training
         self.network.eval()
         momenta = {layer: layer.momentum for layer in self._layers()}
@@ -172,12 +176,18 @@ class NormStatistics:
             layer.reset_running_stats()
             layer.momentum = None  # a plain mean over all batches
             layer.train()
-        for pixels, *_ in itertools.islice(self.batches.epoch(epoch), self.steps):
-            with self.device.autocast(self.precision):
-                self.network(pixels)
+        if shared is not None:
+            shared.measure_norms(epoch, self.steps, self._forward)
+        else:
+            for pixels, *_ in itertools.islice(self.batches.epoch(epoch), self.steps):
+                self._forward(pixels)
         for layer, momentum in momenta.items():
             layer.momentum = momentum
         self.network.train(was_training)
+
+    def _forward(self, pixels: Tensor) -> None:
+        with self.device.autocast(self.precision):
+            self.network(pixels)
 
     def _layers(self) -> list[_BatchNorm]:
         return [

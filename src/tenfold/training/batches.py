@@ -7,7 +7,7 @@ grows in equal strides from the first scale to the whole image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -84,12 +84,24 @@ class TrainingBatches:
         targets
             Labels, int64, shape (B,); of mixed images `MixedLabels`.
         """
+        for chosen, shown in self.steps(epoch, first_step=first_step):
+            yield shown(chosen)
+
+    def steps(
+        self, epoch: int, *, first_step: int = 0
+    ) -> Iterator[
+        tuple[npt.NDArray[np.int64], Callable[[npt.NDArray[np.int64]], tuple[Tensor, Targets]]]
+    ]:
+        """Give which images the batches of one epoch show, and what gives some of them as shown."""
         order = self._order(epoch)
-        for chosen in self._chosen(order, first_step):
+
+        def shown(chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Targets]:
             if self.mixing is None:
-                yield self.view(epoch, chosen)
-            else:
-                yield self._mixed(self.mixing, epoch, chosen, order)
+                return self.view(epoch, chosen)
+            return self._mixed(self.mixing, epoch, chosen, order)
+
+        for chosen in self._chosen(order, first_step):
+            yield chosen, shown
 
     def rows(
         self, epoch: int, *, first_step: int = 0

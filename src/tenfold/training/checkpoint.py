@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.core.errors import RunFolderError
+from tenfold.core.files import write_bytes
 from tenfold.core.records.training import EpochRecord
 from tenfold.training.averaging import WeightAverage
-from tenfold.training.tensors import read_tensors, write_tensors
+from tenfold.training.tensors import packed_tensors, read_tensors, unpacked_tensors
 
 _METADATA_KEY = "tenfold"
 
@@ -98,26 +101,12 @@ class Checkpoint:
         self, state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer
     ) -> None:
         """Write state, weights and the optimiser's tensors, atomically."""
-        tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
-        tensors |= {f"average.{name}": tensor for name, tensor in state.average.weights.items()}
-        for index, values in optimizer.state_dict()["state"].items():
-            for name, value in values.items():
-                if value is not None:  # SGD without momentum keeps a None
-                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-        metadata = {
-            "optimizer": type(optimizer).__name__,
-            "epoch": state.epoch,
-            "step": state.step,
-            "loss_sum": state.loss_sum,
-            "correct": state.correct,
-            "epoch_seconds": state.epoch_seconds,
-            "elapsed_seconds": state.elapsed_seconds,
-            "best_epoch": state.best_epoch,
-            "averaged_steps": state.average.steps,
-            "history": [epoch.model_dump() for epoch in state.history],
-        }
-        write_tensors(self.path, tensors, {_METADATA_KEY: json.dumps(metadata)})
+        self.write(pack_state(state, network, optimizer))
+
+    def write(self, content: bytes) -> None:
+        """Write what `pack_state` gave, atomically."""
+        # Not safetensors' `save_file`: on a full disk it raises an error that does not say so.
+        write_bytes(self.path, content)
 
     def load(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
@@ -131,29 +120,73 @@ class Checkpoint:
         """
         if not self.path.is_file():
             return None
-        try:
-            tensors, texts = read_tensors(self.path, device)
-            metadata = json.loads(texts[_METADATA_KEY])
-            if (stored := metadata.pop("optimizer")) != type(optimizer).__name__:
-                raise ValueError(f"its optimiser is {stored}")
-            network.load_state_dict(_with_prefix(tensors, "network."))
-            _restore_optimizer(optimizer, _with_prefix(tensors, "optimizer."))
-            average = WeightAverage(
-                _with_prefix(tensors, "average."), metadata.pop("averaged_steps")
-            )
-            average.adopt_layout(network)
-            history = [EpochRecord.model_validate(epoch) for epoch in metadata.pop("history")]
-            return TrainingState(
-                **metadata,
-                history=history,
-                best_weights=_with_prefix(tensors, "best."),
-                average=average,
-            )
-        except (LookupError, AttributeError, ValueError, TypeError, RuntimeError) as error:
-            raise RunFolderError(
-                f"The checkpoint {self.path} does not fit this training ({error}). It was changed "
-                "by hand or damaged: remove it to begin this training again."
-            ) from error
+        with _said_of(self.path):
+            return _restored(*read_tensors(self.path, device), network, optimizer)
+
+
+def pack_state(state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer) -> bytes:
+    """Give state, weights and the optimiser's tensors as a checkpoint's content."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in state.average.weights.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            if value is not None:  # SGD without momentum keeps a None
+                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    metadata = {
+        "optimizer": type(optimizer).__name__,
+        "epoch": state.epoch,
+        "step": state.step,
+        "loss_sum": state.loss_sum,
+        "correct": state.correct,
+        "epoch_seconds": state.epoch_seconds,
+        "elapsed_seconds": state.elapsed_seconds,
+        "best_epoch": state.best_epoch,
+        "averaged_steps": state.average.steps,
+        "history": [epoch.model_dump() for epoch in state.history],
+    }
+    return packed_tensors(tensors, {_METADATA_KEY: json.dumps(metadata)})
+
+
+def unpack_state(
+    content: bytes, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+) -> TrainingState:
+    """Put weights and optimiser back out of what `pack_state` gave, and give the state."""
+    return _restored(*unpacked_tensors(content, device), network, optimizer)
+
+
+def _restored(
+    tensors: dict[str, Tensor],
+    texts: dict[str, str],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> TrainingState:
+    metadata = json.loads(texts[_METADATA_KEY])
+    if (stored := metadata.pop("optimizer")) != type(optimizer).__name__:
+        raise ValueError(f"its optimiser is {stored}")
+    network.load_state_dict(_with_prefix(tensors, "network."))
+    _restore_optimizer(optimizer, _with_prefix(tensors, "optimizer."))
+    average = WeightAverage(_with_prefix(tensors, "average."), metadata.pop("averaged_steps"))
+    average.adopt_layout(network)
+    history = [EpochRecord.model_validate(epoch) for epoch in metadata.pop("history")]
+    return TrainingState(
+        **metadata,
+        history=history,
+        best_weights=_with_prefix(tensors, "best."),
+        average=average,
+    )
+
+
+@contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """Tell of a checkpoint that is not this training's."""
+    try:
+        yield
+    except (LookupError, AttributeError, ValueError, TypeError, RuntimeError) as error:
+        raise RunFolderError(
+            f"The checkpoint {path} does not fit this training ({error}). It was changed "
+            "by hand or damaged: remove it to begin this training again."
+        ) from error
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

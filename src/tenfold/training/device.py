@@ -67,8 +67,10 @@ class Device:
         return self.kind == "cpu" and bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
 
 
-def choose_device(asked: str = "auto") -> Device:
+def choose_device(asked: str | Device = "auto") -> Device:
     """Give the device asked for; ``auto`` takes the first of CUDA, MPS, CPU that is there.
+
+    A device that was chosen before is taken as it is, with its number of threads.
 
     On the CPU this also sets torch's number of threads to the cores really available, and makes
     the allocator keep freed memory (see `keep_freed_memory`); both hold for the whole process.
@@ -80,6 +82,9 @@ def choose_device(asked: str = "auto") -> Device:
     DeviceError
         If the device is not on this machine.
     """
+    if isinstance(asked, Device):
+        torch.set_num_threads(asked.threads)
+        return asked
     if asked not in DEVICES:
         raise UnknownNameError("device", asked, DEVICES)
     is_there = {
@@ -104,6 +109,17 @@ def choose_device(asked: str = "auto") -> Device:
     keep_freed_memory()
     name = _cpu_info("model name") or platform.processor() or platform.machine()
     return Device("cpu", name, threads)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread of the CPU: sums of several are rounded otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,6 +72,7 @@ def fit_network(
     validation: ImageSplit | None = None,
     *,
     initial_weights: Mapping[str, Tensor] | None = None,
+    shared_by: Callable[[Training], None] | None = None,
 ) -> FittedNetwork:
     """Choose the size for the time budget, if there is one, build, train, and choose the weights.
 
@@ -87,6 +88,9 @@ def fit_network(
         Images to watch by, and to choose the best epoch by if the settings say so.
     initial_weights
         Start from these (normalisation included) instead of fresh ones; the size is theirs.
+    shared_by
+        Trains to the end by several workers, before this process takes it over; None for this
+        process alone.
 
     Raises
     ------
@@ -114,7 +118,10 @@ def fit_network(
 
     def trained(trainer: Trainer) -> TrainingResult:
         with enough_memory(plan.image_shape, settings.batch_size):
-            return Training(trainer, network, train, validation, rebalancing).run()
+            training = Training(trainer, network, train, validation, rebalancing)
+            if shared_by is not None and not training.is_over:
+                shared_by(training)
+            return training.run()
 
     if network.body.frozen is None:
         probe, result = None, trained(trainer)
@@ -281,12 +288,30 @@ def _check_settings(plan: NetworkPlan, settings: TrainingSettings, *, has_valida
                 "images, but there are none. Set training.validation_fraction above 0 (0.1 holds "
                 f"out a tenth of the training images), or leave training.{name} at its default."
             )
+    if settings.micro_batches is not None:
+        check_shareable(plan.model)
     if getattr(plan.settings, "fine_tune_stages", None) is not None:
         _check_frozen_stages(settings)
     if settings.low_resolution_share and not MODELS[plan.model].takes_any_size:
         raise SettingsError(
             f"training.low_resolution_share is {settings.low_resolution_share}, but model "
             f"{plan.model!r} takes images of one size only. Set it to 0, or choose another model."
+        )
+
+
+def check_shareable(model: str) -> None:
+    """Check that a model's training can be cut into micro-batches, which workers may share.
+
+    Raises
+    ------
+    SettingsError
+        If it is a pretrained one, whose head is fitted.
+    """
+    if MODELS[model].fits_head:
+        raise SettingsError(
+            f"Model {model!r} fits its head to all features at once, which cannot be cut into "
+            "micro-batches for --workers (training.micro_batches). Leave them out, or choose a "
+            "recipe that trains a network from its beginning: --recipe fast, cnn or resnet."
         )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,10 +32,18 @@ from tenfold.training.batches import (
     scaled_down,
     size_px,
 )
-from tenfold.training.checkpoint import Checkpoint, TrainingResult, TrainingState
-from tenfold.training.device import Device
+from tenfold.training.checkpoint import (
+    Checkpoint,
+    TrainingResult,
+    TrainingState,
+    pack_state,
+    unpack_state,
+)
+from tenfold.training.device import Device, one_thread
+from tenfold.training.fixed_sum import ALONE, WorkerGroup
 from tenfold.training.frozen_stages import FrozenStages, LowerMaps
 from tenfold.training.inference import predict_logits
+from tenfold.training.micro_batches import MicroBatches, SharedBatch
 from tenfold.training.optimizers import make_optimizer, peak_learning_rate
 from tenfold.training.schedule import (
     ClockPace,
@@ -49,6 +59,8 @@ from tenfold.training.settings import TrainingSettings
 # A step computes the forward pass and twice as much again for the gradients; the allowance is for
 # what validation does beside the network.
 _FORWARD_SHARE = 0.4
+Shown = Tensor | LowerMaps | SharedBatch
+"""What a step is given: images, what frozen stages give of them, or some of the batch's parts."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,9 @@ class Trainer:
         begins.
     sweep
         Sets the learning rate in the schedule's place (see `tenfold.study.learning_rate`).
+    group
+        Who shares the training, where its batches are cut into micro-batches. Each of them has a
+        trainer like this one.
     """
 
     settings: TrainingSettings
@@ -93,6 +108,7 @@ class Trainer:
     on_epoch: Callable[[EpochRecord], None] = lambda _epoch: None
     started_at: float | None = None
     sweep: RateSweep | None = None
+    group: WorkerGroup = ALONE
 
     @property
     def precision(self) -> torch.dtype:
@@ -168,6 +184,10 @@ class Training:
         self.loss = TrainingLoss.rebalanced(
             rebalancing, label_smoothing=settings.label_smoothing, device=self.device
         )
+        parts = settings.micro_batches
+        self.micro_batches = (
+            None if parts is None else MicroBatches(network, self.batches, parts, trainer.group)
+        )
         self._norm_statistics = NormStatistics(network, self.batches, device, self.precision)
         self._generator = torch.Generator(self.device)
         self._saved_at = time.monotonic()
@@ -182,18 +202,8 @@ class Training:
         TrainingError
             If the loss is no longer a finite number.
         """
-        state, pace = self.state, self.pace
-        bind_generator(self.network, self._generator)
-        for epoch in state.history:
-            self.trainer.on_epoch(epoch)
-        with self.trainer.progress.task(
-            self.trainer.title, pace.total, done=pace.done(self._steps), unit=pace.unit
-        ) as task:
-            while not (pace.is_over(self._steps) or self._has_stalled):
-                self._train_epoch(task)
-                self._finish_epoch()
-                if self._is_save_due:
-                    self._save()
+        self.train()
+        state = self.state
         if self.frozen_stages is not None:
             self.frozen_stages.close()
         if state.average.weights:
@@ -203,8 +213,36 @@ class Training:
             None if state.best_epoch is None else state.best_epoch + 1,
             state.best_weights,
             is_averaged=bool(state.average.weights),
-            stopped_early=not pace.is_over(self._steps),
+            stopped_early=not self.pace.is_over(self._steps),
         )
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether there is nothing left to train."""
+        return self.pace.is_over(self._steps) or self._has_stalled
+
+    @property
+    def done(self) -> float:
+        """Give how much is done, in the pace's units."""
+        return self.pace.done(self._steps)
+
+    def train(self) -> None:
+        """Do what is left of the training, and leave the network with its newest weights."""
+        state, pace = self.state, self.pace
+        bind_generator(self.network, self._generator)
+        for epoch in state.history:
+            self.trainer.on_epoch(epoch)
+        with (
+            nullcontext() if self.micro_batches is None else one_thread(),
+            self.trainer.progress.task(
+                self.trainer.title, pace.total, done=pace.done(self._steps), unit=pace.unit
+            ) as task,
+        ):
+            while not self.is_over:
+                self._train_epoch(task)
+                self._finish_epoch()
+                if self._is_save_due:
+                    self.save()
 
     def _frozen_stages(self) -> FrozenStages | None:
         """Give what keeps the maps of the stages that are not trained, if there are some."""
@@ -274,7 +312,7 @@ class Training:
             if self._is_save_due and state.step < self.batches.steps_per_epoch and not is_over:
                 state.loss_sum, state.correct = loss_sum.item(), int(correct.item())
                 state.epoch_seconds = time.perf_counter() - started
-                self._save()
+                self.save()
             before, done = done, pace.done(self._steps)
             task.advance(done - before, detail=self._detail)
             if is_over:
@@ -291,9 +329,11 @@ class Training:
     def _epochs(self) -> int:
         return self.settings.epochs_for(self.batches.steps_per_epoch)
 
-    def _shown(self) -> Iterator[tuple[Tensor | LowerMaps, Targets]]:
+    def _shown(self) -> Iterator[tuple[Shown, Targets | None]]:
         """Give what is left of the epoch: images, or what the frozen stages give of them."""
         state, frozen = self.state, self.frozen_stages
+        if self.micro_batches is not None:
+            return self.micro_batches.epoch(state.epoch, first_step=state.step)
         if frozen is None:
             return self.batches.epoch(state.epoch, first_step=state.step)
         return frozen.epoch(
@@ -303,20 +343,45 @@ class Training:
         )
 
     def _step(
-        self, shown: Tensor | LowerMaps, targets: Targets, progress: float
+        self, shown: Shown, targets: Targets | None, progress: float
     ) -> tuple[Tensor, Tensor]:
         """Do one optimiser step; give the mean loss and the number of right answers."""
-        place = self.state.epoch, self.state.step
-        self._generator.manual_seed(derive_seed(self.trainer.seed, "dropout", *place))
         self._set_learning_rate(progress)
-        with self.trainer.device.autocast(self.precision):
-            logits = self._logits(shown, progress)  # (B, classes)
-        loss = self.loss(logits, targets)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        if isinstance(shown, SharedBatch):
+            assert self.micro_batches is not None
+            loss, right = self.micro_batches.gradients(
+                shown,
+                lambda part: self._backward(
+                    part.pixels, part.targets, progress, part.place, share=part.share
+                ),
+            )
+        else:
+            assert targets is not None
+            loss, right = self._backward(shown, targets, progress)
         if self.settings.gradient_clip_norm is not None:
             clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip_norm)
         self.optimizer.step()
+        return loss, right
+
+    def _backward(
+        self,
+        shown: Tensor | LowerMaps,
+        targets: Targets,
+        progress: float,
+        *part: int,
+        share: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradient of images, which are a share of the batch, to the parameters'.
+
+        Give the mean loss, times the share, and the number of right answers.
+        """
+        place = self.state.epoch, self.state.step, *part
+        self._generator.manual_seed(derive_seed(self.trainer.seed, "dropout", *place))
+        with self.trainer.device.autocast(self.precision):
+            logits = self._logits(shown, progress)  # (B, classes)
+        loss = self.loss(logits, targets) * share
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), right_answers(logits.detach(), targets)
 
     def _logits(self, shown: Tensor | LowerMaps, progress: float) -> Tensor:
@@ -397,7 +462,7 @@ class Training:
         state = self.state
         if state.average.weights and self._statistics_steps:
             with state.average.applied(self.network):
-                self._norm_statistics.measure(state.epoch)
+                self._norm_statistics.measure(state.epoch, self.micro_batches)
                 state.average.weights = copied_weights(self.network)
 
     @property
@@ -413,12 +478,12 @@ class Training:
     def _validate(self) -> tuple[float | None, float | None]:
         if self.validation is None:
             return None, None
-        logits = predict_logits(
-            self.network,
-            self.validation.images,
-            device=self.trainer.device,
-            precision=self.precision,
+        predict = partial(
+            predict_logits, self.network, device=self.trainer.device, precision=self.precision
         )
+        images = self.validation.images
+        shared = self.micro_batches
+        logits = predict(images) if shared is None else shared.logits(images, predict)
         scores = torch.from_numpy(logits)
         labels = torch.from_numpy(self.validation.labels)
         loss = functional.cross_entropy(scores.double(), labels).item()
@@ -432,7 +497,21 @@ class Training:
             and time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
         )
 
-    def _save(self) -> None:
+    def packed_state(self) -> bytes:
+        """Give the state as a checkpoint's content."""
+        return pack_state(self.state, self.network, self.optimizer)
+
+    def keep(self, content: bytes) -> None:
+        """Keep a state that another process gave."""
+        if self.trainer.checkpoint is not None:
+            self.trainer.checkpoint.write(content)
+
+    def adopt(self, content: bytes) -> None:
+        """Go on from a state that another process gave."""
+        self.state = unpack_state(content, self.network, self.optimizer, self.device)
+
+    def save(self) -> None:
+        """Keep the state, for who goes on."""
         assert self.trainer.checkpoint is not None
         self.state.elapsed_seconds = self.pace.elapsed()
         self.trainer.checkpoint.save(self.state, self.network, self.optimizer)

@@ -33,6 +33,10 @@ class TrainingSettings(Settings):
         number of epochs are chosen for the time (`tenfold.training.budget`).
     batch_size
         Images a step; the last batch of an epoch may be smaller.
+    micro_batches
+        Parts that every batch is cut into, which several workers may share
+        (`tenfold.training.micro_batches`); each is computed by one thread. The weights depend on
+        their number, not on that of the workers. None for batches that are computed whole.
     optimizer
         See `tenfold.training.optimizers`.
     learning_rate
@@ -99,6 +103,7 @@ class TrainingSettings(Settings):
     least_steps: int = Field(0, ge=0, le=10_000_000)
     budget_seconds: float | None = Field(None, gt=0, le=1e7)
     batch_size: int = Field(64, ge=1, le=1_000_000)
+    micro_batches: int | None = Field(None, ge=1, le=1024)
     optimizer: OptimizerName = "adam"
     learning_rate: float | None = Field(None, gt=0, le=1000)
     momentum: float = Field(0.0, ge=0, lt=1)
@@ -143,7 +148,10 @@ class TrainingSettings(Settings):
 
     def result_settings(self) -> dict[str, Any]:
         """Give what the trained weights depend on: all but how often the state is saved."""
-        return self.model_dump(mode="json", exclude={"checkpoint_seconds"})
+        settings = self.model_dump(mode="json", exclude={"checkpoint_seconds"})
+        if self.micro_batches is None:  # as before there was such a setting
+            del settings["micro_batches"]
+        return settings
 
 
 TRAINING_SEARCH_SPACE = (

@@ -94,6 +94,20 @@ NO_RANGES = ValueRanges()
 """Of images of 8 bits alone."""
 
 
+class GroupingRecord(Record):
+    """Which images belong together."""
+
+    by: str
+    """What they go by, in words."""
+    is_found: bool
+    """Whether tenfold found them itself."""
+    groups: int
+    """Of two or more images."""
+    images: int
+    """In these."""
+    largest: int
+
+
 class AcquireRecord(Record):
     """The data set as it lies in the run folder.
 
@@ -139,6 +153,8 @@ class AcquireRecord(Record):
     """Training images that the data set itself sets aside to validate by."""
     value_ranges: ValueRanges = BEFORE_THEY_WERE_FOUND
     """What files of more than 8 bits were scaled by, and every later image is."""
+    grouping: GroupingRecord | None = None
+    """None where nothing says what belongs together, and nothing was found."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

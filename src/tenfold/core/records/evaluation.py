@@ -162,6 +162,26 @@ class RobustnessRecord(Record):
     seconds: float
 
 
+class PartScores(Record):
+    """Scores on a part of the test images."""
+
+    images: int
+    accuracy: float
+    interval: Interval
+    """Of the accuracy: 95%, Wilson."""
+    balanced_accuracy: float
+    macro_f1: float
+
+
+class SeriesScores(Record):
+    """Scores with and without test images whose series (or group) training has images of."""
+
+    held_out: PartScores | None
+    """On test images of whose series training has none; None where there are none."""
+    shared: PartScores
+    """On the others."""
+
+
 class EvaluateRecord(Record):
     """Scores on the test split, which the evaluate stage is the first to open.
 
@@ -184,6 +204,8 @@ class EvaluateRecord(Record):
     """None where the settings ask for none."""
     images_per_second: float
     seconds: float
+    series: SeriesScores | None = None
+    """None where no series or group has images in both splits."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ The same code runs in this process and in those that can be ended, so that the p
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -50,10 +51,31 @@ _DEEP_COLOUR_BYTES = 14
 # Of a DNG and of raw photographs in general: a thumbnail, whose large picture is elsewhere.
 _DNG_VERSION, _SUB_FOLDERS, _SUBFILE_TYPE = 50706, 330, 254
 
+# EXIF: make and model of the camera; its folder of details, and there the time of the exposure.
+_MAKE_TAG, _MODEL_TAG, _DETAILS, _EXPOSED_TAG = 271, 272, 0x8769, 36867
+_MOST_EXIF_TEXT = 100
+_MOMENT = re.compile(r"[0-9]{4}:[01][0-9]:[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9]")
+
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in px."""
 Hold = Callable[[int], AbstractContextManager[None]]
 """Holds so many bytes of memory while something is done; see `SharedMemory`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What took a photograph and when, as EXIF says it; empty for what it does not say.
+
+    Parameters
+    ----------
+    camera
+        Make and model.
+    time
+        ``2019:06:30 12:01:59``: sorted as text, it is in order.
+    """
+
+    camera: str
+    time: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +90,15 @@ class ImageHeader:
         Whether it has no colour: a gray mode, or a palette of grays alone.
     depth
         ``integers`` of more than 8 bits, or ``fractions``; empty for 8 bits.
+    taken
+        By which camera and when; None where the file does not say.
     """
 
     height: int
     width: int
     is_gray: bool
     depth: str = ""
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +150,12 @@ def header_of(source: OpenFile) -> ImageHeader:
     width, height = image.size
     depth = depth_of(image)
     is_gray = depth != "" and _is_gray_and_opacity(image)
-    if source.may_turn and _orientation(image) in _QUARTER_TURNS:
-        width, height = height, width
-    return ImageHeader(height, width, is_gray or _is_gray(image), depth)
+    taken = None
+    if source.may_turn:
+        if _orientation(image) in _QUARTER_TURNS:
+            width, height = height, width
+        taken = _taken(image)
+    return ImageHeader(height, width, is_gray or _is_gray(image), depth, taken)
 
 
 def pixels_of(
@@ -212,16 +240,39 @@ def _bytes_needed(image: ImageFile.ImageFile, source: OpenFile, mode: str) -> in
 
 def _orientation(image: ImageFile.ImageFile) -> int:
     try:
-        block = image.info.get("exif")
-        if block is None and (text := image.info.get("Raw profile type exif")) is not None:
-            block = bytes.fromhex("".join(text.split("\n")[3:]))
-        if block is not None and not claims_little(block):
-            return 1
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        exif = _exif(image)
+        return 1 if exif is None else int(exif.get(_ORIENTATION_TAG, 1))
     except MemoryError:
         raise
     except Exception:  # Damaged EXIF raises anything, and is no reason to lose the image.
         return 1
+
+
+def _exif(image: ImageFile.ImageFile) -> Image.Exif | None:
+    """Give an image's EXIF; None where reading it would cost more than it is worth."""
+    block = image.info.get("exif")
+    if block is None and (text := image.info.get("Raw profile type exif")) is not None:
+        block = bytes.fromhex("".join(text.split("\n")[3:]))
+    if block is not None and not claims_little(block):
+        return None
+    return image.getexif()
+
+
+def _taken(image: ImageFile.ImageFile) -> Taken | None:
+    try:
+        exif = _exif(image)
+        if not exif:
+            return None
+        parts = [str(exif.get(tag, ""))[:_MOST_EXIF_TEXT] for tag in (_MAKE_TAG, _MODEL_TAG)]
+        time = str(exif.get_ifd(_DETAILS).get(_EXPOSED_TAG, ""))[:_MOST_EXIF_TEXT]
+    except MemoryError:
+        raise
+    except Exception:  # As of an orientation.
+        return None
+    camera = " ".join(" ".join(parts).replace("\0", " ").split())
+    moment = _MOMENT.match(time)
+    taken = Taken(camera, "" if moment is None else moment[0])
+    return taken if taken.camera or taken.time else None
 
 
 def _is_gray(image: Image.Image) -> bool:

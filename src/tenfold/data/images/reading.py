@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from math import isqrt, prod
 from typing import Any, Protocol, TypeVar
@@ -25,7 +25,7 @@ from tenfold.data.images.decoding import (
 )
 from tenfold.data.images.deep import Measured, find_ranges, quantiles_for, range_note
 from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
-from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX, ImageHeader, check_image_size
+from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX, ImageHeader, Taken, check_image_size
 
 Size = tuple[int, int]
 """Height and width, in px."""
@@ -73,6 +73,8 @@ class DecodedImages:
         What images of more than 8 bits use; what they were scaled by.
     notes
         Sentences about that for people.
+    taken
+        By which camera and when, of the files that say it, by their places.
     """
 
     images: Any
@@ -84,6 +86,7 @@ class DecodedImages:
     size_note: str = ""
     ranges: ValueRanges = NO_RANGES
     notes: tuple[str, ...] = ()
+    taken: dict[int, Taken] = field(default_factory=dict)
 
 
 def decode_files(
@@ -193,6 +196,7 @@ def decode_files(
         size_note=size_note(sizes, size, image_size_px),
         ranges=ranges,
         notes=notes,
+        taken=headers.taken,
     )
 
 
@@ -211,11 +215,12 @@ class _Headers:
     sizes: npt.NDArray[np.int64]
     is_gray: npt.NDArray[np.bool_]
     depths: dict[int, str]
+    taken: dict[int, Taken]
 
     @classmethod
     def of(cls, count: int) -> _Headers:
         sizes = np.zeros((count, 2), np.int64)
-        return cls(np.zeros(count, bool), sizes, np.zeros(count, bool), {})
+        return cls(np.zeros(count, bool), sizes, np.zeros(count, bool), {}, {})
 
     def take(self, row: int, header: ImageHeader) -> None:
         self.is_known[row] = True
@@ -223,6 +228,8 @@ class _Headers:
         self.is_gray[row] = header.is_gray
         if header.depth:
             self.depths[row] = header.depth
+        if header.taken is not None:
+            self.taken[row] = header.taken
 
 
 def _find_ranges(

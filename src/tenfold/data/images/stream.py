@@ -106,7 +106,7 @@ def read_images(
 def _read(
     file: ImageFile, shape: tuple[int, int, int], ranges: ValueRanges, limits: DecodingLimits
 ) -> ReadImage:
-    if isinstance(file.place, Path) and (reason := _why_not_opened(file.place)) is not None:
+    if isinstance(file.place, Path) and (reason := why_not_opened(file.place)) is not None:
         return ReadImage(file.name, None, reason)
     try:
         pixels = decode_image(file.place, shape, is_resized=True, ranges=ranges, limits=limits)
@@ -117,8 +117,11 @@ def _read(
     return ReadImage(file.name, pixels)
 
 
-def _why_not_opened(path: Path) -> str | None:
-    """Say why a path is no file to open: a pipe or a device could wait or go on for ever."""
+def why_not_opened(path: Path) -> str | None:
+    """Say why a path is no file to open; None if it is one.
+
+    A pipe or a device could wait or go on for ever.
+    """
     try:
         if path.is_file():
             return None

@@ -139,6 +139,7 @@ def read_arranged(
         progress,
         usable_classes=partial(usable_classes, root, layout, listed),
         has_test=layout.test is not None,
+        root=location,
     )
     if not len(found.test):
         raise DataError(_no_test_images(root, layout))
@@ -156,7 +157,7 @@ def read_arranged(
 
 def _split_note(layout: FolderLayout, options: SourceOptions, found: ReadFiles) -> str:
     if layout.test is None:
-        return options.split_note()
+        return found.arranged.drawn(options, "")
     train, validation, test = found.counts
     parts = [
         f"{layout.named('train')} for training ({counted(train, 'image')})",

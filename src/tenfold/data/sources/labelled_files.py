@@ -6,19 +6,29 @@ import math
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.records.data import LeftOutImage
 from tenfold.core.text import counted, shortlist
-from tenfold.data.dataset import Groups, ImageDataset, Images, ImageSplit, Indices, Labels
+from tenfold.data.dataset import (
+    ImageDataset,
+    Images,
+    ImageSplit,
+    Indices,
+    Labels,
+)
 from tenfold.data.pixel_file import PixelSpool
+from tenfold.data.sources.arrangement import Arrangement, FileRules, Setting
+from tenfold.data.sources.grouping import below
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.splits import (
     DIGEST_BYTES,
@@ -26,7 +36,6 @@ from tenfold.data.splits import (
     joined_groups,
     pixel_digest,
     regrouped,
-    stratified_split,
 )
 from tenfold.data.store import MOST_KEPT_BYTES, AnyImages, ArrayRows, StoredImages
 
@@ -112,12 +121,12 @@ class ReadFiles:
         bool, shape (names,): which names these are.
     train, test
         In a random order; labels count the classes.
-    train_rows
-        Which of the files each training image is.
+    train_rows, test_rows
+        Which of the files each image is.
     is_validation
         bool, shape (training images,): in the data set's own validation split.
-    groups
-        Of all files; None if the data set does not say.
+    arranged
+        Which files belong together, and their order, if anything says so.
     """
 
     decoded: DecodedImages
@@ -126,8 +135,9 @@ class ReadFiles:
     train: ImageSplit
     test: ImageSplit
     train_rows: Indices
+    test_rows: Indices
     is_validation: npt.NDArray[np.bool_]
-    groups: Groups | None
+    arranged: Arrangement
 
     @property
     def count(self) -> int:
@@ -157,8 +167,10 @@ class ReadFiles:
         `left_out` and `notes` are what was found before decoding.
         """
         left_out = (*left_out, *self.decoded.left_out)
+        grouping, order = self.arranged.grouping, self.arranged.order
         notes = (
             *notes,
+            *self.arranged.notes,
             *self.decoded.notes,
             *untested_notes(self.classes, self.test),
             *([self.decoded.size_note] if self.decoded.size_note else []),
@@ -179,7 +191,15 @@ class ReadFiles:
             notes=notes,
             is_validation=self.is_validation if self.is_validation.any() else None,
             value_ranges=self.decoded.ranges,
-            train_groups=None if self.groups is None else regrouped(self.groups, self.train_rows),
+            grouping=None
+            if grouping is None
+            else replace(
+                grouping,
+                groups=regrouped(
+                    grouping.groups, np.concatenate([self.train_rows, self.test_rows])
+                ),
+            ),
+            train_order=None if order is None else order[self.train_rows],
         )
 
 
@@ -190,7 +210,9 @@ def read_labelled_files(
     *,
     usable_classes: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]],
     has_test: bool,
-    groups: Groups | None = None,
+    root: str,
+    columns: Mapping[Setting, Sequence[str]] | None = None,
+    column_names: Mapping[Setting, str] = MappingProxyType({}),
 ) -> ReadFiles:
     """Decode image files and split them if the data set does not.
 
@@ -202,19 +224,24 @@ def read_labelled_files(
         could be read.
     has_test
         Whether the data set has a test split of its own.
-    groups
-        Files that belong together, see `Groups`.
+    root
+        Where the data set lies: paths count from there.
+    columns, column_names
+        What a table says of groups and order, a value a file, and what it calls that; None where
+        there is no table.
 
     Raises
     ------
     DataError
-        If (strict) an image cannot be read, or what `usable_classes` raises.
+        If (strict) an image cannot be read, a rule finds nothing, or what `usable_classes` raises.
     """
     from tenfold.data.images.reading import decode_files  # Pillow is not needed to list sources
 
     usable_classes(np.ones(len(listed.files), dtype=bool))
     if options.on_files is not None:
         options.on_files(listed)
+    names = MadeWhenAsked(range(len(listed.files)), lambda row: below(root, str(listed.files[row])))
+    rules = FileRules(options, names, columns, column_names)
     room = _NewRows(options.work_folder)
     decoded = decode_files(
         listed.files,
@@ -228,9 +255,17 @@ def read_labelled_files(
         new_rows=room.of,
     )
     is_used = usable_classes(decoded.is_read)
-    train, test, train_rows = _split_images(
-        decoded, room, listed, options, has_test=has_test, groups=groups
+    images = _stored(decoded, room.pixels, listed.files, options)
+    arranged = rules.arrangement(
+        decoded.taken,
+        np.flatnonzero(decoded.is_read),
+        images,
+        listed.labels,
+        listed.names,
+        listed.is_test if has_test else None,
     )
+    train_rows, test_rows = _split_rows(decoded, room, listed, options, arranged, has_test=has_test)
+    train, test = _split_images(decoded, images, listed, train_rows, test_rows)
     return ReadFiles(
         decoded=decoded,
         classes=tuple(name for name, used in zip(listed.names, is_used, strict=True) if used),
@@ -238,8 +273,9 @@ def read_labelled_files(
         train=_without_unused_labels(train, is_used),
         test=_without_unused_labels(test, is_used),
         train_rows=train_rows,
+        test_rows=test_rows,
         is_validation=listed.is_validation[train_rows],
-        groups=groups,
+        arranged=arranged,
     )
 
 
@@ -282,37 +318,51 @@ def _free_bytes(folder: Path | None) -> int:
     return shutil.disk_usage(place).free
 
 
-def _split_images(
+def _split_rows(
     decoded: DecodedImages,
     room: _NewRows,
     listed: LabelledFiles[FileT],
     options: SourceOptions,
+    arranged: Arrangement,
     *,
     has_test: bool,
-    groups: Groups | None = None,
-) -> tuple[ImageSplit, ImageSplit, Indices]:
-    """Give both splits in a random order.
+) -> tuple[Indices, Indices]:
+    """Say which of the files are training and which test images, both in a random order.
 
-    Labels are those of `listed`. Images of one of the `groups` are in one split, and copies always
-    are. The indices say which of the files each training image is.
+    Images of one group are in one split, and copies always are.
     """
     rng = np.random.default_rng(options.seed)
     rows = np.flatnonzero(decoded.is_read)
     if has_test:
-        train = rng.permutation(rows[~listed.is_test[rows]])
-        test = rng.permutation(rows[listed.is_test[rows]])
-    else:
-        together = groups_of_digests(digest.tobytes() for digest in room.digests)
-        if groups is not None:
-            together = joined_groups(together, groups)
-        drawn_from = regrouped(together, rows)
-        train, test = (
-            rows[part]
-            for part in stratified_split(
-                listed.labels[rows], options.test_fraction, rng, drawn_from
-            )
+        return (
+            rng.permutation(rows[~listed.is_test[rows]]),
+            rng.permutation(rows[listed.is_test[rows]]),
         )
-    images = _stored(decoded, room.pixels, listed.files, options)
+    together = groups_of_digests(digest.tobytes() for digest in room.digests)
+    if arranged.grouping is not None and not arranged.is_mixed:
+        together = joined_groups(together, arranged.grouping.groups)
+    train, test = arranged.split(
+        listed.labels[rows], rows, regrouped(together, rows), options.test_fraction, rng
+    )
+    orphans = np.setdiff1d(listed.labels[rows[test]], listed.labels[rows[train]])
+    if len(orphans):
+        raise DataError(
+            f"All images of {shortlist([listed.names[label] for label in orphans.tolist()])} are "
+            f"among the newest {options.test_fraction:.0%}, the test images, so none is left to "
+            "learn from. Leave these classes out, take a smaller part (--set "
+            "data.test_fraction=0.1), or split without --order-by."
+        )
+    return rows[train], rows[test]
+
+
+def _split_images(
+    decoded: DecodedImages,
+    images: AnyImages,
+    listed: LabelledFiles[FileT],
+    train: Indices,
+    test: Indices,
+) -> tuple[ImageSplit, ImageSplit]:
+    """Give both splits, whose labels are those of `listed`."""
     if isinstance(images, StoredImages):
         parts: tuple[AnyImages, AnyImages] = images.rows(train), images.rows(test)
     else:  # No second copy.
@@ -321,7 +371,6 @@ def _split_images(
     return (
         ImageSplit(parts[0], listed.labels[train]),
         ImageSplit(parts[1], listed.labels[test]),
-        train,
     )
 
 

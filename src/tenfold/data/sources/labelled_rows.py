@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ import numpy.typing as npt
 from tenfold.core.errors import DataError, nearest_names
 from tenfold.core.progress import Progress
 from tenfold.core.text import counted, shortlist
-from tenfold.data.dataset import Groups, ImageDataset
+from tenfold.data.dataset import ImageDataset
+from tenfold.data.sources.arrangement import Setting
 from tenfold.data.sources.folder_files import natural_key, natural_text
 from tenfold.data.sources.folder_splits import Role
 from tenfold.data.sources.labelled_files import LabelledFiles, ReadFiles, read_labelled_files
@@ -29,6 +30,8 @@ if TYPE_CHECKING:  # Pillow is not needed to list sources
 
 _MOST_PROBLEMS = 5  # More in one message are not read by anyone.
 _EMPTY = frozenset({"", "nan", "null"})
+_RULES: dict[Setting, str] = {"group_by": "group", "order_by": "order"}
+"""What a rule reads where it is a column, by its setting."""
 _ROLES: tuple[Role, ...] = ("train", "validation", "test")
 
 
@@ -43,7 +46,7 @@ class Table:
     rows
         Its values.
     columns
-        Which is the ``label`` and, if there are any, ``path``, ``split`` and ``group``.
+        Which is the ``label`` and, if there are any, ``path``, ``split``, ``group`` and ``order``.
     files
         Where the column of paths leads; None if `images` are there.
     images
@@ -102,7 +105,7 @@ def load_table(
     DataError
         If a row has no file, label or known split, or as the folder source says.
     """
-    listed, groups, found_notes = _listed(table)
+    listed, columns, found_notes = _listed(table)
     has_test = bool(listed.is_test.any())
     found = read_labelled_files(
         listed,
@@ -110,7 +113,11 @@ def load_table(
         progress,
         usable_classes=partial(_usable_classes, table.place, listed),
         has_test=has_test,
-        groups=groups,
+        root=str(table.place if table.place.is_dir() else table.place.parent),
+        columns=columns,
+        column_names={
+            setting: table.columns[kind] for setting, kind in _RULES.items() if setting in columns
+        },
     )
     if not len(found.test):
         raise DataError(
@@ -123,8 +130,6 @@ def load_table(
             )
         )
     all_notes = [f"Columns of the table that were used: {table.used}.", *notes, *found_notes]
-    if groups is not None:
-        all_notes += _group_notes(listed, groups, table.columns["group"], has_test=has_test)
     if lost := [name for name in listed.names if name not in found.classes]:
         all_notes.append(f"Classes without a readable image were left out: {shortlist(lost)}.")
     return found.dataset(
@@ -165,8 +170,10 @@ class _Problems:
         )
 
 
-def _listed(table: Table) -> tuple[LabelledFiles[EncodedImage], Groups | None, list[str]]:
-    """Give the files with labels and splits, their groups, and notes.
+def _listed(
+    table: Table,
+) -> tuple[LabelledFiles[EncodedImage], dict[Setting, list[str]], list[str]]:
+    """Give the files with labels and splits, what columns say of groups and order, and notes.
 
     Raises
     ------
@@ -242,9 +249,12 @@ def _listed(table: Table) -> tuple[LabelledFiles[EncodedImage], Groups | None, l
         role_of == _ROLES.index("test"),
         role_of == _ROLES.index("validation"),
     )
-    if groups is None:
-        return listed, None, notes
-    return listed, _groups([groups[row] for row in rows]), notes
+    columns = {
+        setting: [said[row] for row in rows]
+        for setting, kind in _RULES.items()
+        if (said := table.column(kind)) is not None
+    }
+    return listed, columns, notes
 
 
 def _in_order(names: Mapping[str, int], folder: Path) -> list[str]:
@@ -273,47 +283,6 @@ def _problem(
         return f"{what} in the column {columns['label']!r}. Fill it in, or remove it."
     what = f"the split {split!r} is unknown" if split else "no split"
     return f"{what} (column {columns['split']!r}). Write train, validation or test."
-
-
-def _groups(names: Sequence[str]) -> Groups:
-    """Give groups by their names; an image without one is alone."""
-    first: dict[str, int] = {}
-    return np.array(
-        [
-            first.setdefault(name, place) if name.lower() not in _EMPTY else place
-            for place, name in enumerate(names)
-        ],
-        dtype=np.int64,
-    )
-
-
-def _group_notes(
-    listed: LabelledFiles[EncodedImage], groups: Groups, column: str, *, has_test: bool
-) -> Iterator[str]:
-    """Say how many groups there are, and where they could not be kept together."""
-    count = len(np.unique(groups))
-    yield (
-        f"{counted(count, 'group')} of the column {column!r}: images of one group stay together "
-        "in what tenfold splits; a class of fewer groups than there are folds has them divided."
-    )
-    held_out = listed.is_test if has_test else np.zeros(len(groups), dtype=bool)
-    shared = np.intersect1d(groups[held_out], groups[~held_out])
-    if len(shared):
-        yield (
-            f"{counted(len(shared), 'group')} {'has' if len(shared) == 1 else 'have'} images in "
-            "the test split and in training, by the table's own split: the scores are better than "
-            "they would be on new groups."
-        )
-    labels = listed.labels[~held_out]
-    pairs = np.unique(np.stack([labels, groups[~held_out]]), axis=1)[0]
-    alone = [label for label in np.unique(labels).tolist() if (pairs == label).sum() == 1]
-    if alone:
-        names = [listed.names[label] for label in alone]
-        yield (
-            f"Images of {shortlist(names)} are of a single group, which had to be divided so that "
-            "they can be learned and tested: their scores are better than they would be on new "
-            "groups."
-        )
 
 
 def _usable_classes(
@@ -349,8 +318,7 @@ def _usable_classes(
 
 def _split_note(table: Table, options: SourceOptions, found: ReadFiles, *, has_test: bool) -> str:
     if not has_test:
-        is_grouped = "group" in table.columns
-        return options.split_note("of each class, whole groups" if is_grouped else "of each class")
+        return found.arranged.drawn(options, "of each class")
     train, validation, test = found.counts
     middle = f"{counted(validation, 'image')} for validation, " if validation else ""
     by = table.split_by or f"column {table.columns['split']!r}"

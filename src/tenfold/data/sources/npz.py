@@ -10,14 +10,9 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.array_files import array_chunks, array_headers, is_in_rows, load_arrays
 from tenfold.core.errors import DataError, nearest_names
-from tenfold.core.files import (
-    array_chunks,
-    array_headers,
-    is_in_rows,
-    load_arrays,
-    sha256_of_json,
-)
+from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
 from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset

@@ -213,6 +213,7 @@ def _check_asked(place: Path, columns: ParquetColumns, options: SourceOptions) -
         "label": options.label_column,
         "split": options.split_column,
         "group": options.group_column,
+        "order": options.order_column,
     }
     for kind, name in asked.items():
         if name is None:

@@ -36,9 +36,15 @@ class SourceOptions:
         Whether downloads are forbidden.
     most_megapixels
         Images with more are left out; None for the default.
-    path_column, label_column, split_column, group_column
-        What a table calls the columns of image files, labels, splits, and groups that stay
-        together; None to find them.
+    path_column, label_column, split_column, group_column, order_column
+        What a table calls the columns of image files, labels, splits, groups that stay together,
+        and what the images are ordered by; None to find them, but for the last.
+    group_by, order_by
+        Rules that say which images stay together and in what order they were taken, see
+        `tenfold.data.sources.grouping`; None for none.
+    find_series
+        Given images, labels, paths and EXIF, finds which images belong together where nothing says
+        so; None to look for nothing.
     value_ranges
         Those of a model that images of more than 8 bits are for; None to find them in the training
         images.
@@ -61,6 +67,10 @@ class SourceOptions:
     label_column: str | None = None
     split_column: str | None = None
     group_column: str | None = None
+    order_column: str | None = None
+    group_by: str | None = None
+    order_by: str | None = None
+    find_series: Callable[..., Any] | None = None
     value_ranges: ValueRanges | None = None
     on_files: Callable[[Any], None] | None = None
     work_folder: Path | None = None

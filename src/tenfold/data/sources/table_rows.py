@@ -45,7 +45,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 # fmt: on
 """What columns are called, likelier names first; compared without case, spaces and hyphens."""
-_SETTINGS = {kind: f"data.{kind}_column" for kind in _NAMES}
+_SETTINGS = {kind: f"data.{kind}_column" for kind in _NAMES} | {"order": "data.order_by"}
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,7 @@ def find_columns(
         "label": options.label_column,
         "split": options.split_column,
         "group": options.group_column,
+        "order": options.order_column,
     }
     found = dict(known)
     for kind, name in asked.items():

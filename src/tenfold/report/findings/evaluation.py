@@ -15,8 +15,10 @@ from tenfold.core.records.evaluation import (
     ClassScores,
     EvaluateRecord,
     ExplainedMistakes,
+    PartScores,
 )
 from tenfold.evaluation.scores import Gallery
+from tenfold.report.formats import FEW_IMAGES
 
 MACRO_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 SCORE_TITLES = {
@@ -29,6 +31,15 @@ SCORE_TITLES = {
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+
+
+def honest_part(record: EvaluateRecord) -> PartScores | None:
+    """Give the scores to lead with where series have images in both splits; None for the plain.
+
+    Those on test images whose series training has no image of, if these are not too few.
+    """
+    part = None if record.series is None else record.series.held_out
+    return part if part is not None and part.images >= FEW_IMAGES else None
 
 
 def guessing_accuracy(scores: ClassificationScores) -> float:
@@ -79,13 +90,19 @@ class ConfusedPair:
     images: int
     share: float
     """Of all images of the true class."""
+    class_images: int
+    """Of the true class."""
 
 
 def confused_pairs(scores: ClassificationScores, limit: int = 5) -> list[ConfusedPair]:
     """Give the most frequent confusions, the most frequent first; ties by class order."""
     pairs = [
         ConfusedPair(
-            scores.classes[i].name, scores.classes[j].name, images, images / max(sum(row), 1)
+            scores.classes[i].name,
+            scores.classes[j].name,
+            images,
+            images / max(sum(row), 1),
+            sum(row),
         )
         for i, row in enumerate(scores.confusion)
         for j, images in enumerate(row)

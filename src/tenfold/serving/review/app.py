@@ -134,7 +134,7 @@ def create_review_app(session: ReviewSession) -> FastAPI:
 
     app.add_middleware(
         Guard,
-        metrics=Metrics(printable(study.acquired.title), lambda: 0),
+        metrics=Metrics(),
         paths=frozenset(route.path for route in app.routes if isinstance(route, Route)),
         token=None,
         hosts=AllowedHosts(),

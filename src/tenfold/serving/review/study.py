@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.core.array_files import load_array
 from tenfold.core.errors import RunFolderError
-from tenfold.core.files import MOST_TEXT_BYTES, load_array, read_regular_file
+from tenfold.core.files import MOST_TEXT_BYTES, read_regular_file
 from tenfold.core.records.data import AcquireRecord, AuditRecord, LabelIssue
 from tenfold.core.run_folder import MANIFEST, Manifest, RunFolder, read_settings
 from tenfold.data.corrections import (

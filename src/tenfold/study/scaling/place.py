@@ -10,6 +10,8 @@ from tenfold.core.errors import SettingsError
 from tenfold.core.progress import Progress
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.processes import Processes
+from tenfold.study.scaling.sharing import SharedPlace
+from tenfold.study.scaling.torchrun import Launch
 from tenfold.study.scaling.work import Place
 
 
@@ -25,12 +27,15 @@ class PlaceRequest:
         Processes on this machine.
     cores_per_task, gpus_per_task
         On a cluster; None for what suits it.
+    workers
+        Of each training; None where trainings are not shared.
     """
 
     on: str | None = None
     jobs: int = 1
     cores_per_task: int | None = None
     gpus_per_task: int | None = None
+    workers: int | None = None
 
     @contextmanager
     def open(self, *, device: str, progress: Progress) -> Iterator[Place]:
@@ -56,7 +61,12 @@ class PlaceRequest:
                     "--cores-per-task and --gpus-per-task are for a cluster. Name one with --on; "
                     "on this machine --jobs processes share all cores."
                 )
-            yield Here() if self.jobs == 1 else Processes(self.jobs)
+            if self.workers is not None and (launch := Launch.found()) is not None:
+                with launch.opened(Here() if self.jobs == 1 else Processes(self.jobs)) as opened:
+                    yield opened
+                return
+            place: Place = Here() if self.jobs == 1 else Processes(self.jobs)
+            yield place if self.workers is None else SharedPlace.here(place, self.workers)
             return
         if self.jobs != 1:
             raise SettingsError(
@@ -69,4 +79,7 @@ class PlaceRequest:
         with RayCluster(
             self.on, progress, self.cores_per_task, self.gpus_per_task, device
         ) as cluster:
-            yield cluster
+            if self.workers is None:
+                yield cluster
+            else:
+                yield SharedPlace(cluster, cluster.for_workers(), self.workers, cluster.host)

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.core.records.data import AcquireRecord, CorrectionsRecord, SplitCorrections
+from tenfold.core.errors import DataError
+from tenfold.core.records.data import (
+    AcquireRecord,
+    CorrectionsRecord,
+    GroupingRecord,
+    SplitCorrections,
+)
 from tenfold.data.corrections import (
     SPLITS,
     apply_corrections,
@@ -18,6 +24,7 @@ from tenfold.data.corrections import (
     stored_corrections,
 )
 from tenfold.data.dataset import (
+    Grouping,
     Groups,
     ImageDataset,
     ImageSplit,
@@ -27,17 +34,21 @@ from tenfold.data.dataset import (
     read_validation,
     write_corrected,
     write_groups,
+    write_order,
+    write_series,
     write_split,
     write_validation,
 )
 from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX
 from tenfold.data.near_duplicates import pixel_groups
 from tenfold.data.pixel_file import SPOOL_SUFFIX
+from tenfold.data.series import find_series
 from tenfold.data.sources.source import OF_IMAGE_FILES, SOURCES
 from tenfold.data.splits import joined_groups, regrouped
 from tenfold.evaluation.mirroring import decide_mirroring
 from tenfold.report.findings.data import mirror_sentence
 from tenfold.study.recipe import StudySettings
+from tenfold.study.settings import DataSettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext
 
 _FEW_PER_CLASS = 10  # With fewer validation images, one image is a jump of the accuracy.
@@ -58,9 +69,13 @@ class AcquireStage(Stage):
         if settings.data.corrections is not None:  # what the file is called does not matter
             data["corrections"] = settings.data.corrections.sha256
         # Only a table has columns.
-        for column in ("path_column", "label_column", "split_column", "group_column"):
-            if data[column] is None:
-                del data[column]
+        columns = ("path_column", "label_column", "split_column", "group_column")
+        for said in (*columns, "group_by", "order_by"):
+            if data[said] is None:
+                del data[said]
+        # Images without names have no series to be found.
+        if data["source"] in SOURCES.declared(OF_IMAGE_FILES):
+            data["series"] = 1
         # Only a study of photographs in a network of another size reads other pixels.
         large = settings.large_image_size_px
         if data["source"] in SOURCES.declared(OF_IMAGE_FILES) and data["image_size_px"] is None:
@@ -75,9 +90,10 @@ class AcquireStage(Stage):
         options = context.settings.source_options(is_offline=context.is_offline)
         dataset = SOURCES[data.source].load(
             None if data.location is None else Path(data.location),
-            replace(options, work_folder=context.work),
+            replace(options, work_folder=context.work, find_series=find_series),
             context.progress,
         )
+        _check_rules(data, dataset)
         write_split(context.folder, "train", dataset.train)
         write_split(context.folder, "test", dataset.test)
         # From here on nobody holds what the source gave.
@@ -85,6 +101,10 @@ class AcquireStage(Stage):
         dataset = replace(dataset, train=given_train, test=given_test)
         if dataset.is_validation is not None:
             write_validation(context.folder, dataset.is_validation)
+        if dataset.grouping is not None:
+            write_series(context.folder, dataset.grouping.groups)
+        if dataset.train_order is not None:
+            write_order(context.folder, dataset.train_order)
         corrections = _correct_splits(context, dataset)
         train, test = (read_split(context.folder, name) for name in SPLITS)
         groups = pixel_groups(train.images, train.labels, context.progress)
@@ -128,7 +148,33 @@ class AcquireStage(Stage):
             corrections=corrections,
             validation_count=0 if is_validation is None else int(is_validation.sum()),
             value_ranges=dataset.value_ranges,
+            grouping=_grouping_record(dataset.grouping),
         ).write(context.folder / RECORD)
+
+
+def _check_rules(data: DataSettings, dataset: ImageDataset) -> None:
+    """Check that rules were heeded: images without files have neither names nor EXIF."""
+    rules = {"group-by": data.group_by, "order-by": data.order_by}
+    given = [f"--{name}" for name, rule in rules.items() if rule not in (None, "none")]
+    if given and data.source not in SOURCES.declared(OF_IMAGE_FILES):
+        raise DataError(
+            f"{' and '.join(given)} cannot be used with the source {dataset.source!r}, whose "
+            "images have no names, no EXIF and no table. Leave it out, or give a folder, an "
+            "archive or a table of image files."
+        )
+
+
+def _grouping_record(grouping: Grouping | None) -> GroupingRecord | None:
+    if grouping is None:
+        return None
+    sizes = np.unique(grouping.groups, return_counts=True)[1]
+    return GroupingRecord(
+        by=grouping.by,
+        is_found=grouping.is_found,
+        groups=int((sizes > 1).sum()),
+        images=int(sizes[sizes > 1].sum()),
+        largest=int(sizes.max()),
+    )
 
 
 def _doubts(

@@ -20,10 +20,11 @@ from tenfold.data.dataset import (
     read_arrays,
     read_groups,
     read_labels,
+    read_order,
     read_split,
     write_arrays,
 )
-from tenfold.data.folds import plan_folds, stratified_folds
+from tenfold.data.folds import ordered_folds, plan_folds, stratified_folds
 from tenfold.data.splits import possible_holdout, regrouped
 from tenfold.data.store import some_images
 from tenfold.evaluation.differences import (
@@ -57,6 +58,12 @@ _DESCRIPTIONS = {
         "images: the scores are those of a leak, not of new images."
     ),
 }
+
+
+_BLOCKS = "The folds are blocks of time, each scored by a model of all others, earlier and later."
+_NO_BLOCKS = (
+    "The images have too few different times to cut folds by, so these were drawn by class instead."
+)
 
 
 class CrossValidateStage(Stage):
@@ -100,9 +107,18 @@ class CrossValidateStage(Stage):
             ).run()
             for name in settings.cross_validate.protocols
         )
-        CrossValidateRecord(folds=plan.folds, protocols=protocols, notes=plan.notes).write(
+        notes = (*plan.notes, *_notes_on_time(context.inputs["acquire"], plan.folds))
+        CrossValidateRecord(folds=plan.folds, protocols=protocols, notes=notes).write(
             context.folder / RECORD
         )
+
+
+def _notes_on_time(acquire: Path, folds: int) -> tuple[str, ...]:
+    """Say how images that have an order in time were cut."""
+    order = read_order(acquire)
+    if order is None:
+        return ()
+    return (_NO_BLOCKS if ordered_folds(order, folds, read_groups(acquire)) is None else _BLOCKS,)
 
 
 @dataclass(frozen=True)
@@ -232,7 +248,9 @@ class FoldTrainer:
         acquired = AcquireRecord.read(acquire / RECORD)
         split, groups = read_split(acquire, "train"), read_groups(acquire)
         plan = plan_folds(split.labels, settings.cross_validate.folds, classes=acquired.classes)
-        folds = stratified_folds(
+        order = read_order(acquire)
+        blocks = None if order is None else ordered_folds(order, plan.folds, groups)
+        folds = blocks or stratified_folds(
             split.labels,
             plan.folds,
             derive_seed(settings.seed, "folds"),

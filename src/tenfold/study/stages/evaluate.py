@@ -13,29 +13,40 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import (
     ClassificationScores,
     EvaluateRecord,
+    PartScores,
     RobustnessRecord,
+    SeriesScores,
     ViewsScores,
 )
 from tenfold.core.records.training import TrainRecord
 from tenfold.data.dataset import (
     Images,
     ImageSplit,
+    Labels,
     kept_places,
     read_given_split,
     read_split,
+    read_test_spans,
     write_arrays,
 )
 from tenfold.data.splits import stratified_sample
+from tenfold.data.store import some_images
 from tenfold.evaluation.calibration import calibration_record
 from tenfold.evaluation.explanations import explain_mistakes
 from tenfold.evaluation.intervals import score_intervals, wilson_interval
 from tenfold.evaluation.robustness import images_in_proportion, measure_robustness, passes
 from tenfold.evaluation.scores import choose_gallery, classification_scores
+from tenfold.evaluation.unlike import MEASURED_IMAGES
 from tenfold.models.model import ImageNetwork
 from tenfold.study.recipe import StudySettings
-from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
+from tenfold.study.stages.stage import RECORD, TEST_FEATURES, Stage, StageContext, TrainedModel
 from tenfold.training.feature_store import feature_store
-from tenfold.training.inference import predict_logits, predict_logits_of_views, views
+from tenfold.training.inference import (
+    features_and_logits,
+    predict_logits,
+    predict_logits_of_views,
+    views,
+)
 from tenfold.training.temperature import calibrated_probabilities, predict_probabilities
 
 
@@ -44,7 +55,7 @@ class EvaluateStage(Stage):
 
     name = "evaluate"
     position = 5
-    version = 6
+    version = 7  # 7: features of some test images
     summary = "score the model on the test split"
     needed = ("acquire", "train")
 
@@ -75,6 +86,7 @@ class EvaluateStage(Stage):
             context.folder / "predictions.npz", probabilities=probabilities, labels=test.labels
         )
         scores = classification_scores(test.labels, probabilities, acquired.classes)
+        _write_features(context, network, test)
         _write_gallery(context, network, probabilities, test)
         if kept_places(context.inputs["acquire"], "test") is not None:
             scores_as_given = _scores_as_given(context, network, model.temperature)
@@ -95,7 +107,45 @@ class EvaluateStage(Stage):
             robustness=_robustness(context, network, test),
             images_per_second=len(test) / seconds,
             seconds=seconds,
+            series=_series_scores(context, probabilities, test.labels),
         ).write(context.folder / RECORD)
+
+
+def _series_scores(
+    context: StageContext, probabilities: npt.NDArray[np.float32], labels: Labels
+) -> SeriesScores | None:
+    """Score apart what training has images of the same series of."""
+    spans = read_test_spans(context.inputs["acquire"])
+    if spans is None or not spans.any():
+        return None
+    classes = context.acquired().classes
+
+    def on(chosen: npt.NDArray[np.bool_]) -> PartScores:
+        scores = classification_scores(labels[chosen], probabilities[chosen], classes)
+        right = round(scores.accuracy * scores.count)
+        return PartScores(
+            images=scores.count,
+            accuracy=scores.accuracy,
+            interval=wilson_interval(right, scores.count),
+            balanced_accuracy=scores.balanced_accuracy,
+            macro_f1=scores.macro_f1,
+        )
+
+    return SeriesScores(held_out=None if spans.all() else on(~spans), shared=on(spans))
+
+
+def _write_features(context: StageContext, network: ImageNetwork, test: ImageSplit) -> None:
+    """Put what the network sees in some images beside the record: the model stage opens none."""
+    chosen = stratified_sample(
+        test.labels, MEASURED_IMAGES, derive_seed(context.settings.seed, "unlike")
+    )
+    features, logits = features_and_logits(
+        network,
+        some_images(test.images, chosen),
+        device=context.device,
+        precision=context.precision,
+    )
+    write_arrays(context.folder / TEST_FEATURES, features=features, logits=logits)
 
 
 def _write_gallery(

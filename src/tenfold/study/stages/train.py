@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tenfold.core.files import write_text
 from tenfold.core.records.training import EpochRecord, TrainRecord
 from tenfold.core.text import csv_line
-from tenfold.data.dataset import read_split
 from tenfold.models.summary import summarize_layers
+from tenfold.study.prepared_training import PreparedTraining
 from tenfold.study.recipe import StudySettings
+from tenfold.study.scaling.sharing import SharedPlace
+from tenfold.study.shared_training import SharedTraining, check_devices, check_workers
 from tenfold.study.stages.stage import (
     BEST_WEIGHTS,
     LAST_WEIGHTS,
@@ -20,7 +23,6 @@ from tenfold.study.stages.stage import (
 )
 from tenfold.training.checkpoint import Checkpoint
 from tenfold.training.fit import fit_network
-from tenfold.training.loop import Trainer
 from tenfold.training.optimizers import peak_learning_rate
 from tenfold.training.temperature import validation_temperature
 from tenfold.training.tensors import write_tensors
@@ -43,27 +45,22 @@ class TrainStage(Stage):
     def run(self, context: StageContext) -> None:
         """Train, or go on from the checkpoint, and write weights, history and record."""
         settings = context.tuned_settings()
-        training = settings.training
-        acquired = context.acquired()
-        split = read_split(context.inputs["acquire"], "train")
-        train_indices, validation_indices, note = settings.hold_out(
-            context.inputs["acquire"], split.labels, acquired.classes
-        )
-        plan = settings.network_plan(acquired.image_shape, len(acquired.classes))
-        validation = split.take(validation_indices) if len(validation_indices) else None
-        if note is not None and validation is None:
-            training = training.without_validation()
-        trainer = Trainer(
-            training,
-            settings.seed,
-            context.device,
-            mirror_keeps_class=acquired.mirror_keeps_class,
-            classes=acquired.classes,
+        prepared = PreparedTraining.read(settings, context.inputs["acquire"], context.device)
+        validation, note = prepared.validation, prepared.note
+        trainer = replace(
+            prepared.trainer,
             checkpoint=Checkpoint(context.work / "checkpoint.safetensors"),
             progress=context.progress,
             started_at=context.started_at,
         )
-        fitted = fit_network(trainer, plan, split.take(train_indices), validation)
+        shared = _shared(context, settings)
+        fitted = fit_network(
+            trainer,
+            prepared.plan,
+            prepared.train,
+            validation,
+            shared_by=None if shared is None else shared.run,
+        )
         plan, training, chosen = fitted.plan, fitted.settings, fitted.chosen_weights
         temperature = validation_temperature(
             fitted.network, validation, device=context.device, precision=trainer.precision
@@ -96,8 +93,8 @@ class TrainStage(Stage):
             averaging=training.averaging if fitted.is_averaged else "none",
             stopped_early=fitted.stopped_early,
             normalization=training.normalization,
-            train_count=len(train_indices),
-            validation_count=len(validation_indices),
+            train_count=len(prepared.train_indices),
+            validation_count=len(prepared.validation_indices),
             notes=() if note is None else (note,),
             history=fitted.history,
             best_epoch=fitted.best_epoch,
@@ -108,9 +105,26 @@ class TrainStage(Stage):
             multiply_adds=table.multiply_adds,
             device=context.device.description,
             precision=context.device.precision_name(training.precision),
-            threads=context.device.threads,
+            threads=context.device.threads if training.micro_batches is None else 1,
             seconds=fitted.seconds,
         ).write(context.folder / RECORD)
+
+
+def _shared(context: StageContext, settings: StudySettings) -> SharedTraining | None:
+    """Give the driver of the training where several workers share it."""
+    place = context.place
+    if not isinstance(place, SharedPlace) or place.workers == 1:
+        return None
+    check_workers(settings, place.workers)
+    check_devices(place, context.device)
+    return SharedTraining(
+        place,
+        settings,
+        context.inputs["acquire"],
+        context.device,
+        context.work,
+        context.progress,
+    )
 
 
 def _history_csv(history: tuple[EpochRecord, ...]) -> str:
