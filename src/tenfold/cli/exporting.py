@@ -32,6 +32,18 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
             help="Write a page that classifies in the browser alone, for any web server.",
         ),
     ] = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            "--hub",
+            metavar="FOLDER",
+            help="Write a folder for the Hugging Face Hub: card with metadata, weights, ONNX.",
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--license", help="The Hub's name of the model's licence. Default: unknown."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The ONNX file. Default: MODEL.onnx beside the folder."),
@@ -56,20 +68,21 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write a model for others: as an ONNX file, or as a page for the browser alone.
+    """Write a model for others: as an ONNX file, as a page for the browser alone, for the Hub.
 
     What is written is checked against PyTorch on real images; what differs is not written.
     """
     del debug  # read by `main`, which shows the trace
-    if not is_onnx and web is None:
+    if not is_onnx and web is None and hub is None:
         raise SettingsError(
-            "Say what to write: tenfold export MODEL --onnx for a file, or tenfold export MODEL "
-            "--web FOLDER for a page."
+            "Say what to write: tenfold export MODEL --onnx for a file, --web FOLDER for a page, "
+            "or --hub FOLDER for the Hugging Face Hub."
         )
     for option, is_given, needed, is_there in (
         ("--int8", is_int8, "--onnx", is_onnx),
         ("--out", out is not None, "--onnx", is_onnx),
         ("--onnxruntime-web", runtime is not None, "--web", web is not None),
+        ("--license", licence is not None, "--hub", hub is not None),
     ):
         if is_given and not is_there:
             raise SettingsError(f"{option} says something of {needed}, which was not given.")
@@ -89,6 +102,11 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
 
         progress = TerminalProgress(is_quiet=quiet)
         echo(web_text(export_web(packaged, web, images, progress, runtime=runtime), images.place))
+    if hub is not None:
+        from tenfold.serving.hub import export_hub, hub_text
+
+        written = export_hub(packaged, hub, images, licence=licence or "unknown")
+        echo(hub_text(written, images.place))
 
 
 def default_path(model: Path) -> Path:
