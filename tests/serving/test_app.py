@@ -335,6 +335,7 @@ class TestOthers:
             "/api/predict/lines",
             "/api/explain",
             "/api/model",
+            "/api/live",
             "/api/models",
             "/api/models/{name}",
             "/api/models/{name}/predict",
