@@ -19,7 +19,7 @@ from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from tenfold.classifier import ImageClassifier
+from tenfold.classifier import ImageClassifier, load
 from tenfold.core.errors import DataError, ImageShapeError, SettingsError, UnknownNameError
 from tenfold.core.settings import DEFAULT_RECIPE
 from tenfold.data.dataset import Images
@@ -71,6 +71,25 @@ def easy() -> tuple[Images, npt.NDArray[np.str_]]:
     images = rng.integers(0, 60, (30, 6, 6, 3), dtype=np.uint8)
     images[::2, :3] += 150
     return images, np.where(np.arange(30) % 2 == 0, "top", "bottom")
+
+
+def test_a_fit_promises_sets_and_knows_the_unlike(
+    digits: tuple[Images, npt.NDArray[np.int64]], tmp_path: Path
+) -> None:
+    images, labels = digits
+    classifier = tiny(epochs=4, validation_fraction=0.3).fit(images[:200], labels[:200])
+    members = classifier.predict_set(images[200:])
+    assert members[np.arange(100), labels[200:]].mean() > 0.85
+    guarantees = classifier.model_record_.guarantees
+    assert guarantees is not None
+    assert guarantees.unlike is not None
+    assert guarantees.unlike.held_out_count == 60
+    scores = classifier.unlikeness(images[200:])
+    assert (scores > guarantees.unlike.threshold).mean() < 0.3
+    classifier.save(tmp_path / "model")
+    again = load(tmp_path / "model", device="cpu")
+    np.testing.assert_allclose(again.unlikeness(images[200:]), scores, atol=1e-5)
+    np.testing.assert_array_equal(again.predict_set(images[200:]), members)
 
 
 def test_digits_are_learned(digits: tuple[Images, npt.NDArray[np.int64]]) -> None:

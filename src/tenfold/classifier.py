@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 import warnings
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from tenfold.core.errors import ImageShapeError, SettingsError
-from tenfold.core.randomness import seed_from
+from tenfold.core.randomness import derive_seed, seed_from
 from tenfold.core.records.data import MirrorRecord
 from tenfold.core.records.training import ModelRecord
 from tenfold.core.settings import DEFAULT_RECIPE, recipe_values
@@ -24,6 +25,7 @@ from tenfold.data.array_images import as_images
 from tenfold.data.array_labels import encode_labels, labels_like, named_classes
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.splits import exact_groups, possible_holdout
+from tenfold.evaluation.guarantees import HeldOut, chosen_by_validation, validated_promises
 from tenfold.evaluation.mirroring import MEASURED_IMAGES, MEASURED_IN_BUDGET, decide_mirroring
 from tenfold.evaluation.unlike import UnlikeScore
 from tenfold.models.model import MODELS, NetworkPlan
@@ -42,8 +44,8 @@ from tenfold.training.model_folder import (
 from tenfold.training.settings import TrainingSettings
 from tenfold.training.temperature import (
     calibrated_probabilities,
+    fit_temperature,
     predict_probabilities,
-    validation_temperature,
 )
 
 _RECIPE = recipe_values(DEFAULT_RECIPE)
@@ -234,6 +236,26 @@ normalization, validation_fraction, weights, precision
         self.budget_ = fitted.budget
         self.network_ = fitted.network.eval()
         names, values = named_classes(self.classes_)
+        see = partial(
+            features_and_logits, self.network_, device=device, precision=trainer.precision
+        )
+        known, temperature = None, None
+        if validation is not None:
+            known = HeldOut(*see(validation.images), validation.labels)
+            temperature = fit_temperature(known.logits, validation.labels)
+        promised, unlike = validated_promises(
+            see,
+            training,
+            known,
+            temperature=temperature,
+            also_chose=chosen_by_validation(
+                temperature=temperature,
+                is_best_epoch=fitted.chosen_weights == "best" and fitted.settings.epochs > 1,
+                has_probe=fitted.probe is not None,
+                count=len(held_out),
+            ),
+            seed=derive_seed(seed, "unlike"),
+        )
         record = describe_model(
             title="A model of given arrays",
             plan=fitted.plan,
@@ -241,14 +263,13 @@ normalization, validation_fraction, weights, precision
             training=fitted.settings,
             classes=names,
             labels=values,
-            temperature=validation_temperature(
-                self.network_, validation, device=device, precision=trainer.precision
-            ),
+            temperature=temperature,
             precision=device.precision_name(settings.precision),
             mirror_keeps_class=keeps_class,
             data=describe_arrays(split, len(names)),
+            guarantees=promised,
         )
-        self._describe(record)
+        self._describe(record, unlike=unlike)
         return self
 
     def _plan(self, split: ImageSplit) -> NetworkPlan:
@@ -289,15 +310,20 @@ normalization, validation_fraction, weights, precision
         decided = decide_mirroring(train, names, seed=seed, most_images=most)
         return decided.keeps_class, decided.record
 
-    def _describe(self, record: ModelRecord, loaded: PackagedModel | None = None) -> None:
+    def _describe(
+        self,
+        record: ModelRecord,
+        loaded: PackagedModel | None = None,
+        *,
+        unlike: UnlikeScore | None = None,
+    ) -> None:
         """Keep what is known about the model, and the folder's content where it was loaded."""
         self.model_record_ = record
         self.image_shape_ = record.image_shape
         self.n_features_in_ = int(np.prod(record.image_shape))
         self.mirror_keeps_class_ = record.mirror_keeps_class
         self.temperature_ = record.temperature
-        self._loaded = loaded
-        self._unlike: UnlikeScore | None = None
+        self._loaded, self._unlike = loaded, unlike
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Give the probability of each class.
@@ -357,9 +383,8 @@ normalization, validation_fraction, weights, precision
         guarantees = self.model_record_.guarantees
         if guarantees is None:
             raise SettingsError(
-                "This model has no prediction sets: `ImageClassifier.fit` does not calibrate "
-                "them, nor did earlier versions. A study does: tenfold run, or for one that is "
-                "there tenfold model --out RUN_FOLDER."
+                "This model has no prediction sets: an earlier tenfold made it. Make its folder "
+                "again: tenfold model --out RUN_FOLDER, or fit it again."
             )
         if guarantees.sets is None:
             raise SettingsError(" ".join(guarantees.notes) or "This model has no prediction sets.")
@@ -381,7 +406,7 @@ normalization, validation_fraction, weights, precision
             raise SettingsError(
                 "This model has no score of unlike images: it was made before there was one, or "
                 "too few images were held out of its training. Make its folder again: tenfold "
-                "model --out RUN_FOLDER"
+                "model --out RUN_FOLDER, or fit it again with a larger validation_fraction."
             )
         return scores
 
@@ -390,10 +415,10 @@ normalization, validation_fraction, weights, precision
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
         """Give what `predict_proba` and `unlikeness` give, computed once; None without a score."""
         check_is_fitted(self)
-        if self._loaded is None or self._loaded.unlike is None:
-            return self.predict_proba(X), None
-        if self._unlike is None:
+        if self._unlike is None and self._loaded is not None and self._loaded.unlike is not None:
             self._unlike = UnlikeScore.from_bytes(self._loaded.unlike)
+        if self._unlike is None:
+            return self.predict_proba(X), None
         images = as_images(X, self.image_shape_)
         if images.shape[1:] != self.image_shape_:
             return self.predict_proba(X), None  # raises what is wrong
@@ -446,7 +471,10 @@ normalization, validation_fraction, weights, precision
         packaged = self._loaded
         if packaged is None:
             card = model_card(self.model_record_, CardSources())
-            packaged = PackagedModel(self.model_record_, self.network_.state_dict(), card)
+            unlike = None if self._unlike is None else self._unlike.to_bytes()
+            packaged = PackagedModel(
+                self.model_record_, self.network_.state_dict(), card, unlike=unlike
+            )
         save_model(Path(path), packaged)
 
     def __sklearn_tags__(self) -> Any:

@@ -19,11 +19,33 @@ def test_held_out_images_are_kept_and_others_are_flagged() -> None:
     score = UnlikeScore.fit(draw(300, 0)[0], *draw(400, 1))
     again = UnlikeScore.from_bytes(score.to_bytes())
     known, other = again.score(*draw(400, 2)), again.score(*draw(400, 3, shift=-6.0))
-    record = unlike_record(again.score(*draw(400, 1)))
+    record = unlike_record(again.score(*draw(400, 1)), known)
     assert record is not None
+    assert record.test is not None
+    assert record.test.share == (known > record.threshold).mean()
+    assert record.test.interval.low < record.test.share < record.test.interval.high
     assert (known > record.threshold).mean() < 0.12
     assert (other > record.threshold).mean() > 0.95
     assert len(record.held_out_quantiles) == 101
+
+
+def test_a_share_is_judged_by_the_errors_of_both_samples() -> None:
+    values = np.arange(100, dtype=np.float32)
+    few = unlike_record(values, np.append(np.zeros(88, np.float32), np.full(12, 200, np.float32)))
+    many = unlike_record(
+        np.arange(10_000, dtype=np.float32),
+        np.append(np.zeros(8800, np.float32), np.full(1200, 1e6, np.float32)),
+    )
+    none = unlike_record(np.arange(10_000, dtype=np.float32), np.zeros(10_000, np.float32))
+    assert few is not None
+    assert many is not None
+    assert none is not None
+    assert few.test is not None
+    assert few.test.flagged == 12
+    assert (few.test_is, many.test_is, none.test_is) == ("more", "more", "fewer")
+    fewer = unlike_record(values, np.append(np.zeros(90, np.float32), np.full(10, 200, np.float32)))
+    assert fewer is not None
+    assert fewer.test_is == "as expected"
 
 
 def test_of_few_images_there_is_no_threshold_and_damage_is_said() -> None:

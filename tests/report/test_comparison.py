@@ -113,3 +113,23 @@ def test_files_refer_to_nothing_outside_and_names_are_text(tmp_path: Path, endin
     assert all(target.startswith("#") for target in re.findall(r'href="([^"]*)', text))
     assert text.replace("http://www.w3.org/", "").count("://") == 0
     HTMLParser().feed(text)
+
+
+def test_few_test_images_are_said(tmp_path: Path) -> None:
+    few = comparison(800, 806, 850).model_copy(update={"test_count": 29})
+    write_comparison(few, tmp_path / "few.html")
+    for text in (comparison_text(few), (tmp_path / "few.html").read_text("utf-8")):
+        assert "only 29 images" in text
+    assert "only" not in comparison_text(comparison(800, 806)).partition("pair")[0]
+
+
+def test_several_comparisons_are_corrected_and_say_so() -> None:
+    several = comparison(800, 818, 800, discordant=60)
+    alone = comparison(800, 818, discordant=60)
+    # Of one pair p is below 0.05; of three the same pair is none.
+    assert alone.pairs[0].adjusted_p_value == alone.pairs[0].p_value < 0.05
+    assert several.pairs[0].p_value == alone.pairs[0].p_value
+    assert several.pairs[0].adjusted_p_value > 0.05
+    assert not finding(several).has_clear_pairs
+    assert "corrected after Holm" in comparison_text(several)
+    assert "Holm" not in comparison_text(alone)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tenfold.core.record import Interval
+from tenfold.core.records.data import GroupingRecord
+from tenfold.core.records.evaluation import PartScores, SeriesScores
 from tenfold.core.records.training import Measure, ModelData, ModelRecord, ModelScores
+from tenfold.evaluation.intervals import wilson_interval
 from tenfold.report.model_card import CardSources, model_card
+from tenfold.report.records import StudyRecords
 
 HOSTILE = ("cat", "<script>alert(1)</script>", "a|b\n# c `d` [e](f)")
 
@@ -88,3 +92,34 @@ def test_names_cannot_write_markup(builder: object) -> None:
     rows = [line for line in table if line.startswith("|")]
     assert all(line.replace("\\|", "").count("|") == 8 for line in rows)
     assert "It finds fewer than half of the images of \\<script" in card
+
+
+def test_what_series_flatter_and_few_images_are_said(real_study: StudyRecords) -> None:
+    assert real_study.evaluate is not None
+
+    def part(right: int) -> PartScores:
+        share = right / 100
+        return PartScores(
+            images=100,
+            accuracy=share,
+            interval=wilson_interval(right, 100),
+            balanced_accuracy=share,
+            macro_f1=share,
+        )
+
+    data = record().data
+    assert data is not None
+    made = record().model_copy(
+        update={
+            "classes": real_study.acquire.classes,
+            "data": data.model_copy(update={"train_counts": real_study.acquire.train_counts}),
+        }
+    )
+    evaluate = real_study.evaluate.model_copy(
+        update={"series": SeriesScores(held_out=part(71), shared=part(99))}
+    )
+    grouping = GroupingRecord(by="names", is_found=True, groups=50, images=200, largest=4)
+    card = model_card(made, CardSources(evaluate=evaluate, grouping=grouping))
+    assert card.index("71.0%") < card.index("99.0%") < card.index("| Accuracy |")
+    assert "| 12 (few) |" in card
+    assert "fewer than 30 test images" in card

@@ -171,10 +171,13 @@ def client(onnx_content: bytes) -> Iterator[Callable[..., AsgiClient]]:
         explainer: Any = None,
         model: Any = model,
         hosts: Any = None,
+        operations: Any = None,
         **settings: Any,
     ) -> AsgiClient:
         values = ServingSettings.parse(settings)
-        app = create_app(model, values, token=token, hosts=hosts, explainer=explainer)
+        app = create_app(
+            model, values, token=token, hosts=hosts, explainer=explainer, operations=operations
+        )
         made.append(AsgiClient(app))
         return made[-1]
 
@@ -296,7 +299,7 @@ class ServerProcess:
         )
         assert self.process.stdout is not None
         self.first_line = self.process.stdout.readline()
-        if " at http://" not in self.first_line:
+        if " at http" not in self.first_line:
             _, errors = self.process.communicate(timeout=20)
             raise AssertionError(f"did not start: {self.first_line}{errors}")
         self.port = int(self.first_line.rpartition(":")[2].split()[0])

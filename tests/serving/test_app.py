@@ -319,6 +319,12 @@ class TestOthers:
         assert 'tenfold_images_total{model="model",outcome="predicted"} 1' in text
         assert 'tenfold_images_total{model="model",outcome="unreadable"} 1' in text
         assert 'tenfold_request_seconds_bucket{le="+Inf"} 2' in text
+        assert "tenfold_requests_in_progress 1" in text, "this one alone"
+        counts = {
+            part: int(re.findall(rf'tenfold_{part}_seconds_count{{model="model"}} (\d+)', text)[0])
+            for part in ("queue", "decode", "network")
+        }
+        assert counts == {"queue": 2, "decode": 1, "network": 1}, "one could not be decoded"
 
     def test_openapi_describes_the_addresses(self, client: Any) -> None:
         described = client()("GET", "/openapi.json").json
@@ -329,6 +335,11 @@ class TestOthers:
             "/api/predict/lines",
             "/api/explain",
             "/api/model",
+            "/api/models",
+            "/api/models/{name}",
+            "/api/models/{name}/predict",
+            "/api/models/{name}/predict/lines",
+            "/api/models/{name}/explain",
             "/health",
             "/health/live",
             "/health/ready",

@@ -165,6 +165,31 @@ def test_vanishing_clients_leave_nothing_behind(
     assert server.stop()[0] == 0
 
 
+@pytest.mark.slow
+def test_a_watched_folder(start_server: Any, onnx_content: bytes, tmp_path: Path) -> None:
+    def put(version: str, content: bytes) -> None:
+        (tmp_path / "animals" / f".{version}").mkdir(parents=True)
+        (tmp_path / "animals" / f".{version}" / "model.onnx").write_bytes(content)
+        (tmp_path / "animals" / f".{version}").rename(tmp_path / "animals" / version)
+
+    def version() -> list[str]:
+        versions: list[str] = server.ask("GET", "/v2/models/animals").json["versions"]
+        return versions
+
+    put("1", onnx_content)
+    server = start_server("--watch", str(tmp_path), "--set", "watch_seconds=0.1")
+    assert version() == ["1"]
+    put("3", onnx_content[:-50])
+    put("2", onnx_content)
+    until(lambda: version() == ["2"])
+    code, _, log = server.stop()
+    assert code == 0
+    refused, taken = log.splitlines()
+    assert refused.startswith("WARNING animals, version 3, is refused:")
+    assert refused.endswith("Version 1 goes on.")
+    assert taken.startswith("INFO Serving animals, version 2")
+
+
 def test_names_and_token_of_the_command(start_server: Any, onnx_file: Path) -> None:
     server = start_server(
         str(onnx_file),

@@ -96,6 +96,7 @@ class TestChoice:
         [
             (Asked("s", None), "transfer", "unknown"),
             (Asked("s", None, is_rebalanced=True), "fast", "rebalancing"),
+            (Asked("s", None, is_shared=True), "fast", "workers"),
             (Asked("s", None, recipe="fast"), "fast", "settings"),
         ],
     )
@@ -114,6 +115,7 @@ class TestChoice:
             "unknown",
             "rebalancing",
             "settings",
+            "workers",
         ],
     )
     def test_every_reason_is_one_sentence_that_says_how_to_choose_otherwise(
@@ -282,6 +284,12 @@ class TestRequest:
         data = str(photographs(tmp_path / "pets", 200, count=3))
         resolved = StudyRequest(data=data, rebalance="inverse").resolve()
         assert resolved.settings.recipe.name == "fast"
+
+    def test_workers_share_a_network_that_is_trained(self, tmp_path: Path) -> None:
+        data = str(photographs(tmp_path / "pets", 200, count=3))
+        resolved = StudyRequest(data=data, stages=("train",), workers=2).resolve()
+        assert resolved.settings.recipe.name == "fast"
+        assert resolved.settings.training.micro_batches == 4
 
     def test_no_data_named_takes_the_default(self, trial: list[int]) -> None:
         assert StudyRequest().resolve().choice is None

@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from tenfold.study.recipe import StudySettings, load_recipe
 from tenfold.study.request import StudyRequest
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.packing import Values
+from tenfold.study.scaling.processes import Processes
 from tenfold.study.scaling.sharing import SharedPlace
 from tenfold.study.scaling.work import Driver, Place, Task, Work
 from tenfold.study.shared_training import (
@@ -37,9 +39,6 @@ from tenfold.training.device import Device
 from tenfold.training.fit import fit_network
 from tenfold.training.worker_group import GlooGroup, PeerLostError
 from worker_threads import DeathError, WorkerThreads
-
-if TYPE_CHECKING:
-    from conftest import CommandResult
 
 CPU = Device("cpu", "a processor", 1)
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -157,9 +156,43 @@ def test_who_comes_late_joins_and_who_never_comes_is_not_waited_for(
     monkeypatch.setattr(GlooGroup, "__init__", join)
     many = {"checkpoint_seconds": 0, "epochs": 2}
     assert train(many, workers=3, crew=crew, seconds_for_the_others=0.01) == alone
-    assert sizes[0] == 1
-    assert 2 in sizes
-    assert 3 not in sizes
+    assert sizes == [1, 2, 2]
+
+
+def test_one_group_is_at_work_at_a_time(train: Train) -> None:
+    """Who comes late waits for a state, and a state of an older group is nobody's."""
+
+    class Scripted:
+        jobs = 2
+
+        def run(self, work: Work, driver: Driver) -> None:
+            first, second = (driver.next_task() for _ in range(2))
+            assert first is not None
+            assert second is not None
+
+            def meet(task: Task) -> Values:
+                return driver.on_ask(task, {"about": "meeting", "reason": ""})
+
+            def send(state: bytes, meeting: str, *, is_end: bool = False) -> Values:
+                values = {"state": state, "meeting": meeting, "is_end": is_end}
+                return driver.on_ask(first, {"about": "state", **values})
+
+            alone = meet(first)
+            assert (alone["rank"], alone["size"]) == (0, 1)
+            assert not meet(second)
+            assert not meet(second)
+            assert send(alone["state"], alone["name"]) == {"meet_anew": True}
+            both = meet(first), meet(second)
+            assert [(one["rank"], one["size"]) for one in both] == [(0, 2), (1, 2)]
+            assert send(b"an old group's", alone["name"]) == {"meet_anew": True}
+            assert send(alone["state"], both[0]["name"]) == {"meet_anew": False}
+            again = meet(second)  # it lost the first, which does not come back
+            assert (again["rank"], again["size"], again["state"]) == (0, 1, alone["state"])
+            send(alone["state"], again["name"], is_end=True)
+            assert meet(second) == {"is_over": True}
+
+    found = train(workers=2, crew=Scripted(), seconds_for_the_others=0.0)
+    assert found == train()
 
 
 def test_a_driver_that_was_stopped_goes_on(train: Train, tmp_path: Path) -> None:
@@ -236,7 +269,7 @@ class TestProcesses:
     def test_a_worker_that_is_killed_changes_no_bit(
         self,
         run_folder: str,
-        tenfold: Callable[..., CommandResult],
+        tenfold: Callable[..., Any],
         tmp_path: Path,
     ) -> None:
         other = tmp_path / "other"
@@ -267,6 +300,30 @@ class TestProcesses:
                 assert lines[0] == lines[1]
             else:
                 assert first.read_bytes() == second.read_bytes()
+        assert not worker_processes()
+
+    @pytest.mark.slow
+    @pytest.mark.long
+    def test_a_worker_that_hangs_is_left_behind(self, train: Train, tmp_path: Path) -> None:
+        kept = tmp_path / "kept.safetensors"
+        many = {"epochs": 20}
+
+        def stop_one() -> None:
+            wait_for(kept.is_file)
+            os.kill(worker_processes()[-1], signal.SIGSTOP)
+
+        stopper = threading.Thread(target=stop_one)
+        stopper.start()
+        waits = {"longest_wait_seconds": 4.0, "seconds_for_the_others": 1.0}
+        found = train(
+            many | {"checkpoint_seconds": 0},
+            workers=2,
+            crew=Processes(2),
+            checkpoint=kept,
+            **waits,
+        )
+        stopper.join()
+        assert found == train(many)
         assert not worker_processes()
 
     def test_the_option_gives_a_study_micro_batches(self, run_folder: str) -> None:

@@ -11,23 +11,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-HEAD, SECOND = "127.0.0.2", "127.0.0.3"
-PORT = 6390
+from tenfold.study.scaling.ray_worker import SCRATCH_VARIABLE
+
+FIRST_PORT = 6390
 STORE_BYTES = 80_000_000  # the least that Ray takes is 75 MiB
+OWN_MOUNTS = (
+    *("unshare", "--user", "--map-root-user", "--mount", "sh", "-c"),
+    'mount -t tmpfs -o size="$1k" tmpfs "$2" && shift 2 && exec "$@"',
+    "sh",
+)
+"""Before a command, a size in KiB and a folder: runs it with a disk of that size there."""
 MARK = "TENFOLD_TEST_RAY_NODES"
+NODE_MARK = "TENFOLD_TEST_RAY_NODE"
 
 
 class RayNodes:
-    """The cluster; its processes carry a mark, and all of those are ended with it."""
+    """The cluster; its processes carry a mark, and all of those are ended with it.
 
-    def __init__(self, port: int = PORT, cores: int = 1) -> None:
-        self.address = f"{HEAD}:{port}"
-        self.port, self.cores = port, cores
+    Parameters
+    ----------
+    network
+        Clusters of different networks can be there at the same time.
+    cores
+        Of each node.
+    """
+
+    def __init__(self, network: int = 0, cores: int = 1) -> None:
+        self.head, self.second, self.third = (f"127.0.{network}.{n}" for n in (2, 3, 4))
+        self.port, self.cores = FIRST_PORT + network, cores
+        self.address = f"{self.head}:{self.port}"
         self.mark = secrets.token_hex(8)
         self.environment = {
             "RAY_AUTH_MODE": "token",
@@ -43,8 +60,8 @@ class RayNodes:
         os.environ.update(self.environment)
         try:
             self._start(
+                self.head,
                 "--head",
-                f"--node-ip-address={HEAD}",
                 f"--port={self.port}",
                 "--include-dashboard=false",
                 f"--temp-dir={self.folder}",
@@ -69,34 +86,52 @@ class RayNodes:
                 os.environ[name] = value
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start_second(self, address: str = SECOND) -> None:
-        """Start the second node unless it is there."""
-        if not self.of_node(address):
-            self._start(f"--address={self.address}", f"--node-ip-address={address}")
+    def start(
+        self,
+        address: str,
+        *options: str,
+        variables: Mapping[str, str] | None = None,
+        disk: tuple[int, Path] | None = None,
+    ) -> None:
+        """Start a node unless it is there.
 
-    def processes(self) -> list[int]:
-        """Give all processes of the cluster, this one left out."""
+        Parameters
+        ----------
+        address
+            Its own.
+        options
+            More of `ray start`.
+        variables
+            Of its environment.
+        disk
+            Size in KiB of a disk of its own for its copies of data, and a folder to see it at.
+        """
+        if self.of_node(address):
+            return
+        here = f"--address={self.address}"
+        prefix: list[str] = []
+        if disk is not None:
+            prefix = [*OWN_MOUNTS, *map(str, disk)]
+            variables = {**(variables or {}), SCRATCH_VARIABLE: str(disk[1])}
+        self._start(address, here, *options, variables=variables, prefix=prefix)
+
+    def processes(self, mark: str = "") -> list[int]:
+        """Give the processes of the cluster, or those with one more mark; this one left out."""
+        marks = [f"{MARK}={self.mark}", *filter(None, [mark])]
         found = []
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 process = int(folder.name)
-                environment = (folder / "environ").read_bytes()
-                if process != os.getpid() and f"{MARK}={self.mark}".encode() in environment:
+                variables = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                if process != os.getpid() and set(marks) <= set(variables):
                     found.append(process)
         return found
 
-    def of_node(self, address: str = SECOND) -> list[int]:
-        """Give a node's raylet and all that it started."""
-        raylets = [
-            process
-            for process in self.processes()
-            if (words := _command(process))
-            and words[0].endswith("raylet")
-            and f"--node_ip_address={address}" in words
-        ]
-        return [process for raylet in raylets for process in (raylet, *_below(raylet))]
+    def of_node(self, address: str) -> list[int]:
+        """Give a node's raylet and all else of it."""
+        return self.processes(f"{NODE_MARK}={address}")
 
-    def kill_node(self, address: str = SECOND) -> None:
+    def kill_node(self, address: str) -> None:
         """End a node as a power cut does."""
         for process in self.of_node(address):
             kill(process)
@@ -106,13 +141,21 @@ class RayNodes:
         candidates = self.processes() if address is None else self.of_node(address)
         return [process for process in candidates if "RemoteWorker" in " ".join(_command(process))]
 
-    def _start(self, *options: str) -> None:
+    def _start(
+        self,
+        address: str,
+        *options: str,
+        variables: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
         command = [
-            sys.executable, "-m", "ray.scripts.scripts", "start", *options,
+            *prefix,
+            sys.executable, "-m", "ray.scripts.scripts", "start",
             f"--num-cpus={self.cores}", "--num-gpus=0", f"--object-store-memory={STORE_BYTES}",
-            "--disable-usage-stats",
+            f"--node-ip-address={address}", "--disable-usage-stats", *options,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = {**os.environ, NODE_MARK: address, **(variables or {})}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -136,11 +179,3 @@ def _command(process: int) -> list[str]:
         return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return []
-
-
-def _below(process: int) -> list[int]:
-    try:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except OSError:
-        return []
-    return [one for child in map(int, children) for one in (child, *_below(child))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -29,10 +30,27 @@ def do_as_told(common: Common) -> DoTask:
     return do
 
 
+def sleep(common: Common) -> DoTask:
+    """Get ready to sleep as many seconds as each task says; for benchmarks."""
+
+    def do(inputs: Values, desk: Desk) -> bytes:
+        time.sleep(inputs["seconds"])
+        return b"slept"
+
+    return do
+
+
 def log_lines(folder: Path) -> list[list[str]]:
     """Give what tasks noted: order, process, threads."""
     path = folder / "log"
     return [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+class Holder:
+    """As an actor, takes a node's core."""
+
+    def is_there(self) -> bool:
+        return True
 
 
 def _done(inputs: Values, desk: Desk, common: Common) -> bytes:
@@ -78,6 +96,30 @@ def _nap(inputs: Values, desk: Desk, common: Common) -> bytes:
     return b""
 
 
+def _hog(inputs: Values, desk: Desk, common: Common) -> bytes:
+    """Take more and more memory, up to 3 GiB."""
+    taken = [np.ones(2**24, np.uint8) for _ in range(3 * 2**6)]
+    time.sleep(20)
+    return str(len(taken)).encode()
+
+
+def _digest(inputs: Values, desk: Desk, common: Common) -> bytes:
+    """Read all that was sent, a piece at a time."""
+    digest = hashlib.sha256()
+    for path in sorted(common.folders["data"].iterdir()):
+        with path.open("rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+    return digest.hexdigest().encode()
+
+
+def _until_told(inputs: Values, desk: Desk, common: Common) -> bytes:
+    """Ask the driver again and again whether it is enough."""
+    while not desk.ask({})["is_enough"]:
+        time.sleep(0.1)
+    return b""
+
+
 def _compute(inputs: Values, desk: Desk, common: Common) -> bytes:
     """Use all that a task is given, and all that it can do."""
     read = (common.folders["data"] / "sub" / "numbers.npy").read_bytes()
@@ -97,5 +139,8 @@ ORDERS = {
     "break": _break,
     "wait": _wait,
     "nap": _nap,
+    "hog": _hog,
+    "digest": _digest,
+    "until-told": _until_told,
     "compute": _compute,
 }

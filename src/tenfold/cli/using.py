@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tenfold.cli.operations import (
+    AccessLogOption,
+    RootPathOption,
+    TlsCertificateOption,
+    TlsKeyOption,
+    TokensOption,
+    parse_operations,
+)
 from tenfold.cli.options import (
     CoresPerTaskOption,
     DebugOption,
@@ -272,12 +280,23 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(  # noqa: PLR0917 -- typer passes them all by name
-    model: Annotated[
-        Path,
+    models: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="A model folder, a study's run folder, or a file that `tenfold export` wrote."
+            metavar="MODEL...",
+            help="A model folder, a study's run folder, or a file that `tenfold export` wrote; "
+            "NAME=MODEL to choose its name in addresses. The first one has the page.",
         ),
-    ],
+    ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            "--watch",
+            metavar="FOLDER",
+            help="Serve the highest version of each model in FOLDER/NAME/VERSION; a new one takes "
+            "over while the server runs.",
+        ),
+    ] = None,
     host: Annotated[
         str,
         typer.Option("--host", help="Where to listen; 0.0.0.0 for everyone who can reach you."),
@@ -295,6 +314,7 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
             "environment than on the command line, which others may see.",
         ),
     ] = None,
+    tokens: TokensOption = None,
     allowed_hosts: Annotated[
         list[str] | None,
         typer.Option(
@@ -305,13 +325,17 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
             "already; * allows every name.",
         ),
     ] = None,
+    root_path: RootPathOption = "",
+    tls_certificate: TlsCertificateOption = None,
+    tls_key: TlsKeyOption = None,
+    access_log: AccessLogOption = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a limit, e.g. body_mib=8."),
     ] = None,
     debug: DebugOption = False,
 ) -> None:
-    """Serve a model: a page to drop images on, and an API.
+    """Serve models: a page to drop images on, and an API.
 
     Stop it with Ctrl-C; requests that were begun are answered first.
     """
@@ -324,38 +348,53 @@ def serve(  # noqa: PLR0917 -- typer passes them all by name
     from tenfold.core.settings import parse_assignment
     from tenfold.serving.app import create_app
     from tenfold.serving.guard import AllowedHosts, read_token
-    from tenfold.serving.model import prepare_model
-    from tenfold.serving.repository import model_name
+    from tenfold.serving.operations import TlsFiles
     from tenfold.serving.server import address_of, open_socket, run_server
     from tenfold.serving.settings import ServingSettings
+    from tenfold.serving.starting import models_to_serve
+    from tenfold.serving.watching import WatchedFolder
 
     changes: dict[str, Any] = dict(parse_assignment(text) for text in assignments or ())
     settings = ServingSettings.parse(changes)
     own_token = read_token(token)
+    operations = parse_operations(own_token, tokens, access_log, root_path)
+    tls = TlsFiles.of(tls_certificate, tls_key)
     hosts = AllowedHosts(host, allowed_hosts or ())
     with open_socket(host, port) as listening:
-        served = prepare_model(model)
-        if served.notice is not None:
-            echo(served.notice, err=True)
+        watched = None if watch is None else WatchedFolder(watch)
+        default, *others = models_to_serve(models or (), watched)
+        for one in (default, *others):
+            if one.served.notice is not None:
+                echo(one.served.notice, err=True)
         app = create_app(
-            served.model,
+            default.served.model,
             settings,
             token=own_token,
             hosts=hosts,
-            explainer=served.explainer,
-            name=model_name(model),
+            explainer=default.served.explainer,
+            name=default.name,
+            version=default.version,
+            others=others,
+            watched=watched,
+            operations=operations,
         )
-        if host not in _LOOPBACK and own_token is None:
+        if host not in _LOOPBACK and own_token is None and operations.tokens is None:
             echo(
                 "Everyone who can reach this machine can use the model. Set TENFOLD_TOKEN to ask "
                 "for a token.",
                 err=True,
             )
-        title, address = printable(served.model.description.title), address_of(listening)
+        title = printable(default.served.model.description.title)
+        if others:
+            title += f" and {len(others)} more"
+        del default, others, one  # or a model would be held that another has replaced
+        address = address_of(listening, is_tls=tls is not None)
         run_server(
             app,
             listening,
             settings,
             on_start=lambda: echo(f"Serving {title} at {address} (stop it with Ctrl-C)"),
+            operations=operations,
+            tls=tls,
         )
     echo("Stopped.")

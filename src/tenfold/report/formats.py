@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tenfold.core.record import Interval
-from tenfold.core.text import escaped, format_duration, printable
+from tenfold.core.text import counted, escaped, format_duration, printable
 
 MISSING = "–"
 """Shown where there is no value."""
@@ -66,6 +66,20 @@ def points(value: float) -> str:
 def count(value: int | None) -> str:
     """Write a whole number with thousands separators, for example ``50,000``."""
     return MISSING if value is None else f"{value:,}"
+
+
+FEW_IMAGES = 30
+"""A score of fewer says little: Wilson's interval of half of 30 is 35 points wide."""
+
+
+def cases(value: int | None) -> str:
+    """Write how many images a score rests on, and that these are few: ``12 (few)``."""
+    return f"{count(value)} (few)" if 0 < (value or 0) < FEW_IMAGES else count(value)
+
+
+def few_images(value: int) -> str:
+    """Write the warning that a score of so few images carries; empty for enough."""
+    return f"only {counted(value, 'image')}" if 0 < value < FEW_IMAGES else ""
 
 
 def large(value: int) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenfold.core.records.data import AuditRecord
+from tenfold.core.records.data import AuditRecord, GroupingRecord
 from tenfold.core.records.evaluation import CrossValidateRecord, EvaluateRecord, ProtocolRecord
 from tenfold.core.records.training import ModelRecord, TrainRecord
+from tenfold.report.findings.evaluation import honest_part
 from tenfold.report.findings.reliability import sensitive_to
 from tenfold.report.wording import rendered_text
 
@@ -27,6 +28,8 @@ class CardSources:
     ----------
     train, evaluate, cross_validate, audit
         Of the study.
+    grouping
+        Which images belong together.
     kept_images
         Training images that lie in the model folder as thumbnails.
     """
@@ -35,6 +38,7 @@ class CardSources:
     evaluate: EvaluateRecord | None = None
     cross_validate: CrossValidateRecord | None = None
     audit: AuditRecord | None = None
+    grouping: GroupingRecord | None = None
     kept_images: int = 0
 
 
@@ -49,6 +53,7 @@ def model_card(record: ModelRecord, sources: CardSources) -> str:
     card = rendered_text(
         "model_card.md.j2",
         record=record,
+        honest_part=honest_part,
         sources=sources,
         folds=_fresh_folds(sources.cross_validate),
         few_test_images=_FEW_TEST_IMAGES,

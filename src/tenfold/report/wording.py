@@ -76,10 +76,12 @@ def _environment(*, is_html: bool) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "cases": formats.cases,
         "command_options": formats.command_options,
         "count": formats.count,
         "counted": counted,
         "duration": formats.duration,
+        "few": formats.few_images,
         "in_sentence": formats.in_sentence,
         "interval": formats.interval,
         "large": formats.large,

@@ -25,14 +25,15 @@ def json_answer(content: Any) -> Response:
 
 
 def add_page(app: FastAPI, files: PageFiles) -> None:
-    """Give an application its page's files, and one form for all errors."""
+    """Give an application its page's files, as they are when asked for, and one form for errors."""
     app.add_exception_handler(HTTPException, _http_error)
-    for path, (content, kind) in files.items():
-        app.add_api_route(path, _file(content, kind), include_in_schema=False)
+    for path in files:
+        app.add_api_route(path, _file(files, path), include_in_schema=False)
 
 
-def _file(content: bytes, kind: str) -> Any:
+def _file(files: PageFiles, path: str) -> Any:
     async def give() -> Response:
+        content, kind = files[path]
         return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
 
     return give

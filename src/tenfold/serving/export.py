@@ -118,6 +118,7 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
         accuracy=None if scores is None else scores.accuracy.value,
         test_count=None if scores is None else scores.count,
         unlike_threshold=threshold,
+        on_test=None if promised is None else promised.on_test,
         prediction_sets=None if sets is None else sets.model_copy(update={"test": None}),
         versions=recorded_versions() | {"onnx": metadata.version("onnx")},
     )

@@ -7,7 +7,6 @@ to the server's log.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
 import json
 import logging
@@ -21,7 +20,11 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 
 from tenfold.core.errors import SettingsError
+from tenfold.serving.access_log import Access
 from tenfold.serving.metrics import Metrics
+from tenfold.serving.operations import Operations
+from tenfold.serving.tokens import Caller, Tokens, whole_seconds
+from tenfold.serving.tracing import RequestTrace
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,6 +42,7 @@ OPEN = frozenset(
     }
 )
 """What needs no token: the page, which then tells nothing of the model, and the server's state."""
+_READY = frozenset({"/health", "/health/ready", "/v2/health/ready"})
 _CLOSES = (408, 413)
 """After these the rest of the request may still be on its way: nobody reads it."""
 _GONE = 499  # as nginx counts clients that vanished
@@ -60,7 +64,8 @@ class Guard:
     """ASGI middleware: lets in who may ask, counts, and answers whatever goes wrong.
 
     Of `paths` requests are counted by name, of all others together, so that a client cannot make
-    the counters grow. A whole request may take `most_seconds`.
+    the counters grow. A whole request may take `most_seconds`. A `token` is the only one where
+    `operations` have none.
     """
 
     def __init__(
@@ -72,11 +77,13 @@ class Guard:
         token: str | None,
         hosts: AllowedHosts,
         most_seconds: float,
+        operations: Operations | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._paths = paths
-        self._token = None if token is None else token.encode("ascii")
+        self._operations = operations or Operations()
+        self._tokens = self._operations.tokens or (None if token is None else Tokens.of_one(token))
         self._hosts = hosts
         self._most_seconds = most_seconds
 
@@ -87,38 +94,71 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 0
+        self._metrics.requests_in_progress.inc()
+        status = sent_bytes = 0
+        caller = code = None
+        trace = RequestTrace.of(scope["headers"])
 
         async def send_safely(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                message["headers"] = [*message.get("headers", ()), *trace.headers(), *_HEADERS]
+            else:
+                sent_bytes += len(message.get("body", b""))
             await send(message)
 
+        outside, told = scope["path"], scope
         try:
-            self._check(scope)
+            scope = self._inside(scope)
+            caller = self._check(scope)
+            if caller is not None and caller.rate is not None:
+                _count(caller)
             # The server leaves the body out of its answer to HEAD.
-            as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+            told = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+            if root := self._operations.root_path:
+                told = {**told, "root_path": root, "path": root + scope["path"]}
             async with asyncio.timeout(self._most_seconds):
-                await self._app(as_get, receive, send_safely)
+                await self._app(told, receive, send_safely)
         except Exception as error:
-            refusal = refusal_of(error)
+            refusal = refusal_of(error, f"Request {trace.request_id}")
+            code = refusal.code
             if status == 0 and refusal.status != _GONE:
                 await refusal.send(
                     send_safely, closes=refusal.status in _CLOSES, is_text=in_text(scope["path"])
                 )
             status = status or refusal.status
         finally:
+            self._metrics.requests_in_progress.dec()
             # Of an address with a name in it, the pattern: not as many counters as there are names.
-            path: str = getattr(scope.get("route"), "path", None) or scope["path"]
+            path: str = getattr(told.get("route"), "path", None) or scope["path"]
             name = path if path in self._paths else "other"
             self._metrics.requests.labels(name, str(status)).inc()
-            if path == "/api/predict" or path.endswith("/infer"):
+            if path.endswith(("/predict", "/infer")):
                 self._metrics.request_seconds.observe(time.perf_counter() - began)
+            if self._operations.access_log is not None:
+                seconds = time.perf_counter() - began
+                self._operations.access_log.add(
+                    _access(scope, outside, trace, caller, status, seconds, sent_bytes, code)
+                )
 
-    def _check(self, scope: Scope) -> None:
-        """Refuse what is meant for another server, comes from another site, or lacks the token."""
+    def _inside(self, scope: Scope) -> Scope:
+        """Take away what addresses lie below, whether or not the proxy has done so already."""
+        root = self._operations.root_path
+        path: str = scope["path"]
+        if not root or not (path == root or path.startswith(f"{root}/")):
+            return scope
+        if path == root:
+            # Without the slash the page would look for its files beside itself.
+            location = (b"location", b"%b/" % root.encode("ascii"))
+            raise Refusal(308, "moved", "The page is behind a slash.", headers=(location,))
+        return {**scope, "path": path[len(root) :]}
+
+    def _check(self, scope: Scope) -> Caller | None:
+        """Give who asks, if a token says it.
+
+        Refused is what is meant for another server, comes from another site, or lacks the token.
+        """
         names = [name for name, _ in scope["headers"]]
         if any(names.count(name) > 1 for name in _ONCE):
             raise Refusal(400, "bad_request", "A header is given twice.")
@@ -135,14 +175,18 @@ class Guard:
             raise Refusal(
                 403, "cross_site", "Pages of other sites may not use this server from a browser."
             )
-        if self._token is not None and scope["path"] not in OPEN:
-            kind, _, token = given.get(b"authorization", b"").strip().partition(b" ")
-            if kind.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):
-                raise Refusal(
-                    401,
-                    "unauthorized",
-                    "This needs the server's token: Authorization: Bearer TOKEN.",
-                )
+        if self._operations.is_draining and scope["path"] in _READY:
+            raise Refusal(503, "stopping", "The server is about to stop.")
+        if self._tokens is None or scope["path"] in OPEN:
+            return None
+        caller = self._tokens.find(given.get(b"authorization", b""), time.monotonic())
+        if caller is None:
+            raise Refusal(
+                401,
+                "unauthorized",
+                "This needs the server's token: Authorization: Bearer TOKEN.",
+            )
+        return caller
 
     def _is_of_this_site(self, scope: Scope, given: Mapping[bytes, bytes]) -> bool:
         """Say whether no page of another site sent this, as far as the browser tells.
@@ -173,7 +217,51 @@ class Guard:
         )
 
 
-def refusal_of(error: Exception) -> Refusal:
+def _count(caller: Caller) -> None:
+    """Refuse who asks too often."""
+    if wait := caller.wait_seconds(time.monotonic()):
+        seconds = whole_seconds(wait)
+        raise Refusal(
+            429,
+            "too_many_requests",
+            f"This token may make {caller.rate}. Try again in {seconds:,} s.",
+            headers=((b"retry-after", b"%d" % seconds),),
+        )
+
+
+def _access(  # noqa: PLR0917 -- all of a request
+    scope: Scope,
+    path: str,
+    trace: RequestTrace,
+    caller: Caller | None,
+    status: int,
+    seconds: float,
+    sent_bytes: int,
+    code: str | None,
+) -> Access:
+    given = dict(scope["headers"])
+    length = given.get(b"content-length", b"")
+    agent = given.get(b"user-agent")
+    return Access(
+        at=time.time() - seconds,
+        request_id=trace.request_id,
+        trace_id=trace.trace_id,
+        span_id=trace.span_id,
+        parent_id=trace.parent_id,
+        client=scope["client"][0] if scope.get("client") else None,
+        token=None if caller is None else caller.name,
+        method=scope["method"],
+        path=path,
+        status=status,
+        seconds=seconds,
+        received_bytes=int(length) if length.isdigit() and len(length) < 16 else None,
+        sent_bytes=sent_bytes,
+        error=code,
+        user_agent=None if agent is None else agent.decode("latin-1"),
+    )
+
+
+def refusal_of(error: Exception, of: str = "A request") -> Refusal:
     """Give what the client is told of an error; one that is not its own goes to the log."""
     if isinstance(error, Refusal):
         return error
@@ -181,7 +269,7 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(503, "too_slow", "The answer took too long. Try again later.")
     if isinstance(error, ClientDisconnect):
         return Refusal(_GONE, "gone", "The client left.")
-    _LOG.error("A request failed", exc_info=error)
+    _LOG.error("%s failed", of, exc_info=error)
     return Refusal(500, "internal", "Something went wrong in the server; its log says what.")
 
 
@@ -196,13 +284,23 @@ class Refusal(Exception):
         One word for programs.
     message
         For people: what was wrong and what is allowed. Nothing of the machine, no path.
+    headers
+        Of the answer, beside those that all have.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self._more_headers = tuple(headers)
 
     def plain(self) -> dict[str, str]:
         """Give the error as plain data."""
@@ -214,6 +312,7 @@ class Refusal(Exception):
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self.body(is_text=is_text))),
             (b"cache-control", b"no-store"),
+            *self._more_headers,
         ]
         if self.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))

@@ -16,6 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -37,6 +38,17 @@ class Metrics:
             "Seconds from request to answer, of predictions.",
             buckets=_SECONDS,
             registry=own,
+        )
+        self.requests_in_progress = Gauge(
+            "tenfold_requests_in_progress", "Requests that are being answered.", registry=own
+        )
+        self._queue_seconds, self._decode_seconds, self._network_seconds = (
+            Histogram(name, text, ["model"], buckets=_SECONDS, registry=own)
+            for name, text in (
+                ("tenfold_queue_seconds", "Seconds that an image waits for the network."),
+                ("tenfold_decode_seconds", "Seconds that an image file is decoded."),
+                ("tenfold_network_seconds", "Seconds that the network computes a batch."),
+            )
         )
         self._images = Counter(
             "tenfold_images", "Images by outcome.", ["model", "outcome"], registry=own
@@ -72,7 +84,17 @@ class Metrics:
         self._told[name] = (name, version, title)
         self._info.labels(*self._told[name]).set(1)
         self._waiting.labels(name).set_function(waiting)
-        return ModelMetrics(partial(self._images.labels, name), self._batch_images.labels(name))
+        return ModelMetrics(
+            partial(self._images.labels, name),
+            self._batch_images.labels(name),
+            self._queue_seconds.labels(name),
+            self._decode_seconds.labels(name),
+            self._network_seconds.labels(name),
+        )
+
+    def add(self, collector: Collector) -> None:
+        """Give what a collector has with all other samples."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         """Give all samples, as `CONTENT_TYPE` says."""
@@ -86,3 +108,6 @@ class ModelMetrics:
     images: Callable[[str], Counter]
     """By outcome: ``predicted``, or the code of the refusal."""
     batch_images: Histogram
+    queue_seconds: Histogram
+    decode_seconds: Histogram
+    network_seconds: Histogram

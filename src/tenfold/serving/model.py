@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tenfold.data.dataset import Images
+from tenfold.data.dataset import Images, Labels
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.predictor import Pixels
+from tenfold.serving.promises import joined_notices, missing_in_file, missing_promises
 
 if TYPE_CHECKING:  # it needs torch, which an exported file is served without
     from tenfold.serving.explanation import Explainer
@@ -31,6 +32,8 @@ class ServedModel:
     """None where there are no explanations."""
     notice: str | None = None
     """What the user should know of the model's state."""
+    known: tuple[Images, Labels] | None = None
+    """Training images with their labels, as the model takes them; None where there are none."""
 
 
 def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
@@ -47,7 +50,8 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
         If the exported model does not give what the model gives.
     """
     if path.suffix == ".onnx":
-        return ServedModel(OnnxModel.read(path), None)
+        exported_file = OnnxModel.read(path)
+        return ServedModel(exported_file, None, missing_in_file(exported_file.description))
     from tenfold.classifier import classifier_of
     from tenfold.serving.explanation import Explainer, explain_image
     from tenfold.serving.export import exported_model
@@ -60,7 +64,8 @@ def prepare_model(path: Path, *, device: str = "cpu") -> ServedModel:
     return ServedModel(
         exported.model,
         partial(explain_image, explainer, packaged.record.classes),
-        outdated_notice(path),
+        joined_notices(outdated_notice(path), missing_promises(packaged.record.guarantees)),
+        _known_images(explainer, packaged.record.image_shape),
     )
 
 
@@ -68,8 +73,18 @@ def _images(explainer: Explainer, image_shape: tuple[int, int, int]) -> Images:
     """Give images to check the export with: training images that the folder has, else noise."""
     from tenfold.serving.onnx_graph import spread
 
-    index = explainer.index
-    if index is not None and len(index) and index.thumbnails.shape[1:] == image_shape:
-        return spread(index.thumbnails, _CHECKED_IMAGES)
+    known = _known_images(explainer, image_shape)
+    if known is not None:
+        return spread(known[0], _CHECKED_IMAGES)
     generator = np.random.default_rng(0)
     return generator.integers(0, 256, (_CHECKED_IMAGES, *image_shape), np.uint8)
+
+
+def _known_images(
+    explainer: Explainer, image_shape: tuple[int, int, int]
+) -> tuple[Images, Labels] | None:
+    """Give the training images that the folder has, where they are not reduced, with labels."""
+    index = explainer.index
+    if index is None or not len(index) or index.thumbnails.shape[1:] != image_shape:
+        return None
+    return index.thumbnails, index.labels

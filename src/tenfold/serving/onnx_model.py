@@ -19,7 +19,7 @@ from tenfold.core.files import MOST_MODEL_BYTES, read_regular_file
 from tenfold.core.machine import available_cores
 from tenfold.core.record import Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
-from tenfold.core.records.guarantees import PredictionSets
+from tenfold.core.records.guarantees import AnswersOnTest, PredictionSets
 from tenfold.data.dataset import Images
 from tenfold.data.store import AnyImages
 
@@ -32,7 +32,7 @@ _TRIED_IMAGES = 3
 _SUM_TOLERANCE = 1e-3
 """Of probabilities; float32 gives 1e-6, in 8 bits it may be more."""
 PREFIX = "tenfold."
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised when an older tenfold could not use the file rightly any more."""
 _Side = Annotated[int, Field(ge=1, le=8192)]
 
@@ -270,6 +270,8 @@ class OnnxDescription(Record):
     prediction_sets: PredictionSets | None = None
     """A class is in an image's set if its probability is at least the class's of
     `least_probabilities`, and the most probable class is; None where there are no sets."""
+    on_test: AnswersOnTest | None = None
+    """What answers in use are compared with; None where the model was not tested."""
     versions: dict[str, str]
     """Of Python and of packages, when the file was made."""
 
@@ -318,6 +320,9 @@ class OnnxDescription(Record):
             sets = description.prediction_sets
             if sets is not None and len(sets.least_probabilities) != len(description.classes):
                 raise ValueError("prediction sets of another number of classes")
+            on_test = description.on_test
+            if on_test is not None and len(on_test.class_counts) != len(description.classes):
+                raise ValueError("answers on test images of another number of classes")
             return description
         except (ValidationError, ValueError, RecursionError) as error:
             raise ModelFolderError(

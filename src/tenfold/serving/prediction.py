@@ -37,6 +37,7 @@ from tenfold.data.images.stream import ImageFile, ReadImage, read_images
 from tenfold.data.sources.folder_files import FolderScan
 from tenfold.report.formats import percent, shorten
 from tenfold.serving.onnx_model import BATCH_SIZE, OnnxModel, are_probabilities
+from tenfold.serving.promises import joined_notices, missing_in_file, missing_promises
 
 if TYPE_CHECKING:  # it needs torch, which an exported file does without
     from tenfold.classifier import ImageClassifier
@@ -186,7 +187,8 @@ def load_model(
         packaged = read_model_folder(path)
         classifier = classifier_of(packaged, device=device)
         explained = (classifier, packaged)
-        return LoadedModel(classifier, packaged.record.classes, explained, outdated_notice(path))
+        notice = joined_notices(outdated_notice(path), missing_promises(packaged.record.guarantees))
+        return LoadedModel(classifier, packaged.record.classes, explained, notice)
     if is_explained:
         raise SettingsError(
             f"--explain needs a model folder: {path} is an exported file, without the training "
@@ -199,7 +201,8 @@ def load_model(
             "or give the model folder."
         )
     exported = OnnxModel.read(path)
-    return LoadedModel(exported, exported.classes)
+    notice = missing_in_file(exported.description)
+    return LoadedModel(exported, exported.classes, notice=notice)
 
 
 @dataclass(frozen=True)

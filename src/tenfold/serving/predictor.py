@@ -25,6 +25,7 @@ import numpy.typing as npt
 from tenfold.core.machine import available_cores
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving.decoding import NOT_QUICK, UploadDecoder
+from tenfold.serving.drift import LiveAnswers
 from tenfold.serving.guard import Refusal
 from tenfold.serving.metrics import ModelMetrics
 from tenfold.serving.onnx_model import OnnxModel, are_probabilities
@@ -40,7 +41,8 @@ Pixels = npt.NDArray[np.uint8]
 Row = npt.NDArray[np.float32]
 MakeImage = Callable[[], Pixels]
 _Outcome = npt.NDArray[Any] | Exception
-_Waiting = tuple[MakeImage, "asyncio.Future[Row]"]
+_Waiting = tuple[MakeImage, "asyncio.Future[Row]", float]
+"""Makes the image, takes what comes of it, and since when it waits."""
 _Job = tuple[Sequence[_Waiting], asyncio.AbstractEventLoop]
 
 
@@ -76,8 +78,17 @@ class Predictor:
             most_waiting=settings.queue_images,
             stuck_seconds=settings.answer_seconds,
             on_batch=metrics.batch_images.observe,
+            on_wait=metrics.queue_seconds.observe,
         )
         self._decoding = 0
+        self._comparing = ThreadPoolExecutor(1, thread_name_prefix="drift")
+        self.live = LiveAnswers(
+            model.classes,
+            model.description.on_test,
+            settings.drift_window_images,
+            self._comparing.submit,
+            has_unlike=threshold is not None,
+        )
 
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
         """Give one result an image, as `tenfold.serving.schema.ImageResult` describes it.
@@ -107,20 +118,27 @@ class Predictor:
             if len(upload.content) <= _SMALL_BYTES:
                 small = min(_SMALL_PIXELS, self._settings.pixels)
                 decode = partial(
-                    self._decoder.decode, upload.content, most_pixels=small, is_quick=True
+                    self._timed_decode, upload.content, most_pixels=small, is_quick=True
                 )
                 try:
-                    return await self.batcher.submit(decode)
+                    return self._noted(await self.batcher.submit(decode))
                 except Refusal as refusal:
                     if refusal.code not in ("too_many_pixels", NOT_QUICK):
                         raise
             pixels = await self._decode(upload.content)
-            return await self.batcher.submit(lambda: pixels)
+            return self._noted(await self.batcher.submit(lambda: pixels))
 
     async def of_pixels(self, pixels: Pixels) -> Row:
         """Give what `probabilities` gives, of an image that is decoded, shape (H, W, C)."""
         with self._counted():
-            return await self.batcher.submit(lambda: pixels)
+            return self._noted(await self.batcher.submit(lambda: pixels))
+
+    def _noted(self, row: Row) -> Row:
+        """Count an answer among the last ones."""
+        probabilities, is_unlike = self.told(row)
+        best = int(probabilities.argmax())
+        self.live.add(best, float(probabilities[best]), is_unlike)
+        return row
 
     async def rows(self, images: Sequence[bytes] | Pixels) -> npt.NDArray[np.float32]:
         """Give a row an image, as `probabilities` does, of files or of pixels (N, H, W, C).
@@ -163,7 +181,7 @@ class Predictor:
 
     async def _decode(self, content: bytes) -> Pixels:
         """Give an image's pixels, decoded in a thread or a process."""
-        run, decode = asyncio.get_running_loop().run_in_executor, self._decoder.decode
+        run, decode = asyncio.get_running_loop().run_in_executor, self._timed_decode
         self._decoding += 1
         try:
             try:
@@ -175,13 +193,24 @@ class Predictor:
         finally:
             self._decoding -= 1
 
+    def _timed_decode(self, content: bytes, **options: Any) -> Pixels:
+        began = time.perf_counter()
+        pixels = self._decoder.decode(content, **options)
+        self._metrics.decode_seconds.observe(time.perf_counter() - began)
+        return pixels
+
     def close(self) -> None:
         """Take no more images."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._waiters.shutdown(wait=False, cancel_futures=True)
+        self._comparing.shutdown(wait=False, cancel_futures=True)
         self.batcher.close()
 
     def _predict(self, images: Pixels) -> Sequence[npt.NDArray[Any] | Exception]:
+        with self._metrics.network_seconds.time():
+            return self._computed(images)
+
+    def _computed(self, images: Pixels) -> Sequence[npt.NDArray[Any] | Exception]:
         if self._threshold is None:
             rows = self.model.predict(images)
             sound = are_probabilities(rows)
@@ -247,6 +276,8 @@ class Batcher:
         A batch that takes longer is taken for one that never ends; `submit` refuses.
     on_batch
         Told the size of each batch.
+    on_wait
+        Told the seconds that each image waited.
     """
 
     def __init__(
@@ -257,11 +288,13 @@ class Batcher:
         most_waiting: int,
         stuck_seconds: float = 60.0,
         on_batch: Callable[[int], object] = lambda _: None,
+        on_wait: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._predict = predict
         self._most_images = most_images
         self._most_waiting = most_waiting
         self._on_batch = on_batch
+        self._on_wait = on_wait
         self._stuck_seconds = stuck_seconds
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         # A daemon: one that hangs must not keep the process from ending.
@@ -301,13 +334,15 @@ class Batcher:
         if len(self._waiting) >= self._most_waiting:
             raise _busy()
         future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
-        self._waiting.append((make_image, future))
+        self._waiting.append((make_image, future, time.monotonic()))
         self._start()
         return await future
 
     def close(self) -> None:
         """Let a running batch end and start no more."""
         self._jobs.put(None)
+        if self._thread.ident is None:
+            self._forget()
 
     def _start(self) -> None:
         """Compute what waits, unless the network is busy."""
@@ -316,7 +351,9 @@ class Batcher:
             batch = [self._waiting.popleft() for _ in range(size)]
             wanted = [one for one in batch if not one[1].done()]  # some clients gave up meanwhile
             if wanted:
-                self._running_since = time.monotonic()
+                self._running_since = now = time.monotonic()
+                for _, _, since in wanted:
+                    self._on_wait(now - since)
                 self._jobs.put((wanted, asyncio.get_running_loop()))
                 if self._thread.ident is None:
                     self._thread.start()
@@ -327,7 +364,7 @@ class Batcher:
             batch, loop = job
             outcomes: list[_Outcome]
             try:
-                outcomes = self._compute([make_image for make_image, _ in batch])
+                outcomes = self._compute([make_image for make_image, _, _ in batch])
             except BaseException as error:  # a thread that ended would leave all others waiting
                 failed = RuntimeError(f"the network's thread failed: {error!r}")
                 outcomes = [failed] * len(batch)
@@ -335,6 +372,11 @@ class Batcher:
                 loop.call_soon_threadsafe(self._finish, batch, outcomes)
             # Or they would be held until the next batch.
             del job, batch, outcomes
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of the network, which takes memory, without waiting for Python to find circles."""
+        self._predict = _nothing
 
     def _compute(self, makers: Sequence[MakeImage]) -> list[_Outcome]:
         """Give each image's row, or why there is none; runs in the network's thread."""
@@ -354,7 +396,7 @@ class Batcher:
         self._running_since = None
         if computed := sum(not isinstance(one, Exception) for one in outcomes):
             self._on_batch(computed)
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
+        for (_, future, _), outcome in zip(batch, outcomes, strict=True):
             if future.done():
                 continue
             if isinstance(outcome, Exception):
@@ -362,6 +404,10 @@ class Batcher:
             else:
                 future.set_result(outcome)
         self._start()
+
+
+def _nothing(_: Pixels) -> Iterable[_Outcome]:
+    raise RuntimeError("the model has ended")
 
 
 def _attempt(make_image: MakeImage) -> _Outcome:

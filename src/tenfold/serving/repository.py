@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from tenfold.core.text import printable, readable
 from tenfold.serving.guard import Refusal
@@ -19,10 +18,9 @@ FIRST_VERSION = "1"
 _SHOWN_NAMES, _SHOWN = 20, 60
 
 
-def model_name(path: Path) -> str:
-    """Give what a model is called in addresses: by its folder or file, as far as they can hold."""
-    name = path.resolve().name.removesuffix(".onnx")
-    return re.sub(r"[^\w.-]+", "-", readable(name)).strip("-.") or "model"
+def model_name(name: str) -> str:
+    """Give what a model of a folder or file of some name is called in addresses."""
+    return re.sub(r"[^\w.-]+", "-", readable(name.removesuffix(".onnx"))).strip("-.") or "model"
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,8 @@ class ModelRepository:
     def __init__(self, make_predictor: Callable[[NamedModel], Predictor]) -> None:
         self._make_predictor = make_predictor
         self._models: dict[str, ModelInUse] = {}
+        self.on_default: Callable[[ModelInUse], object] = lambda _: None
+        """Told when the default model is another."""
 
     def put(self, named: NamedModel) -> None:
         """Let a model answer from now on, in the place of the one that has its name, if any.
@@ -92,6 +92,8 @@ class ModelRepository:
         self._models[named.name] = new
         if old is not None:
             old.replace()
+        if new is next(iter(self._models.values())):
+            self.on_default(new)
 
     def all(self) -> list[ModelInUse]:
         """Give the models, the default one first."""

@@ -123,6 +123,19 @@ class ModelAnswer(BaseModel):
     versions: dict[str, str]
 
 
+class NamedModelAnswer(ModelAnswer):
+    """One of the models that are served."""
+
+    name: str = Field(description="In addresses.")
+    version: str
+
+
+class ModelsAnswer(BaseModel):
+    """The models that are served, the default one first."""
+
+    models: list[NamedModelAnswer]
+
+
 class HealthAnswer(BaseModel):
     """The server is well; otherwise it answers 503 with a `ProblemAnswer`."""
 
@@ -135,11 +148,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         400: "The body is damaged.",
         401: "The token is missing or wrong.",
         403: "A page of another site asks.",
+        404: "There is no such model.",
         408: "The body came too slowly.",
         413: "The body or an image is too large.",
         421: "The server does not answer by this name.",
         415: "The body is of a kind that holds no image.",
         422: "An image or a parameter cannot be read.",
+        429: "The token was used too often.",
         501: "The server cannot do this with its model.",
         503: "The server is busy.",
     }.items()

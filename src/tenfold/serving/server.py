@@ -8,7 +8,9 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +18,7 @@ from fastapi import FastAPI
 from tenfold.core.errors import SettingsError
 from tenfold.data.images.decoding import quiet_pillow
 from tenfold.data.images.processes import PROCESSES
+from tenfold.serving.operations import Operations, TlsFiles
 from tenfold.serving.protocol import BoundedProtocol
 from tenfold.serving.settings import ServingSettings
 
@@ -58,20 +61,24 @@ def open_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
-def address_of(listening: socket.socket) -> str:
+def address_of(listening: socket.socket, *, is_tls: bool = False) -> str:
     """Give the URL of a listening socket, as a browser on this machine takes it."""
     host, port = listening.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def server_config(app: FastAPI, settings: ServingSettings) -> uvicorn.Config:
+def server_config(
+    app: FastAPI, settings: ServingSettings, tls: TlsFiles | None = None
+) -> uvicorn.Config:
     """Give how uvicorn serves an application: our protocol and limits, nothing of its own."""
 
     class Protocol(BoundedProtocol):
         most_connections = _possible_connections()
         head_seconds = settings.receive_seconds
+        rest_seconds = settings.keep_alive_seconds
 
     return uvicorn.Config(
         app,
@@ -84,6 +91,8 @@ def server_config(app: FastAPI, settings: ServingSettings) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         timeout_graceful_shutdown=settings.stop_seconds,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
     )
 
 
@@ -93,19 +102,25 @@ def run_server(
     settings: ServingSettings,
     *,
     on_start: Callable[[], object] = lambda: None,
+    operations: Operations | None = None,
+    tls: TlsFiles | None = None,
 ) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM; then answer what was asked, and return.
 
-    `on_start` is called when the first client would be answered.
+    `on_start` is called when the first client would be answered. Before the end, for as long as the
+    settings say, `operations` are draining.
     """
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s"
     )
+    logging.getLogger("tenfold.serving.watching").setLevel(logging.INFO)
     # It warns of each damaged form, which any client can send as often as it likes.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         with quiet_pillow():
-            _Server(server_config(app, settings), on_start).run(sockets=[listening])
+            config = server_config(app, settings, tls)
+            drain = _Drain(operations or Operations(), settings.stop_delay_seconds)
+            _Server(config, on_start, drain).run(sockets=[listening])
     finally:
         PROCESSES.close()  # nobody waits any more for what they decode
 
@@ -131,18 +146,53 @@ def _possible_connections() -> int:
     return min(_MOST_CONNECTIONS, max(soft - _OTHER_FILES, 10))
 
 
+class _Drain:
+    """The time between the wish to stop and the end of listening."""
+
+    def __init__(self, operations: Operations, seconds: float) -> None:
+        self._operations = operations
+        self._seconds = seconds
+        self._ends: float | None = None
+
+    def begin(self) -> bool:
+        """Begin; give whether there is time, which there is not when it is asked for again."""
+        is_first = self._ends is None
+        self._operations.is_draining = True
+        self._ends = time.monotonic() + self._seconds if is_first else 0.0
+        return is_first and self._seconds > 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to listen no more."""
+        return self._ends is not None and time.monotonic() >= self._ends
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, which ends quietly on a signal instead of raising it again."""
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_start: Callable[[], object], drain: _Drain
+    ) -> None:
         super().__init__(config)
         self._on_start = on_start
+        self._drain = drain
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
         await super().startup(sockets)
         if self.started:
             self._on_start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; without a delay, or when asked again, stop."""
+        if not self._drain.begin():
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether to stop; asked ten times a second."""
+        if self._drain.is_over:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -46,6 +46,16 @@ class ServingSettings(Settings):
         Most images that the network sees at once.
     queue_images
         Most images that wait; beyond that, 503 at once.
+    drift_window_images
+        Answers that are compared at a time with those on the test images.
+    watch_seconds
+        From one look at a watched folder of models to the next.
+    keep_alive_seconds
+        Between two requests on a connection; then it is closed. Longer than a load balancer keeps
+        its own connections, or it sends requests into closed ones.
+    stop_delay_seconds
+        Between the signal to stop and the end of listening: the server answers and is not ready, so
+        that whoever sends requests has time to send them elsewhere. A second signal ends it.
     stop_seconds
         For running requests to end when the server stops.
     """
@@ -61,6 +71,10 @@ class ServingSettings(Settings):
     answer_seconds: float = Field(30, gt=0)
     batch_images: int = Field(32, ge=1, le=4096)
     queue_images: int = Field(2048, ge=1)
+    drift_window_images: int = Field(500, ge=50, le=1_000_000)
+    watch_seconds: float = Field(5, gt=0)
+    keep_alive_seconds: float = Field(15, gt=0)
+    stop_delay_seconds: float = Field(0, ge=0, le=600)
     stop_seconds: int = Field(10, ge=1)
 
     @property

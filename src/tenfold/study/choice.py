@@ -79,6 +79,8 @@ class Asked:
         Time to train in; None for no limit.
     is_rebalanced
         Whether classes are to be rebalanced.
+    is_shared
+        Whether several workers are to share the training.
     recipe
         The one whose model alone has the settings that were set; None where none says it.
     seed
@@ -89,6 +91,7 @@ class Asked:
     location: str | None
     budget_seconds: float | None = None
     is_rebalanced: bool = False
+    is_shared: bool = False
     recipe: ChosenRecipe | None = None
     seed: int = 0
 
@@ -97,8 +100,8 @@ class Asked:
         made_for = (choice.source, choice.location, choice.budget_seconds)
         if made_for != (self.source, self.location, self.budget_seconds):
             return False
-        is_forced = self.is_rebalanced or self.recipe is not None
-        return not is_forced and choice.because not in {"rebalancing", "settings"}
+        is_forced = self.is_rebalanced or self.is_shared or self.recipe is not None
+        return not is_forced and choice.because not in {"rebalancing", "settings", "workers"}
 
 
 def choose_recipe(look: DataLook | None, asked: Asked, progress: Progress) -> ChoiceRecord:
@@ -122,6 +125,8 @@ def choose_recipe(look: DataLook | None, asked: Asked, progress: Progress) -> Ch
         return _chosen(asked.recipe, "settings", facts)
     if asked.is_rebalanced:
         return _chosen("fast", "rebalancing", facts)
+    if asked.is_shared:
+        return _chosen("fast", "workers", facts)
     if look is None:
         return _chosen("transfer", "unknown", facts)
     return _choose_by_look(look, asked, facts, progress)

@@ -200,6 +200,7 @@ class StudyRequest:
             location=changes["data.location"],
             budget_seconds=seconds,
             is_rebalanced=changes.get("training.rebalance", "none") != "none",
+            is_shared=self.workers is not None,
             recipe=recipe_of_settings(own),
             seed=changes.get("seed", 0),
         )

@@ -10,6 +10,7 @@ meet anew and go on from that. How many they are then changes no result
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,7 @@ MICRO_BATCHES = 4
 """Of a training that workers share, unless it is said: as many as most machines have GPUs."""
 _SECONDS_FOR_THE_OTHERS = 30.0
 """From when somebody last came until those who are there begin without the rest."""
+_SECONDS_TO_END = 5.0
 _MOST_MEETINGS = 10
 """In vain, without a newer state."""
 
@@ -165,16 +167,21 @@ class SharedTraining:
                 on_done=lambda task, _result: meetings.leave(task),
                 on_lost=meetings.give_up,
                 on_ask=meetings.answer,
-                on_look=lambda state: bar.advance(0, detail=f"{meetings.detail}; {state}"),
+                on_look=meetings.look,
                 progress=self.progress,
             )
-            self.place.crew.run(work, driver)
+            with suppress(_OverError):
+                self.place.crew.run(work, driver)
         if meetings.end is None:
             raise TrainingError(
                 f"No worker of {workers} is left: {meetings.reason} The same command goes on from "
                 "the last checkpoint; fewer --workers need less memory."
             )
         training.adopt(meetings.end)
+
+
+class _OverError(Exception):
+    """The training is over, but not all workers have ended."""
 
 
 @dataclass
@@ -198,13 +205,22 @@ class _Meetings:
     _ranks: dict[str, int] = field(default_factory=dict)
     """Of the newest group, those who were not told yet."""
     _told: set[str] = field(default_factory=set)
-    """Of the newest group, the others."""
+    """Of the newest group, those who are at work."""
+    _heard_at: float = 0.0
+    """When one of them last said something."""
     _is_anew: bool = False
     """Whether the next group is made for those who came late."""
     _size: int = 0
     _number: int = 0
     _in_vain: int = 0
     _is_newer: bool = False
+    _ended_at: float = 0.0
+
+    def look(self, state: str) -> None:
+        """Show what is running; leave a worker that hangs, when the training is over."""
+        self.bar.advance(0, detail=f"{self.detail}; {state}" if self.detail else state)
+        if self.end is not None and time.monotonic() - self._ended_at > _SECONDS_TO_END:
+            raise _OverError
 
     def hire(self, count: int) -> None:
         for _ in range(count):
@@ -219,7 +235,9 @@ class _Meetings:
     def leave(self, task: Task) -> None:
         """Count on a worker no more."""
         self._there.discard(task.name)
-        self._waiting.pop(task.name, None)
+        self._told.discard(task.name)
+        for names in (self._waiting, self._ranks):
+            names.pop(task.name, None)
 
     def give_up(self, task: Task, reason: str) -> None:
         """Take another worker for one that died again and again, if the training gets on."""
@@ -239,19 +257,24 @@ class _Meetings:
                 self._show(question["done"], question["detail"])
                 return {}
             case _:
-                return self._keep(question["state"], is_end=question["is_end"])
+                return self._keep(question)
 
     def _show(self, done: float, detail: str) -> None:
         self.detail = detail
         self.bar.advance(max(0.0, done - self.done), detail=detail)
         self.done = max(done, self.done)
+        self._heard_at = time.monotonic()
 
-    def _keep(self, state: bytes, *, is_end: bool) -> Values:
+    def _keep(self, question: Values) -> Values:
+        state, is_end = question["state"], question["is_end"]
+        if question["meeting"] != str(self._number) and not is_end:
+            return {"meet_anew": True}  # of a group that was given up for lost
+        self._heard_at = time.monotonic()
         self.newest = state
         self._in_vain, self._is_newer = 0, True
         self.training.keep(state)
         if is_end:
-            self.end = state
+            self.end, self._ended_at = state, time.monotonic()
         # Those who came late join now, when nothing is lost by it.
         self._is_anew = bool(self._waiting) and not is_end
         return {"meet_anew": self._is_anew}
@@ -266,7 +289,7 @@ class _Meetings:
             self.reason = reason
         if name not in self._ranks:
             self._waiting.setdefault(name, time.monotonic())
-        if not self._ranks and self._is_time:
+        if not self._is_at_work and self._is_time:
             self._begin()
         if name not in self._ranks:
             return {}
@@ -274,6 +297,13 @@ class _Meetings:
         self._told.add(name)
         state = {"state": self.newest} if rank == 0 else {}
         return {"name": str(self._number), "rank": rank, "size": self._size, **state}
+
+    @property
+    def _is_at_work(self) -> bool:
+        """Say whether there is a group; one that says nothing for long may have died as a whole."""
+        silent_seconds = time.monotonic() - self._heard_at
+        is_there = bool(self._told or self._ranks)
+        return is_there and silent_seconds < 2 * self.shared.longest_wait_seconds
 
     @property
     def _is_time(self) -> bool:
@@ -299,6 +329,7 @@ class _Meetings:
         self._number += 1
         self._is_anew = False
         self._told.clear()
+        self._heard_at = time.monotonic()
         self._size = len(self._waiting)
         self._ranks = {name: rank for rank, name in enumerate(sorted(self._waiting))}
         self._waiting.clear()

@@ -53,7 +53,7 @@ def training_worker(common: Common) -> DoTask:
                     size=meeting["size"],
                     longest_wait_seconds=common.values["longest_wait_seconds"],
                 ) as group:
-                    _train(prepared, group, desk, meeting.get("state"))
+                    _train(prepared, group, desk, meeting)
                 return b""
             except PeerLostError as error:
                 reason = str(error)
@@ -61,15 +61,16 @@ def training_worker(common: Common) -> DoTask:
     return do
 
 
-def _train(prepared: PreparedTraining, group: GlooGroup, desk: Desk, state: bytes | None) -> None:
+def _train(prepared: PreparedTraining, group: GlooGroup, desk: Desk, meeting: Values) -> None:
     """Train to the end, beside the group's other workers."""
     device = prepared.trainer.device
     if device.kind == "cuda":
         torch.cuda.set_device(group.rank % torch.cuda.device_count())
-    content = group.from_first(state)
+    content = group.from_first(meeting.get("state"))
 
     def send(newest: bytes, *, is_end: bool = False) -> None:
-        if desk.ask({"about": "state", "state": newest, "is_end": is_end})["meet_anew"]:
+        told = {"state": newest, "is_end": is_end, "meeting": meeting["name"]}
+        if desk.ask({"about": "state", **told})["meet_anew"]:
             raise PeerLostError("")
 
     is_first = group.rank == 0

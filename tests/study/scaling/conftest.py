@@ -27,7 +27,9 @@ def tasks_are_found() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_nodes(tasks_are_found: None) -> Iterator[RayNodes]:
     """Give the cluster; whoever kills a node starts another."""
-    with RayNodes() as nodes:
+    # Tests in several processes at a time have a cluster each.
+    process = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    with RayNodes(int(process)) as nodes:
         yield nodes
 
 
@@ -36,6 +38,6 @@ def ray_place(ray_nodes: RayNodes) -> Iterator[Place]:
     """Give a place on the cluster, with both nodes there."""
     from tenfold.study.scaling.ray_cluster import RayCluster
 
-    ray_nodes.start_second()
+    ray_nodes.start(ray_nodes.second)
     with RayCluster(ray_nodes.address, SilentProgress(), device="cpu") as place:
         yield place

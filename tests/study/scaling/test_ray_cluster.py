@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import ray_kills
+from ray_kills import Killer, make_study
 from ray_nodes import RayNodes, kill, wait_for
 from scaling_tasks import do_as_told
 from tenfold.core.errors import SettingsError, TenfoldError
@@ -22,6 +26,7 @@ from tenfold.core.records.tuning import TuneRecord
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.ray_cluster import RayCluster, check_versions
 from tenfold.study.scaling.ray_worker import node_versions
+from tenfold.study.scaling.sharing import SharedPlace
 from tenfold.study.scaling.work import Place, Task, Work, run_tasks
 from tenfold.study.study import Study
 
@@ -67,6 +72,32 @@ def test_another_version_is_named_beside_ours(name: str) -> None:
     assert ours[name] in str(caught.value)
 
 
+def cluster_of(*cores: int, cores_per_task: int | None = None) -> RayCluster:
+    """Give a cluster with so many cores on each node, none of which is asked to do anything."""
+    nodes = [
+        {"Alive": True, "NodeID": str(number), "Resources": {"CPU": float(count)}}
+        for number, count in enumerate(cores)
+    ]
+    cluster = RayCluster("ray", SilentProgress(), cores_per_task, device="cpu")
+    cluster._ray = SimpleNamespace(nodes=lambda: nodes)
+    return cluster
+
+
+class TestCoresOfATask:
+    @pytest.mark.parametrize(("tasks", "cores"), [(1, 8), (2, 4), (3, 4), (5, 2), (50, 1)])
+    def test_as_many_as_let_all_tasks_run(self, tasks: int, cores: int, tmp_path: Path) -> None:
+        work = Work(do_as_told, tmp_path)
+        assert cluster_of(8, 4)._cores(work, tasks, 0) == cores
+
+    def test_work_that_goes_on_keeps_them(self, tmp_path: Path) -> None:
+        work = Work(do_as_told, tmp_path)
+        assert cluster_of(4, 4)._cores(work, 8, 0) == 1
+        assert cluster_of(4, 4)._cores(work, 1, 0) == 1
+        assert cluster_of(4, cores_per_task=3)._cores(work, 1, 0) == 3
+        assert cluster_of(4)._cores(work, 1, 0) == 3
+        assert cluster_of(2)._cores(work, 1, 0) == 2  # no node has three
+
+
 def settings_of(tiny_settings: Callable[..., StudySettings], epochs: int = 3) -> StudySettings:
     return tiny_settings(
         {
@@ -98,7 +129,23 @@ def found_here(
     return results(tmp_path / "here")
 
 
-# Two files of tests would start two clusters on the same addresses, one in each of CI's processes.
+@pytest.mark.ray
+@pytest.mark.slow
+def test_five_kills_change_no_result(
+    ray_nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_study(tmp_path / "images", trials=4, epochs=40)
+    monkeypatch.setattr("tenfold.training.device.available_cores", lambda: 1)
+    list(Study(settings, tmp_path / "here").run("cross-validate"))
+    ray_nodes.start(ray_nodes.second)
+    on_cluster = "--on", ray_nodes.address, "--cores-per-task", "1"
+    killer = Killer(ray_nodes, random.Random(0))
+    kinds = ["worker", "node", "worker", "driver", "worker"]
+    killer.run(ray_kills.command(tmp_path / "ray", settings, *on_cluster), kinds)
+    assert killer.killed == kinds
+    assert ray_kills.results(tmp_path / "ray") == ray_kills.results(tmp_path / "here")
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.long
@@ -119,9 +166,9 @@ class TestOnACluster:
         self, ray_place: Place, ray_nodes: RayNodes, tmp_path: Path
     ) -> None:
         def lose_and_join() -> None:
-            wait_for(lambda: ray_nodes.workers("127.0.0.3"))
-            ray_nodes.kill_node()
-            ray_nodes.start_second("127.0.0.4")
+            wait_for(lambda: ray_nodes.workers(ray_nodes.second))
+            ray_nodes.kill_node(ray_nodes.second)
+            ray_nodes.start(ray_nodes.third)
 
         work = Work(do_as_told, tmp_path / "work", {"log": str(tmp_path)})
         tasks = [Task(str(n), {"order": "nap"}) for n in range(12)]
@@ -131,7 +178,7 @@ class TestOnACluster:
         run_tasks(ray_place, work, tasks, lambda task, _: done.append(task.name))
         killer.join()
         assert sorted(done) == sorted(task.name for task in tasks)
-        ray_nodes.kill_node("127.0.0.4")
+        ray_nodes.kill_node(ray_nodes.third)
 
     def test_a_driver_that_is_killed_goes_on(
         self,
@@ -144,7 +191,7 @@ class TestOnACluster:
             (tmp_path / name).mkdir()
             (tmp_path / name / "settings.json").write_text(json.dumps(settings.flat()))
         list(Study(settings, tmp_path / "here").run("tune"))
-        ray_nodes.start_second()
+        ray_nodes.start(ray_nodes.second)
         out = tmp_path / "ray"
         command = [sys.executable, "-m", "tenfold", "tune", "--out", str(out), "--quiet"]
         command += ["--on", ray_nodes.address, "--device", "cpu"]
@@ -156,3 +203,29 @@ class TestOnACluster:
         again = subprocess.run(command, capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stderr
         assert results(out)[0] == results(tmp_path / "here")[0]
+
+    def test_workers_that_share_a_training_lose_a_node(
+        self,
+        ray_place: RayCluster,
+        ray_nodes: RayNodes,
+        tiny_settings: Callable[..., StudySettings],
+        tmp_path: Path,
+    ) -> None:
+        settings = settings_of(tiny_settings, epochs=60).with_changes(
+            {"training.micro_batches": 4, "tune.is_enabled": False}
+        )
+        list(Study(settings, tmp_path / "here").run("train"))
+        checkpoint = tmp_path / "ray" / ".train.partial" / ".work" / "checkpoint.safetensors"
+
+        def lose() -> None:
+            wait_for(checkpoint.is_file)
+            ray_nodes.kill_node()
+
+        killer = threading.Thread(target=lose)
+        killer.start()
+        place = SharedPlace(ray_place, ray_place.for_workers(), 2, ray_place.host)
+        list(Study(settings, tmp_path / "ray", place=place).run("train"))
+        killer.join()
+        here, ray = (tmp_path / name / "train" for name in ("here", "ray"))
+        for name in ("weights_last.safetensors", "weights_best.safetensors"):
+            assert (here / name).read_bytes() == (ray / name).read_bytes()

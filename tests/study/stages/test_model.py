@@ -30,6 +30,19 @@ def test_the_model_is_the_one_that_was_tested(run_stage: Callable[..., Path]) ->
     assert record.scores.accuracy.interval == evaluate.intervals.accuracy
 
 
+def test_it_says_what_it_answered_on_the_test_images(run_stage: Callable[..., Path]) -> None:
+    folder = run_stage("model")
+    record = read_model_folder(folder).record
+    assert record.guarantees is not None
+    kept = record.guarantees.on_test
+    assert kept is not None
+    path = folder.parent / "evaluate" / "predictions.npz"
+    probabilities = read_arrays(path)["probabilities"]
+    places = probabilities.argmax(axis=1).tolist()
+    assert list(kept.class_counts) == [places.count(n) for n in range(len(record.classes))]
+    assert sum(kept.confidence_counts) == len(places)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_predicting_the_test_split_gives_the_evaluated_probabilities(
     precision: str, run_stage: Callable[..., Path]

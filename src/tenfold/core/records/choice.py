@@ -10,11 +10,20 @@ ChosenRecipe = Literal["fast", "transfer"]
 """From scratch, or features of a pretrained network."""
 
 ChoiceReason = Literal[
-    "photographs", "many", "comparison", "few", "budget", "unknown", "rebalancing", "settings"
+    "photographs",
+    "many",
+    "comparison",
+    "few",
+    "budget",
+    "unknown",
+    "rebalancing",
+    "settings",
+    "workers",
 ]
 """Images are photographs; or small and many of each class; or both recipes were tried; or there are
 too few to try; or the time is too short for features; or no image of the sample can be read; or
-classes are to be rebalanced, which a head on features is not; or only this recipe's model has the
+classes are to be rebalanced, which a head on features is not; or workers are to share the training,
+which fitting a head is not; or only this recipe's model has the
 settings that were set."""
 
 

@@ -105,6 +105,21 @@ class PredictionSets(Record):
         return ordered
 
 
+class UnlikeOnTest(Record):
+    """How many test images came out as unlike anything in training."""
+
+    count: int = Field(ge=1)
+    """Test images that were looked at."""
+    flagged: int = Field(ge=0)
+    interval: Interval
+    """Of the share flagged: 95%, Wilson."""
+
+    @property
+    def share(self) -> float:
+        """Give the share that was flagged."""
+        return self.flagged / self.count
+
+
 class UnlikeRecord(Record):
     """From which score on an image is called unlike anything in training.
 
@@ -118,6 +133,45 @@ class UnlikeRecord(Record):
     """Images that the threshold was found on."""
     held_out_quantiles: tuple[float, ...]
     """Of their score at 0, 0.01, ..., 1: what images in use are compared with."""
+    test: UnlikeOnTest | None = None
+    """None where it was not measured."""
+
+    @property
+    def test_is(self) -> Literal["more", "fewer", "as expected"]:
+        """Say how the share of test images compares with the one that the threshold lets through.
+
+        By two standard errors of both: the threshold rests on a sample, too.
+        """
+        if self.test is None:
+            return "as expected"
+        expected = 1 - self.kept_share
+        error = expected * self.kept_share * (1 / self.test.count + 1 / self.held_out_count)
+        away = self.test.share - expected
+        if away**2 <= 4 * error:
+            return "as expected"
+        return "more" if away > 0 else "fewer"
+
+
+class AnswersOnTest(Record):
+    """What a model answered on its test images; answers in use are compared with it."""
+
+    class_counts: tuple[Annotated[int, Field(ge=0)], ...]
+    """Images by the class that it answered."""
+    confidence_counts: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=50, max_length=50)
+    """Images by the most probable class's probability, in bins of equal width from 0 to 1."""
+    mean_confidence: Share
+    unlike_count: int | None = Field(None, ge=0)
+    """Of `scored_count` images, so many were called unlike anything in training; None where the
+    model has no such score."""
+    scored_count: int | None = Field(None, ge=1)
+    """Test images, or validation images where the score was not measured on test images."""
+
+    @property
+    def unlike_share(self) -> float | None:
+        """Give the share of images not trained on that were called unlike."""
+        if self.unlike_count is None or self.scored_count is None:
+            return None
+        return self.unlike_count / self.scored_count
 
 
 class GuaranteesRecord(Record):
@@ -126,5 +180,7 @@ class GuaranteesRecord(Record):
     sets: PredictionSets | None = None
     unlike: UnlikeRecord | None = None
     """None where too few images were held out of the training."""
+    on_test: AnswersOnTest | None = None
+    """None where the model was not tested, and in folders that were made before there was one."""
     notes: tuple[str, ...] = ()
     """Why there is no `sets`, or what is otherwise than asked; sentences for people."""

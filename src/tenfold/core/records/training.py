@@ -10,7 +10,7 @@ from tenfold.core.record import Interval, Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
 from tenfold.core.records.guarantees import GuaranteesRecord
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of a model folder; raised when an older tenfold could not read it rightly any more."""
 
 Side = Annotated[int, Field(ge=1, le=65_535)]
@@ -252,6 +252,9 @@ class ModelRecord(Record):
         sets = None if self.guarantees is None else self.guarantees.sets
         if sets is not None and len(sets.least_probabilities) != len(self.classes):
             raise ValueError("the prediction sets and the classes differ in number")
+        on_test = None if self.guarantees is None else self.guarantees.on_test
+        if on_test is not None and len(on_test.class_counts) != len(self.classes):
+            raise ValueError("the answers on test images and the classes differ in number")
         return self
 
 

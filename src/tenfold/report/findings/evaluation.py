@@ -17,8 +17,8 @@ from tenfold.core.records.evaluation import (
     ExplainedMistakes,
     PartScores,
 )
-from tenfold.core.text import counted
 from tenfold.evaluation.scores import Gallery
+from tenfold.report.formats import FEW_IMAGES
 
 MACRO_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 SCORE_TITLES = {
@@ -31,15 +31,6 @@ SCORE_TITLES = {
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-
-
-FEW_IMAGES = 30
-"""A score of fewer says little: Wilson's interval of half of 30 is 35 points wide."""
-
-
-def few_images(count: int) -> str:
-    """Give the warning that a score of so few images carries; empty for enough."""
-    return f"only {counted(count, 'image')}" if 0 < count < FEW_IMAGES else ""
 
 
 def honest_part(record: EvaluateRecord) -> PartScores | None:
@@ -99,13 +90,19 @@ class ConfusedPair:
     images: int
     share: float
     """Of all images of the true class."""
+    class_images: int
+    """Of the true class."""
 
 
 def confused_pairs(scores: ClassificationScores, limit: int = 5) -> list[ConfusedPair]:
     """Give the most frequent confusions, the most frequent first; ties by class order."""
     pairs = [
         ConfusedPair(
-            scores.classes[i].name, scores.classes[j].name, images, images / max(sum(row), 1)
+            scores.classes[i].name,
+            scores.classes[j].name,
+            images,
+            images / max(sum(row), 1),
+            sum(row),
         )
         for i, row in enumerate(scores.confusion)
         for j, images in enumerate(row)

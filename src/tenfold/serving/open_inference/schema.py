@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 Parameters = dict[str, Any]
-_MOST_OUTPUTS = 16
+_MOST_TENSORS = 16
 Sizes = Annotated[list[int], Field(max_length=8)]
 
 
@@ -40,8 +40,8 @@ class InferenceRequest(_Message):
 
     id: str | None = None
     parameters: Parameters = {}
-    inputs: Annotated[list[RequestTensor], Field(max_length=1)]
-    outputs: Annotated[list[RequestedOutput], Field(max_length=_MOST_OUTPUTS)] | None = None
+    inputs: Annotated[list[RequestTensor], Field(max_length=_MOST_TENSORS)]
+    outputs: Annotated[list[RequestedOutput], Field(max_length=_MOST_TENSORS)] | None = None
 
 
 class ResponseTensor(BaseModel):

@@ -87,6 +87,7 @@ async function showModel() {
   $("token-form").hidden = true;
   say("");
   $("files").focus();
+  showDrift();
 }
 
 $("token-form").addEventListener("submit", (event) => {
@@ -96,6 +97,17 @@ $("token-form").addEventListener("submit", (event) => {
   showModel();
 });
 if (LIMITS.needsToken === "true") showModel();
+else showDrift();
+
+// What most answers were like lately, where that is unlike the test images.
+async function showDrift() {
+  if (globalThis.askNetwork) return;
+  let live;
+  try { live = await send("api/live"); } catch { return; }
+  $("live").textContent = live.sentence;
+  $("live").hidden = live.compared_windows === 0 && live.available;
+  $("live").className = live.drifts ? "warning" : "live";
+}
 
 function percent(probability) {
   const value = 100 * probability;

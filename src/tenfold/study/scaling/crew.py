@@ -93,6 +93,7 @@ class _Place:
     """A worker and what it is at."""
 
     worker: Worker
+    is_placed: bool = False
     is_ready: bool = False
     task: Task | None = None
     text: str = ""
@@ -113,6 +114,7 @@ class Crew:
     _number: int = 0
     _failed_starts: int = 0
     _has_said_waiting: bool = False
+    _said_unusable: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Do all tasks; see `tenfold.study.scaling.work.Place.run`."""
@@ -141,6 +143,11 @@ class Crew:
         return sum(place.task is not None for place in self._places.values())
 
     @property
+    def _starting(self) -> int:
+        """Give how many workers get ready, as far as is known."""
+        return sum(place.is_placed and not place.is_ready for place in self._places.values())
+
+    @property
     def _waiting(self) -> int:
         return len(self._again) + self.driver.left()
 
@@ -151,15 +158,18 @@ class Crew:
         parts = [f"{len(places)} running" + (f" on {counted(len(where), 'node')}" if where else "")]
         if self._again or self._repeated:
             parts.append(f"{self._repeated} lost and repeated")
-        if not places and (reason := self.workplace.waiting_for()):
+        if starting := self._starting:
+            parts.append(f"{starting} starting")
+        elif not places and (reason := self.workplace.waiting_for()):
             parts.append(reason)
         texts = [place.text for place in places if place.text]
         return ", ".join(parts) + (f"; {texts[0]}" if len(texts) == 1 else "")
 
     def _look(self) -> None:
         self.driver.on_look(self.state())
-        reason = self.workplace.waiting_for()
-        if reason and not self._running and not self._has_said_waiting:
+        if self._running or self._starting or self._has_said_waiting:
+            return
+        if reason := self.workplace.waiting_for():
             self._has_said_waiting = True
             self._say(f"Waiting: {reason}")
 
@@ -215,7 +225,9 @@ class Crew:
             return
         message = unpack(content)
         kind = message["kind"]
-        if kind == "ready":
+        if kind == "placed":
+            place.is_placed = True
+        elif kind == "ready":
             place.is_ready = True
             self._failed_starts = 0
         elif kind == "progress":
@@ -288,7 +300,9 @@ class Crew:
         if place.task is not None:
             self._again.append(place.task)
             self._repeated += 1
-        self._say(f"{where}{message['message']} It is left out from now on.")
+        if where not in self._said_unusable:  # by another worker of that machine
+            self._said_unusable.add(where)
+            self._say(f"{where}{message['message']} The work goes on elsewhere.")
 
     def _error(self, place: _Place, message: dict[str, Any]) -> TenfoldError:
         """Give the error that a task raised, as it would have been raised here."""

@@ -82,4 +82,4 @@ class PlaceRequest:
             if self.workers is None:
                 yield cluster
             else:
-                yield SharedPlace(cluster, cluster, self.workers, cluster.host)
+                yield SharedPlace(cluster, cluster.for_workers(), self.workers, cluster.host)

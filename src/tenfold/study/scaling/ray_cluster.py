@@ -7,13 +7,15 @@ runs again; nothing that a node has on its disk is needed when it is gone.
 from __future__ import annotations
 
 import contextlib
+import copy
+import math
 import os
 import queue
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +23,8 @@ from typing import Any, Self
 
 from tenfold.core.errors import DeviceError, SettingsError, TrainingError, need
 from tenfold.core.progress import Progress
+from tenfold.core.record import Record
+from tenfold.core.text import counted
 from tenfold.study.scaling.crew import Crew, Ending, Event, Worker
 from tenfold.study.scaling.packing import unpack
 from tenfold.study.scaling.ray_worker import (
@@ -29,6 +33,7 @@ from tenfold.study.scaling.ray_worker import (
     blocks_of,
     node_versions,
     remove_left_behind,
+    version_difference,
 )
 from tenfold.study.scaling.work import Driver, Work
 from tenfold.study.scaling.worker import beginning
@@ -37,8 +42,12 @@ _SECONDS_TO_CONNECT = 5.0
 _SECONDS_TO_CHECK_A_NODE = 60.0
 _SECONDS_TO_CLEAR = 5.0
 _SECONDS_BETWEEN_COUNTS = 2.0
+_SECONDS_TO_START = 15.0
+"""A worker's process; until then nothing tells whether it starts or waits for room."""
 _CALLS_AT_A_TIME = 3
 """Of one worker: waiting for its messages, a task, an answer."""
+_CHOICE = "cluster.json"
+"""In a work's folder."""
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 
 
@@ -121,19 +130,45 @@ class RayCluster:
         """Give the address at which the nodes reach this process."""
         return str(self._ray.util.get_node_ip_address())
 
+    def for_workers(self) -> RayCluster:
+        """Give the same cluster for workers of one training, who compute with one core each."""
+        other = copy.copy(self)
+        other.cores_per_task = self.cores_per_task or 1
+        return other
+
     def run(self, work: Work, driver: Driver) -> None:
         """Do all tasks; see `tenfold.study.scaling.work.Place.run`."""
         gpus = self._gpus()
-        cores = self.cores_per_task or self._fair_cores(driver.left(), gpus)
+        cores = self._cores(work, driver.left(), gpus)
         folders = {name: self._send(path) for name, path in work.folders.items()}
         workplace = _RayWorkplace(self, self._ray, work, folders, self._session, cores, gpus)
         with workplace.listening():
             Crew(work, driver, workplace).run()
 
-    def room(self, cores: int, gpus: int) -> int:
+    def _cores(self, work: Work, tasks: int, gpus: int) -> int:
+        """Give the cores of a task: those asked for, those it had before, or what is fair now.
+
+        The number of threads changes the order of sums: work that goes on after a kill would
+        otherwise end with other bits, since fewer tasks are left.
+        """
+        path = work.folder / _CHOICE
+        cores = self.cores_per_task
+        if cores is None and path.is_file():
+            before = _Choice.read(path).cores
+            if self.room(before, gpus):
+                return before
+            self.progress.say(
+                f"Tasks had {counted(before, 'core')} each before, which no node has now: the "
+                "results of those that are left will differ in their last digits."
+            )
+        cores = cores or self._fair_cores(tasks, gpus)
+        _Choice(cores=cores).write(path)
+        return cores
+
+    def room(self, cores: int, gpus: int, left_out: Container[str] = ()) -> int:
         """Give how many tasks of so many cores the nodes have room for, were they empty."""
         counts = []
-        for node in self._nodes():
+        for node in self._nodes(left_out):
             count = int(node["CPU"] // cores)
             counts.append(min(count, int(node["GPU"] // gpus)) if gpus else count)
         return sum(counts)
@@ -148,11 +183,11 @@ class RayCluster:
             return self.gpus_per_task
         return int(self.device != "cpu" and any(node["GPU"] for node in self._nodes()))
 
-    def _nodes(self) -> list[dict[str, float]]:
+    def _nodes(self, left_out: Container[str] = ()) -> list[dict[str, float]]:
         return [
             {kind: node["Resources"].get(kind, 0.0) for kind in ("CPU", "GPU")}
             for node in self._ray.nodes()
-            if node["Alive"]
+            if node["Alive"] and node["NodeID"] not in left_out
         ]
 
     def _ids(self) -> list[str]:
@@ -182,6 +217,8 @@ class RayCluster:
                     "Stop it (ray stop there), or look at `ray status`."
                 ) from None
             except self._ray.exceptions.RayError as error:
+                if node not in self._ids():  # it was gone, and Ray did not know yet
+                    continue
                 raise SettingsError(
                     f"tenfold cannot be run on node {hosts[node]} ({_first_line(error)}). Install "
                     "the same version of tenfold[ray] there as here."
@@ -207,6 +244,12 @@ class RayCluster:
         return kept[1]
 
 
+class _Choice(Record):
+    """How work was begun on a cluster."""
+
+    cores: int
+
+
 def check_versions(found: Mapping[str, str], where: str) -> None:
     """Compare a node's versions with those here.
 
@@ -215,13 +258,11 @@ def check_versions(found: Mapping[str, str], where: str) -> None:
     SettingsError
         If one differs; the message names both.
     """
-    ours = node_versions()
-    for name, version in ours.items():
-        if found.get(name) != version:
-            raise SettingsError(
-                f"Node {where} has {name} {found.get(name)}, but here is {name} {version}. "
-                "Results would differ, or tasks fail: install the same on all nodes."
-            )
+    if difference := version_difference(found, node_versions()):
+        raise SettingsError(
+            f"Node {where} {difference}. Results would differ, or tasks fail: install the same on "
+            "all nodes."
+        )
 
 
 def connect(address: str) -> Any:
@@ -294,6 +335,14 @@ def _first_line(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
+def _reason(error: BaseException) -> tuple[str, str]:
+    """Give why a worker ended, of the paragraphs that Ray writes, and what may help."""
+    text = " ".join(str(error).split())
+    if "out of memory" in text.lower() or "OutOfMemory" in type(error).__name__:
+        return "out of memory", "; fewer tasks a node (more --cores-per-task) need less memory."
+    return _first_line(error), ""
+
+
 @dataclass
 class _RayWorkplace:
     cluster: RayCluster
@@ -311,6 +360,9 @@ class _RayWorkplace:
     _put: Callable[[Event], None] = lambda _event: None
     _counted: float = -_SECONDS_BETWEEN_COUNTS
     _room: int = 0
+    _unplaced: dict[_RayWorker, float] = field(default_factory=dict)
+    """Workers that run on no node as far as is known, and since when."""
+    _versions: dict[str, str] = field(default_factory=node_versions)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -327,8 +379,11 @@ class _RayWorkplace:
         """Give what fits on the nodes, and one more: it is there when a node joins."""
         now = time.monotonic()
         if now - self._counted >= _SECONDS_BETWEEN_COUNTS:
-            self._counted, self._room = now, self.cluster.room(self.cores, self.gpus) + 1
+            self._counted, self._room = now, self._fitting() + 1
         return self._room
+
+    def _fitting(self) -> int:
+        return self.cluster.room(self.cores, self.gpus, self._left_out)
 
     def start(self, put: Callable[[Event], None]) -> Worker:
         self._put = put
@@ -345,8 +400,11 @@ class _RayWorkplace:
             options["scheduling_strategy"] = NodeLabelSchedulingStrategy({"ray.io/node-id": others})
         device = "cuda" if self.gpus else "cpu"
         begin = beginning(self.work, threads=self.cores, device=device)
-        actor = self.ray.remote(**options)(RemoteWorker).remote(begin, self.folders, self.session)
+        actor = self.ray.remote(**options)(RemoteWorker).remote(
+            begin, self.folders, self.session, self._versions
+        )
         worker = _RayWorker(self.ray, actor)
+        self._unplaced[worker] = time.monotonic()
         self._ask(worker)
         return worker
 
@@ -358,10 +416,15 @@ class _RayWorkplace:
         return bool(alive - self._left_out)
 
     def waiting_for(self) -> str:
-        free = self.ray.available_resources()
-        asked = f"a task takes {self.cores} cores" + (f", {self.gpus} GPUs" if self.gpus else "")
-        if self.cluster.room(self.cores, self.gpus) == 0:
+        asked = f"a task takes {counted(self.cores, 'core')}"
+        asked += f" and {counted(self.gpus, 'GPU')}" if self.gpus else ""
+        if self._fitting() == 0:
             return f"no node is as large as a task ({asked}); one that joins is used"
+        waiting = [w for w in list(self._unplaced) if not (w.where or w.is_ended)]
+        self._unplaced = {worker: self._unplaced[worker] for worker in waiting}
+        if time.monotonic() - min(self._unplaced.values(), default=math.inf) < _SECONDS_TO_START:
+            return ""
+        free = self.ray.available_resources()
         if free.get("CPU", 0) < self.cores or free.get("GPU", 0) < self.gpus:
             return f"the cluster is full ({asked}; {free.get('CPU', 0):g} cores are free)"
         return ""
@@ -414,6 +477,5 @@ class _RayWorker:
             self.ray.kill(self.actor)
         if self.error is None:
             return Ending("ended")
-        text = _first_line(self.error)
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
-        return Ending(text, is_machine=bool(self.node) and self.node not in alive)
+        return Ending(*_reason(self.error), is_machine=bool(self.node) and self.node not in alive)

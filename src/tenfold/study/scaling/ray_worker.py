@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,6 +49,14 @@ def node_versions() -> dict[str, str]:
     }
 
 
+def version_difference(found: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """Say what a node has in another version than the driver; empty if nothing."""
+    for name, version in ours.items():
+        if found.get(name) != version:
+            return f"has {name} {found.get(name)}, but the driver has {name} {version}"
+    return ""
+
+
 def source_digest() -> str:
     """Give a digest of tenfold's own files: two of one version may differ."""
     import tenfold
@@ -72,13 +80,17 @@ class RemoteWorker:
         What the tasks read.
     session
         The driver's, by which a node's folder is known.
+    versions
+        The driver's; a node that joined late was not asked for its own before.
     """
 
-    def __init__(self, begin: bytes, folders: SentFolders, session: str) -> None:
+    def __init__(
+        self, begin: bytes, folders: SentFolders, session: str, versions: dict[str, str]
+    ) -> None:
         self._messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._server: Any = None
-        arguments = (begin, folders, session)
+        arguments = (begin, folders, session, versions)
         threading.Thread(target=self._work, args=arguments, daemon=True).start()
 
     def next_messages(self) -> list[bytes]:
@@ -100,7 +112,13 @@ class RemoteWorker:
         """Take the answer to what the task asked."""
         self._server.answer(values)
 
-    def _work(self, begin: bytes, folders: SentFolders, session: str) -> None:
+    def _work(
+        self, begin: bytes, folders: SentFolders, session: str, versions: dict[str, str]
+    ) -> None:
+        self._messages.put(pack({"kind": "placed", **_whereabouts()}))
+        if difference := version_difference(node_versions(), versions):
+            self._messages.put(pack({"kind": "unusable", "message": f"It {difference}."}))
+            return
         from tenfold.study.scaling.worker import TaskServer, failure
 
         try:
@@ -111,7 +129,7 @@ class RemoteWorker:
         except BaseException as error:  # whatever it is, the driver is to hear of it
             self._messages.put(failure(error))
             return
-        self._messages.put(pack({"kind": "ready", **_whereabouts()}))
+        self._messages.put(pack({"kind": "ready"}))
         while True:
             self._server.run(self._tasks.get())
 

@@ -30,16 +30,23 @@ from tenfold.data.dataset import (
     write_arrays,
 )
 from tenfold.data.splits import stratified_sample
+from tenfold.data.store import some_images
 from tenfold.evaluation.calibration import calibration_record
 from tenfold.evaluation.explanations import explain_mistakes
 from tenfold.evaluation.intervals import score_intervals, wilson_interval
 from tenfold.evaluation.robustness import images_in_proportion, measure_robustness, passes
 from tenfold.evaluation.scores import choose_gallery, classification_scores
+from tenfold.evaluation.unlike import MEASURED_IMAGES
 from tenfold.models.model import ImageNetwork
 from tenfold.study.recipe import StudySettings
-from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
+from tenfold.study.stages.stage import RECORD, TEST_FEATURES, Stage, StageContext, TrainedModel
 from tenfold.training.feature_store import feature_store
-from tenfold.training.inference import predict_logits, predict_logits_of_views, views
+from tenfold.training.inference import (
+    features_and_logits,
+    predict_logits,
+    predict_logits_of_views,
+    views,
+)
 from tenfold.training.temperature import calibrated_probabilities, predict_probabilities
 
 
@@ -48,7 +55,7 @@ class EvaluateStage(Stage):
 
     name = "evaluate"
     position = 5
-    version = 6
+    version = 7  # 7: features of some test images
     summary = "score the model on the test split"
     needed = ("acquire", "train")
 
@@ -79,6 +86,7 @@ class EvaluateStage(Stage):
             context.folder / "predictions.npz", probabilities=probabilities, labels=test.labels
         )
         scores = classification_scores(test.labels, probabilities, acquired.classes)
+        _write_features(context, network, test)
         _write_gallery(context, network, probabilities, test)
         if kept_places(context.inputs["acquire"], "test") is not None:
             scores_as_given = _scores_as_given(context, network, model.temperature)
@@ -124,6 +132,20 @@ def _series_scores(
         )
 
     return SeriesScores(held_out=None if spans.all() else on(~spans), shared=on(spans))
+
+
+def _write_features(context: StageContext, network: ImageNetwork, test: ImageSplit) -> None:
+    """Put what the network sees in some images beside the record: the model stage opens none."""
+    chosen = stratified_sample(
+        test.labels, MEASURED_IMAGES, derive_seed(context.settings.seed, "unlike")
+    )
+    features, logits = features_and_logits(
+        network,
+        some_images(test.images, chosen),
+        device=context.device,
+        precision=context.precision,
+    )
+    write_arrays(context.folder / TEST_FEATURES, features=features, logits=logits)
 
 
 def _write_gallery(

@@ -29,12 +29,13 @@ from tenfold.evaluation.conformal import (
     few_images_note,
     measure_sets,
 )
+from tenfold.evaluation.drift import answers_on_test
 from tenfold.evaluation.explanations import NeighbourIndex, images_that_fit
-from tenfold.evaluation.unlike import REFERENCE_IMAGES, UnlikeScore, unlike_record
+from tenfold.evaluation.guarantees import HeldOut, chosen_by_validation, fit_unlike
+from tenfold.evaluation.unlike import UnlikeScore, unlike_record
 from tenfold.report.model_card import CardSources, model_card
 from tenfold.study.recipe import StudySettings
-from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel
-from tenfold.training.head import ENOUGH_VALIDATION_IMAGES
+from tenfold.study.stages.stage import RECORD, TEST_FEATURES, Stage, StageContext, TrainedModel
 from tenfold.training.inference import features_and_logits
 from tenfold.training.model_folder import (
     PackagedModel,
@@ -55,7 +56,7 @@ class ModelStage(Stage):
 
     name = "model"
     position = 8
-    version = 2
+    version = 4
     summary = "put the model into one folder, ready to use"
     needed = ("acquire", "tune", "train", "evaluate")
     reads_if_complete = ("cross-validate", "audit")
@@ -77,6 +78,8 @@ class ModelStage(Stage):
         evaluate = EvaluateRecord.read(context.inputs["evaluate"] / RECORD)
         split = read_split(context.inputs["acquire"], "train")
         promised, unlike = _guarantees(context, trained, split)
+        tested = read_arrays(context.inputs["evaluate"] / "predictions.npz")["probabilities"]
+        on_test = answers_on_test(tested, promised.unlike)
         record = describe_model(
             title=f"{acquired.title}, recipe {context.settings.recipe.name}",
             plan=trained.plan,
@@ -97,7 +100,7 @@ class ModelStage(Stage):
                 test_sha256=acquired.test_sha256,
             ),
             scores=scores_of(evaluate),
-            guarantees=promised,
+            guarantees=promised.model_copy(update={"on_test": on_test}),
         )
         index = _neighbour_index(context, trained, record, split)
         folds, audit = (context.inputs.get(name) for name in self.reads_if_complete)
@@ -108,6 +111,7 @@ class ModelStage(Stage):
                 evaluate=evaluate,
                 cross_validate=None if folds is None else CrossValidateRecord.read(folds / RECORD),
                 audit=None if audit is None else AuditRecord.read(audit / RECORD),
+                grouping=acquired.grouping,
                 kept_images=0 if index is None else len(index),
             ),
         )
@@ -167,13 +171,17 @@ def _guarantees(
             features_and_logits, network, device=context.device, precision=context.precision
         )
         trained_on, places = held_out_places(context, split.labels)
-        known, logits = features(split.take(places).images)
-        validation = _validation(context, trained, train, split.labels[places], logits)
+        labels = split.labels[places]
+        known = HeldOut(*features(split.take(places).images), labels)
+        validation = _validation(context, trained, train, labels, known.logits)
         seed = derive_seed(context.settings.seed, "unlike")
-        chosen = trained_on[stratified_sample(split.labels[trained_on], REFERENCE_IMAGES, seed)]
-        unlike = UnlikeScore.fit(features(some_images(split.images, chosen))[0], known, logits)
-        # Without the test images: evaluation and audit alone open them.
-        of_unlike = unlike_record(unlike.score(known, logits))
+        unlike = fit_unlike(features, split, trained_on, known, seed)
+        # Evaluation and audit alone open the test images.
+        tested = read_arrays(context.inputs["evaluate"] / TEST_FEATURES)
+        of_unlike = unlike_record(
+            unlike.score(known.features, known.logits),
+            unlike.score(tested["features"], tested["logits"]),
+        )
         unlike = None if of_unlike is None else unlike
     folds = _out_of_fold(context, trained, train, split, validation)
     held_out = folds or validation
@@ -232,23 +240,22 @@ def _validation(
     logits: npt.NDArray[np.float32],
 ) -> _HeldOut:
     """Give what the model makes of the validation images, and what these chose of it."""
-    chosen: list[AlsoChose] = []
-    if trained.temperature is not None:
-        chosen.append("temperature")
-    if trained.weights_name == "best" and train.epochs > 1:
-        chosen.append("epoch")
-    if train.probe is not None and train.validation_count >= ENOUGH_VALIDATION_IMAGES:
-        chosen.append("penalty")
+    chosen = chosen_by_validation(
+        temperature=trained.temperature,
+        is_best_epoch=trained.weights_name == "best" and train.epochs > 1,
+        has_probe=train.probe is not None,
+        count=train.validation_count,
+    )
     if (
         "tune" in context.inputs
         and TuneRecord.read(context.inputs["tune"] / RECORD).skipped is None
     ):
-        chosen.append("settings")
+        chosen = (*chosen, "settings")
     return _HeldOut(
         calibrated_probabilities(logits, trained.temperature),
         labels,
         "validation",
-        tuple(chosen),
+        chosen,
     )
 
 

@@ -29,6 +29,8 @@ from tenfold.training.fit import FittedNetwork
 from tenfold.training.tensors import read_tensors, write_tensors
 
 RECORD = "record.json"
+TEST_FEATURES = "features.npz"
+"""Features and logits of a stratified sample of the test images, by the evaluate stage."""
 
 
 class Stage(ABC):

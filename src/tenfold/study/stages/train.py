@@ -105,7 +105,7 @@ class TrainStage(Stage):
             multiply_adds=table.multiply_adds,
             device=context.device.description,
             precision=context.device.precision_name(training.precision),
-            threads=context.device.threads,
+            threads=context.device.threads if training.micro_batches is None else 1,
             seconds=fitted.seconds,
         ).write(context.folder / RECORD)
 
