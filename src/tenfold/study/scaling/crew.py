@@ -267,9 +267,12 @@ class Crew:
         if place.task is None:
             if not place.is_ready:
                 self._failed_starts += 1
-                if self._failed_starts >= MOST_DEATHS:
+                # One that never ran on any node was lost with its node, or came too late to it.
+                never_ran = self.workplace.is_remote and not place.is_placed
+                most = _MOST_LOST_MACHINES if never_ran else MOST_DEATHS
+                if self._failed_starts >= most:
                     raise TrainingError(
-                        f"No worker can be started{where}: {MOST_DEATHS} in a row ended before "
+                        f"No worker can be started{where}: {most} in a row ended before "
                         f"they were ready ({ending.reason}){ending.advice}"
                     )
             return
