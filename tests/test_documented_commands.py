@@ -306,7 +306,7 @@ def shell(
     )
     one = Shell(tenfold)
 
-    def keep(served: Any, listening: Any, _settings: Any, *, on_start: Any) -> None:
+    def keep(served: Any, listening: Any, _settings: Any, *, on_start: Any, **_run: Any) -> None:
         one.served.append(served)
         on_start()
         listening.close()
