@@ -29,7 +29,7 @@ def test_the_container_is_started_as_the_command_takes_it(predictor: dict[str, A
     serve = get_command(app).commands["serve"]  # type: ignore[attr-defined]
     with serve.make_context("serve", list(container["args"])) as context:
         port = context.params["port"]
-        model = context.params["model"]
+        (model,) = context.params["models"]
     assert [one["containerPort"] for one in container["ports"]] == [port]
     mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
     assert "/models" in mounts
