@@ -270,9 +270,9 @@ def test_the_weights_are_the_same_bit_for_bit(killed: Path, unbroken: Path) -> N
 
 
 def test_all_arrays_are_the_same_bit_for_bit(killed: Path, unbroken: Path) -> None:
-    """Images, groups, samples, test predictions, galleries, out-of-fold probabilities, audit."""
+    """Images, groups, samples, test predictions and features, galleries, out-of-fold, audit."""
     names = [path.relative_to(unbroken) for path in unbroken.rglob("*.np[yz]")]
-    assert len(names) == 4 + 1 + 2 + 3 + 2 + 1
+    assert len(names) == 4 + 1 + 2 + 4 + 2 + 1
     for name in names:
         ours, theirs = (_arrays(out / name) for out in (killed, unbroken))
         assert ours.keys() == theirs.keys()

@@ -70,7 +70,9 @@ def test_it_listens_here_alone_and_stops_gracefully(
     assert "libtorch" not in loaded, "a file needs no torch, which takes seconds to import"
     assert server.ask("POST", "/api/predict", make_png(), BYTES).status == 200
     code, out, errors = server.stop(kind)
-    assert (code, out, errors) == (0, "Stopped.\n", "")
+    assert (code, out) == (0, "Stopped.\n")
+    (notice,) = errors.splitlines()
+    assert "no prediction sets" in notice
 
 
 def test_a_request_that_runs_is_answered_before_the_end(
@@ -184,7 +186,7 @@ def test_a_watched_folder(start_server: Any, onnx_content: bytes, tmp_path: Path
     until(lambda: version() == ["2"])
     code, _, log = server.stop()
     assert code == 0
-    refused, taken = log.splitlines()
+    _notice, refused, taken = log.splitlines()
     assert refused.startswith("WARNING animals, version 3, is refused:")
     assert refused.endswith("Version 1 goes on.")
     assert taken.startswith("INFO Serving animals, version 2")
