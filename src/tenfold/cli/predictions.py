@@ -1,7 +1,8 @@
 """Predictions of many files in several processes, or on the nodes of a cluster.
 
 Blocks of files are tasks; what predicts one is `tenfold.serving.prediction.predict_files`, so that
-the answers are those of one process, to the last digit where the processor is of the same type.
+the answers are those of one process, to the last digit where the processor is of the same type and
+a task has as many threads.
 Files are read by the driver and sent as they are, a few at a time as their worker asks for them: no
 disk is shared, and neither end holds more of a block than that.
 """
