@@ -18,7 +18,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.progress import Task as Bar
 from tenfold.core.record import Record
 from tenfold.core.records.tuning import AblatedScores, AblationRecord, Ingredient
-from tenfold.core.run_folder import WORK, recorded_versions
+from tenfold.core.run_folder import FEATURES, WORK, recorded_versions
 from tenfold.data.dataset import (
     Groups,
     ImageSplit,
@@ -31,11 +31,13 @@ from tenfold.data.near_duplicates import pixel_groups
 from tenfold.data.splits import holdout_split
 from tenfold.evaluation.differences import crossed_interval
 from tenfold.models.model import MODELS
+from tenfold.study.kept_features import feature_folders, keep_features, known_features
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.packing import Values
 from tenfold.study.scaling.work import Common, Desk, DoTask, Place, Task, Work, run_tasks
 from tenfold.training.device import Device, choose_device
+from tenfold.training.feature_store import feature_store
 from tenfold.training.fit import fit_network
 from tenfold.training.inference import predict_logits
 from tenfold.training.loop import Trainer
@@ -119,7 +121,7 @@ class Ablation:
             "Ablation", len(trainings), done=len(trainings) - len(missing), unit="trainings"
         ) as bar:
             if missing:
-                self._train(missing, groups, found, place or Here(), bar)
+                self._train(missing, groups, found, place or Here(), bar, progress=progress)
         results = {
             (training.name, training.seed): TrainingScores.read(self._path(training))
             for training in trainings
@@ -155,35 +157,60 @@ class Ablation:
         device: Device,
         place: Place,
         bar: Bar,
+        *,
+        progress: Progress,
     ) -> None:
         images = self.out / WORK
         write_split(images, "train", self.train)
         write_groups(images, groups)
-        work = Work(
-            ablation_worker,
-            self.out / TRAININGS,
-            values={
-                "classes": self.classes,
-                "mirror_keeps_class": self.mirror_keeps_class,
-                "seed": self.settings.seed,
-            },
-            folders={"images": images},
-            device=device,
-        )
         tasks = [
             Task(training.title, {"training": training.model_dump()}, files=training.file)
             for training in trainings
         ]
+        features = self.out / FEATURES
         try:
-            run_tasks(
-                place,
-                work,
-                tasks,
-                lambda task, _result: bar.advance(detail=task.name),
-                on_look=lambda state: bar.advance(0, detail=state),
-            )
+            with feature_store().kept_in(features):
+                self._keep_features(trainings, device, progress)
+                work = Work(
+                    ablation_worker,
+                    self.out / TRAININGS,
+                    values={
+                        "classes": self.classes,
+                        "mirror_keeps_class": self.mirror_keeps_class,
+                        "seed": self.settings.seed,
+                    },
+                    folders={"images": images} | feature_folders(),
+                    device=device,
+                )
+                run_tasks(
+                    place,
+                    work,
+                    tasks,
+                    lambda task, _result: bar.advance(detail=task.name),
+                    on_look=lambda state: bar.advance(0, detail=state),
+                )
         finally:
-            shutil.rmtree(images, ignore_errors=True)
+            for folder in (images, features):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep_features(
+        self, trainings: list[AblationTraining], device: Device, progress: Progress
+    ) -> None:
+        """Compute what trainings read of frozen backbones, for each network once."""
+        shape, is_done = self.train.images.shape[1:], set()
+        for training in trainings:
+            settings = StudySettings.resolve(training.settings)
+            key = sha256_of_json([training.settings["model"], settings.training.precision])
+            if key not in is_done:
+                is_done.add(key)
+                keep_features(
+                    settings.network_plan(shape, len(self.classes)),
+                    self.train.images,
+                    mirror_keeps_class=self.mirror_keeps_class,
+                    device=device,
+                    precision=device.precision(settings.training.precision),
+                    progress=progress,
+                )
 
     def _compare(
         self,
@@ -351,7 +378,8 @@ def ablation_worker(common: Common) -> DoTask:
 
     def do(inputs: Values, desk: Desk) -> bytes:
         training = AblationTraining.model_validate(inputs["training"])
-        trainer.run(training, desk.folder / training.file)
+        with known_features(common.folders):
+            trainer.run(training, desk.folder / training.file)
         return b""
 
     return do

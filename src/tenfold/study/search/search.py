@@ -15,6 +15,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.progress import Task as Bar
 from tenfold.core.records.training import EpochRecord
 from tenfold.core.records.tuning import ParameterValue, SearchDimension, TrialRecord, TuneRecord
+from tenfold.study.kept_features import FEATURE_SETTINGS, feature_folders, keep_features
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.packing import Values
@@ -125,6 +126,21 @@ class Search:
                 limit.note(is_due=True)
             return search_record(study, self)
 
+    def keep_features(self) -> None:
+        """Compute what all trials read of a frozen backbone, if no trial draws another one."""
+        if FEATURE_SETTINGS & {dimension.name for dimension in self.space}:
+            return
+        acquired = self.images.acquired
+        keep_features(
+            self.settings.network_plan(acquired.image_shape, len(acquired.classes)),
+            self.images.train.images,
+            self.images.validation.images,
+            mirror_keeps_class=acquired.mirror_keeps_class,
+            device=self.device,
+            precision=self.device.precision(self.settings.training.precision),
+            progress=self.progress,
+        )
+
     def executions(self, number: int) -> list[ExecutionRecord]:
         """Give a trial's finished executions."""
         return [
@@ -159,11 +175,13 @@ class _Trials:
     def run(self) -> None:
         """Do them."""
         search = self.search
+        if self._count_left():
+            search.keep_features()
         work = Work(
             trial_worker,
             search.work,
             values={"settings": search.settings.flat()},
-            folders={"acquire": search.acquire},
+            folders={"acquire": search.acquire} | feature_folders(),
             device=search.device,
             seconds_between_files=search.settings.training.checkpoint_seconds,
         )

@@ -12,6 +12,7 @@ from tenfold.core.errors import ImageShapeError, RunFolderError, SettingsError, 
 from tenfold.core.randomness import derive_seed
 from tenfold.core.record import Record
 from tenfold.core.records.training import EpochRecord
+from tenfold.study.kept_features import known_features
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.packing import Values
 from tenfold.study.scaling.work import Common, Desk, DoTask
@@ -174,7 +175,9 @@ def trial_worker(common: Common) -> DoTask:
 
     def do(inputs: Values, desk: Desk) -> bytes:
         drawn = StudySettings.resolve(inputs["settings"])
-        return runner.run(inputs["number"], drawn, desk).model_dump_json().encode()
+        with known_features(common.folders):
+            result = runner.run(inputs["number"], drawn, desk)
+        return result.model_dump_json().encode()
 
     return do
 

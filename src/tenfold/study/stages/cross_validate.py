@@ -33,6 +33,7 @@ from tenfold.evaluation.differences import (
     fold_standard_deviations,
 )
 from tenfold.evaluation.scores import classification_scores
+from tenfold.study.kept_features import feature_folders, keep_features, known_features
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.packing import Values
 from tenfold.study.scaling.work import Common, Desk, DoTask, Task, Work, run_tasks
@@ -177,12 +178,14 @@ class _Protocol:
             for fold in range(1, count + 1)
             if not all(path.is_file() for path in trainer.paths(context.work, fold))
         ]
+        if missing:
+            self._keep_features()
         needed = ("acquire", "train") if trainer.name == "warm-start" else ("acquire",)
         work = Work(
             fold_worker,
             context.work,
             values={"settings": trainer.settings.flat(), "protocol": trainer.name},
-            folders={name: context.inputs[name] for name in needed},
+            folders={name: context.inputs[name] for name in needed} | feature_folders(),
             device=context.device,
             seconds_between_files=trainer.settings.training.checkpoint_seconds,
         )
@@ -200,6 +203,21 @@ class _Protocol:
             )
         for fold in range(1, count + 1):
             move_fold_model(context.work, context.folder, fold)
+
+    def _keep_features(self) -> None:
+        """Compute what all folds read of a frozen backbone, which is the same in each."""
+        trainer, context = self.trainer, self.context
+        training, acquired = trainer.training(), trainer.acquired
+        if trainer.name != "fresh" or training.budget_seconds is not None:
+            return  # a trained network is another one, and a budget chooses what is computed
+        keep_features(
+            trainer.settings.network_plan(acquired.image_shape, len(acquired.classes)),
+            trainer.split.images,
+            mirror_keeps_class=acquired.mirror_keeps_class,
+            device=context.device,
+            precision=context.device.precision(training.precision),
+            progress=context.progress,
+        )
 
     def _read(self, fold: int) -> tuple[FoldScores, npt.NDArray[np.float32]]:
         record_path, predictions_path = self.trainer.paths(self.context.work, fold)
@@ -376,7 +394,8 @@ def fold_worker(common: Common) -> DoTask:
     )
 
     def do(inputs: Values, desk: Desk) -> bytes:
-        trainer.run(inputs["fold"], desk)
+        with known_features(common.folders):
+            trainer.run(inputs["fold"], desk)
         return b""
 
     return do
