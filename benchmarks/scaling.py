@@ -43,7 +43,8 @@ from tenfold.core.progress import SilentProgress
 from tenfold.study.recipe import StudySettings, load_recipe
 from tenfold.study.scaling.crew import Crew, Ending, Event, Worker
 from tenfold.study.scaling.packing import pack, unpack
-from tenfold.study.scaling.ray_cluster import RayCluster, connect
+from tenfold.study.scaling.ray_cluster import RayCluster
+from tenfold.study.scaling.ray_connection import connect
 from tenfold.study.scaling.work import Driver, Place, Task, Work
 from tenfold.study.study import Study
 

@@ -7,7 +7,7 @@ import pytest
 
 from tenfold.data import series
 from tenfold.data.dataset import Images, Labels
-from tenfold.data.images.pillow import Taken
+from tenfold.data.images.exif import Taken
 from tenfold.data.series import find_series
 
 SERIES = 30

@@ -19,14 +19,8 @@ import tenfold
 from builders.hostile_images import png_of_16_bits
 from tenfold.core.records.data import AcquireRecord, ValueRange, ValueRanges
 from tenfold.data.dataset import read_arrays, read_split
-from tenfold.serving.prediction import (
-    CsvOutput,
-    JsonOutput,
-    Predicted,
-    TableOutput,
-    find_images,
-    predict_files,
-)
+from tenfold.serving.prediction import Predicted, find_images, predict_files
+from tenfold.serving.prediction_outputs import CsvOutput, JsonOutput, TableOutput
 
 pytestmark = pytest.mark.usefixtures("one_core")
 

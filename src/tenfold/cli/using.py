@@ -34,7 +34,8 @@ from tenfold.core.errors import DataError, SettingsError, need
 from tenfold.core.text import printable
 
 if TYPE_CHECKING:
-    from tenfold.serving.prediction import Predicted, PredictionOutput
+    from tenfold.serving.prediction import Predicted
+    from tenfold.serving.prediction_outputs import PredictionOutput
 
 
 def models(  # noqa: PLR0917 -- typer passes them all by name
@@ -265,7 +266,7 @@ def predict(  # noqa: PLR0915, PLR0917 -- typer passes them all by name
 def _output(
     csv: Path | None, is_json: bool, classes: tuple[str, ...], top: int
 ) -> Iterator[PredictionOutput]:
-    from tenfold.serving.prediction import CsvOutput, JsonOutput, TableOutput
+    from tenfold.serving.prediction_outputs import CsvOutput, JsonOutput, TableOutput
 
     if csv is not None:
         with CsvOutput.to_file(csv, classes, top) as output:

@@ -25,7 +25,7 @@ from tenfold.data.splits import groups_of_pairs
 from tenfold.data.store import AnyImages, some_images
 
 if TYPE_CHECKING:  # Pillow is not needed to look for series by names
-    from tenfold.data.images.pillow import Taken
+    from tenfold.data.images.exif import Taken
 
 _LAGS = (1, 2)  # One odd frame does not cut a series in two.
 _LONGEST_PAUSE_SECONDS = 120

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -53,7 +54,7 @@ def export_onnx(
     SettingsError
         If the packages of the extra ``onnx`` are not there.
     """
-    exported = exported_model(model, spread(images.test.images, PARITY_IMAGES))
+    exported = exported_model(model, checked_images(images))
     files = {out: exported.content}
     measurements: list[Measurement] = []
     if is_int8:
@@ -88,6 +89,25 @@ class Export:
 def int8_path(out: Path) -> Path:
     """Give the place of the int8 version of a file: ``model.onnx``, ``model.int8.onnx``."""
     return out.with_name(f"{out.stem}.int8{out.suffix}")
+
+
+def checked_images(images: RealImages) -> Images:
+    """Give those of some images that an exported model is checked with."""
+    return spread(images.test.images, PARITY_IMAGES)
+
+
+def foreign_files(folder: Path, own: Container[str]) -> str:
+    """Name what is in a folder and was not written by an export to it; empty if there is nothing.
+
+    Raises
+    ------
+    DataError
+        If it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file. A folder is written; give another place.")
+    there = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return ", ".join(sorted(name for name in there if name not in own)[:3])
 
 
 def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
@@ -229,16 +249,20 @@ class Measurement:
     """With many images at once."""
 
 
+def parity_text(parity: Parity, place: str) -> str:
+    """Give the check's result; `place` says where the images are from."""
+    return (
+        f"Checked against PyTorch on {parity.count:,} images of {place}: probabilities differ by "
+        f"at most {parity.largest_difference:.1e}; {parity.changed:,} images get another class."
+    )
+
+
 def export_text(export: Export, place: str) -> str:
     """Give the check's result, the measurements if there are any, and the files.
 
     `place` says where the images are from.
     """
-    parity = export.parity
-    lines = [
-        f"Checked against PyTorch on {parity.count:,} images of {place}: probabilities differ by "
-        f"at most {parity.largest_difference:.1e}; {parity.changed:,} images get another class."
-    ]
+    lines = [parity_text(export.parity, place)]
     if export.measurements:
         lines += ["", *_table(export.measurements), ""]
     lines += [f"Written: {path}" for path in export.paths]

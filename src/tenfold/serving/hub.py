@@ -15,8 +15,14 @@ from typing import Any
 from tenfold.core.errors import DataError
 from tenfold.core.files import write_bytes
 from tenfold.core.records.training import Measure, ModelRecord
-from tenfold.serving.export import Parity, RealImages, exported_model
-from tenfold.serving.onnx_graph import spread
+from tenfold.serving.export import (
+    Parity,
+    RealImages,
+    checked_images,
+    exported_model,
+    foreign_files,
+    parity_text,
+)
 from tenfold.training.model_folder import PackagedModel, save_model
 
 ONNX_FILE = "model.onnx"
@@ -31,7 +37,6 @@ _METRICS = {
 }
 """The Hub's type and the name of each score."""
 _THUMBNAILS = re.compile(r"^This folder holds .* as thumbnails.*\n\n?", re.MULTILINE)
-_CHECKED_IMAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -63,16 +68,15 @@ def export_hub(
     ExportError
         If what was exported does not give what the model gives.
     """
-    if folder.is_dir():
-        names = {path.name for path in folder.iterdir()}
-        others = sorted(names - _OWN)
-        if others or (names and ONNX_FILE not in names):
-            what = ", ".join(others[:3]) or "a model folder that --hub did not write"
-            raise DataError(
-                f"{folder} holds other things ({what}), which --hub would replace. Give a new "
-                "folder, and copy what is in it into a clone of the repository."
-            )
-    exported = exported_model(model, spread(images.test.images, _CHECKED_IMAGES))
+    others = foreign_files(folder, _OWN)
+    if not others and (folder / "model.json").exists() and not (folder / ONNX_FILE).exists():
+        others = "a model folder that --hub did not write"
+    if others:
+        raise DataError(
+            f"{folder} holds other things ({others}), which --hub would replace. Give a new "
+            "folder, and copy what is in it into a clone of the repository."
+        )
+    exported = exported_model(model, checked_images(images))
     card = hub_header(model.record, licence) + _THUMBNAILS.sub("", model.card)
     # Pictures of the training images are nobody's to publish unasked.
     save_model(folder, replace(model, card=card, neighbours=None))
@@ -124,12 +128,9 @@ def _metric(kind: str, name: str, measure: Measure) -> dict[str, Any]:
 
 def hub_text(export: HubExport, place: str) -> str:
     """Give the check's result and what to do next; `place` is where images are from."""
-    parity = export.parity
     return "\n".join(
         (
-            f"Checked against PyTorch on {parity.count:,} images of {place}: probabilities differ "
-            f"by at most {parity.largest_difference:.1e}; {parity.changed:,} images get another "
-            "class.",
+            parity_text(export.parity, place),
             f"Written: {export.folder}, without training images. To publish it: hf upload "
             f"YOU/NAME {export.folder}",
         )

@@ -1,4 +1,4 @@
-"""Predictions for many files, and how they are written: as a table, as JSON, as CSV.
+"""Predictions for many files.
 
 ::
 
@@ -16,26 +16,22 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import SettingsError
-from tenfold.core.files import atomic_path
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.records.data import LeftOutImage, ValueRanges
 from tenfold.core.records.guarantees import PredictionSets
-from tenfold.core.text import csv_line, json_line, printable, readable
 from tenfold.data.dataset import Images
 from tenfold.data.images.formats import DecodingLimits
 from tenfold.data.images.stream import ImageFile, ReadImage, read_images
 from tenfold.data.sources.folder_files import FolderScan
-from tenfold.report.formats import percent, shorten
 from tenfold.serving.onnx_model import BATCH_SIZE, OnnxModel, are_probabilities
 from tenfold.serving.promises import joined_notices, missing_in_file, missing_promises
 
@@ -50,13 +46,8 @@ MOST_SENT_BYTES = 2**28
 """Of an image on standard input: more than the largest image that is decoded takes uncompressed."""
 _LIMITS = DecodingLimits()
 _LEAST_BLOCK = 512
-_LONGEST_CLASS = 24
-UNLIKE = "unlike anything in training:"
-_UNLIKE_CELL = {None: "", False: "no", True: "yes"}
 Scored = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]
 """Probabilities, shape (N, classes), and how unlike the training images each is, shape (N,)."""
-_MOST_NAMED = 5
-"""Classes of a set that a line on the terminal has."""
 _UNSOUND = "the model gives no finite probabilities for it, or they do not sum to 1"
 
 
@@ -357,124 +348,3 @@ def _predicted(model: _Model, batch: list[ReadImage]) -> Iterator[Predicted]:
             yield Predicted(image.name, row, pixels=image.pixels, members=members, is_unlike=unlike)
         else:
             yield Predicted(image.name, None, _UNSOUND)
-
-
-class PredictionOutput(Protocol):
-    """Takes predictions one after the other."""
-
-    def add(self, result: Predicted) -> None:
-        """Write an image."""
-
-
-class TableOutput:
-    """One line an image: the most probable classes, then the image's path.
-
-    Parameters
-    ----------
-    classes
-        Names by index.
-    top
-        Classes shown; at most all.
-    write
-        Takes one line.
-    """
-
-    def __init__(self, classes: Sequence[str], top: int, write: Callable[[str], object]) -> None:
-        self._names = [shorten(name, _LONGEST_CLASS) for name in classes]
-        self._top = min(top, len(classes))
-        self._write = write
-        self._width = max(map(len, self._names))
-
-    def add(self, result: Predicted) -> None:
-        """Write an image's line; nothing for one that cannot be read."""
-        if result.probabilities is None:
-            return
-        cells = [
-            f"{self._names[index]:{self._width}} {percent(probability):>6}"
-            for index, probability in result.top(self._top)
-        ]
-        if result.members is not None:
-            cells.append(_set_text([self._names[one] for one in result.members]))
-        if result.is_unlike:
-            cells.insert(0, UNLIKE)
-        self._write("   ".join([*cells, printable(result.name)]))
-
-
-def _set_text(names: Sequence[str]) -> str:
-    """Give a prediction set in braces, as mathematics writes it; of a long one, its size."""
-    if len(names) > _MOST_NAMED:
-        return f"{{{len(names):,} classes}}"
-    return f"{{{', '.join(names)}}}"
-
-
-class JsonOutput:
-    """One line of JSON an image; no ``set`` or ``unlike`` where the model has none.
-
-    ::
-
-        {"image": "cat.jpg", "unlike": false, "class": "cat", "probability": 0.97, "set": ["cat"],
-         "top": [...]}
-        {"image": "broken.jpg", "error": "not an image of a known format, or empty"}
-    """
-
-    def __init__(self, classes: Sequence[str], top: int, write: Callable[[str], object]) -> None:
-        self._classes = classes
-        self._top = min(top, len(classes))
-        self._write = write
-
-    def add(self, result: Predicted) -> None:
-        """Write an image's line."""
-        values: dict[str, Any] = {"image": readable(result.name)}
-        if result.probabilities is None:
-            values["error"] = result.reason
-        else:
-            top = [
-                {"class": self._classes[index], "probability": probability}
-                for index, probability in result.top(self._top)
-            ]
-            if result.is_unlike is not None:
-                values["unlike"] = result.is_unlike
-            values |= top[0]
-            if result.members is not None:
-                values["set"] = [self._classes[one] for one in result.members]
-            values["top"] = top
-        self._write(json_line(values))
-
-
-class CsvOutput:
-    """A table with a line an image: image, error, unlike, set, class_1, probability_1, ...
-
-    `unlike` is yes or no, the set's classes are parted by semicolons; both are empty where the
-    model has no such thing.
-    """
-
-    def __init__(self, classes: Sequence[str], top: int, file: IO[str]) -> None:
-        self._classes = classes
-        self._top = min(top, len(classes))
-        self._file = file
-        places = range(1, self._top + 1)
-        columns = [f"{name}_{place}" for place in places for name in ("class", "probability")]
-        self._file.write(csv_line(["image", "error", "unlike", "set", *columns]))
-
-    @classmethod
-    @contextmanager
-    def to_file(cls, path: Path, classes: Sequence[str], top: int) -> Iterator[CsvOutput]:
-        """Write a file, whole or not at all, in UTF-8 that spreadsheets recognise."""
-        with (
-            atomic_path(path, only_known=True) as part,
-            part.open("w", encoding="utf-8-sig", newline="") as file,
-        ):
-            yield cls(classes, top, file)
-            file.flush()
-
-    def add(self, result: Predicted) -> None:
-        """Write an image's line."""
-        if result.probabilities is None:
-            self._file.write(csv_line([result.name, result.reason, *[""] * (2 + 2 * self._top)]))
-            return
-        cells = [
-            cell for index, share in result.top(self._top) for cell in (self._classes[index], share)
-        ]
-        members = "; ".join(self._classes[one] for one in result.members or ())
-        unlike = _UNLIKE_CELL[result.is_unlike]
-        self._file.write(csv_line([result.name, "", unlike, members, *cells]))

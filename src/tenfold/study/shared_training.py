@@ -10,7 +10,8 @@ meet anew and go on from that. How many they are then changes no result
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import torch
 from tenfold.core.errors import DeviceError, SettingsError, TrainingError
 from tenfold.core.progress import Progress, SilentProgress
 from tenfold.core.progress import Task as Bar
+from tenfold.core.text import counted
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.packing import Values
 from tenfold.study.scaling.processes import Processes
@@ -155,12 +157,16 @@ class SharedTraining:
             folders={"acquire": self.acquire},
             device=self.device,
         )
-        total = training.pace.total
-        with self.progress.task(
-            training.trainer.title, total, done=training.done, unit=training.pace.unit
-        ) as bar:
-            meetings = _Meetings(self, training, bar, training.packed_state(), training.done)
+        with ExitStack() as stack:
+
+            def begin(done: float) -> Bar:
+                title, pace = training.trainer.title, training.pace
+                task = self.progress.task(title, pace.total, done=done, unit=pace.unit)
+                return stack.enter_context(task)
+
+            meetings = _Meetings(self, training, begin, training.packed_state(), training.done)
             meetings.hire(workers)
+            self.progress.say(f"{training.trainer.title}: starting {counted(workers, 'worker')}")
             driver = Driver(
                 next_task=meetings.next_task,
                 left=lambda: len(meetings.to_start),
@@ -190,13 +196,15 @@ class _Meetings:
 
     shared: SharedTraining
     training: Training
-    bar: Bar
+    begin: Callable[[float], Bar]
+    """Opens the display of what is done, when there is something: so its clock counts no start."""
     newest: bytes
     done: float
     detail: str = ""
     reason: str = ""
     end: bytes | None = None
     to_start: list[Task] = field(default_factory=list)
+    _bar: Bar | None = None
     _hired: int = 0
     _there: set[str] = field(default_factory=set)
     """Workers that were not given up."""
@@ -218,7 +226,8 @@ class _Meetings:
 
     def look(self, state: str) -> None:
         """Show what is running; leave a worker that hangs, when the training is over."""
-        self.bar.advance(0, detail=f"{self.detail}; {state}" if self.detail else state)
+        if self._bar is not None:
+            self._bar.advance(0, detail=f"{self.detail}; {state}")
         if self.end is not None and time.monotonic() - self._ended_at > _SECONDS_TO_END:
             raise _OverError
 
@@ -261,8 +270,12 @@ class _Meetings:
 
     def _show(self, done: float, detail: str) -> None:
         self.detail = detail
-        self.bar.advance(max(0.0, done - self.done), detail=detail)
-        self.done = max(done, self.done)
+        newest = max(done, self.done)
+        if self._bar is None:
+            self._bar = self.begin(newest)
+        else:
+            self._bar.advance(newest - self.done, detail=detail)
+        self.done = newest
         self._heard_at = time.monotonic()
 
     def _keep(self, question: Values) -> Values:

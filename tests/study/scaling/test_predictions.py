@@ -20,12 +20,12 @@ from tenfold.data.images.formats import DecodingLimits
 from tenfold.serving import prediction
 from tenfold.serving.prediction import (
     FoundImages,
-    JsonOutput,
     Predicted,
     find_images,
     load_model,
     predict_files,
 )
+from tenfold.serving.prediction_outputs import JsonOutput
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.packing import Values
 from tenfold.study.scaling.processes import Processes

@@ -24,7 +24,8 @@ from tenfold.core.errors import SettingsError, TenfoldError
 from tenfold.core.progress import SilentProgress
 from tenfold.core.records.tuning import TuneRecord
 from tenfold.study.recipe import StudySettings
-from tenfold.study.scaling.ray_cluster import RayCluster, check_versions
+from tenfold.study.scaling.ray_cluster import RayCluster
+from tenfold.study.scaling.ray_connection import check_versions
 from tenfold.study.scaling.ray_worker import node_versions
 from tenfold.study.scaling.sharing import SharedPlace
 from tenfold.study.scaling.work import Place, Task, Work, run_tasks

@@ -6,7 +6,6 @@ The same code runs in this process and in those that can be ended, so that the p
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.data import ValueRanges
 from tenfold.data.images.deep import DeepImage, check_planes, depth_of, rows_of_bands
+from tenfold.data.images.exif import Taken, orientation_of, taken_of
 from tenfold.data.images.formats import TooManyPixelsError, UnreadableImageError, why_not_read
-from tenfold.data.images.inspection import claims_little
 
 LARGE_IMAGE_SIZE_PX = 96
 """Larger images are made as small as this; decision 020 has the measurement."""
@@ -30,7 +29,6 @@ _LEAST_DRAFT = 1.25
 """Of the size wanted, that a JPEG is decoded at: nearer to it the pixels differ (decision 032)."""
 _SMALL_PIXELS = 128 * 128
 """Of an image that is resized by Lanczos, which costs nothing there; larger ones by bicubic."""
-_ORIENTATION_TAG = 0x0112
 # What undoes each EXIF orientation; 1 is upright (Exif 2.32, tag Orientation).
 _UNDO = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,31 +49,11 @@ _DEEP_COLOUR_BYTES = 14
 # Of a DNG and of raw photographs in general: a thumbnail, whose large picture is elsewhere.
 _DNG_VERSION, _SUB_FOLDERS, _SUBFILE_TYPE = 50706, 330, 254
 
-# EXIF: make and model of the camera; its folder of details, and there the time of the exposure.
-_MAKE_TAG, _MODEL_TAG, _DETAILS, _EXPOSED_TAG = 271, 272, 0x8769, 36867
-_MOST_EXIF_TEXT = 100
-_MOMENT = re.compile(r"[0-9]{4}:[01][0-9]:[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9]")
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in px."""
 Hold = Callable[[int], AbstractContextManager[None]]
 """Holds so many bytes of memory while something is done; see `SharedMemory`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What took a photograph and when, as EXIF says it; empty for what it does not say.
-
-    Parameters
-    ----------
-    camera
-        Make and model.
-    time
-        ``2019:06:30 12:01:59``: sorted as text, it is in order.
-    """
-
-    camera: str
-    time: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +130,9 @@ def header_of(source: OpenFile) -> ImageHeader:
     is_gray = depth != "" and _is_gray_and_opacity(image)
     taken = None
     if source.may_turn:
-        if _orientation(image) in _QUARTER_TURNS:
+        if orientation_of(image) in _QUARTER_TURNS:
             width, height = height, width
-        taken = _taken(image)
+        taken = taken_of(image)
     return ImageHeader(height, width, is_gray or _is_gray(image), depth, taken)
 
 
@@ -182,7 +160,7 @@ def pixels_of(
             deep = DeepImage(source.open)
             picture, image = deep.to_8_bits(ranges), deep.image
         picture = _to_gray_or_rgb(picture, mode)
-        orientation = _orientation(image) if source.may_turn else 1
+        orientation = orientation_of(image) if source.may_turn else 1
         del image
         if is_resized:
             size = (width, height) if orientation in _QUARTER_TURNS else (height, width)
@@ -236,43 +214,6 @@ def _bytes_needed(image: ImageFile.ImageFile, source: OpenFile, mode: str) -> in
     if converted and mode == "L" and image.mode not in _GRAY_MODES:
         converted += 4  # By way of colours.
     return image.width * image.height * (stored + converted + target * source.may_turn)
-
-
-def _orientation(image: ImageFile.ImageFile) -> int:
-    try:
-        exif = _exif(image)
-        return 1 if exif is None else int(exif.get(_ORIENTATION_TAG, 1))
-    except MemoryError:
-        raise
-    except Exception:  # Damaged EXIF raises anything, and is no reason to lose the image.
-        return 1
-
-
-def _exif(image: ImageFile.ImageFile) -> Image.Exif | None:
-    """Give an image's EXIF; None where reading it would cost more than it is worth."""
-    block = image.info.get("exif")
-    if block is None and (text := image.info.get("Raw profile type exif")) is not None:
-        block = bytes.fromhex("".join(text.split("\n")[3:]))
-    if block is not None and not claims_little(block):
-        return None
-    return image.getexif()
-
-
-def _taken(image: ImageFile.ImageFile) -> Taken | None:
-    try:
-        exif = _exif(image)
-        if not exif:
-            return None
-        parts = [str(exif.get(tag, ""))[:_MOST_EXIF_TEXT] for tag in (_MAKE_TAG, _MODEL_TAG)]
-        time = str(exif.get_ifd(_DETAILS).get(_EXPOSED_TAG, ""))[:_MOST_EXIF_TEXT]
-    except MemoryError:
-        raise
-    except Exception:  # As of an orientation.
-        return None
-    camera = " ".join(" ".join(parts).replace("\0", " ").split())
-    moment = _MOMENT.match(time)
-    taken = Taken(camera, "" if moment is None else moment[0])
-    return taken if taken.camera or taken.time else None
 
 
 def _is_gray(image: Image.Image) -> bool:

@@ -24,8 +24,9 @@ from tenfold.data.images.decoding import (
     read_header,
 )
 from tenfold.data.images.deep import Measured, find_ranges, quantiles_for, range_note
+from tenfold.data.images.exif import Taken
 from tenfold.data.images.formats import DecodingLimits, TooManyPixelsError, UnreadableImageError
-from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX, ImageHeader, Taken, check_image_size
+from tenfold.data.images.pillow import LARGE_IMAGE_SIZE_PX, ImageHeader, check_image_size
 
 Size = tuple[int, int]
 """Height and width, in px."""

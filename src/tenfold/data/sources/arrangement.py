@@ -25,7 +25,7 @@ from tenfold.data.splits import newest_part, regrouped, stratified_split
 from tenfold.data.store import AnyImages, some_images
 
 if TYPE_CHECKING:  # Pillow is not needed to list sources
-    from tenfold.data.images.pillow import Taken
+    from tenfold.data.images.exif import Taken
 
 Setting = Literal["group_by", "order_by"]
 _SETTINGS: tuple[Setting, ...] = ("group_by", "order_by")

@@ -22,7 +22,7 @@ from tenfold.data.dataset import Groups, Labels
 from tenfold.data.sources.folder_files import natural_key
 
 if TYPE_CHECKING:  # Pillow is not needed to list sources
-    from tenfold.data.images.pillow import Taken
+    from tenfold.data.images.exif import Taken
 
 Kind = Literal["column", "path", "folder", "name", "exif", "series", "none"]
 

@@ -10,8 +10,14 @@ from pathlib import Path
 from tenfold.core.errors import DataError
 from tenfold.core.files import recover_folder, replace_folder, storage_errors, write_json
 from tenfold.core.progress import Progress
-from tenfold.serving.export import Parity, RealImages, exported_model
-from tenfold.serving.onnx_graph import spread
+from tenfold.serving.export import (
+    Parity,
+    RealImages,
+    checked_images,
+    exported_model,
+    foreign_files,
+    parity_text,
+)
 from tenfold.serving.pages import page_files
 from tenfold.serving.settings import ServingSettings
 from tenfold.serving.web.runtime import VERSION, runtime_files
@@ -29,7 +35,6 @@ POLICY = (
     "form-action 'none'"
 )
 """The page's Content-Security-Policy; a server may send it with every file as well."""
-_CHECKED_IMAGES = 1000
 _OWN = {"index.html", "page.css", "page.js", *SCRIPTS, "model.onnx", "model.json", RUNTIME_FOLDER}
 
 
@@ -68,12 +73,15 @@ def export_web(
     ExportError
         If what was exported does not give what the model gives.
     """
-    _check_place(folder)
+    if others := foreign_files(folder, _OWN):
+        raise DataError(
+            f"{folder} holds other things ({others}), which --web would replace. Give a new folder."
+        )
     contents = {
         f"{RUNTIME_FOLDER}/{name}": content
         for name, content in runtime_files(runtime, progress).items()
     }
-    exported = exported_model(model, spread(images.test.images, _CHECKED_IMAGES))
+    exported = exported_model(model, checked_images(images))
     description = exported.model.description
     page = page_files(
         (TEMPLATES, TEMPLATES.parent.parent / "templates"),
@@ -106,26 +114,11 @@ def export_web(
     return WebExport(folder, exported.parity, sum(map(len, contents.values())))
 
 
-def _check_place(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file. --web writes a folder; give another place.")
-    if folder.is_dir():
-        others = sorted({path.name for path in folder.iterdir()} - _OWN)
-        if others:
-            raise DataError(
-                f"{folder} holds other things ({', '.join(others[:3])}), which --web would "
-                "replace. Give a new folder."
-            )
-
-
 def web_text(export: WebExport, place: str) -> str:
     """Give the check's result, and how to look at the page; `place` is where images are from."""
-    parity = export.parity
     return "\n".join(
         (
-            f"Checked against PyTorch on {parity.count:,} images of {place}: probabilities differ "
-            f"by at most {parity.largest_difference:.1e}; {parity.changed:,} images get another "
-            "class.",
+            parity_text(export.parity, place),
             f"Written: {export.folder} ({export.size_bytes / 1e6:.1f} MB). Any web server can hand "
             "it out; to look at it here: python -m http.server --bind 127.0.0.1 --directory "
             f"{export.folder}",
