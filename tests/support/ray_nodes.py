@@ -26,6 +26,12 @@ OWN_MOUNTS = (
     "sh",
 )
 """Before a command, a size in KiB and a folder: runs it with a disk of that size there."""
+AUTHENTICATION = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(16),
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Variables of all clusters that this process starts or uses."""
 MARK = "TENFOLD_TEST_RAY_NODES"
 NODE_MARK = "TENFOLD_TEST_RAY_NODE"
 
@@ -46,12 +52,7 @@ class RayNodes:
         self.port, self.cores = FIRST_PORT + network, cores
         self.address = f"{self.head}:{self.port}"
         self.mark = secrets.token_hex(8)
-        self.environment = {
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(16),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            MARK: self.mark,
-        }
+        self.environment = AUTHENTICATION | {MARK: self.mark}
 
     def __enter__(self) -> Self:
         # Sockets of processes lie in it: their paths may have 107 characters.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import scaling_tasks
-from ray_nodes import RayNodes
+from ray_nodes import AUTHENTICATION, RayNodes
 from tenfold.core.progress import SilentProgress
 from tenfold.study.scaling.work import Place
 
@@ -21,6 +21,9 @@ def tasks_are_found() -> Iterator[None]:
         here = os.environ.get("PYTHONPATH")
         support = str(Path(scaling_tasks.__file__).parent)
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [support, here])))
+        # Ray reads its token once a process, when it is imported: before any test does that.
+        for name, value in AUTHENTICATION.items():
+            patch.setenv(name, value)
         yield
 
 
