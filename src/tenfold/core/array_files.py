@@ -129,16 +129,19 @@ def is_in_rows(path: Path, name: str) -> bool:
     """
     check_regular_file(path)
     with damage(), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as content:
-        return not _array_layout(content)[1]
+        return not array_layout(content)[1]
 
 
 def _array_header(content: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    shape, _, dtype = _array_layout(content)
+    shape, _, dtype = array_layout(content)
     return shape, dtype
 
 
-def _array_layout(content: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Give shape, whether columns come first, and type."""
+def array_layout(content: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Give shape, whether columns come first, and type, as the head of an .npy file says.
+
+    What NumPy raises of a head that is none has many types.
+    """
     import numpy as np
 
     version = np.lib.format.read_magic(content)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from starlette.requests import Request
 
+from tenfold.core.array_files import array_layout
 from tenfold.serving.bounded_json import read_json
 from tenfold.serving.guard import Refusal
 from tenfold.serving.requests import (
@@ -36,8 +37,6 @@ _RESOURCES = "__MACOSX"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """LZMA may ask for any memory."""
 _ENCRYPTED = 0x1
-_MOST_HEADER_BYTES = 10_000
-"""Of an array's header, which is read as Python's syntax; NumPy's own limit."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,7 @@ def images_of_array(body: bytes, limits: BodyLimits) -> list[Upload]:
     """Give the images of a file that `numpy.save` wrote; it is never unpickled nor copied."""
     file = io.BytesIO(body)
     try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, is_fortran, dtype = read(file, max_header_size=_MOST_HEADER_BYTES)
+        shape, is_fortran, dtype = array_layout(file)
     except Exception as error:  # NumPy parses a header as Python: any of the parser's errors
         raise Refusal(400, "bad_array", "The array's header cannot be read.") from error
     wanted = limits.image_shape

@@ -22,6 +22,7 @@ from tenfold.evaluation.drift import (
     likelihood_ratio,
     permutation_p_value,
 )
+from tenfold.report.formats import percent
 
 _LEAST_TEST_IMAGES = 30
 _NAMED_CLASSES = 3
@@ -158,12 +159,12 @@ class LiveAnswers:
         said = {
             "classes": lambda: self._most_changed(window),
             "confidence": lambda: (
-                f"the mean confidence is {_percent(window.confidences.mean())} instead of "
-                f"{_percent(self.on_test.mean_confidence)}"
+                f"the mean confidence is {percent(window.confidences.mean())} instead of "
+                f"{percent(self.on_test.mean_confidence)}"
             ),
             "unlike": lambda: (
-                f"{_percent(window.is_unlike.mean())} instead of "
-                f"{_percent(self.on_test.unlike_share or 0)} are unlike anything in training"
+                f"{percent(window.is_unlike.mean())} instead of "
+                f"{percent(self.on_test.unlike_share or 0)} are unlike anything in training"
             ),
         }
         told = [
@@ -182,8 +183,8 @@ class LiveAnswers:
         live, test = self._shares(window)
         order = np.argsort(-np.abs(live - test), kind="stable")[:_NAMED_CLASSES]
         return ", ".join(
-            f"{printable(self.classes[place])} is {_percent(live[place])} of them instead of "
-            f"{_percent(test[place])}"
+            f"{printable(self.classes[place])} is {percent(live[place])} of them instead of "
+            f"{percent(test[place])}"
             for place in order
         )
 
@@ -254,10 +255,6 @@ def _pairs(
         count = int(window.is_unlike.sum())
         seen = np.array([count, len(window.is_unlike) - count])
         yield "unlike", (expected, seen, likelihood_ratio)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
 
 
 def _p(value: float) -> str:

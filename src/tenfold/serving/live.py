@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
 from fastapi import APIRouter, Response
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -11,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from tenfold.core.text import printable
 from tenfold.serving.answers import json_answer
-from tenfold.serving.drift import LiveAnswer, LiveAnswers
+from tenfold.serving.drift import LiveAnswer
 from tenfold.serving.repository import ModelRepository
 from tenfold.serving.schema import PROBLEMS
 
@@ -19,25 +18,10 @@ _MOST_CLASSES = 100
 """Whose shares are gauges; of models with more, none is, or they would be most of all samples."""
 
 
-class _Predicting(Protocol):
-    live: LiveAnswers
-
-
-class _Served(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def predictor(self) -> _Predicting: ...
-
-
-class _Models(Protocol):
-    def all(self) -> Iterable[_Served]: ...
-
-
 class LiveCollector(Collector):
     """Gauges of all models' last answers, and of what they are compared with."""
 
-    def __init__(self, models: _Models) -> None:
+    def __init__(self, models: ModelRepository) -> None:
         self._models = models
 
     def collect(self) -> Iterator[Metric]:
