@@ -12,6 +12,12 @@ from tenfold.serving.guard import Refusal, in_text
 from tenfold.serving.pages import PageFiles
 
 
+def check_well(is_well: bool) -> None:
+    """Refuse to say that a server is well whose network takes too long."""
+    if not is_well:
+        raise Refusal(503, "not_ready", "The network does not answer.")
+
+
 def json_answer(content: Any) -> Response:
     """Answer with JSON that nobody keeps."""
     return Response(

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.routing import Route
 
 from tenfold.core.text import printable
-from tenfold.serving.answers import add_page, json_answer
+from tenfold.serving.answers import add_page, check_well, json_answer
 from tenfold.serving.guard import AllowedHosts, Guard, Refusal
 from tenfold.serving.live import LiveCollector, live_answers
 from tenfold.serving.metrics import CONTENT_TYPE, Metrics
@@ -199,8 +199,7 @@ def _predictor(
 
 
 def _health(is_well: bool) -> Response:
-    if not is_well:
-        raise Refusal(503, "not_ready", "The network does not answer.")
+    check_well(is_well)
     return json_answer({"status": "ok"})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from tenfold.serving.answers import json_answer
+from tenfold.serving.answers import check_well, json_answer
 from tenfold.serving.guard import Refusal
 from tenfold.serving.open_inference.outputs import computed_outputs, described, wanted_outputs
 from tenfold.serving.open_inference.schema import (
@@ -77,13 +77,13 @@ def open_inference(service: PredictionService) -> APIRouter:
     @router.get("/v2/health/live", response_model=Live)
     async def live() -> Response:
         """Say that the server need not be started again."""
-        _check(repository.running_seconds <= HANGING_SHARE * settings.answer_seconds)
+        check_well(repository.running_seconds <= HANGING_SHARE * settings.answer_seconds)
         return json_answer({"live": True})
 
     @router.get("/v2/health/ready", response_model=Ready)
     async def ready() -> Response:
         """Say that all models answer."""
-        _check(repository.running_seconds <= settings.answer_seconds)
+        check_well(repository.running_seconds <= settings.answer_seconds)
         return json_answer({"ready": True})
 
     @router.get("/v2/models", response_model=ModelNames)
@@ -102,7 +102,7 @@ def open_inference(service: PredictionService) -> APIRouter:
     async def model_ready(name: str, version: str | None = None) -> Response:
         """Say that a model answers."""
         used = repository.find(name, version)
-        _check(used.predictor.batcher.running_seconds <= settings.answer_seconds)
+        check_well(used.predictor.batcher.running_seconds <= settings.answer_seconds)
         return json_answer({"name": used.name, "ready": True})
 
     @router.post(f"{_MODEL}/infer", response_model=InferenceResponse, openapi_extra=_BODY)
@@ -124,11 +124,6 @@ def open_inference(service: PredictionService) -> APIRouter:
                 return _answer(asked, used, computed_outputs(rows, used.model, wanted))
 
     return router
-
-
-def _check(is_well: bool) -> None:
-    if not is_well:
-        raise Refusal(503, "not_ready", "The network does not answer.")
 
 
 def _answer(asked: InferenceRequest, used: ModelInUse, outputs: list[Output]) -> Response:
