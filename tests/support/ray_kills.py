@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def command(out: Path, settings: StudySettings, *options: str) -> list[str]:
     return [sys.executable, "-m", "tenfold", "cross-validate", *here, *options]
 
 
-def results(out: Path) -> tuple[object, dict[str, str]]:
+def results(out: Path) -> tuple[list[Any], dict[str, str]]:
     """Give what was found: trials but for their times, and digests of what the folds left."""
     record = TuneRecord.read(out / "tune" / "record.json")
     assert [trial.number for trial in record.trials] == list(range(len(record.trials)))

@@ -49,7 +49,7 @@ from tenfold.cli.review import review
 from tenfold.cli.suggest import suggest
 from tenfold.cli.training import ablate, find_learning_rate, tune
 from tenfold.cli.using import models, predict, serve
-from tenfold.core.errors import StorageError, TenfoldError
+from tenfold.core.errors import ClusterLostError, StorageError, TenfoldError
 from tenfold.core.files import storage_errors
 from tenfold.core.stages import stage_help
 from tenfold.core.text import make_tolerant
@@ -287,6 +287,11 @@ def main() -> None:
             echo(traceback.format_exc(), err=True, nl=False)
         else:
             echo(f"Error: {error}", err=True)
-        if isinstance(error, StorageError):
+        if isinstance(error, StorageError | ClusterLostError):
             echo(f"To go on afterwards, run again: {_asked()}", err=True)
+        if isinstance(error, ClusterLostError):
+            # Ray's threads, which still wait for it, would crash the end of the interpreter.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(_EXIT_ERROR)
         sys.exit(_EXIT_ERROR)

@@ -15,6 +15,7 @@
     ├── ModelFolderError       a model folder cannot be used: damaged, changed, of a newer version
     ├── ExportError            an exported file would not give what the model gives
     ├── TrainingError          training cannot go on (diverged, nothing to learn from)
+    │   └── ClusterLostError   the cluster that worked is gone
     ├── RunFolderError         the run folder is not usable as asked
     │   └── RunFolderBusyError another process is working in it
     └── StorageError           the disk is full, read-only or not permitted
@@ -105,6 +106,10 @@ class ExportError(TenfoldError, RuntimeError):
 
 class TrainingError(TenfoldError, RuntimeError):
     """Training cannot go on."""
+
+
+class ClusterLostError(TrainingError):
+    """The cluster that worked is gone; what is finished is kept."""
 
 
 class RunFolderError(TenfoldError, RuntimeError):

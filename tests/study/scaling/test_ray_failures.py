@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ray_kills
+from ray_kills import make_study
 from ray_nodes import OWN_MOUNTS, RayNodes, wait_for
 from scaling_tasks import Holder, do_as_told, log_lines
 from tenfold.core.errors import DeviceError
@@ -178,6 +180,31 @@ def test_ctrl_c_ends_all(two_nodes: RayNodes, work: Work, tmp_path: Path) -> Non
     assert errors.rstrip().endswith("KeyboardInterrupt")
     for _, process, _ in log_lines(tmp_path):
         wait_for(lambda process=process: not Path(f"/proc/{process}").exists(), seconds=5)
+
+
+@pytest.mark.parametrize("what", ["head", "all"])
+def test_a_lost_head_ends_the_command_which_goes_on_without(what: str, tmp_path: Path) -> None:
+    settings = make_study(tmp_path / "images", trials=4, epochs=100)
+    command = ray_kills.command(tmp_path / "run", settings)
+    work = tmp_path / "run" / ".tune.partial" / ".work"
+    with RayNodes(30) as nodes:  # its own, since it is lost
+        nodes.start(nodes.second)
+        on_cluster = "--on", nodes.address, "--cores-per-task", "1"
+        driver = subprocess.Popen(
+            [*command, *on_cluster], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        wait_for(lambda: list(work.glob("trial_*")) or driver.poll() is not None)
+        for address in (nodes.head, *([nodes.second] if what == "all" else [])):
+            nodes.kill_node(address)
+        _, errors = driver.communicate(timeout=50)
+        assert driver.returncode == 2, errors
+        assert "The Ray cluster is lost: its head at" in errors
+        assert "the same command goes on" in errors
+    here = [*command, "--jobs", "2"]
+    assert subprocess.run(here, capture_output=True, check=False).returncode == 0
+    trials, files = ray_kills.results(tmp_path / "run")
+    assert len(trials) == 4
+    assert files
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from tenfold.core.record import Record
 from tenfold.core.text import counted
 from tenfold.study.scaling.crew import Crew, Ending, Event, Worker
 from tenfold.study.scaling.packing import unpack
-from tenfold.study.scaling.ray_connection import check_versions, connect, last_line
+from tenfold.study.scaling.ray_connection import Head, check_versions, connect, last_line
 from tenfold.study.scaling.ray_worker import (
     RemoteWorker,
     SentFiles,
@@ -86,6 +86,7 @@ class RayCluster:
 
     def __enter__(self) -> Self:
         self._ray = connect(self.address)
+        self._head = Head(self._ray.get_runtime_context().gcs_address)
         try:
             self._check_versions()
             nodes = self._nodes()
@@ -97,7 +98,7 @@ class RayCluster:
                 )
             self.progress.say(
                 f"Cluster: {len(nodes)} nodes, {cores:g} cores, {gpus:g} GPUs "
-                f"(Ray at {self._ray.get_runtime_context().gcs_address})"
+                f"(Ray at {self._head.address})"
             )
         except BaseException:
             self._ray.shutdown()
@@ -110,11 +111,14 @@ class RayCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._sent.clear()
         with contextlib.suppress(Exception):  # a node that is gone has nothing to clear
-            calls = [self._call_on(node, remove_left_behind, self._session) for node in self._ids()]
-            self._ray.wait(calls, num_returns=len(calls), timeout=_SECONDS_TO_CLEAR)
-        self._ray.shutdown()
+            if self._head.is_there():
+                self._sent.clear()
+                calls = [
+                    self._call_on(node, remove_left_behind, self._session) for node in self._ids()
+                ]
+                self._ray.wait(calls, num_returns=len(calls), timeout=_SECONDS_TO_CLEAR)
+        self._head.let_go(self._ray)
 
     @property
     def jobs(self) -> int:
@@ -160,6 +164,10 @@ class RayCluster:
         cores = cores or self._fair_cores(tasks, gpus)
         _Choice(cores=cores).write(path)
         return cores
+
+    def head_is_there(self) -> bool:
+        """Say whether Ray may be asked anything; see `Head.is_there`."""
+        return self._head.is_there()
 
     def room(self, cores: int, gpus: int, left_out: Container[str] = ()) -> int:
         """Give how many tasks of so many cores the nodes have room for, were they empty."""
@@ -294,7 +302,8 @@ class _RayWorkplace:
         """Give what fits on the nodes, and one more: it is there when a node joins."""
         now = time.monotonic()
         if now - self._counted >= _SECONDS_BETWEEN_COUNTS:
-            self._counted, self._room = now, self._fitting() + 1
+            is_there = self.cluster.head_is_there()
+            self._counted, self._room = now, self._fitting() + 1 if is_there else 0
         return self._room
 
     def _fitting(self) -> int:
@@ -318,7 +327,7 @@ class _RayWorkplace:
         actor = self.ray.remote(**options)(RemoteWorker).remote(
             begin, self.folders, self.session, self._versions
         )
-        worker = _RayWorker(self.ray, actor)
+        worker = _RayWorker(self.cluster, self.ray, actor)
         self._unplaced[worker] = time.monotonic()
         self._ask(worker)
         return worker
@@ -331,6 +340,8 @@ class _RayWorkplace:
         return bool(alive - self._left_out)
 
     def waiting_for(self) -> str:
+        if not self.cluster.head_is_there():
+            return "the head of the cluster does not answer"
         asked = f"a task takes {counted(self.cores, 'core')}"
         asked += f" and {counted(self.gpus, 'GPU')}" if self.gpus else ""
         if self._fitting() == 0:
@@ -369,6 +380,7 @@ class _RayWorkplace:
 
 @dataclass(eq=False)
 class _RayWorker:
+    cluster: RayCluster
     ray: Any
     actor: Any
     where: str = ""
@@ -388,9 +400,14 @@ class _RayWorker:
 
     def end(self) -> Ending:
         self.is_ended = True
+        is_there = False
         with contextlib.suppress(Exception):  # it may be gone, and so may the cluster
-            self.ray.kill(self.actor)
+            is_there = self.cluster.head_is_there()
+            if is_there:
+                self.ray.kill(self.actor)
         if self.error is None:
             return Ending("ended")
+        if not is_there:
+            return Ending("the head of the cluster does not answer", is_machine=True)
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
         return Ending(*_reason(self.error), is_machine=bool(self.node) and self.node not in alive)

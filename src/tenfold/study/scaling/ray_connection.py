@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
+import sys
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from tenfold.core.errors import SettingsError, TrainingError, need
+from tenfold.core.errors import ClusterLostError, SettingsError, TrainingError, need
 from tenfold.study.scaling.ray_worker import node_versions, version_difference
 
 _SECONDS_TO_CONNECT = 5.0
+_SECONDS_TO_ANSWER = 2.0
+_SECONDS_AWAY = 15.0
+"""After which a head that was there is lost."""
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 
 
@@ -62,6 +69,67 @@ def connect(address: str) -> Any:
     return ray
 
 
+@dataclass
+class Head:
+    """The head of a cluster, and whether it still answers.
+
+    Ray itself waits for a lost head: its calls hang, and after a minute it ends this process,
+    without a word that is meant for people. So none of them may be made while the head is away.
+
+    Parameters
+    ----------
+    address
+        Where it listens, HOST:PORT.
+    """
+
+    address: str
+    is_lost: bool = False
+    """Whether it was away for too long."""
+    _away_since: float | None = None
+
+    def is_there(self) -> bool:
+        """Say whether it answers now.
+
+        Raises
+        ------
+        ClusterLostError
+            If it has not for too long; a head may be started again by who looks after it.
+        """
+        if not self.is_lost and _listens(self.address, _SECONDS_TO_ANSWER):
+            self._away_since = None
+            return True
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        self.is_lost = self.is_lost or now - self._away_since >= _SECONDS_AWAY
+        if self.is_lost:
+            raise ClusterLostError(
+                f"The Ray cluster is lost: its head at {self.address} has not answered for "
+                f"{_SECONDS_AWAY:.0f} s. What was finished is kept: the same command goes on from "
+                "there once there is a cluster again, or without --on on this machine."
+            )
+        return False
+
+    def let_go(self, ray: Any) -> None:
+        """Leave it; a lost one is not waited for."""
+        if not self.is_lost:
+            ray.shutdown()
+            return
+        # All of these would wait for the head, when this process ends too.
+        if str(sys.excepthook.__module__).startswith("ray."):
+            sys.excepthook = sys.__excepthook__
+        atexit.unregister(ray.shutdown)
+
+
+def _listens(address: str, seconds: float) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=seconds):
+            return True
+    except OSError:
+        return False
+
+
 def _quiet(ray: Any) -> None:
     """Keep Ray from printing its log on standard output whenever a node or a worker is lost.
 
@@ -89,12 +157,8 @@ def _check_address(address: str) -> None:
 
 def _check_listener(address: str) -> None:
     """Find within seconds that nobody listens: Ray would try for a minute."""
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_CONNECT):
-            pass
-    except OSError as error:
-        raise _no_cluster(address) from error
+    if not _listens(address, _SECONDS_TO_CONNECT):
+        raise _no_cluster(address)
 
 
 def _no_cluster(address: str) -> TrainingError:
