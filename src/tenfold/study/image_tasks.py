@@ -16,6 +16,7 @@ import torch
 from tenfold.core.progress import Progress
 from tenfold.core.progress import Task as Bar
 from tenfold.data.dataset import SplitName, read_given_split
+from tenfold.data.feature_rows import Features, NewFeatures
 from tenfold.data.store import AnyImages, StoredImages
 from tenfold.models.model import ImageNetwork, NetworkPlan
 from tenfold.study.scaling.packing import Values
@@ -27,6 +28,7 @@ from tenfold.training.inference import (
     frozen_key,
     is_mirrored_alone,
     mirrored,
+    stored_features_and_logits,
 )
 from tenfold.training.settings import AskedPrecision
 from tenfold.training.tensors import packed_tensors, read_tensors, unpacked_tensors, write_tensors
@@ -172,6 +174,42 @@ class NetworkWork:
         self._run(plan, network, tasks, keep, bar=bar, folder=store.folder)
         return True
 
+    def features_and_logits(
+        self, plan: NetworkPlan, network: ImageNetwork, images: AnyImages, bar: Bar, most_bytes: int
+    ) -> tuple[Features, npt.NDArray[np.float32]] | None:
+        """Have what `stored_features_and_logits` gives computed by tasks; None if not by them.
+
+        What a backbone that stays as it is gives is kept instead, for whoever asks then.
+        """
+        if not self.helps(len(images)):
+            return None
+        if network.body.frozen is not None:
+            size = len(images) * network.body.frozen.head.in_features * torch.float32.itemsize
+            if feature_store().is_kept and size <= feature_store().folder_limit_bytes:
+                with self.progress.task("Features", len(images), unit="images") as own:
+                    self.keep_features(plan, network, [images], own)
+            return None
+        rows = RowsOfSplit.of(images, self.folder)
+        if rows is None:
+            return None
+        starts = range(0, len(images), BLOCK_IMAGES)
+        places = [np.arange(n, min(n + BLOCK_IMAGES, len(images))) for n in starts]
+        tasks = [_task(number, rows, block) for number, block in enumerate(places)]
+        place_of = {task.name: block for task, block in zip(tasks, places, strict=True)}
+        features = NewFeatures(len(images), most_bytes, feature_store().folder)
+        logits = np.empty((len(images), plan.class_count), np.float32)
+
+        def take(task: Task, content: bytes) -> None:
+            tensors, _ = unpacked_tensors(content, torch.device("cpu"))
+            block = place_of[task.name]
+            features.put(block, tensors["features"])
+            logits[block] = tensors["logits"].numpy()
+            bar.advance(len(block))
+
+        with tempfile.TemporaryDirectory(prefix="tenfold-blocks-") as name:
+            self._run(plan, network, tasks, take, bar=bar, folder=Path(name))
+        return features.finished(), logits
+
     def _run(
         self,
         plan: NetworkPlan,
@@ -239,6 +277,12 @@ def network_worker(common: Common) -> DoTask:
         del desk
         chosen = RowsOfSplit(inputs["split"], inputs["rows"], inputs["is_mirrored"])
         images = chosen.images(folder)
+        if network.body.frozen is None:
+            found, logits = stored_features_and_logits(
+                network, images, device=common.device, precision=precision
+            )
+            of_both = {"features": found[:], "logits": torch.from_numpy(logits)}
+            return packed_tensors(of_both, {})
         features = block_features(network, images[:], common.device, precision)
         key = frozen_key(network, common.device, precision)
         return packed_tensors({"features": features}, {_KEY: key})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 
 import tiny_backbone
 from tenfold.core.progress import SilentProgress
+from tenfold.core.records.data import AuditRecord
 from tenfold.core.run_folder import FEATURES
 from tenfold.data.dataset import read_split
 from tenfold.models import pretrained
 from tenfold.study import ablation as ablation_module
 from tenfold.study import image_tasks
 from tenfold.study.ablation import Ablation, ingredients_of
+from tenfold.study.image_tasks import network_worker
 from tenfold.study.recipe import StudySettings, load_recipe
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.processes import Processes
@@ -67,7 +70,8 @@ class Counted:
     def run(self, work: Work, driver: Driver) -> None:
         def next_task() -> Task | None:
             task = driver.next_task()
-            self.blocks += task is not None and work.function is tiny_backbone.busy_network
+            is_block = work.function in {tiny_backbone.busy_network, network_worker}
+            self.blocks += is_block and task is not None
             return task
 
         self.place.run(work, replace(driver, next_task=next_task))
@@ -77,6 +81,7 @@ class Counted:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (image_tasks, feature_store_module):
         monkeypatch.setattr(module, "BLOCK_IMAGES", 4)
+    monkeypatch.setattr(image_tasks, "LEAST_BLOCKS", 1)
     monkeypatch.setattr(image_tasks, "network_worker", tiny_backbone.busy_network)
 
 
@@ -120,6 +125,40 @@ def test_blocks_of_images_are_tasks(
     list(Study(settings, tmp_path / "run", place=place).run("train"))
     assert features_and_weights(tmp_path / "run") == expected
     assert place.blocks == len(lost)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("kind", ["trained", "frozen"])
+def test_the_audit_looks_at_blocks_of_images_by_tasks(
+    kind: str,
+    settings: StudySettings,
+    tiny_settings: Callable[..., StudySettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if kind == "trained":
+        settings = tiny_settings({"data.mirror_keeps_class": True})
+        monkeypatch.setattr(image_tasks, "network_worker", network_worker)
+    settings = settings.with_changes(
+        {"tune.is_enabled": False, "cross_validate.is_enabled": kind == "trained"}
+    )
+    list(Study(settings, tmp_path / "here").run("audit"))
+    shutil.copytree(tmp_path / "here", tmp_path / "run")
+    for name in ("audit", FEATURES):
+        shutil.rmtree(tmp_path / "run" / name, ignore_errors=True)
+    feature_store.cache_clear()
+    monkeypatch.setattr(TinyBackbone, "computed", 0)
+    place = Counted(Processes(2))
+    list(Study(settings, tmp_path / "run", place=place).run("audit"))
+    assert place.blocks > 0
+    assert TinyBackbone.computed == 0
+    here, run = (tmp_path / name / "audit" for name in ("here", "run"))
+    for path in here.glob("*.csv"):
+        assert (run / path.name).read_bytes() == path.read_bytes()
+    records = [AuditRecord.read(folder / "record.json") for folder in (here, run)]
+    assert records[0].model_copy(update={"seconds": records[1].seconds}) == records[1]
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def acquired(folder: Path) -> AcquireRecord:
 def test_each_predicts_its_own_fold_as_it_did(folder: Path) -> None:
     stored = read_arrays(folder / "out_of_fold_fresh.npz")
     images = read_split(folder.parent / "acquire", "train").images
-    networks = list(read_fold_models(folder, 2, acquired(folder)))
+    networks = [network for _, network in read_fold_models(folder, 2, acquired(folder))]
     for fold, network in enumerate(networks, start=1):
         own = stored["fold"] == fold
         logits = predict_logits(network, images[own], device=Device("cpu", "test", 1))

@@ -47,7 +47,8 @@ from tenfold.evaluation.audit import (
     summarize_duplicates,
 )
 from tenfold.evaluation.scores import classification_scores
-from tenfold.models.model import ImageNetwork
+from tenfold.models.model import ImageNetwork, NetworkPlan
+from tenfold.study.image_tasks import NetworkWork
 from tenfold.study.recipe import StudySettings
 from tenfold.study.stages.stage import RECORD, Stage, StageContext, TrainedModel, read_fold_models
 from tenfold.training.device import Device
@@ -195,9 +196,19 @@ def _look_at_all(
     views = ", averaged over each image and its mirror image" if has_mirror else ""
     judged: dict[SplitName, tuple[Probabilities, str]] = {}
     with context.progress.task("Predictions of all images", total, unit="images") as task:
-        predict = _Predictor(context.device, context.precision, task)
+        predict = _Predictor(
+            context.device,
+            context.precision,
+            task,
+            context.network_work(context.settings.training.precision),
+        )
         seen = [
-            predict(model.network(), part, most_bytes=MOST_KEPT_BYTES * len(part) // len_of_parts)
+            predict(
+                model.plan,
+                model.network(),
+                part,
+                most_bytes=MOST_KEPT_BYTES * len(part) // len_of_parts,
+            )
             for part in parts
         ]
         of_test = [calibrated_probabilities(logits, model.temperature) for _, logits in seen[1:]]
@@ -223,11 +234,20 @@ class _Predictor:
     device: Device
     precision: torch.dtype
     task: Task
+    work: NetworkWork
 
     def __call__(
-        self, network: ImageNetwork, images: AnyImages, *, most_bytes: int = MOST_KEPT_BYTES
+        self,
+        plan: NetworkPlan,
+        network: ImageNetwork,
+        images: AnyImages,
+        *,
+        most_bytes: int = MOST_KEPT_BYTES,
     ) -> tuple[Features, npt.NDArray[np.float32]]:
         """Give features and logits."""
+        by_tasks = self.work.features_and_logits(plan, network, images, self.task, most_bytes)
+        if by_tasks is not None:
+            return by_tasks
         return stored_features_and_logits(
             network.to(self.device.torch_device),
             images,
@@ -240,21 +260,21 @@ class _Predictor:
 
 def _judge_by_folds(
     predict: _Predictor,
-    networks: Iterable[ImageNetwork],
+    networks: Iterable[tuple[NetworkPlan, ImageNetwork]],
     images: AuditedImages,
     folds: _Folds,
     has_mirror: bool,
 ) -> tuple[Probabilities, list[Probabilities]]:
     """Give out-of-fold probabilities of training images, and each model's of test images."""
     of_train, of_test = folds.probabilities.copy(), []
-    for fold, network in enumerate(networks, start=1):
+    for fold, (plan, network) in enumerate(networks, start=1):
         views = _views(images.test.images, has_mirror=has_mirror)
         of_test.append(
-            _mean([probabilities_from_logits(predict(network, view)[1]) for view in views])
+            _mean([probabilities_from_logits(predict(plan, network, view)[1]) for view in views])
         )
         if has_mirror:
             own = np.flatnonzero(folds.fold_of == fold)
-            _, logits = predict(network, mirrored(some_images(images.train.images, own)))
+            _, logits = predict(plan, network, mirrored(some_images(images.train.images, own)))
             of_train[own] = _mean([of_train[own], probabilities_from_logits(logits)])
     return of_train, of_test
 

@@ -234,8 +234,10 @@ def move_fold_model(source: Path, target: Path, fold: int) -> None:
         path.replace(_fold_weights(target, fold))
 
 
-def read_fold_models(folder: Path, folds: int, acquired: AcquireRecord) -> Iterator[ImageNetwork]:
-    """Give the network of each fold, one after the other, in evaluation mode.
+def read_fold_models(
+    folder: Path, folds: int, acquired: AcquireRecord
+) -> Iterator[tuple[NetworkPlan, ImageNetwork]]:
+    """Give the plan and the network of each fold, one after the other, in evaluation mode.
 
     Together they are better judges of a label than any one of them, whose own confident mistakes
     the others do not share (Lakshminarayanan et al., "Simple and scalable predictive uncertainty
@@ -263,7 +265,7 @@ def read_fold_models(folder: Path, folds: int, acquired: AcquireRecord) -> Itera
                 f"{path} does not hold the network of a fold ({error}). It was changed by hand or "
                 "written by another version; use another --out."
             ) from error
-        yield network.eval()
+        yield plan, network.eval()
 
 
 def _fold_weights(folder: Path, fold: int) -> Path:
