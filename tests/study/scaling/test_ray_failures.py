@@ -256,3 +256,28 @@ def test_the_device_cuda_without_gpus(ray_nodes: RayNodes, notes: Notes) -> None
         RayCluster(ray_nodes.address, notes, device="cuda"),
     ):
         pass
+
+
+class TestANodeThatOnlyBelievesItHasGpus:
+    @pytest.fixture
+    def believing(self, ray_nodes: RayNodes) -> Iterator[RayNodes]:
+        ray_nodes.kill_node(ray_nodes.second)
+        ray_nodes.start(ray_nodes.second, "--num-gpus=2", "--num-cpus=2")
+        yield ray_nodes
+        ray_nodes.kill_node(ray_nodes.second)
+
+    def test_tasks_go_where_the_gpus_are_and_say_that_there_is_none(
+        self, believing: RayNodes, work: Work, notes: Notes
+    ) -> None:
+        with RayCluster(believing.address, notes) as place:
+            assert place.jobs == 2  # of three cores
+            with pytest.raises(DeviceError, match=rf"^Node {believing.second}: .*--num-gpus=0"):
+                run(place, work, notes, "done")
+
+    def test_without_gpus_they_go_everywhere(
+        self, believing: RayNodes, work: Work, notes: Notes
+    ) -> None:
+        with RayCluster(believing.address, notes, gpus_per_task=0) as place:
+            assert place.jobs == 3
+            done, _ = run(place, work, notes, "done")
+        assert len(done) == 1

@@ -24,6 +24,7 @@ from typing import IO, Any
 import numpy as np
 from filelock import FileLock
 
+from tenfold.core.errors import DeviceError
 from tenfold.core.files import storage_errors
 from tenfold.study.scaling.packing import pack
 
@@ -128,12 +129,25 @@ class RemoteWorker:
             here = {name: scratch.folder(name, *sent) for name, sent in folders.items()}
             own = scratch.path / f"worker-{os.getpid()}"
             self._server = TaskServer(begin, here, self._messages.put, own)
+        except DeviceError as error:
+            self._messages.put(failure(DeviceError(_no_device(error))))
+            return
         except BaseException as error:  # whatever it is, the driver is to hear of it
             self._messages.put(failure(error))
             return
         self._messages.put(pack({"kind": "ready"}))
         while True:
             self._server.run(self._tasks.get())
+
+
+def _no_device(error: DeviceError) -> str:
+    """Say what to do about a GPU that Ray was told of and torch does not find."""
+    found = str(error).partition(" Usable here")[0]
+    return (
+        f"Node {_whereabouts()['host']}: {found} Ray was told that the node has GPUs. Start it "
+        "with --num-gpus=0, install a torch that knows its GPUs, or compute without any: "
+        "--gpus-per-task 0."
+    )
 
 
 def _whereabouts() -> dict[str, str]:
