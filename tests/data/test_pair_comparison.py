@@ -9,7 +9,7 @@ import pytest
 from tenfold.core.progress import SilentProgress
 from tenfold.data import pair_comparison
 from tenfold.data.image_pairs import ImagePairs
-from tenfold.data.pair_comparison import ComparedImages, Looks
+from tenfold.data.pair_comparison import ComparedImages, Looks, nearest_of_each_first
 from tenfold.data.pixel_agreement import LOOKS, Detail, make_thumbnails
 
 Pixels = npt.NDArray[np.uint8]
@@ -52,6 +52,15 @@ def test_the_first_pairs_are_compared_until_all_looks_are_spent(
     np.testing.assert_array_equal(some.agreement, whole.agreement[4:])
     assert len(compared.measured(proposed, "", looks=few)) == 0
     assert (few.compared, few.left_out) == (6, 14)
+
+
+def test_each_image_has_its_nearest_pair_compared_first() -> None:
+    proposed = pairs((0, 1), (0, 2), (1, 2), (3, 4), (0, 3))
+    nearness = np.array([0.9, 0.8, 0.7, 0.6, 0.5], np.float32)
+    ordered = nearest_of_each_first(proposed, nearness)
+    found = list(zip(ordered.first.tolist(), ordered.second.tolist(), strict=True))
+    # 2 has its nearest in 0, 3 in 4; 1 and 2, and 0 and 3, both have nearer ones.
+    assert found == [(0, 1), (0, 2), (3, 4), (1, 2), (0, 3)]
 
 
 def test_what_large_groups_join_already_is_not_compared_again(

@@ -26,7 +26,12 @@ from tenfold.data.dataset import Groups, Labels
 from tenfold.data.descriptors import FeatureRows, Vectors, feature_descriptors, pixel_descriptors
 from tenfold.data.image_pairs import ImagePairs
 from tenfold.data.neighbour_cells import nearest_of_many
-from tenfold.data.pair_comparison import LARGEST_COMPLETED, ComparedImages, Looks
+from tenfold.data.pair_comparison import (
+    LARGEST_COMPLETED,
+    ComparedImages,
+    Looks,
+    nearest_of_each_first,
+)
 from tenfold.data.pixel_agreement import Detail, Thumbnails, joined_thumbnails, make_thumbnails
 from tenfold.data.splits import exact_groups, groups_of_pairs, joined_groups, representatives
 from tenfold.data.store import AnyImages
@@ -133,7 +138,7 @@ def find_near_duplicates(
         Who is told.
     most_looks
         How many pairs of thumbnails may be compared, or fewer pairs more closely (see
-        `tenfold.data.pixel_agreement.LOOKS`): the nearest of the proposed pairs first, then those
+        `tenfold.data.pixel_agreement.LOOKS`): each image's nearest proposal first, then those
         within groups, small groups first. None for no bound.
     """
     compared = ComparedImages(
@@ -151,7 +156,7 @@ def find_near_duplicates(
         is_other = labels[pairs.first] != labels[pairs.second]
         return np.where(is_other, (1 + least) / 2, least)
 
-    proposed = candidates.take(np.argsort(-nearness, kind="stable"))
+    proposed = nearest_of_each_first(candidates, nearness)
     candidates = compared.measured(proposed, "Comparing pixels", looks=looks, asked=asked)
     is_same = candidates.agreement >= asked(candidates)
     found = candidates.take(is_same)

@@ -166,6 +166,20 @@ class ComparedImages:
         return Usual.of(pixel_agreement(self.thumbnails, pairs, self.detail, gives_up=False))
 
 
+def nearest_of_each_first(pairs: ImagePairs, nearness: Vectors) -> ImagePairs:
+    """Give pairs in the order to compare them in: first those that are the nearest of an image.
+
+    Then those that are some image's second nearest, and so on; of equal rank the nearer one first.
+    """
+    order = np.argsort(-nearness, kind="stable")
+    images = np.stack([pairs.first[order], pairs.second[order]], axis=1).ravel()
+    by_image = np.argsort(images, kind="stable")
+    ordered = images[by_image]
+    rank = np.empty(len(images), np.int64)
+    rank[by_image] = np.arange(len(images)) - np.searchsorted(ordered, ordered)
+    return pairs.take(order[np.argsort(rank.reshape(-1, 2).min(axis=1), kind="stable")])
+
+
 def _is_in_large_group(pairs: ImagePairs, groups: Groups) -> npt.NDArray[np.bool_]:
     sizes = np.bincount(groups, minlength=len(groups))
     own = groups[pairs.first]
