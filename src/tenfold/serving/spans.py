@@ -30,7 +30,7 @@ from tenfold.serving.access_log import Access
 from tenfold.serving.tracing import Part, Parts
 
 _GATHERING_SECONDS = 0.2
-_MOST_REQUESTS = 20_000
+_MOST_REQUESTS = 5_000
 """That wait to become spans; what comes then is left out."""
 _CLOSING_SECONDS = 2.0
 _LONGEST = 1024
