@@ -127,7 +127,7 @@ def study_facts(run_folder: Path) -> StudyFacts:
         study=study,
         training=digests.get("train"),
         digest=sha256_of_json([_FORMAT, study, digests, repeats]),
-        settings=dict(_flat(records.settings)),
+        settings=dict(_flat(_own_settings(records))),
         scores=dict(_scores(records)),
         curves=_curves(records),
         tags=_tags(records),
@@ -141,6 +141,11 @@ def study_facts(run_folder: Path) -> StudyFacts:
             f"{what} (stage {stage})" for stage, what in _EXPECTED.items() if stage not in manifests
         ),
     )
+
+
+def _own_settings(records: StudyRecords) -> dict[str, object]:
+    """Give the settings but the published values, which are no choice of the study's."""
+    return {name: one for name, one in records.settings.items() if name != "references"}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
