@@ -107,6 +107,9 @@ def test_mlflow_reads_what_was_logged_and_it_is_logged_once(
     assert content["histories"] == {
         name: [(0, one.value, one.at_ms)] for name, one in facts.scores.items()
     }
+    (model,) = look("once").models
+    accuracy = facts.scores["test/accuracy"].value
+    assert {one.key: one.value for one in model.metrics}["test/accuracy"] == accuracy
     (run,) = look("once").runs
     assert run.info.run_name == "soft-blobs"
     second = log_to_mlflow(facts, database, "once")

@@ -32,6 +32,8 @@ _LONGEST_VALUE, _LONGEST_TAG, _LONGEST_KEY = 500, 5000, 250
 _STUDY, _TRAINING, _LOGGED = "tenfold.study", "tenfold.training", "tenfold.logged"
 _MODEL_DIGEST = "tenfold.model"
 _MODEL_NAME = "model"
+_OF_THE_MODEL = ("test/", "promises/", "model/")
+"""Scores of the model itself, not of how it came about."""
 _NO_ANSWER = "Max retries exceeded"
 _LOADER = "tenfold.serving.tracking.pyfunc"
 _NEEDED_BY_THE_MODEL = ("torch", "numpy", "scikit-learn", "pandas", "safetensors", "Pillow")
@@ -280,8 +282,9 @@ def _log_numbers(client: Any, run: Any, facts: StudyFacts, *, is_new: bool) -> N
         client.log_batch(run_id, metrics=part)
 
 
-def _metric(kind: Any, name: str, point: Point) -> Any:
-    return kind(name[:_LONGEST_KEY], point.value, point.at_ms, point.step)
+def _metric(kind: Any, name: str, point: Point, model_id: str | None = None) -> Any:
+    key = name[:_LONGEST_KEY]
+    return kind(key, point.value, point.at_ms, point.step, model_id=model_id)
 
 
 def _cut(value: str) -> str:
@@ -316,7 +319,7 @@ def _logged_model(client: Any, run: Any, facts: StudyFacts) -> str | None:
 
 def _log_model(mlflow: Any, client: Any, run: Any, facts: StudyFacts) -> str | None:
     """Log the model folder as a model of MLflow; give its identifier, None without a folder."""
-    from mlflow.entities import LoggedModelOutput
+    from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.models import Model
 
     if facts.model is None or (found := _logged_model(client, run, facts)) is not None:
@@ -345,6 +348,14 @@ def _log_model(mlflow: Any, client: Any, run: Any, facts: StudyFacts) -> str | N
             pip_requirements=_requirements(),
         )
         client.log_model_artifacts(logged.model_id, str(folder))
+    # Once more, so that MLflow's list of models has them; the run's own points stay as they are.
+    shown = [
+        _metric(Metric, name, point, logged.model_id)
+        for name, point in facts.scores.items()
+        if name.startswith(_OF_THE_MODEL)
+    ]
+    for part in _parts(shown, _MOST_METRICS):
+        client.log_batch(run_id, metrics=part)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     client.finalize_logged_model(logged.model_id, "READY")
     return str(logged.model_id)
