@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,10 @@ def model(made_study: Path) -> TrackedModel:
 @pytest.fixture
 def files(made_study: Path) -> list[Path]:
     return sorted((made_study.parent / "images" / "test").rglob("*.png"))[::6]
+
+
+def data_url(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 def test_it_answers_as_predict_does(
@@ -67,6 +72,7 @@ def test_files_are_taken_in_every_form(model: TrackedModel, files: list[Path]) -
     for given in (
         texts,
         [path.read_bytes() for path in files],
+        [data_url(path.read_bytes()) for path in files],
         np.array(texts),
         pandas.Series(texts),
         pandas.DataFrame({"photo": texts}),
@@ -93,9 +99,13 @@ def test_what_cannot_be_read_has_a_reason(
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     given = [str(files[0]), str(tmp_path / "broken.png"), str(tmp_path), str(tmp_path / "none")]
+    given += ["data:image/png;base64,no!", "data:,", data_url(b"no image")]
     found = model.predict(given)
-    assert [bool(reason) for reason in found["error"]] == [False, True, True, True]
-    assert found["probabilities"].notna().tolist() == [True, False, False, False]
+    assert [bool(reason) for reason in found["error"]] == [False] + [True] * 6
+    assert found["probabilities"].notna().tolist() == [True] + [False] * 6
+    values = found.to_dict("records")[1]
+    assert {values[name] for name in COLUMNS[2:]} == {None}  # NaN is no JSON
+    assert model.predict(given[:1])["probability"].dtype == np.float64
 
 
 def test_what_is_no_image_is_said(model: TrackedModel, files: list[Path]) -> None:

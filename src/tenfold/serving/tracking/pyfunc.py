@@ -10,6 +10,7 @@ It needs nothing of MLflow, and reads the folder as `tenfold predict` does.
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,9 +56,10 @@ class TrackedModel:
         Parameters
         ----------
         model_input
-            Paths or bytes of image files: a list, or a DataFrame's column ``image`` or ``path`` or
-            its only one. Or an array of shape (N, H, W, C) of the model's own size, as
-            `ImageClassifier.predict_proba` takes it.
+            Image files: paths, bytes, or ``data:image/png;base64,`` and so on, which JSON can
+            hold. A list, or a DataFrame's column ``image`` or ``path`` or its only one. Or an
+            array of shape (N, H, W, C) of the model's own size, as `ImageClassifier.predict_proba`
+            takes it.
         params
             MLflow's; there are none.
 
@@ -65,10 +67,10 @@ class TrackedModel:
         -------
         pandas.DataFrame
             A row an image, in order: ``image`` (path, or place from 0), ``error`` (why it cannot be
-            read; empty if it can), ``unlike`` (unlike anything in training; None where the model
-            cannot tell), ``class``, ``probability``, ``set`` (classes, the most probable first;
-            None where the model has none) and ``probabilities`` (of every class, in the order of
-            the model's).
+            read, and all that follows is None; empty if it can), ``unlike`` (unlike anything in
+            training; None where the model cannot tell), ``class``, ``probability``, ``set``
+            (classes, the most probable first; None where the model has none) and ``probabilities``
+            (of every class, in the order of the model's).
 
         Raises
         ------
@@ -85,7 +87,9 @@ class TrackedModel:
         else:
             results = predict_files(self._model, FoundImages(tuple(files)))
         rows = [self._row(result) for result in results]
-        return pandas.DataFrame(rows, columns=list(COLUMNS))
+        # NaN for what an unreadable image does not have would be no JSON when the model is served.
+        table = pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+        return table if any(row[1] for row in rows) else table.infer_objects()
 
     def _row(self, result: Predicted) -> tuple[Any, ...]:
         if result.probabilities is None:
@@ -144,5 +148,15 @@ def _image_files(values: Sequence[str | bytes | Path]) -> Iterator[ImageFile]:
     for place, value in enumerate(values):
         if isinstance(value, bytes):
             yield ImageFile(str(place), io.BytesIO(value))
+        elif isinstance(value, str) and value.startswith("data:"):
+            yield ImageFile(str(place), io.BytesIO(_content_of_url(value)))
         else:
             yield ImageFile(str(value), Path(value))
+
+
+def _content_of_url(url: str) -> bytes:
+    """Give the bytes of a data URL (RFC 2397), none where it holds none."""
+    try:
+        return base64.b64decode(url.partition(";base64,")[2], validate=True)
+    except ValueError:  # its row will say that there is no image
+        return b""
