@@ -19,7 +19,7 @@ from tenfold.core.files import sha256_of_json
 from tenfold.core.record import Interval
 from tenfold.core.records.training import EpochRecord
 from tenfold.core.run_folder import MANIFEST, SETTINGS, Manifest, RunFolder
-from tenfold.core.text import readable
+from tenfold.core.text import printable, readable
 from tenfold.report.records import StudyRecords, read_study_records
 
 _FORMAT = 1
@@ -123,7 +123,7 @@ def study_facts(run_folder: Path) -> StudyFacts:
     repeats = records.repeats.model_dump(mode="json") if records.repeats is not None else None
     figures = sorted((run_folder / "report" / "figures").glob("*.png"))
     return StudyFacts(
-        name=readable(run_folder.name) or "study",
+        name=printable(run_folder.name),
         study=study,
         training=digests.get("train"),
         digest=sha256_of_json([_FORMAT, study, digests, repeats]),
