@@ -34,7 +34,11 @@ def test_tensorboard_reads_what_was_written(whole_study: Path, tmp_path: Path) -
         values = np.float32([point.value for point in points])
         assert np.array_equal(np.float32([event.value for event in events]), values)
         assert events[0].wall_time == pytest.approx(points[0].at_ms / 1000)
-    for name, point in facts.scores.items():
+    names = {*found.Tags()["scalars"]}
+    assert {"test/accuracy", "test/log_loss"} <= names
+    assert not [name for name in names if name.startswith("class/") or name.endswith("_low")]
+    for name in names & {*facts.scores}:
+        point = facts.scores[name]
         (event,) = found.Scalars(name)
         assert event.value == pytest.approx(point.value, rel=1e-6)
         assert event.step == 3
@@ -44,6 +48,8 @@ def test_tensorboard_reads_what_was_written(whole_study: Path, tmp_path: Path) -
     assert b"training.epochs | 3 |" in settings.tensor_proto.string_val[0]
     plugins = found.summary_metadata["_hparams_/session_start_info"].plugin_data
     assert plugins.plugin_name == "hparams"
+    (scores,) = found.Tensors("scores/text_summary")
+    assert b"| class/gray/f1 |" in scores.tensor_proto.string_val[0]
 
 
 def test_the_same_study_is_there_once(study: Path, tmp_path: Path) -> None:

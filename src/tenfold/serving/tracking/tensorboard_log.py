@@ -28,6 +28,8 @@ from tenfold.serving.tracking.facts import Point, StudyFacts
 
 OWN_FILE = "tenfold.json"
 _DIGITS = 8
+_COMPARED_BY = ("recipe.name", "seed", "data.image_size_px", "model.", "training.")
+"""Settings that may change a score; the table has all."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ def _write_events(facts: StudyFacts, folder: Path) -> None:
             for point in points:
                 writer.add_scalar(name, point.value, point.step, point.at_ms / 1000)
         for name, point in facts.scores.items():
-            writer.add_scalar(name, point.value, last, point.at_ms / 1000)
+            # Each is a card; the table has the ends of intervals and the classes too.
+            if not _is_end(name, facts.scores) and not name.startswith("class/"):
+                writer.add_scalar(name, point.value, last, point.at_ms / 1000)
         for name, path in facts.figures.items():
             with Image.open(path) as image:
                 pixels = np.asarray(image.convert("RGB"))
@@ -130,20 +134,39 @@ def _write_events(facts: StudyFacts, folder: Path) -> None:
             ("data", _table(("", ""), list(facts.tags.items()))),
         ):
             writer.add_text(name, text, last, ended)
-        shown = {name: one.value for name, one in facts.scores.items() if _is_headline(name)}
+        chosen = {
+            name: _typed(value)
+            for name, value in facts.settings.items()
+            if name.startswith(_COMPARED_BY)
+        }
+        shown = {
+            name: one.value
+            for name, one in facts.scores.items()
+            if name.startswith("test/") and not _is_end(name, facts.scores)
+        }
         # What the tab HParams compares studies by; `add_hparams` would make a folder more.
-        for summary in hparams(dict(facts.settings), shown):  # type: ignore[no-untyped-call]
+        for summary in hparams(chosen, shown):  # type: ignore[no-untyped-call]
             writer.file_writer.add_summary(summary, last, ended)
 
 
-def _is_headline(name: str) -> bool:
-    return name.startswith("test/") and not name.endswith(("_low", "_high"))
+def _is_end(name: str, scores: dict[str, Point]) -> bool:
+    """Say whether a number is the end of another one's interval."""
+    return name.endswith(("_low", "_high")) and name.rpartition("_")[0] in scores
+
+
+def _typed(text: str) -> bool | float | str:
+    """Give a number or a truth for its text, so that TensorBoard has an axis of it."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (bool, int, float)) else text
 
 
 def _scores_table(scores: dict[str, Point]) -> str:
     rows = []
     for name, point in scores.items():
-        if name.endswith(("_low", "_high")) and name.rpartition("_")[0] in scores:
+        if _is_end(name, scores):
             continue
         low, high = scores.get(f"{name}_low"), scores.get(f"{name}_high")
         value = f"{point.value:.4g}"
