@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tenfold.models import pretrained
 from tenfold.study.ablation import ablation_worker
+from tenfold.study.image_tasks import network_worker
 from tenfold.study.scaling.work import Common, DoTask
 from tenfold.study.search.trials import trial_worker
 from tenfold.study.stages.cross_validate import fold_worker
@@ -63,6 +64,12 @@ def lazy_ablation(common: Common) -> DoTask:
     """Get ready for the trainings of an ablation without computing features."""
     _be_lazy()
     return ablation_worker(common)
+
+
+def busy_network(common: Common) -> DoTask:
+    """Get ready to compute blocks of images."""
+    pretrained.build_backbone = lambda *_args, **_kw: TinyBackbone()
+    return network_worker(common)
 
 
 def _be_lazy() -> None:

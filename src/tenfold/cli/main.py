@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.cli.cache import cache
 from tenfold.cli.exporting import export
 from tenfold.cli.options import (
     BudgetOption,
@@ -203,6 +204,9 @@ def data() -> None:
         source = SOURCES[name]
         echo(f"{name:10} {source.summary}")
         echo(f"{'':10} on this machine: {source.available() or 'no'}")
+
+
+app.command("cache")(cache)
 
 
 @app.command("compare")

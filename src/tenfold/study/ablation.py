@@ -31,6 +31,7 @@ from tenfold.data.near_duplicates import pixel_groups
 from tenfold.data.splits import holdout_split
 from tenfold.evaluation.differences import crossed_interval
 from tenfold.models.model import MODELS
+from tenfold.study.image_tasks import NetworkWork
 from tenfold.study.kept_features import feature_folders, keep_features, known_features
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.here import Here
@@ -170,7 +171,7 @@ class Ablation:
         features = self.out / FEATURES
         try:
             with feature_store().kept_in(features):
-                self._keep_features(trainings, device, progress)
+                self._keep_features(trainings, images, device, place, progress)
                 work = Work(
                     ablation_worker,
                     self.out / TRAININGS,
@@ -194,22 +195,27 @@ class Ablation:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _keep_features(
-        self, trainings: list[AblationTraining], device: Device, progress: Progress
+        self,
+        trainings: list[AblationTraining],
+        images: Path,
+        device: Device,
+        place: Place,
+        progress: Progress,
     ) -> None:
         """Compute what trainings read of frozen backbones, for each network once."""
-        shape, is_done = self.train.images.shape[1:], set()
+        train, is_done = read_split(images, "train").images, set()
         for training in trainings:
             settings = StudySettings.resolve(training.settings)
             key = sha256_of_json([training.settings["model"], settings.training.precision])
             if key not in is_done:
                 is_done.add(key)
                 keep_features(
-                    settings.network_plan(shape, len(self.classes)),
-                    self.train.images,
+                    settings.network_plan(train.shape[1:], len(self.classes)),
+                    train,
                     mirror_keeps_class=self.mirror_keeps_class,
-                    device=device,
-                    precision=device.precision(settings.training.precision),
-                    progress=progress,
+                    work=NetworkWork(
+                        place, images, "images", device, settings.training.precision, progress
+                    ),
                 )
 
     def _compare(

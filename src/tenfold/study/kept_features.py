@@ -8,12 +8,11 @@ from pathlib import Path
 
 import torch
 
-from tenfold.core.progress import Progress
 from tenfold.core.run_folder import FEATURES
 from tenfold.data.feature_rows import MOST_KEPT_BYTES
 from tenfold.data.store import AnyImages
 from tenfold.models.model import MODELS, NetworkPlan, as_pixels
-from tenfold.training.device import Device
+from tenfold.study.image_tasks import NetworkWork
 from tenfold.training.feature_store import feature_store
 from tenfold.training.inference import frozen_features, mirrored
 
@@ -29,11 +28,11 @@ def keep_features(
     scored: AnyImages | None = None,
     *,
     mirror_keeps_class: bool,
-    device: Device,
-    precision: torch.dtype,
-    progress: Progress,
+    work: NetworkWork,
 ) -> None:
     """Compute what the folder of features lacks, if the network has a frozen backbone.
+
+    Where others help, blocks of images are tasks; this process alone writes the folder.
 
     Parameters
     ----------
@@ -43,15 +42,16 @@ def keep_features(
         Images that tasks train on, and perhaps score by.
     scored
         Images that tasks score by alone, which are not mirrored.
-    mirror_keeps_class, device, precision
-        As the tasks have them.
-    progress
-        Who is told.
+    mirror_keeps_class
+        As the tasks have it.
+    work
+        Where the images lie, and who computes.
     """
     store = feature_store()
     if not store.is_kept or not MODELS[plan.model].fits_head:
         return
-    network = plan.suited_to(mirror_keeps_class=mirror_keeps_class).build_any()
+    plan = plan.suited_to(mirror_keeps_class=mirror_keeps_class)
+    network = plan.build_any()
     body = network.body.frozen
     if body is None or body.own_normalization is None:
         return  # what is normalised by the images of each task alone is computed there
@@ -65,13 +65,15 @@ def keep_features(
     count = sum(map(len, parts))
     if count * body.head.in_features * torch.float32.itemsize > store.folder_limit_bytes:
         return  # what the folder has no room for would be computed again by the tasks
-    with progress.task("Features", count, unit="images") as bar:
+    with work.progress.task("Features", count, unit="images") as bar:
+        if work.helps(count) and work.keep_features(plan, network, parts, bar):
+            return
         for part in parts:
             frozen_features(
                 network,
                 part,
-                device=device,
-                precision=precision,
+                device=work.device,
+                precision=work.device.precision(work.precision),
                 on_images=bar.advance,
                 most_bytes=MOST_KEPT_BYTES * len(part) // count,
             )

@@ -123,18 +123,10 @@ class FeatureStore:
             given.put([place for place, _ in rows], features[[row for _, row in rows]])
 
         missing = dict.fromkeys(places)  # a set that keeps the order
-        remembered = self._rows.get(key, {})
-        for block in _blocks([digest for digest in missing if digest in remembered]):
-            give(block, torch.stack([remembered[digest] for digest in block]))
-            for digest in block:
-                del missing[digest]
-        for folder in reversed(self._folders):
-            for found in folder.read(key, missing.keys()):
-                give(list(found), torch.stack(list(found.values())))
-                if is_remembered:
-                    self._remember(key, found)
-                for digest in found:
-                    del missing[digest]
+        for found in self._known(key, missing):
+            give(list(found), torch.stack(list(found.values())))
+            if is_remembered:
+                self._remember(key, found)
         tell = on_images or (lambda _count: None)
         tell(len(images) - len(missing))
         for block in _blocks(list(missing)):
@@ -147,6 +139,33 @@ class FeatureStore:
                 self._folders[-1].write(key, block, features)
             tell(len(block))
         return given.finished()
+
+    def missing(self, key: str, images: AnyImages) -> dict[bytes, int]:
+        """Give the images whose features are not known, each once: their digests and places."""
+        places: dict[bytes, int] = {}
+        for place, digest in enumerate(image_digests(images)):
+            places.setdefault(digest, place)
+        missing = dict.fromkeys(places)
+        for _ in self._known(key, missing):
+            pass
+        return {digest: places[digest] for digest in missing}
+
+    def keep(self, key: str, digests: list[bytes], features: Tensor) -> None:
+        """Keep what was computed elsewhere in the innermost folder, shape (B, D)."""
+        self._folders[-1].write(key, digests, features)
+
+    def _known(self, key: str, missing: dict[bytes, None]) -> Iterator[dict[bytes, Tensor]]:
+        """Give what is known of some images, and leave in `missing` those that are not."""
+        remembered = self._rows.get(key, {})
+        for block in _blocks([digest for digest in missing if digest in remembered]):
+            yield {digest: remembered[digest] for digest in block}
+            for digest in block:
+                del missing[digest]
+        for folder in reversed(self._folders):
+            for found in folder.read(key, missing.keys()):
+                yield found
+                for digest in found:
+                    del missing[digest]
 
     def _remember(self, key: str, rows: dict[bytes, Tensor]) -> None:
         size = sum(row.nbytes for row in rows.values())

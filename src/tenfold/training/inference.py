@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Literal
 
@@ -241,6 +242,37 @@ def frozen_features(
     Features
         Shape (N, D).
     """
+    with _computing(network, device, precision) as compute:
+        is_kept = feature_store().is_kept
+        if len(images) < (LEAST_KEPT_IMAGES if is_kept else LEAST_REMEMBERED_IMAGES):
+            features = compute(images[:]).cpu()
+            if on_images is not None:
+                on_images(len(images))
+            return features
+        return feature_store().features(
+            frozen_key(network, device, precision),
+            images,
+            compute,
+            is_remembered=is_remembered,
+            on_images=on_images,
+            most_bytes=most_bytes,
+        )
+
+
+@torch.no_grad()
+def block_features(
+    network: ImageNetwork, block: Images, device: Device, precision: torch.dtype
+) -> Tensor:
+    """Compute what the head reads of a few images, which `frozen_features` may know already."""
+    with _computing(network, device, precision) as compute:
+        return compute(block).cpu()
+
+
+@contextmanager
+def _computing(
+    network: ImageNetwork, device: Device, precision: torch.dtype
+) -> Iterator[Callable[[Images], Tensor]]:
+    """Give what computes the features of a few images, in evaluation mode."""
     body = network.body.frozen
     assert body is not None
     was_training = network.training
@@ -254,23 +286,16 @@ def frozen_features(
             return body.features(network.normalized(pixels))
 
     try:
-        is_kept = feature_store().is_kept
-        if len(images) < (LEAST_KEPT_IMAGES if is_kept else LEAST_REMEMBERED_IMAGES):
-            features = compute(images[:]).cpu()
-            if on_images is not None:
-                on_images(len(images))
-            return features
-        key = f"{_weights_digest(network)} {body.features_key()} {device.kind} {precision}"
-        return feature_store().features(
-            key,
-            images,
-            compute,
-            is_remembered=is_remembered,
-            on_images=on_images,
-            most_bytes=most_bytes,
-        )
+        yield compute
     finally:
         network.train(was_training)
+
+
+def frozen_key(network: ImageNetwork, device: Device, precision: torch.dtype) -> str:
+    """Give what the features of a frozen backbone depend on but the pixels."""
+    body = network.body.frozen
+    assert body is not None
+    return f"{_weights_digest(network)} {body.features_key()} {device.kind} {precision}"
 
 
 def _weights_digest(network: ImageNetwork) -> str:
@@ -404,6 +429,11 @@ def mirrored(images: AnyImages) -> AnyImages:
     if isinstance(images, StoredImages):
         return images.changed(_mirrored_pixels)
     return _mirrored_pixels(images)
+
+
+def is_mirrored_alone(images: StoredImages) -> bool:
+    """Say whether left and right are exchanged, and nothing else is done to the pixels."""
+    return images.changes == (_mirrored_pixels,)
 
 
 def _mirrored_pixels(images: Images) -> Images:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 import tiny_backbone
 from tenfold.core.progress import SilentProgress
+from tenfold.core.run_folder import FEATURES
 from tenfold.data.dataset import read_split
 from tenfold.models import pretrained
 from tenfold.study import ablation as ablation_module
+from tenfold.study import image_tasks
 from tenfold.study.ablation import Ablation, ingredients_of
 from tenfold.study.recipe import StudySettings, load_recipe
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.processes import Processes
+from tenfold.study.scaling.work import Driver, Place, Task, Work
 from tenfold.study.search import search
 from tenfold.study.stages import cross_validate
 from tenfold.study.study import Study
+from tenfold.training import feature_store as feature_store_module
 from tenfold.training import inference
 from tenfold.training.feature_store import feature_store
 from tiny_backbone import TinyBackbone
@@ -39,6 +45,81 @@ def settings(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> StudySettin
             "tune.space": ["training.label_smoothing"],
         }
     )
+
+
+@dataclass
+class Counted:
+    """A place that counts the blocks of images that it computes.
+
+    Parameters
+    ----------
+    place
+        Where.
+    """
+
+    place: Place
+    blocks: int = 0
+
+    @property
+    def jobs(self) -> int:
+        return 2
+
+    def run(self, work: Work, driver: Driver) -> None:
+        def next_task() -> Task | None:
+            task = driver.next_task()
+            self.blocks += task is not None and work.function is tiny_backbone.busy_network
+            return task
+
+        self.place.run(work, replace(driver, next_task=next_task))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (image_tasks, feature_store_module):
+        monkeypatch.setattr(module, "BLOCK_IMAGES", 4)
+    monkeypatch.setattr(image_tasks, "network_worker", tiny_backbone.busy_network)
+
+
+def features_and_weights(run: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    features = {path.name: path.read_bytes() for path in (run / FEATURES).glob("*.safetensors")}
+    weights = {path.name: path.read_bytes() for path in (run / "train").glob("*.safetensors")}
+    assert features
+    assert weights
+    return features, weights
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    "kind", ["processes", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.long])]
+)
+def test_blocks_of_images_are_tasks(
+    kind: str,
+    settings: StudySettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    settings = settings.with_changes({"tune.is_enabled": False})
+    list(Study(settings, tmp_path / "here").run("train"))
+    expected = features_and_weights(tmp_path / "here")
+    place = Counted(Processes(2) if kind == "processes" else request.getfixturevalue("ray_place"))
+    feature_store.cache_clear()
+    monkeypatch.setattr(TinyBackbone, "computed", 0)
+    list(Study(settings, tmp_path / "run", place=place).run("train"))
+    assert TinyBackbone.computed <= 2  # by this process, to describe the network
+    assert features_and_weights(tmp_path / "run") == expected
+    assert place.blocks == len(expected[0])
+    # What was lost, and nothing else, is computed again.
+    lost = sorted((tmp_path / "run" / FEATURES).glob("*.safetensors"))[:2]
+    for path in lost:
+        path.unlink()
+    shutil.rmtree(tmp_path / "run" / "train")
+    feature_store.cache_clear()
+    place.blocks = 0
+    list(Study(settings, tmp_path / "run", place=place).run("train"))
+    assert features_and_weights(tmp_path / "run") == expected
+    assert place.blocks == len(lost)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tenfold.core.errors import DeviceError, SettingsError, TrainingError
+from tenfold.core.files import sha256_of_json
 from tenfold.core.progress import Progress
 from tenfold.core.record import Record
 from tenfold.core.text import counted
@@ -28,6 +29,7 @@ from tenfold.study.scaling.packing import unpack
 from tenfold.study.scaling.ray_connection import check_versions, connect, last_line
 from tenfold.study.scaling.ray_worker import (
     RemoteWorker,
+    SentFiles,
     SentFolders,
     blocks_of,
     node_versions,
@@ -79,9 +81,7 @@ class RayCluster:
     gpus_per_task: int | None = None
     device: str = "auto"
     _session: str = field(default_factory=lambda: secrets.token_hex(8))
-    _sent: dict[Path, tuple[tuple[Any, ...], list[tuple[str, list[Any]]]]] = field(
-        default_factory=dict
-    )
+    _sent: dict[Path, tuple[str, SentFiles]] = field(default_factory=dict)
     _is_ours: bool = True
 
     def __enter__(self) -> Self:
@@ -223,23 +223,25 @@ class RayCluster:
                 ) from error
             check_versions(found, hosts[node])
 
-    def _send(self, folder: Path) -> list[tuple[str, list[Any]]]:
+    def _send(self, folder: Path) -> tuple[str, SentFiles]:
         """Put a folder's files into the object store, once; what does not fit there spills."""
         paths = sorted(
             path
             for path in folder.rglob("*")
             if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
         )
+        names = [path.relative_to(folder).as_posix() for path in paths]
         statuses = [path.stat() for path in paths]
-        state = tuple((s.st_size, s.st_mtime_ns) for s in statuses)
+        of_files = [(s.st_size, s.st_mtime_ns) for s in statuses]
+        state = sha256_of_json([str(folder), names, of_files])[:16]
         kept = self._sent.get(folder)
         if kept is None or kept[0] != state:
             files = [
-                (path.relative_to(folder).as_posix(), [self._ray.put(b) for b in blocks_of(path)])
-                for path in paths
+                (name, [self._ray.put(block) for block in blocks_of(path)])
+                for name, path in zip(names, paths, strict=True)
             ]
             self._sent[folder] = kept = state, files
-        return kept[1]
+        return kept
 
 
 class _Choice(Record):

@@ -35,8 +35,10 @@ _SECONDS_BEFORE_LEFT_BEHIND = 60.0
 _PREFIX = "tenfold-scratch-"
 
 
-SentFolders = dict[str, list[tuple[str, list[Any]]]]
-"""By name: the files of a folder, their paths in it and references to their blocks."""
+SentFiles = list[tuple[str, list[Any]]]
+"""Of a folder: paths in it, and references to their blocks."""
+SentFolders = dict[str, tuple[str, SentFiles]]
+"""By name: what says which state of the folder this is, and its files."""
 
 
 def node_versions() -> dict[str, str]:
@@ -123,7 +125,7 @@ class RemoteWorker:
 
         try:
             scratch = NodeScratch(session)
-            here = {name: scratch.folder(name, files) for name, files in folders.items()}
+            here = {name: scratch.folder(name, *sent) for name, sent in folders.items()}
             own = scratch.path / f"worker-{os.getpid()}"
             self._server = TaskServer(begin, here, self._messages.put, own)
         except BaseException as error:  # whatever it is, the driver is to hear of it
@@ -162,26 +164,28 @@ class NodeScratch:
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # until this process ends, however it does
         remove_left_behind()
 
-    def folder(self, name: str, files: list[tuple[str, list[Any]]]) -> Path:
-        """Give a folder, fetched unless another worker of this node did; block by block."""
+    def folder(self, name: str, state: str, files: SentFiles) -> Path:
+        """Give a folder in a state, fetched unless another worker of this node did, by blocks."""
         import ray
 
-        target = self.path / "folders" / name
+        states = self.path / "folders" / name
+        target = states / state
         with storage_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{target}.lock"):
+            states.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{states}.lock"):
                 if target.is_dir():
                     return target
-                part = target.with_name(f"{name}.part")
+                part = target.with_name(f"{state}.part")
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir()
                 try:
                     for relative, blocks in files:
                         path = part / relative
                         path.parent.mkdir(parents=True, exist_ok=True)
-                        with path.open("wb") as file:
+                        with path.open("wb") as opened:
                             for block in blocks:
-                                file.write(ray.get(block).data)
+                                content: Any = ray.get(block)
+                                opened.write(content.data)
                 except OSError:
                     shutil.rmtree(part, ignore_errors=True)  # what filled the disk
                     raise

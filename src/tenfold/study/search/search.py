@@ -15,6 +15,7 @@ from tenfold.core.progress import Progress
 from tenfold.core.progress import Task as Bar
 from tenfold.core.records.training import EpochRecord
 from tenfold.core.records.tuning import ParameterValue, SearchDimension, TrialRecord, TuneRecord
+from tenfold.study.image_tasks import NetworkWork
 from tenfold.study.kept_features import FEATURE_SETTINGS, feature_folders, keep_features
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.here import Here
@@ -136,9 +137,14 @@ class Search:
             self.images.train.images,
             self.images.validation.images,
             mirror_keeps_class=acquired.mirror_keeps_class,
-            device=self.device,
-            precision=self.device.precision(self.settings.training.precision),
-            progress=self.progress,
+            work=NetworkWork(
+                self.place,
+                self.acquire,
+                "acquire",
+                self.device,
+                self.settings.training.precision,
+                self.progress,
+            ),
         )
 
     def executions(self, number: int) -> list[ExecutionRecord]:

@@ -214,9 +214,7 @@ class _Protocol:
             trainer.settings.network_plan(acquired.image_shape, len(acquired.classes)),
             trainer.split.images,
             mirror_keeps_class=acquired.mirror_keeps_class,
-            device=context.device,
-            precision=context.device.precision(training.precision),
-            progress=context.progress,
+            work=context.network_work(training.precision),
         )
 
     def _read(self, fold: int) -> tuple[FoldScores, npt.NDArray[np.float32]]:

@@ -21,11 +21,13 @@ from tenfold.core.registry import Registry
 from tenfold.core.run_folder import WORK
 from tenfold.core.stages import STAGE_FILES
 from tenfold.models.model import ImageNetwork, NetworkPlan
+from tenfold.study.image_tasks import NetworkWork
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.here import Here
 from tenfold.study.scaling.work import Place
 from tenfold.training.device import Device
 from tenfold.training.fit import FittedNetwork
+from tenfold.training.settings import AskedPrecision
 from tenfold.training.tensors import read_tensors, write_tensors
 
 RECORD = "record.json"
@@ -136,6 +138,12 @@ class StageContext:
     def precision(self) -> torch.dtype:
         """Give the number format that the device computes predictions in."""
         return self.device.precision(self.settings.training.precision)
+
+    def network_work(self, precision: AskedPrecision) -> NetworkWork:
+        """Give who takes the study's images through networks."""
+        return NetworkWork(
+            self.place, self.inputs["acquire"], "acquire", self.device, precision, self.progress
+        )
 
     def acquired(self) -> AcquireRecord:
         """Read what the acquire stage found."""

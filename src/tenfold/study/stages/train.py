@@ -9,6 +9,7 @@ from tenfold.core.files import write_text
 from tenfold.core.records.training import EpochRecord, TrainRecord
 from tenfold.core.text import csv_line
 from tenfold.models.summary import summarize_layers
+from tenfold.study.kept_features import keep_features
 from tenfold.study.prepared_training import PreparedTraining
 from tenfold.study.recipe import StudySettings
 from tenfold.study.scaling.sharing import SharedPlace
@@ -54,6 +55,14 @@ class TrainStage(Stage):
             started_at=context.started_at,
         )
         shared = _shared(context, settings)
+        if context.place.jobs > 1 and settings.training.budget_seconds is None:
+            keep_features(
+                prepared.plan,
+                prepared.train.images,
+                None if validation is None else validation.images,
+                mirror_keeps_class=prepared.acquired.mirror_keeps_class,
+                work=context.network_work(settings.training.precision),
+            )
         fitted = fit_network(
             trainer,
             prepared.plan,
