@@ -31,8 +31,6 @@ _LONGEST_VALUE, _LONGEST_TAG, _LONGEST_KEY = 500, 5000, 250
 """Characters that servers of every version take; ``settings.json`` has settings in full."""
 _STUDY, _TRAINING, _LOGGED = "tenfold.study", "tenfold.training", "tenfold.logged"
 _MODEL_DIGEST = "tenfold.model"
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Or MLflow's page takes the experiment for one with language models."""
 _MODEL_NAME = "model"
 _OF_THE_MODEL = ("test/", "promises/", "model/")
 """Scores of the model itself, not of how it came about."""
@@ -96,7 +94,7 @@ def log_to_mlflow(facts: StudyFacts, uri: str, experiment: str) -> MlflowLog:
     with _errors_of(uri), _retries(3, seconds=120):
         if found is None:
             location = _artifact_location(uri)
-            experiment_id = client.create_experiment(experiment, location, _KIND)
+            experiment_id = client.create_experiment(experiment, location)
         elif found.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"The experiment {experiment!r} at {place} was deleted. Restore it there, or give "

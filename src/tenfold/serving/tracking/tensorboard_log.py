@@ -131,7 +131,7 @@ def _write_events(facts: StudyFacts, folder: Path) -> None:
         for name, text in (
             ("settings", _table(("setting", "value"), list(facts.settings.items()))),
             ("scores", _scores_table(facts.scores)),
-            ("data", _table(("", ""), list(facts.tags.items()))),
+            ("data", _table(("what", "value"), list(facts.tags.items()))),
         ):
             writer.add_text(name, text, last, ended)
         chosen = {
