@@ -48,6 +48,7 @@ from tenfold.cli.options import (
 )
 from tenfold.cli.review import review
 from tenfold.cli.suggest import suggest
+from tenfold.cli.tracking import log
 from tenfold.cli.training import ablate, find_learning_rate, tune
 from tenfold.cli.using import models, predict, serve
 from tenfold.core.errors import StorageError, TenfoldError
@@ -232,6 +233,7 @@ def compare(
 
 app.command("ablate")(ablate)
 app.command("export")(export)
+app.command("log")(log)
 app.command("serve")(serve)
 app.command("predict")(predict)
 app.command("review")(review)
