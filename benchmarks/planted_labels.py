@@ -6,8 +6,8 @@ FEATURES.npz holds ``features`` (float, N × D, of a pretrained network) and ``l
 Of 3% of the images the label is changed: to any other class, to the one that its class is most
 often taken for by out-of-fold predictions on the right labels, or to the one that the layer and the
 nearest images together find most likely beside the right one. A linear layer is fitted with these
-labels in five folds, and each image judged by the one that did not see it. Printed is the share of
-the n wrong labels among the first 2n, for several orders; ``odds`` is that of the audit.
+labels in five folds, and each image judged by the one that did not see it. Printed are the shares
+of the n wrong labels among the first n and 2n, by several orders; ``odds`` is that of the audit.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def main() -> None:
     np.add.at(confusion, (labels, taken_for), 1)
     np.fill_diagonal(confusion, 0)
     for how in ("any", "most confused", "second likely"):
-        shares: dict[str, list[float]] = {}
+        shares: dict[str, list[tuple[float, float]]] = {}
         for draw in range(options.draws):
             rng = np.random.default_rng(draw)
             wrong = rng.choice(len(labels), count, replace=False)
@@ -123,10 +123,13 @@ def main() -> None:
             probabilities = out_of_fold(features, given, classes, draw)
             votes = neighbours(features, given, classes)
             for name, score in orders(probabilities, votes, given).items():
-                first = np.argsort(score, kind="stable")[: 2 * count]
-                shares.setdefault(name, []).append(float(np.isin(first, wrong).mean() * 2))
+                found = np.isin(np.argsort(score, kind="stable")[: 2 * count], wrong)
+                shares.setdefault(name, []).append(
+                    (float(found[:count].mean()), float(2 * found.mean()))
+                )
         for name, values in shares.items():
-            print(f"{how:14} {name:30} {np.mean(values):.3f}")
+            of_first, of_both = np.mean(values, axis=0)
+            print(f"{how:14} {name:30} {of_first:.3f} {of_both:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 MODEL is a model folder or a run folder of a study on CIFAR-10 (32 × 32 colour). CIFAR10_FOLDER is
 the unpacked binary version, whose test images are sent as PNG files. Server and clients share this
-machine and speak over loopback. Prints a table in Markdown for docs/serving.md.
+machine and speak over loopback. Prints a table in Markdown for docs/serving.md. Other servers are
+measured beside it by `benchmarks/serving_peers.py`.
 
 - **latency**: the server with one client that waits for each answer, against the graph run
   directly on arrays already decoded; then 32 clients. "One at a time" is that one client.
@@ -187,10 +188,10 @@ def png(pixels: Any) -> bytes:
     return content.getvalue()
 
 
-def as_request(body: bytes) -> bytes:
+def as_request(body: bytes, *, path: str = "/api/predict", kind: str = "image/png") -> bytes:
     """Give the bytes of a whole HTTP request that carries an image."""
     head = (
-        "POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from tenfold.core.progress import SilentProgress
+from tenfold.data import pair_comparison
 from tenfold.data.image_pairs import ImagePairs
 from tenfold.data.near_duplicates import (
+    NearDuplicates,
     NetworkFeatures,
     equal_pairs,
     find_near_duplicates,
@@ -147,3 +150,48 @@ def test_where_all_images_look_alike_more_is_asked(
     assert found.least_agreement > 0.8
     assert (0, 40) in list(zip(found.same.first.tolist(), found.same.second.tolist(), strict=True))
     assert len(found.same) < 10
+
+
+def test_with_few_looks_the_nearest_are_found_and_the_rest_is_counted(
+    scenes: Make, cropped: Make, edited: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_comparison, "_COMPARED_AT_ONCE", 4)
+    base = cropped(scenes(40), 2, 2)
+    images = np.concatenate([base, np.clip(base[:8], 1, 254), edited(base[8:16])])
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(40, 8)).astype(np.float32)
+    features = np.concatenate([features, features[:16]])
+
+    def found(most_looks: int | None) -> NearDuplicates:
+        return find_near_duplicates(
+            (images,),
+            NetworkFeatures(features, features[-8:]),
+            np.arange(56),
+            np.zeros(56, np.int64),
+            least_agreement=0.8,
+            progress=SilentProgress(),
+            most_looks=most_looks,
+        )
+
+    whole, bounded = found(None), found(8)
+    assert whole.left_out == 0
+    assert bounded.compared == 8
+    assert bounded.compared + bounded.left_out >= whole.compared
+    same = [set(zip(of.same.first, of.same.second, strict=True)) for of in (whole, bounded)]
+    assert same[1] < same[0]
+    # What was hardly changed is nearer than what was edited.
+    assert same[1] >= {(place, 40 + place) for place in range(5)}
+
+
+def test_mirrored_pairs_within_a_group_are_sought_where_it_has_one(
+    scenes: Make, cropped: Make, edited: Make
+) -> None:
+    base = cropped(scenes(40), 2, 2)
+    shots = [edited(base[:1], seed) for seed in range(4)]
+    images = np.concatenate([base[1:], *shots, *(shot[:, :, ::-1] for shot in shots[::-1])])
+    images[43:] += np.uint8(1)  # else they would be mirrored to the bit
+    found = search(images)
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    assert pairs == {(one, other) for one in range(39, 47) for other in range(one + 1, 47)}
+    is_across = (found.first < 43) & (found.second >= 43)
+    assert (found.is_mirrored == is_across).all()

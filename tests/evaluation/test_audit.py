@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.training import train_record
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.data import LabelAudit, LabelIssue
 from tenfold.data.corrections import parse_corrections
@@ -21,9 +22,11 @@ from tenfold.evaluation.audit import (
     confident_class,
     duplicates_csv,
     issues_csv,
+    looks_in_proportion,
     rank_label_issues,
     summarize_duplicates,
 )
+from tenfold.evaluation.robustness import training_passes
 
 CLASSES = ("cat", "dog, wet", "=cmd")
 
@@ -234,3 +237,19 @@ def test_no_class_name_is_a_formula_and_all_come_back() -> None:
     by_hand = "id,given,suggested,action\ntrain/0,=1+1,-x,relabel\ntrain/1, -x ,cat,relabel\n"
     read = parse_corrections(by_hand.encode(), "a.csv", train=labels, test=labels, classes=classes)
     assert [correction.label for correction in read] == [1, 11]
+
+
+def test_pairs_are_compared_in_proportion_to_the_training_but_not_few() -> None:
+    train = train_record((0.4,), None)
+
+    def looks(multiply_adds: int | None, images: int) -> int:
+        return looks_in_proportion(
+            train.model_copy(update={"multiply_adds": multiply_adds}), images
+        )
+
+    assert looks(None, 10) == looks(1, 1000) >= 10_000
+    assert looks(1, 10**6) == 10 * looks(1, 10**5) >= 10**6
+    large, larger = looks(10**9, 1000), looks(2 * 10**9, 1000)
+    assert larger == pytest.approx(2 * large, rel=0.01)
+    # A third of what the training cost, a look costing no less than a small network's step.
+    assert 10**7 * large <= 10**9 * training_passes(train) / 3

@@ -120,6 +120,7 @@ def test_few_test_images_are_said(tmp_path: Path) -> None:
     write_comparison(few, tmp_path / "few.html")
     for text in (comparison_text(few), (tmp_path / "few.html").read_text("utf-8")):
         assert "only 29 images" in text
+        assert text.count("(few)") == 3 * len(few.runs)
     assert "only" not in comparison_text(comparison(800, 806)).partition("pair")[0]
 
 

@@ -124,6 +124,10 @@ def test_trainings_are_kept_and_compared(
     text = ablation_text(record)
     assert "Label smoothing" in text
     assert "mean of 2 seeds" in text
+    assert "only 28 images" in text
+    assert text.count("% (few)") == 3
+    enough = ablation_text(record.model_copy(update={"held_out": 30}))
+    assert "few" not in enough
     assert len(ablation_csv(record).splitlines()) == 4
 
 

@@ -70,7 +70,9 @@ def test_stored_images_give_the_same_batches(
     monkeypatch.setattr(store, "MOST_KEPT_BYTES", kept_bytes)
     stored = ImageSplit(StoredImages.of(ArrayRows(split.images)), split.labels)
     expected = joined(batches_of(split, 8, POLICIES["crop-flip"]), 1)
-    found = joined(batches_of(stored, 8, POLICIES["crop-flip"]), 1)
+    batches = batches_of(stored, 8, POLICIES["crop-flip"])
+    assert batches.are_read == (kept_bytes == 0)
+    found = joined(batches, 1)
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
@@ -357,6 +359,7 @@ def test_a_policy_that_cuts_is_given_whole_pictures() -> None:
     split = ImageSplit(StoredImages.of(ArrayRows(pixels), OnePicture()), np.arange(6))
     policy = POLICIES["large-resized-crop"]
     batches = TrainingBatches(split, 4, policy, True, 3, CPU, most_px=12)
+    assert batches.are_read
     shown, labels = joined(batches, 0)
     assert shown.shape == (6, 3, 12, 12)
     assert (shown.float().amax((1, 2, 3)) > 30).all()  # not the black square

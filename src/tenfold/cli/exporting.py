@@ -44,6 +44,14 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
         str | None,
         typer.Option("--license", help="The Hub's name of the model's licence. Default: unknown."),
     ] = None,
+    executorch: Annotated[
+        Path | None,
+        typer.Option(
+            "--executorch",
+            metavar="FILE",
+            help="Write an ExecuTorch program (FILE.pte) for apps on phones.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The ONNX file. Default: MODEL.onnx beside the folder."),
@@ -68,15 +76,15 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write a model for others: as an ONNX file, as a page for the browser alone, for the Hub.
+    """Write a model for others: as ONNX, as a page for the browser alone, for the Hub, for phones.
 
     What is written is checked against PyTorch on real images; what differs is not written.
     """
     del debug  # read by `main`, which shows the trace
-    if not is_onnx and web is None and hub is None:
+    if not is_onnx and (web, hub, executorch) == (None, None, None):
         raise SettingsError(
             "Say what to write: tenfold export MODEL --onnx for a file, --web FOLDER for a page, "
-            "or --hub FOLDER for the Hugging Face Hub."
+            "--hub FOLDER for the Hugging Face Hub, or --executorch FILE.pte for phones."
         )
     for option, is_given, needed, is_there in (
         ("--int8", is_int8, "--onnx", is_onnx),
@@ -89,6 +97,8 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
     place = out or default_path(model)
     if place.suffix != ".onnx":
         raise SettingsError(f"--out must end in .onnx, received {place}.")
+    if executorch is not None and executorch.suffix != ".pte":
+        raise SettingsError(f"--executorch must end in .pte, received {executorch}.")
     from tenfold.serving.export import export_onnx, export_text, images_for
     from tenfold.training.model_folder import read_model_folder
 
@@ -107,6 +117,11 @@ def export(  # noqa: PLR0917 -- typer passes them all by name
 
         written = export_hub(packaged, hub, images, licence=licence or "unknown")
         echo(hub_text(written, images.place))
+    if executorch is not None:
+        from tenfold.serving.mobile import executorch_text, export_executorch
+
+        parity = export_executorch(packaged, executorch, images)
+        echo(executorch_text(parity, executorch, images.place))
 
 
 def default_path(model: Path) -> Path:

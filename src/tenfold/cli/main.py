@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tenfold.cli.cache import cache
 from tenfold.cli.exporting import export
 from tenfold.cli.options import (
     BudgetOption,
@@ -47,6 +48,7 @@ from tenfold.cli.options import (
 )
 from tenfold.cli.review import review
 from tenfold.cli.suggest import suggest
+from tenfold.cli.tracking import log
 from tenfold.cli.training import ablate, find_learning_rate, tune
 from tenfold.cli.using import models, predict, serve
 from tenfold.core.errors import ClusterLostError, StorageError, TenfoldError
@@ -204,6 +206,9 @@ def data() -> None:
         echo(f"{'':10} on this machine: {source.available() or 'no'}")
 
 
+app.command("cache")(cache)
+
+
 @app.command("compare")
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders of evaluated studies.")],
@@ -228,6 +233,7 @@ def compare(
 
 app.command("ablate")(ablate)
 app.command("export")(export)
+app.command("log")(log)
 app.command("serve")(serve)
 app.command("predict")(predict)
 app.command("review")(review)

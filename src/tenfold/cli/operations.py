@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tenfold.cli.options import echo
 from tenfold.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def parse_operations(
     """
     from tenfold.serving.access_log import AccessLog
     from tenfold.serving.operations import Operations, parse_root_path
+    from tenfold.serving.telemetry import open_spans
     from tenfold.serving.tokens import Tokens
 
     if token is not None and tokens is not None:
@@ -69,8 +71,13 @@ def parse_operations(
             "--token (or TENFOLD_TOKEN) and --tokens were both given. Choose one: put the token "
             f"into {tokens} as a line of its own, with a name."
         )
-    return Operations(
+    operations = Operations(
         tokens=None if tokens is None else Tokens.read(tokens),
         root_path=parse_root_path(root_path),
         access_log=None if access_log is None else AccessLog(access_log),
     )
+    try:
+        operations.spans = open_spans()
+    except SettingsError as error:  # the variables are often set for a whole machine
+        echo(str(error), err=True)
+    return operations

@@ -170,8 +170,8 @@ ThoroughOption = Annotated[
     bool,
     typer.Option(
         "--thorough",
-        help="Disturb all test images, however long that takes. With run, evaluate and what needs "
-        "it.",
+        help="Disturb all test images and compare all pairs that may be duplicates, however long "
+        "that takes. With run, evaluate and what needs it.",
     ),
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never download.")]

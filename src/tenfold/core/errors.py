@@ -14,6 +14,7 @@
     ├── DeviceError            the device asked for is not there
     ├── ModelFolderError       a model folder cannot be used: damaged, changed, of a newer version
     ├── ExportError            an exported file would not give what the model gives
+    ├── TrackingError          what others keep their experiments in does not take a study
     ├── TrainingError          training cannot go on (diverged, nothing to learn from)
     │   └── ClusterLostError   the cluster that worked is gone
     ├── RunFolderError         the run folder is not usable as asked
@@ -102,6 +103,10 @@ class ModelFolderError(TenfoldError, RuntimeError):
 
 class ExportError(TenfoldError, RuntimeError):
     """A model cannot be exported, or the exported file would not give what the model gives."""
+
+
+class TrackingError(TenfoldError, RuntimeError):
+    """A tracking server or its database cannot be reached, or does not take what is logged."""
 
 
 class TrainingError(TenfoldError, RuntimeError):

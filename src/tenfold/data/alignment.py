@@ -28,6 +28,11 @@ _HIGHEST = torch.tensor(
 _LOWEST = torch.tensor(
     [1 / _LARGEST_STRETCH, *-_HIGHEST[1:3], 1 / _LARGEST_STRETCH, *-_HIGHEST[4:]]
 )
+# Each of a place's numbers a, b, c, d, e, f is a factor of x, of y or of 1 in where a pixel is
+# read, across or down.
+_TIMES_X = torch.tensor([1, 0, 1, 0, 0, 0])
+_TIMES_Y = torch.tensor([0, 1, 0, 1, 0, 0])
+_IS_DOWN = torch.tensor([0, 0, 1, 1, 0, 1])
 
 
 @dataclass(frozen=True)
@@ -132,13 +137,11 @@ def warp(images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
     side = images.shape[2]
     grid = _grid(side)
     a, b, c, d, e, f = (part[:, None, None] for part in place.unbind(1))
-    points = torch.stack(
-        [a * grid + (b * grid[:, None] + e), c * grid + (d * grid[:, None] + f)], dim=3
-    )  # (N, S, S, 2)
+    x, y = a * grid + (b * grid[:, None] + e), c * grid + (d * grid[:, None] + f)
     edge = 1 - 1 / side + 1e-4  # the centre of the outermost pixel
-    overlap = (points.abs() <= edge).all(3)
+    overlap = (x.abs() <= edge) & (y.abs() <= edge)
     warped = nn.functional.grid_sample(
-        images[:, None], points, padding_mode="border", align_corners=False
+        images[:, None], torch.stack([x, y], dim=3), padding_mode="border", align_corners=False
     )
     return warped[:, 0], overlap.to(images.dtype)
 
@@ -180,31 +183,25 @@ class _Look:
     def following(self, place: Tensor) -> Tensor:
         """Give the place that one step leads to."""
         side = self.target.shape[2]
-        grid = _grid(side)
-        # How a pixel changes with the place: its gradient (per pixel, so times S / 2).
+        # How a pixel changes with the place: its gradient (per pixel, so times S / 2) times 1, x
+        # or y. So sums over pixels are moments of few planes: six for each number are not needed.
         scale = (side / 2 / self.length)[:, None, None]
         across, down = (part * scale for part in gradients(self.warped))
-        jacobian = torch.stack(
-            [
-                across * grid,
-                across * grid[:, None],
-                down * grid,
-                down * grid[:, None],
-                across,
-                down,
-            ],
-            dim=1,
-        ).flatten(2)  # (N, 6, S²)
-        weighted = jacobian * self.weights.flatten(1)[:, None]
-        image = self.image.flatten(1)
+        by_across, by_down = across * self.weights, down * self.weights
+        powers = _grid(side)[:, None] ** torch.arange(3)  # (S, 3)
+        planes = [by_across * across, by_across * down, by_down * down, by_across, by_down]
+        planes += [part * of for of in (self.image, self.target) for part in (by_across, by_down)]
+        # Shape (N, 9, powers of y, powers of x).
+        moments = torch.stack([powers.T @ (plane @ powers) for plane in planes], dim=1)
+        product, times_y = _IS_DOWN[:, None] + _IS_DOWN, _TIMES_Y[:, None] + _TIMES_Y
+        normal = moments[:, product, times_y, _TIMES_X[:, None] + _TIMES_X]
+        total, along, aim = (moments[:, 3 + k + _IS_DOWN, _TIMES_Y, _TIMES_X] for k in (0, 2, 4))
         # Brightness (the mean) and contrast (the direction of the image) are free: project out.
-        mean = weighted.sum(2) / self.total[:, None]
-        along = (weighted @ image[:, :, None])[:, :, 0]
-        normal = weighted @ jacobian.transpose(1, 2)
+        mean = total / self.total[:, None]
         normal -= self.total[:, None, None] * mean[:, :, None] * mean[:, None]
         normal -= along[:, :, None] * along[:, None]
-        residual = self.target.flatten(1) - self.correlation[:, None] * image
-        right = weighted @ residual[:, :, None] / self.correlation.clamp(min=0.2)[:, None, None]
+        correlation = self.correlation[:, None]
+        right = ((aim - correlation * along) / correlation.clamp(min=0.2))[:, :, None]
         damping = _DAMPING * normal.diagonal(dim1=1, dim2=2) + 1e-3
         change = torch.linalg.solve(normal + torch.diag_embed(damping), right)[:, :, 0]
         moved = _composed(place, change.clamp(-_LARGEST_STEP, _LARGEST_STEP))

@@ -353,6 +353,18 @@ def read_test_spans(folder: Path) -> npt.NDArray[np.bool_] | None:
 
     None if nothing says what belongs together.
     """
+    found = _read_series(folder)
+    return None if found is None else np.isin(found[1], found[0])
+
+
+def read_test_series(folder: Path) -> Groups | None:
+    """Give each test image's group, as `read_split` gives them; None if nothing says which."""
+    found = _read_series(folder)
+    return None if found is None else found[1]
+
+
+def _read_series(folder: Path) -> tuple[Groups, Groups] | None:
+    """Give the groups of the training's and of the test images."""
     if not (folder / _SERIES).is_file():
         return None
     groups: Groups = _read_array(folder / _SERIES)
@@ -361,8 +373,7 @@ def read_test_spans(folder: Path) -> npt.NDArray[np.bool_] | None:
     kept = [kept_places(folder, name) for name in ("train", "test")]
     train = train if kept[0] is None else train[kept[0]]
     test = test if kept[1] is None else test[kept[1]]
-    spans: npt.NDArray[np.bool_] = np.isin(test, train)
-    return spans
+    return train, test
 
 
 def write_validation(folder: Path, is_validation: npt.NDArray[np.bool_]) -> None:

@@ -26,13 +26,13 @@ from tenfold.data.dataset import Groups, Labels
 from tenfold.data.descriptors import FeatureRows, Vectors, feature_descriptors, pixel_descriptors
 from tenfold.data.image_pairs import ImagePairs
 from tenfold.data.neighbour_cells import nearest_of_many
-from tenfold.data.pixel_agreement import (
-    Detail,
-    Thumbnails,
-    joined_thumbnails,
-    make_thumbnails,
-    pixel_agreement,
+from tenfold.data.pair_comparison import (
+    LARGEST_COMPLETED,
+    ComparedImages,
+    Looks,
+    nearest_of_each_first,
 )
+from tenfold.data.pixel_agreement import Detail, Thumbnails, joined_thumbnails, make_thumbnails
 from tenfold.data.splits import exact_groups, groups_of_pairs, joined_groups, representatives
 from tenfold.data.store import AnyImages
 
@@ -50,16 +50,7 @@ _LEAST_PIXEL_SIMILARITY = 0.68
 _LEAST_FEATURE_SIMILARITY = 0.6
 _LEAST_PIXEL_SIMILARITY_OF_FEATURE_PAIRS = 0.1
 _LEAST_QUICK_SIMILARITY = 0.7  # docs/experiments.md has what 0.8 would save and miss
-# Those that are not the nearest are hardly ever the same shot, and look alike all the same.
-_OTHER_NEIGHBOURS = slice(2, 5)
-_MEASURED_IMAGES = 75  # whose other neighbours show how far different shots agree
-_SAME_SPREADS = 4  # above their median: fewer than 1 in 30,000 of them, were they normal
-_ALIKE_SPREADS = 2.5
-_LEAST_ALIKE = 0.5
-_FEWEST_MEASURED = 30  # pairs
-_LARGEST_LEAST_AGREEMENT = 0.98  # where all look the same, only what is all but equal is
 _COMPARED_PAIRS = 65_536  # whose descriptors are laid beside each other at one time
-_LARGEST_COMPLETED = 128  # images; of larger groups not every pair is compared
 _LARGEST_SHARE = 0.1  # of a class that one group may hold
 _ALWAYS_BELIEVED = 10  # images, however small the class
 
@@ -97,12 +88,15 @@ class NearDuplicates:
         From which on a pair was the same.
     compared
         Pairs that were compared.
+    left_out
+        Further pairs that would have been, had there been no bound.
     """
 
     same: ImagePairs
     alike: ImagePairs
     least_agreement: float
     compared: int
+    left_out: int = 0
 
     @classmethod
     def copies(cls, exact: Groups, least_agreement: float) -> NearDuplicates:
@@ -119,6 +113,7 @@ def find_near_duplicates(
     *,
     least_agreement: float,
     progress: Progress,
+    most_looks: int | None = None,
 ) -> NearDuplicates:
     """Give all pairs that were found.
 
@@ -141,90 +136,37 @@ def find_near_duplicates(
         more is asked.
     progress
         Who is told.
+    most_looks
+        How many pairs of thumbnails may be compared, or fewer pairs more closely (see
+        `tenfold.data.pixel_agreement.LOOKS`): each image's nearest proposal first, then those
+        within groups, small groups first. None for no bound.
     """
-    compared = _Compared(joined_thumbnails(*map(make_thumbnails, images)), Detail(images), progress)
-    candidates, descriptors = _candidates(compared.thumbnails, features, progress)
-    is_first = representatives(exact)
-    candidates = candidates.take(is_first[candidates.first] & is_first[candidates.second])
-    usual = compared.usual(descriptors, is_first)
+    compared = ComparedImages(
+        joined_thumbnails(*map(make_thumbnails, images)), Detail(images), progress
+    )
+    looks = Looks(most_looks)
+    candidates, nearness, descriptors = _candidates(compared.thumbnails, features, progress)
+    is_single = representatives(exact)
+    is_single_pair = is_single[candidates.first] & is_single[candidates.second]
+    candidates, nearness = candidates.take(is_single_pair), nearness[is_single_pair]
+    usual = compared.usual(descriptors, is_single)
     least = usual.least_agreement(least_agreement)
 
     def asked(pairs: ImagePairs) -> npt.NDArray[np.float64]:
         is_other = labels[pairs.first] != labels[pairs.second]
         return np.where(is_other, (1 + least) / 2, least)
 
-    candidates = compared.measured(candidates, "Comparing pixels")
+    proposed = nearest_of_each_first(candidates, nearness)
+    candidates = compared.measured(proposed, "Comparing pixels", looks=looks, asked=asked)
     is_same = candidates.agreement >= asked(candidates)
     found = candidates.take(is_same)
-    has_mirror = features.last_mirrored is not None
-    missing = _within_groups(found, len(labels), has_mirror=has_mirror).without(candidates)
-    completed = compared.measured(missing, "Completing groups")
+    missing = _within_groups(found, len(labels)).without(candidates)
+    completed = compared.measured(missing, "Completing groups", looks=looks)
     completed = completed.take(completed.agreement >= asked(completed))
     same = ImagePairs.joined(found, completed, equal_pairs(exact)).best_of_each()
     doubtful = candidates.take(~is_same & (candidates.agreement >= usual.least_alike(least)))
     alike = doubtful.without_images_of(same).best_of_each()
-    return NearDuplicates(same, alike, least, len(candidates) + len(missing))
-
-
-@dataclass(frozen=True)
-class _Usual:
-    """How far neighbours agree that are hardly ever the same shot, on Fisher's scale (artanh).
-
-    There correlations of chance are about normal.
-    """
-
-    median: float
-    spread: float
-
-    @classmethod
-    def of(cls, agreement: npt.NDArray[np.float32]) -> _Usual:
-        if len(agreement) < _FEWEST_MEASURED:
-            return cls(0.0, 0.0)
-        # The upper side alone: what is on the lower side says nothing about the best of them.
-        middle, upper = np.arctanh(np.quantile(agreement, [0.5, 0.84]).clip(0, 0.9999))
-        return cls(float(middle), float(upper - middle))
-
-    def least_agreement(self, least: float) -> float:
-        """Give what the same shot has to reach: `least`, or more."""
-        outstanding = float(np.tanh(self.median + _SAME_SPREADS * self.spread))
-        return max(least, min(outstanding, _LARGEST_LEAST_AGREEMENT))
-
-    def least_alike(self, same: float) -> float:
-        """Give what is worth to be shown as alike."""
-        outstanding = float(np.tanh(self.median + _ALIKE_SPREADS * self.spread))
-        return min(same, max(_LEAST_ALIKE, outstanding))
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """All images, ready to be compared pair by pair."""
-
-    thumbnails: Thumbnails
-    detail: Detail
-    progress: Progress
-
-    def measured(self, pairs: ImagePairs, title: str) -> ImagePairs:
-        """Give the same pairs with their agreement."""
-        with self.progress.task(title, len(pairs), unit="pairs") as task:
-            agreement = pixel_agreement(self.thumbnails, pairs, self.detail, on_pairs=task.advance)
-        return pairs.with_agreement(agreement)
-
-    def usual(self, descriptors: list[Vectors], is_first: npt.NDArray[np.bool_]) -> _Usual:
-        """Measure how far neighbours agree that are not the nearest."""
-        singles = np.flatnonzero(is_first)
-        rng = np.random.default_rng(0)
-        drawn = np.sort(rng.choice(singles, min(_MEASURED_IMAGES, len(singles)), replace=False))
-        parts = []
-        for vectors in descriptors:
-            similarity = vectors[drawn] @ vectors[singles].T
-            similarity[np.arange(len(drawn)), np.searchsorted(singles, drawn)] = -np.inf
-            nearest_first = np.argsort(-similarity, axis=1, kind="stable")[:, _OTHER_NEIGHBOURS]
-            others = singles[nearest_first]
-            parts.append(
-                ImagePairs.of(np.repeat(drawn, others.shape[1]), others.ravel(), is_mirrored=False)
-            )
-        pairs = ImagePairs.joined(*parts)
-        return _Usual.of(pixel_agreement(self.thumbnails, pairs, self.detail, gives_up=False))
+    return NearDuplicates(same, alike, least, looks.compared, looks.left_out)
 
 
 def equal_pairs(exact: Groups) -> ImagePairs:
@@ -237,8 +179,8 @@ def equal_pairs(exact: Groups) -> ImagePairs:
 
 def _candidates(
     thumbnails: Thumbnails, features: NetworkFeatures, progress: Progress
-) -> tuple[ImagePairs, list[Vectors]]:
-    """Give proposed pairs, and the descriptors that proposed them."""
+) -> tuple[ImagePairs, Vectors, list[Vectors]]:
+    """Give proposed pairs, how near they are, and the descriptors that proposed them."""
     plain, mirrored = pixel_descriptors(thumbnails)
     flips = [] if features.last_mirrored is None else [features.last_mirrored]
     learned, *flipped = feature_descriptors(features.plain, *flips)
@@ -258,7 +200,10 @@ def _candidates(
     of_features = ImagePairs.joined(*by_features)
     similarity = _similarity(of_features, plain, mirrored)
     kept = of_features.take(similarity >= _LEAST_PIXEL_SIMILARITY_OF_FEATURE_PAIRS)
-    return ImagePairs.joined(*by_pixels, kept), [plain, learned]
+    pairs = ImagePairs.joined(*by_pixels, kept)
+    # Of the two together the same come sooner than of either: docs/experiments.md.
+    nearness = _similarity(pairs, plain, mirrored) + _similarity(pairs, learned, learned)
+    return pairs, nearness, [plain, learned]
 
 
 def _neighbours(
@@ -288,13 +233,19 @@ def _similarity(pairs: ImagePairs, plain: Vectors, mirrored: Vectors) -> Vectors
     return result
 
 
-def _within_groups(pairs: ImagePairs, count: int, *, has_mirror: bool) -> ImagePairs:
-    """Give all pairs of the images that are joined over others."""
+def _within_groups(pairs: ImagePairs, count: int) -> ImagePairs:
+    """Give all pairs of the images that are joined over others, those of small groups first.
+
+    Mirrored, too, where a group has a mirrored pair.
+    """
     groups = groups_of_pairs(count, pairs.first, pairs.second)
-    plain = _pairs_within(groups, is_mirrored=False)
-    if not has_mirror:
-        return plain
-    return ImagePairs.joined(plain, _pairs_within(groups, is_mirrored=True))
+    has_mirrored = np.zeros(count, bool)
+    has_mirrored[groups[pairs.first[pairs.is_mirrored]]] = True
+    mirrored = _pairs_within(groups, is_mirrored=True)
+    mirrored = mirrored.take(has_mirrored[groups[mirrored.first]])
+    within = ImagePairs.joined(_pairs_within(groups, is_mirrored=False), mirrored)
+    sizes = np.bincount(groups, minlength=count)
+    return within.take(np.argsort(sizes[groups[within.first]], kind="stable"))
 
 
 def _pairs_within(groups: Groups, *, is_mirrored: bool) -> ImagePairs:
@@ -304,7 +255,7 @@ def _pairs_within(groups: Groups, *, is_mirrored: bool) -> ImagePairs:
     starts = np.searchsorted(groups[order], numbers)
     for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
         members = order[start : start + size]
-        if size <= _LARGEST_COMPLETED:
+        if size <= LARGEST_COMPLETED:
             one, other = np.triu_indices(size, 1)
             first.append(members[one])
             second.append(members[other])
@@ -332,7 +283,7 @@ def pixel_groups(images: AnyImages, labels: Labels, progress: Progress) -> Group
     exact = exact_groups(images)
     if min(images.shape[1:3]) < SMALLEST_SIDE_PX:
         return exact
-    compared = _Compared(make_thumbnails(images), Detail((images,)), progress)
+    compared = ComparedImages(make_thumbnails(images), Detail((images,)), progress)
     plain, _ = pixel_descriptors(compared.thumbnails)
     with progress.task("Looking for duplicates", len(images), unit="images") as task:
         parts = []
@@ -346,7 +297,7 @@ def pixel_groups(images: AnyImages, labels: Labels, progress: Progress) -> Group
     pairs = ImagePairs.joined(*parts)
     pairs = pairs.take(exact[pairs.first] != exact[pairs.second])
     least = compared.usual([plain], representatives(exact)).least_agreement(LEAST_AGREEMENT)
-    pairs = compared.measured(pairs, "Comparing pixels")
+    pairs = compared.measured(pairs, "Comparing pixels", looks=Looks())
     found = pairs.take(pairs.agreement >= least)
     near = groups_of_pairs(len(images), found.first, found.second)
     return joined_groups(exact, _believable(near, labels))

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from tenfold.core.errors import SettingsError
 from tenfold.core.records.data import DuplicateAudit, DuplicateCounts, DuplicatePair, LabelAudit
+from tenfold.core.records.training import TrainRecord
 from tenfold.core.text import csv_line
 from tenfold.data.corrections import image_id
 from tenfold.data.dataset import (
@@ -36,6 +37,7 @@ from tenfold.data.dataset import (
 from tenfold.data.image_pairs import ImagePairs
 from tenfold.data.near_duplicates import NearDuplicates
 from tenfold.data.splits import groups_of_pairs
+from tenfold.evaluation.robustness import training_passes
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -260,6 +262,34 @@ def duplicates_csv(found: NearDuplicates, images: AuditedImages, classes: Sequen
     return "".join(lines)
 
 
+_SHARE_OF_TRAINING = 1 / 3
+"""Of its multiply-adds, which comparing pairs may take; docs/decisions/033."""
+_MULTIPLY_ADDS_OF_A_LOOK = 2 * 10**7
+"""What networks get done in the time of a look at two thumbnails."""
+_ALWAYS_LOOKS = 10**5
+"""About a minute."""
+_ALWAYS_LOOKS_AN_IMAGE = 3
+"""All that is proposed of small images: 1 to 2 pairs an image, of which no more is looked at."""
+
+
+def looks_in_proportion(train: TrainRecord, images: int) -> int:
+    """Give how much may be compared to find near-duplicates, in proportion to the training.
+
+    Parameters
+    ----------
+    train
+        Of the network, whose counts of images, epochs and multiply-adds are used.
+    images
+        Of both splits.
+    """
+    trained = training_passes(train) * (train.multiply_adds or 0)
+    return max(
+        _ALWAYS_LOOKS,
+        _ALWAYS_LOOKS_AN_IMAGE * images,
+        int(_SHARE_OF_TRAINING * trained / _MULTIPLY_ADDS_OF_A_LOOK),
+    )
+
+
 _SHOWN_CONFLICTS = 8
 _SHOWN_LEAKS = 16
 _SHOWN_WITHIN = 8
@@ -274,6 +304,7 @@ def summarize_duplicates(found: NearDuplicates, images: AuditedImages) -> Duplic
     return DuplicateAudit(
         least_agreement=round(found.least_agreement, 4),
         candidates=found.compared,
+        left_out=found.left_out,
         within_train=_counts(pairs.take(~images.is_test(pairs.second)), images),
         within_test=_counts(pairs.take(images.is_test(pairs.first)), images),
         across=_counts(pairs.take(images.is_across(pairs)), images),

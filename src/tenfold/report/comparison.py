@@ -16,7 +16,7 @@ from markupsafe import Markup
 from tenfold.core.files import write_text
 from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison
 from tenfold.core.text import printable
-from tenfold.report.formats import shorten
+from tenfold.report.formats import few_images, shorten
 from tenfold.report.wording import Numbering, page_environment, rendered_text, words
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def draw_comparison(comparison: Comparison, palette: Palette) -> Figure:
     above, below = figure.subplots(
         2, 1, gridspec_kw={"height_ratios": [len(runs) + 1, len(pairs) + 1]}
     )
-    above.set_title("Accuracy, 95% intervals")
+    few = few_images(comparison.test_count)
+    above.set_title(f"Accuracy, 95% intervals{f' ({few})' if few else ''}")
     draw_interval_rows(
         above,
         [shorten(run.name, _NAME_CHARACTERS) for run in runs],

@@ -77,6 +77,11 @@ def cases(value: int | None) -> str:
     return f"{count(value)} (few)" if 0 < (value or 0) < FEW_IMAGES else count(value)
 
 
+def on_few(text: str, images: int) -> str:
+    """Mark a written score that rests on few images: ``0.917 (few)``."""
+    return f"{text} (few)" if 0 < images < FEW_IMAGES else text
+
+
 def few_images(value: int) -> str:
     """Write the warning that a score of so few images carries; empty for enough."""
     return f"only {counted(value, 'image')}" if 0 < value < FEW_IMAGES else ""

@@ -40,7 +40,7 @@ from tenfold.report.findings.reliability import (
     surest_half,
 )
 from tenfold.report.findings.training import course_of
-from tenfold.report.formats import join, percent, score, setting_name
+from tenfold.report.formats import join, on_few, percent, score, setting_name
 from tenfold.report.galleries import (
     figures_of_audit,
     figures_of_failures,
@@ -88,7 +88,7 @@ def _of_search(records: StudyRecords) -> Iterator[ReportFigure]:
         partial(draw_search_history, tune),
         "Validation accuracy of each trial, and the best up to it.",
         f"Scatter plot of {counted(len(tune.trials), 'trial')}; the best, number "
-        f"{tune.best_number}, reaches {score(tune.best_value, 4)}.",
+        f"{tune.best_number}, reaches {on_few(score(tune.best_value, 4), tune.validation_count)}.",
     )
     if tune.importances:
         yield ReportFigure(

@@ -87,6 +87,7 @@ def _environment(*, is_html: bool) -> Environment:
         "large": formats.large,
         "listed": formats.join,
         "number": formats.number,
+        "on_few": formats.on_few,
         "of_hundred": formats.of_hundred,
         "one_line": _one_line,
         "percent": formats.percent,

@@ -8,8 +8,10 @@ from collections.abc import Container
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from tenfold.core.errors import DataError, ExportError, need
@@ -121,27 +123,8 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
     need("onnx", extra="onnx")
     record = model.record
     network = model.network()
-    scores = record.scores
-    promised = record.guarantees
-    threshold = None
     unlike = None if model.unlike is None else UnlikeScore.from_bytes(model.unlike)
-    if unlike is not None and promised is not None and promised.unlike is not None:
-        threshold = promised.unlike.threshold
-    sets = None if record.guarantees is None else record.guarantees.sets
-    description = OnnxDescription(
-        title=record.title,
-        model=record.model,
-        classes=record.classes,
-        image_shape=record.image_shape,
-        value_ranges=record.value_ranges,
-        temperature=record.temperature,
-        accuracy=None if scores is None else scores.accuracy.value,
-        test_count=None if scores is None else scores.count,
-        unlike_threshold=threshold,
-        on_test=None if promised is None else promised.on_test,
-        prediction_sets=None if sets is None else sets.model_copy(update={"test": None}),
-        versions=recorded_versions() | {"onnx": metadata.version("onnx")},
-    )
+    description = describe(model, onnx=metadata.version("onnx"))
     with conversion(
         f"The model {record.model!r} cannot be written as an ONNX graph",
         "To export or serve, train another model (tenfold models lists them), or try another "
@@ -154,6 +137,31 @@ def exported_model(model: PackagedModel, images: Images) -> ExportedModel:
     return ExportedModel(content, exported, parity)
 
 
+def describe(model: PackagedModel, **versions: str) -> OnnxDescription:
+    """Give what an exported file says of itself; `versions` are of what writes it."""
+    record = model.record
+    scores = record.scores
+    promised = record.guarantees
+    threshold = None
+    if model.unlike is not None and promised is not None and promised.unlike is not None:
+        threshold = promised.unlike.threshold
+    sets = None if promised is None else promised.sets
+    return OnnxDescription(
+        title=record.title,
+        model=record.model,
+        classes=record.classes,
+        image_shape=record.image_shape,
+        value_ranges=record.value_ranges,
+        temperature=record.temperature,
+        accuracy=None if scores is None else scores.accuracy.value,
+        test_count=None if scores is None else scores.count,
+        unlike_threshold=threshold,
+        on_test=None if promised is None else promised.on_test,
+        prediction_sets=None if sets is None else sets.model_copy(update={"test": None}),
+        versions=recorded_versions() | versions,
+    )
+
+
 @dataclass(frozen=True)
 class ExportedModel:
     """A file's content and how it was checked."""
@@ -163,8 +171,21 @@ class ExportedModel:
     parity: Parity
 
 
+class Predicts(Protocol):
+    """An exported model in use."""
+
+    def predict_many(self, images: AnyImages) -> npt.NDArray[np.float32]:
+        """Give probabilities, shape (N, classes), of images (N, H, W, C)."""
+        ...
+
+
 def check_parity(
-    model: OnnxModel, network: ImageNetwork, temperature: float | None, images: Images
+    model: Predicts,
+    network: ImageNetwork,
+    temperature: float | None,
+    images: Images,
+    *,
+    runtime: str = "onnxruntime",
 ) -> Parity:
     """Compare an exported model with the network and temperature it was made of, in float32.
 
@@ -190,7 +211,7 @@ def check_parity(
             f"The exported model does not give what the model gives: on {parity.count:,} images a "
             f"probability differs by up to {difference:.2g} (allowed: {TOLERANCE:g}), and "
             f"{parity.changed:,} images get another class. Nothing was written. Please report "
-            "this with the model's settings; another version of torch or onnxruntime may do."
+            f"this with the model's settings; another version of torch or {runtime} may do."
         )
     return parity
 

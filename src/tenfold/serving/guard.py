@@ -24,7 +24,7 @@ from tenfold.serving.access_log import Access
 from tenfold.serving.metrics import Metrics
 from tenfold.serving.operations import Operations
 from tenfold.serving.tokens import Caller, Tokens, whole_seconds
-from tenfold.serving.tracing import RequestTrace
+from tenfold.serving.tracing import Parts, RequestTrace
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,6 +43,8 @@ OPEN = frozenset(
 )
 """What needs no token: the page, which then tells nothing of the model, and the server's state."""
 _READY = frozenset({"/health", "/health/ready", "/v2/health/ready"})
+_NO_SPAN = frozenset({*OPEN, "/metrics"}) - {"/"}
+"""What machines ask again and again."""
 _CLOSES = (408, 413)
 """After these the rest of the request may still be on its way: nobody reads it."""
 _GONE = 499  # as nginx counts clients that vanished
@@ -98,6 +100,7 @@ class Guard:
         status = sent_bytes = 0
         caller = code = None
         trace = RequestTrace.of(scope["headers"])
+        parts = None if self._operations.spans is None else Parts.begin()
 
         async def send_safely(message: Message) -> None:
             nonlocal status, sent_bytes
@@ -134,13 +137,19 @@ class Guard:
             path: str = getattr(told.get("route"), "path", None) or scope["path"]
             name = path if path in self._paths else "other"
             self._metrics.requests.labels(name, str(status)).inc()
+            seconds = time.perf_counter() - began
             if path.endswith(("/predict", "/infer")):
-                self._metrics.request_seconds.observe(time.perf_counter() - began)
-            if self._operations.access_log is not None:
-                seconds = time.perf_counter() - began
-                self._operations.access_log.add(
-                    _access(scope, outside, trace, caller, status, seconds, sent_bytes, code)
-                )
+                self._metrics.request_seconds.observe(seconds)
+            if self._operations.access_log is not None or parts is not None:
+                access = _access(scope, outside, trace, caller, status, seconds, sent_bytes, code)
+                self._tell(access, None if name == "other" else name, trace.flags, parts)
+
+    def _tell(self, access: Access, route: str | None, flags: str, parts: Parts | None) -> None:
+        """Tell the log and the trace of a request."""
+        if self._operations.access_log is not None:
+            self._operations.access_log.add(access)
+        if self._operations.spans is not None and parts is not None and route not in _NO_SPAN:
+            self._operations.spans.add(access, flags, route, parts)
 
     def _inside(self, scope: Scope) -> Scope:
         """Take away what addresses lie below, whether or not the proxy has done so already."""

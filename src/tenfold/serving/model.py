@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tenfold.data.dataset import Images, Labels
 from tenfold.serving.onnx_model import OnnxModel
 from tenfold.serving.predictor import Pixels
 from tenfold.serving.promises import joined_notices, missing_in_file, missing_promises
 
-if TYPE_CHECKING:  # it needs torch, which an exported file is served without
+if TYPE_CHECKING:  # a server of exported files needs neither, nor the torch of the second
+    from tenfold.data.dataset import Images, Labels
     from tenfold.serving.explanation import Explainer
 
 ImageExplainer = Callable[[Pixels, int], dict[str, Any]]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,10 @@ from tenfold.core.machine import available_cores
 from tenfold.core.record import Record
 from tenfold.core.records.data import BEFORE_THEY_WERE_FOUND, ValueRanges
 from tenfold.core.records.guarantees import AnswersOnTest, PredictionSets
-from tenfold.data.dataset import Images
-from tenfold.data.store import AnyImages
+
+if TYPE_CHECKING:
+    from tenfold.data.dataset import Images
+    from tenfold.data.store import AnyImages
 
 BATCH_SIZE = 100
 """Images in one run of the graph where there are many; more gained nothing on CIFAR-10."""

@@ -6,10 +6,14 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tenfold.core.errors import SettingsError
 from tenfold.serving.access_log import AccessLog
 from tenfold.serving.tokens import Tokens
+
+if TYPE_CHECKING:  # it imports OpenTelemetry
+    from tenfold.serving.spans import Spans
 
 _OWN = frozenset({"api", "health", "metrics", "v2"})
 """How the server's own addresses begin; below one of these nobody could tell which is meant."""
@@ -23,15 +27,19 @@ class Operations:
     tokens: Tokens | None = None
     """None where clients need to show none."""
     access_log: AccessLog | None = None
+    spans: Spans | None = None
+    """None where no traces are exported."""
     root_path: str = ""
     """Below which a proxy has the server's addresses, ``/models/cats``; see `parse_root_path`."""
     is_draining: bool = False
     """Whether the server is about to stop: it answers, and says that it is not ready."""
 
     def close(self) -> None:
-        """Write what the log still has."""
+        """Write what the log still has, and export the last spans."""
         if self.access_log is not None:
             self.access_log.close()
+        if self.spans is not None:
+            self.spans.close()
 
 
 def parse_root_path(text: str) -> str:

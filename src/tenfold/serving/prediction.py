@@ -309,6 +309,20 @@ def predict_batches(
         yield list(_predicted(own, batch))
 
 
+def predict_pixels(model: ImageClassifier | OnnxModel, images: Images) -> Iterator[Predicted]:
+    """Predict decoded images, uint8 (N, H, W, C), named by their places, as `predict_files` does.
+
+    Raises
+    ------
+    ImageShapeError
+        If they are not of the model's own size.
+    """
+    own = _Model.of(model)
+    read = (ReadImage(str(place), pixels) for place, pixels in enumerate(images))
+    for batch in _batches(read, _batch_size_for(model), images_of_a_block(model)):
+        yield from _predicted(own, batch)
+
+
 def _batches(images: Iterator[ReadImage], size: int, block: int) -> Iterator[list[ReadImage]]:
     """Cut the stream so that each part has `size` images that can be read, but where a block ends.
 

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from tenfold.serving.metrics import ModelMetrics
 from tenfold.serving.onnx_model import OnnxModel, are_probabilities
 from tenfold.serving.requests import MemoryBudget, Upload
 from tenfold.serving.settings import ServingSettings
+from tenfold.serving.tracing import PARTS, Parts
 
 _LONGEST_NAME = 255
 _SMALL_BYTES, _SMALL_PIXELS = 65_536, 512 * 512
@@ -41,8 +42,15 @@ Pixels = npt.NDArray[np.uint8]
 Row = npt.NDArray[np.float32]
 MakeImage = Callable[[], Pixels]
 _Outcome = npt.NDArray[Any] | Exception
-_Waiting = tuple[MakeImage, "asyncio.Future[Row]", float]
-"""Makes the image, takes what comes of it, and since when it waits."""
+
+
+class _Waiting(NamedTuple):
+    make_image: MakeImage
+    future: asyncio.Future[Row]
+    since: float
+    parts: Parts | None
+
+
 _Job = tuple[Sequence[_Waiting], asyncio.AbstractEventLoop]
 
 
@@ -118,7 +126,11 @@ class Predictor:
             if len(upload.content) <= _SMALL_BYTES:
                 small = min(_SMALL_PIXELS, self._settings.pixels)
                 decode = partial(
-                    self._timed_decode, upload.content, most_pixels=small, is_quick=True
+                    self._timed_decode,
+                    PARTS.get(),
+                    upload.content,
+                    most_pixels=small,
+                    is_quick=True,
                 )
                 try:
                     return self._noted(await self.batcher.submit(decode))
@@ -181,7 +193,8 @@ class Predictor:
 
     async def _decode(self, content: bytes) -> Pixels:
         """Give an image's pixels, decoded in a thread or a process."""
-        run, decode = asyncio.get_running_loop().run_in_executor, self._timed_decode
+        run = asyncio.get_running_loop().run_in_executor
+        decode = partial(self._timed_decode, PARTS.get())
         self._decoding += 1
         try:
             try:
@@ -193,10 +206,13 @@ class Predictor:
         finally:
             self._decoding -= 1
 
-    def _timed_decode(self, content: bytes, **options: Any) -> Pixels:
+    def _timed_decode(self, parts: Parts | None, content: bytes, **options: Any) -> Pixels:
         began = time.perf_counter()
         pixels = self._decoder.decode(content, **options)
-        self._metrics.decode_seconds.observe(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._metrics.decode_seconds.observe(seconds)
+        if parts is not None:
+            parts.add("decode", seconds)
         return pixels
 
     def close(self) -> None:
@@ -336,7 +352,7 @@ class Batcher:
         if len(self._waiting) >= self._most_waiting:
             raise _busy()
         future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
-        self._waiting.append((make_image, future, time.monotonic()))
+        self._waiting.append(_Waiting(make_image, future, time.monotonic(), PARTS.get()))
         self._start()
         return await future
 
@@ -351,11 +367,15 @@ class Batcher:
         while self._waiting and self._running_since is None:
             size = min(len(self._waiting), self._most_images)
             batch = [self._waiting.popleft() for _ in range(size)]
-            wanted = [one for one in batch if not one[1].done()]  # some clients gave up meanwhile
+            wanted = [
+                one for one in batch if not one.future.done()
+            ]  # some clients gave up meanwhile
             if wanted:
                 self._running_since = now = time.monotonic()
-                for _, _, since in wanted:
-                    self._on_wait(now - since)
+                for one in wanted:
+                    self._on_wait(now - one.since)
+                    if one.parts is not None:
+                        one.parts.add("queue", now - one.since)
                 self._jobs.put((wanted, asyncio.get_running_loop()))
                 if self._thread.ident is None:
                     self._thread.start()
@@ -366,7 +386,7 @@ class Batcher:
             batch, loop = job
             outcomes: list[_Outcome]
             try:
-                outcomes = self._compute([make_image for make_image, _, _ in batch])
+                outcomes = self._compute(batch)
             except BaseException as error:  # a thread that ended would leave all others waiting
                 failed = RuntimeError(f"the network's thread failed: {error!r}")
                 outcomes = [failed] * len(batch)
@@ -380,31 +400,35 @@ class Batcher:
         """Let go of the network, which takes memory, without waiting for Python to find circles."""
         self._predict = _nothing
 
-    def _compute(self, makers: Sequence[MakeImage]) -> list[_Outcome]:
+    def _compute(self, batch: Sequence[_Waiting]) -> list[_Outcome]:
         """Give each image's row, or why there is none; runs in the network's thread."""
-        outcomes = [_attempt(make_image) for make_image in makers]
+        outcomes = [_attempt(one.make_image) for one in batch]
         images = {n: one for n, one in enumerate(outcomes) if not isinstance(one, Exception)}
         if images:
             rows: Iterable[_Outcome]
+            began = time.monotonic()
             try:
                 rows = self._predict(np.stack(list(images.values())))
             except Exception as error:
                 rows = [error] * len(images)
+            seconds = time.monotonic() - began
             for place, row in zip(images, rows, strict=True):
                 outcomes[place] = row
+                if (parts := batch[place].parts) is not None:
+                    parts.add("network", seconds, len(images))
         return outcomes
 
     def _finish(self, batch: Sequence[_Waiting], outcomes: Sequence[_Outcome]) -> None:
         self._running_since = None
         if computed := sum(not isinstance(one, Exception) for one in outcomes):
             self._on_batch(computed)
-        for (_, future, _), outcome in zip(batch, outcomes, strict=True):
-            if future.done():
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.future.done():
                 continue
             if isinstance(outcome, Exception):
-                future.set_exception(outcome)
+                waiting.future.set_exception(outcome)
             else:
-                future.set_result(outcome)
+                waiting.future.set_result(outcome)
         self._start()
 
 

@@ -1,11 +1,14 @@
-"""Which request this is: an id of its own, and its place in a trace that others began."""
+"""Which request this is, its place in a trace that others began, and what it waited for."""
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import NamedTuple
 
 REQUEST_ID = b"x-request-id"
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -56,3 +59,46 @@ def _parent(value: bytes) -> tuple[str, str, str] | None:
     if not is_valid or not trace_id.strip(b"0") or not parent_id.strip(b"0"):
         return None
     return trace_id.decode("ascii"), parent_id.decode("ascii"), flags.decode("ascii")
+
+
+_MOST_PARTS = 300
+
+
+class Part(NamedTuple):
+    """A part of the time that a request took, of one of its images."""
+
+    name: str
+    ended_ns: int
+    """Since the epoch."""
+    seconds: float
+    images: int
+    """Those that it was computed together with are counted, those of other requests too."""
+
+
+class Parts:
+    """What one request waited for, told by threads while it is computed.
+
+    Of a request with many images only the first parts are kept.
+    """
+
+    def __init__(self) -> None:
+        self.kept: list[Part] = []
+        self.left_out = 0
+
+    @classmethod
+    def begin(cls) -> Parts:
+        """Give those of the request that is answered in the present task."""
+        parts = cls()
+        PARTS.set(parts)
+        return parts
+
+    def add(self, name: str, seconds: float, images: int = 1) -> None:
+        """Take a part that ends now."""
+        if len(self.kept) < _MOST_PARTS:
+            self.kept.append(Part(name, time.time_ns(), seconds, images))
+        else:
+            self.left_out += 1
+
+
+PARTS: ContextVar[Parts | None] = ContextVar("parts", default=None)
+"""Of the request that is being answered; None where nobody wants to know."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.core.errors import ModelFolderError
 from tenfold.core.text import printable, readable
-from tenfold.data.dataset import Images
 from tenfold.serving.decoding import UploadDecoder
 from tenfold.serving.guard import Refusal
 from tenfold.serving.model import ServedModel
+
+if TYPE_CHECKING:
+    from tenfold.data.dataset import Images
 
 CHECK_FOLDER = "check"
 _MOST_CHECKED = 1000

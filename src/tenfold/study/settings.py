@@ -209,7 +209,8 @@ class EvaluateSettings(Settings):
         Test images, a stratified sample, that are predicted again under each of 30 disturbances, at
         most: no more than what training cost allows (docs/decisions/033). 0 for none.
     is_thorough
-        Whether all test images are disturbed, however long that takes.
+        Whether all test images are disturbed, and the audit compares all pairs that may be
+        near-duplicates, however long that takes.
     test_time_augmentation
         Views of each image whose mean is scored too, beside the plain scores: ``none``, ``mirror``,
         ``mirror-shift`` or ``mirror-crop`` (see `tenfold.training.inference`).

@@ -22,8 +22,9 @@ from tenfold.core.records.training import RebalancingPlan
 from tenfold.data.augmentation import AugmentationPolicy, Mixing, PicturePolicy
 from tenfold.data.dataset import ImageSplit
 from tenfold.data.rebalancing import epoch_samples
-from tenfold.data.store import fits_in_memory, in_memory, whole_pictures
+from tenfold.data.store import StoredImages, fits_in_memory, in_memory, whole_pictures
 from tenfold.models.model import as_pixels
+from tenfold.training.prefetching import prefetched
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,16 @@ class TrainingBatches:
         targets
             Labels, int64, shape (B,); of mixed images `MixedLabels`.
         """
-        for chosen, shown in self.steps(epoch, first_step=first_step):
-            yield shown(chosen)
+        batches = (shown(chosen) for chosen, shown in self.steps(epoch, first_step=first_step))
+        yield from prefetched(batches) if self.are_read else batches
+
+    @property
+    def are_read(self) -> bool:
+        """Say whether images are decoded or read for each batch, as they are not kept in memory."""
+        images = self.split.images
+        return not fits_in_memory(images) or (
+            isinstance(self.policy, PicturePolicy) and isinstance(images, StoredImages)
+        )
 
     def steps(
         self, epoch: int, *, first_step: int = 0

@@ -23,6 +23,7 @@ from tenfold.core.progress import Progress
 from tenfold.models.model import ImageNetwork
 from tenfold.training.batches import Targets, TrainingBatches
 from tenfold.training.device import Device
+from tenfold.training.prefetching import prefetched
 
 MOST_BYTES = 2 << 30
 """Of maps that are kept in files: what does not fit is computed whenever it is shown."""
@@ -147,21 +148,24 @@ class FrozenStages:
             f"{self._title}: view {view + 1} of {self.views}", count, unit="images"
         ) as task:
             task.advance(count - min(count, len(missing) * _BLOCK_IMAGES))
-            for place, block in enumerate(missing.tolist()):
+            starts = (_BLOCK_IMAGES * missing).tolist()
+            blocks = [np.arange(start, min(start + _BLOCK_IMAGES, count)) for start in starts]
+            shown = prefetched((rows, self._batches.view(view, rows)[0]) for rows in blocks)
+            for place, (rows, pixels) in enumerate(shown):
                 if is_over():
                     return False
-                start = block * _BLOCK_IMAGES
-                rows = np.arange(start, min(start + _BLOCK_IMAGES, count))
-                kept.put(rows, *self._computed(view, rows))
+                kept.put(rows, *self._maps(pixels))
                 if place % _BLOCKS_BETWEEN_WRITES == 0:
                     kept.write()
                 task.advance(len(rows))
         kept.write()
         return True
 
-    @torch.no_grad()
     def _computed(self, view: int, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        pixels, _ = self._batches.view(view, rows)
+        return self._maps(self._batches.view(view, rows)[0])
+
+    @torch.no_grad()
+    def _maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         with self._device.autocast(self._precision):
             maps, means = self._body.lower(self._network.normalized(pixels))
         return maps, means.float()

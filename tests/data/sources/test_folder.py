@@ -14,7 +14,7 @@ from tenfold.core.errors import DataError
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset, ImageSplit
 from tenfold.data.sources.folder import SOURCE
-from tenfold.data.sources.labelled_files import reorder_rows
+from tenfold.data.sources.pixel_rows import reorder_rows
 from tenfold.data.sources.source import SourceOptions
 
 Tree = Callable[..., Path]

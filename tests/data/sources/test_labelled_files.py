@@ -11,7 +11,7 @@ from PIL import Image
 
 from tenfold.core.progress import SilentProgress
 from tenfold.data.dataset import ImageDataset, read_split, write_split
-from tenfold.data.sources import labelled_files
+from tenfold.data.sources import pixel_rows
 from tenfold.data.sources.folder import SOURCE
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.store import StoredImages, in_memory
@@ -48,10 +48,10 @@ def test_pixels_in_memory_in_a_file_and_nowhere_are_the_same(
     work = tmp_path / "work"
     kept = _load(photographs, work)
     assert not work.exists()
-    monkeypatch.setattr(labelled_files, "MOST_KEPT_BYTES", 0)
+    monkeypatch.setattr(pixel_rows, "MOST_KEPT_BYTES", 0)
     spooled = _load(photographs, work)
     assert len(list(work.iterdir())) == 1
-    monkeypatch.setattr(labelled_files, "MOST_LAID_BYTES", 0)
+    monkeypatch.setattr(pixel_rows, "MOST_LAID_BYTES", 0)
     decoded = _load(photographs, work)
     for number, dataset in enumerate((kept, spooled, decoded)):
         folder = tmp_path / f"run-{number}"

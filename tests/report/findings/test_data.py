@@ -289,6 +289,10 @@ def test_the_section_follows_the_facts(real_study: StudyRecords, section: Any) -
     assert "50% of all images" in section(
         "audit", _with_duplicates(real_study, images_in_groups=85)
     )
+    assert "--thorough" not in text
+    text = section("audit", _with_duplicates(real_study, candidates=50, left_out=1200))
+    assert "1,200 further pairs were not compared" in text
+    assert "--thorough" in text
 
 
 def test_scores_with_and_without_corrections_stand_side_by_side(

@@ -11,7 +11,7 @@ from tenfold.core.records.data import GroupingRecord
 from tenfold.core.records.evaluation import PartScores, SeriesScores
 from tenfold.evaluation.intervals import wilson_interval
 from tenfold.report.findings.evaluation import honest_part
-from tenfold.report.formats import cases, few_images
+from tenfold.report.formats import cases, few_images, on_few
 from tenfold.report.records import StudyRecords
 
 
@@ -26,14 +26,18 @@ def _part(right: int, images: int) -> PartScores:
     )
 
 
-def _with_series(study: StudyRecords, held_out: PartScores | None) -> StudyRecords:
+def _with_series(
+    study: StudyRecords, held_out: PartScores | None, p_value: float | None = 0.002
+) -> StudyRecords:
     assert study.evaluate is not None
     grouping = GroupingRecord(by="names", is_found=True, groups=50, images=200, largest=4)
     return dataclasses.replace(
         study,
         acquire=study.acquire.model_copy(update={"grouping": grouping}),
         evaluate=study.evaluate.model_copy(
-            update={"series": SeriesScores(held_out=held_out, shared=_part(99, 100))}
+            update={
+                "series": SeriesScores(held_out=held_out, shared=_part(99, 100), p_value=p_value)
+            }
         ),
     )
 
@@ -49,6 +53,22 @@ def test_the_page_leads_with_whole_series_held_out(real_study: StudyRecords, sec
     assert "Whole series held out of the training 100 0.710" in evaluation
     assert "Training has images of the same series 100 0.990" in evaluation
     assert "(71.0% on 100 test images" in section("conclusions", study)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "said"),
+    [
+        (0.0005, "the second flatters (p < 0.001, permutation test over whole series)"),
+        (0.049, "the second flatters (p = 0.049"),
+        (0.05, "not clearly apart (p = 0.050"),
+        (None, "was not tested"),
+    ],
+)
+def test_what_flatters_is_tested(
+    real_study: StudyRecords, section: Any, p_value: float | None, said: str
+) -> None:
+    study = _with_series(real_study, _part(71, 100), p_value)
+    assert said in " ".join(section("header", study).split())
 
 
 @pytest.mark.parametrize("held_out", [None, _part(20, 29)])
@@ -76,6 +96,7 @@ def test_too_few_held_out_images_do_not_lead(
 )
 def test_few_images_say_so(count: int, shown: str, warning: str) -> None:
     assert (cases(count), few_images(count)) == (shown, warning)
+    assert on_few("0.917", count) == ("0.917 (few)" if warning else "0.917")
 
 
 def test_every_number_of_few_images_says_so(real_study: StudyRecords, section: Any) -> None:
@@ -96,3 +117,19 @@ def test_every_number_of_few_images_says_so(real_study: StudyRecords, section: A
     assert "Every accuracy of this table rests on only 20 images" in text
     assert "Validation rests on only 13 images" in section("training", study)
     assert "The test rests" not in section("header", real_study)
+
+
+def test_trials_folds_and_runs_of_few_images_say_so(real_study: StudyRecords, section: Any) -> None:
+    """The real study chose by 13 validation images; its runs were tested on 44."""
+    tune, repeats = real_study.tune, real_study.repeats
+    assert tune is not None
+    assert repeats is not None
+    text = section("modeling", real_study)
+    assert f"{tune.best_value:.4f} (few)" in text
+    assert "rests on fewer than 30 validation images" in text
+    many = dataclasses.replace(real_study, tune=tune.model_copy(update={"validation_count": 30}))
+    assert "few" not in section("modeling", many).partition("The trials and their")[2]
+    marked = f"{repeats.runs[0].accuracy:.4f} (few)"
+    assert marked not in section("evaluation", real_study)
+    few = dataclasses.replace(real_study, repeats=repeats.model_copy(update={"test_count": 29}))
+    assert marked in section("evaluation", few)

@@ -39,7 +39,10 @@ def _settings(data: Path, **more: object) -> dict[str, object]:
     }
 
 
-def test_scores_with_and_without_images_of_one_group(run_stage: RunStage, people: Path) -> None:
+def test_scores_with_and_without_images_of_one_group(
+    run_stage: RunStage, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenfold.evaluation.series_difference.FEWEST_IMAGES", 2)
     folder = run_stage("evaluate", _settings(people, group_by=r"name:(p\d+)"))
     acquire = folder.parent / "acquire"
     record = EvaluateRecord.read(folder / "record.json")
@@ -53,6 +56,8 @@ def test_scores_with_and_without_images_of_one_group(run_stage: RunStage, people
     right = stored["probabilities"].argmax(1) == read_split(acquire, "test").labels
     assert record.series.held_out.accuracy == pytest.approx(right[~spans].mean())
     assert record.series.shared.accuracy == pytest.approx(right[spans].mean())
+    assert record.series.p_value is not None
+    assert 0 < record.series.p_value <= 1
     grouping = AcquireRecord.read(acquire / "record.json").grouping
     assert grouping is not None
     assert (grouping.groups, grouping.images, grouping.largest) == (PEOPLE, 60, SHOTS)

@@ -255,6 +255,8 @@ class DuplicateAudit(Record):
     """From which on a pair counted: the setting, or more where different images agree well."""
     candidates: int
     """Pairs that were compared pixel by pixel."""
+    left_out: int = 0
+    """Further pairs that were not, as the audit would have taken longer than in proportion."""
     within_train: DuplicateCounts
     within_test: DuplicateCounts
     across: DuplicateCounts

@@ -181,6 +181,9 @@ class SeriesScores(Record):
     """On test images of whose series training has none; None where there are none."""
     shared: PartScores
     """On the others."""
+    p_value: float | None = None
+    """Of a difference between the two accuracies, by `tenfold.evaluation.series_difference`; None
+    where there are too few images or series, and in records that were made before there was one."""
 
 
 class EvaluateRecord(Record):

@@ -17,8 +17,9 @@ from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset, ImageSplit, Labels
 from tenfold.data.sources.folder_files import natural_key
 from tenfold.data.sources.folder_splits import Role
-from tenfold.data.sources.labelled_files import reorder_rows, untested_notes
+from tenfold.data.sources.labelled_files import untested_notes
 from tenfold.data.sources.large_arrays import joined_images
+from tenfold.data.sources.pixel_rows import reorder_rows
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.splits import exact_groups, stratified_split
 from tenfold.data.store import AnyImages, StoredImages, images_at_size, some_images

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
@@ -19,25 +15,13 @@ from tenfold.core.errors import DataError
 from tenfold.core.progress import Progress
 from tenfold.core.records.data import LeftOutImage
 from tenfold.core.text import counted, shortlist
-from tenfold.data.dataset import (
-    ImageDataset,
-    Images,
-    ImageSplit,
-    Indices,
-    Labels,
-)
-from tenfold.data.pixel_file import PixelSpool
+from tenfold.data.dataset import ImageDataset, ImageSplit, Indices, Labels
 from tenfold.data.sources.arrangement import Arrangement, FileRules, Setting
 from tenfold.data.sources.grouping import below
+from tenfold.data.sources.pixel_rows import NewRows, reorder_rows, stored_images
 from tenfold.data.sources.source import SourceOptions
-from tenfold.data.splits import (
-    DIGEST_BYTES,
-    groups_of_digests,
-    joined_groups,
-    pixel_digest,
-    regrouped,
-)
-from tenfold.data.store import MOST_KEPT_BYTES, AnyImages, ArrayRows, StoredImages
+from tenfold.data.splits import groups_of_digests, joined_groups, regrouped
+from tenfold.data.store import AnyImages, StoredImages
 
 if TYPE_CHECKING:
     from tenfold.data.images.decoding import EncodedImage
@@ -46,10 +30,6 @@ if TYPE_CHECKING:
 ItemT = TypeVar("ItemT")
 FileT = TypeVar("FileT", bound="EncodedImage")
 
-MOST_LAID_BYTES = 2**34
-"""Of pixels that are laid beside their pictures: a row is read sixty times as fast as decoded, and
-takes of the disk about what its picture does; docs/decisions/031-the-image-store.md."""
-_LAID_COPIES = 3  # As they are decoded, as the splits have them, and as much again left free.
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
 
 
@@ -242,7 +222,7 @@ def read_labelled_files(
         options.on_files(listed)
     names = MadeWhenAsked(range(len(listed.files)), lambda row: below(root, str(listed.files[row])))
     rules = FileRules(options, names, columns, column_names)
-    room = _NewRows(options.work_folder)
+    room = NewRows(options.work_folder)
     decoded = decode_files(
         listed.files,
         options.image_size_px,
@@ -255,7 +235,7 @@ def read_labelled_files(
         new_rows=room.of,
     )
     is_used = usable_classes(decoded.is_read)
-    images = _stored(decoded, room.pixels, listed.files, options)
+    images = stored_images(decoded, room.pixels, listed.files, options)
     arranged = rules.arrangement(
         decoded.taken,
         np.flatnonzero(decoded.is_read),
@@ -279,48 +259,9 @@ def read_labelled_files(
     )
 
 
-class _NewRows:
-    """Where decoded images go: an array for few, a file for many, nowhere for too many.
-
-    Parameters
-    ----------
-    folder
-        For the file; None for where the system keeps temporary files.
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-        self.pixels: Images | PixelSpool | None = None
-        self.digests: npt.NDArray[np.uint8] = np.empty((0, 0), np.uint8)
-
-    def of(self, count: int, shape: tuple[int, int, int]) -> _NewRows:
-        """Make room."""
-        from tenfold.data.images.reading import new_images
-
-        self.digests = np.zeros((count, DIGEST_BYTES), np.uint8)
-        size = count * math.prod(shape)
-        if size <= MOST_KEPT_BYTES:
-            self.pixels = new_images(count, shape)
-        elif size <= min(MOST_LAID_BYTES, _free_bytes(self.folder) // _LAID_COPIES):
-            self.pixels = PixelSpool((count, *shape), self.folder)
-        return self
-
-    def __setitem__(self, row: int, pixels: Images) -> None:
-        self.digests[row] = np.frombuffer(pixel_digest(pixels), np.uint8)
-        if self.pixels is not None:
-            self.pixels[row] = pixels
-
-
-def _free_bytes(folder: Path | None) -> int:
-    place = Path(tempfile.gettempdir()) if folder is None else folder
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
-
-
 def _split_rows(
     decoded: DecodedImages,
-    room: _NewRows,
+    room: NewRows,
     listed: LabelledFiles[FileT],
     options: SourceOptions,
     arranged: Arrangement,
@@ -374,59 +315,9 @@ def _split_images(
     )
 
 
-def _stored(
-    decoded: DecodedImages,
-    pixels: Images | PixelSpool | None,
-    files: Sequence[FileT],
-    options: SourceOptions,
-) -> AnyImages:
-    """Give all images: with their pictures, where these say more than the pixels."""
-    from tenfold.data.images.reading import limits_of
-    from tenfold.data.pictures import EncodedPictures
-
-    has_pictures = 2 * decoded.shrunk > decoded.is_read.sum()
-    if isinstance(pixels, np.ndarray) and not has_pictures:
-        return pixels
-    pictures = EncodedPictures(files, decoded.ranges, limits_of(options.most_megapixels))
-    return StoredImages(
-        decoded.shape,
-        len(files),
-        ArrayRows(pixels) if isinstance(pixels, np.ndarray) else pixels,
-        pictures if has_pictures or pixels is None else None,
-    )
-
-
 def _without_unused_labels(split: ImageSplit, is_used: npt.NDArray[np.bool_]) -> ImageSplit:
     """Count a split's labels among the used classes alone."""
     return ImageSplit(split.images, (np.cumsum(is_used) - 1)[split.labels].astype(np.int64))
-
-
-def reorder_rows(rows: npt.NDArray[np.uint8], order: npt.NDArray[np.intp]) -> None:
-    """Make row k what row ``order[k]`` was, in place, for every k.
-
-    Follows the permutation's cycles, so one spare row is all the memory it takes.
-
-    Parameters
-    ----------
-    rows
-        Shape (N, ...).
-    order
-        A permutation of 0 to N - 1.
-    """
-    assert len(order) == len(rows)
-    sources = order.tolist()
-    is_placed = [False] * len(sources)
-    for start in range(len(sources)):
-        if is_placed[start] or sources[start] == start:
-            continue
-        spare = rows[start].copy()
-        target = start
-        while (source := sources[target]) != start:
-            rows[target] = rows[source]
-            is_placed[target] = True
-            target = source
-        rows[target] = spare
-        is_placed[target] = True
 
 
 def untested_notes(classes: Sequence[str], test: ImageSplit) -> Iterator[str]:

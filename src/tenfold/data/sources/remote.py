@@ -43,7 +43,9 @@ _THREADS = 8
 _MOST_FILES = 5_000_000
 _STAMPS = ("ETag", "etag", "md5Hash", "Content-MD5", "blob_id", "LastModified", "Last-Modified")
 _MOST_NEIGHBOURS = 5000
-_LATEST = "latest.json"
+LATEST = "latest.json"
+REMOTE = "remote"
+"""Where in the cache files from addresses lie."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def fetch(address: str, progress: Progress, *, is_offline: bool = False) -> Path
             f"{shown!r} is an address that tenfold does not read. Give one of "
             f"{', '.join(f'{name}://' for name in SCHEMES)}, or download it and give the path."
         )
-    home = cache_folder() / "remote" / sha256_of_json(address)[:16]
+    home = cache_folder() / REMOTE / sha256_of_json(address)[:16]
     if is_offline:
         return _fetched_before(home, shown)
     progress.say(f"Looking at {shown}")
@@ -111,16 +113,19 @@ def fetch(address: str, progress: Progress, *, is_offline: bool = False) -> Path
     target = folder / _title(address)
     # The shards that a pattern stands for lie beside where it would lie.
     root = target if is_folder and not is_pattern(target) else folder
-    with _locked(home):
+    with locked(home):
         _fetch_all(system, files, root, shown, progress)
         with storage_errors(home):
-            write_json(home / _LATEST, {"path": target.relative_to(home).as_posix()})
+            write_json(
+                home / LATEST,
+                {"path": target.relative_to(home).as_posix(), "address": shown},
+            )
     return target
 
 
 def _fetched_before(home: Path, shown: str) -> Path:
     try:
-        target = home / str(json.loads((home / _LATEST).read_bytes())["path"])
+        target = home / str(json.loads((home / LATEST).read_bytes())["path"])
     except (OSError, ValueError, KeyError, TypeError):
         raise DownloadError(
             f"{shown} was not fetched before, and downloads are forbidden (--offline). Run once "
@@ -265,7 +270,7 @@ def _as_data_error(error: Exception, shown: str, scheme: str) -> Exception:
 
 
 @contextmanager
-def _locked(home: Path) -> Iterator[None]:
+def locked(home: Path) -> Iterator[None]:
     """Let one process at a time fetch from an address."""
     import filelock
 

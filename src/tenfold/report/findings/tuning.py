@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import mean
 
 from tenfold.core.records.training import RateStep, RateSweepRecord
@@ -14,7 +14,7 @@ from tenfold.core.records.tuning import (
     TuneRecord,
 )
 from tenfold.core.text import csv_line
-from tenfold.report.formats import number, percent, setting_name, setting_value
+from tenfold.report.formats import number, on_few, percent, setting_name, setting_value
 from tenfold.report.wording import rendered_text
 
 
@@ -97,23 +97,27 @@ def ablation_text(record: AblationRecord) -> str:
     """Give the table as Markdown, which reads well on a terminal too."""
     rows = [
         ("without", "what instead", "accuracy", "effect, points", "95% interval", "time"),
-        ("–", "recipe as it is", percent(mean(record.accuracies), 2), "–", "–", "1.00×"),
-        *(_ablation_cells(scores, record.seconds) for scores in record.ablated),
+        ("–", "recipe as it is", _accuracy(record.accuracies, record), "–", "–", "1.00×"),
+        *(_ablation_cells(scores, record) for scores in record.ablated),
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return rendered_text("ablation.md.j2", record=record, rows=rows, widths=widths)
 
 
-def _ablation_cells(scores: AblatedScores, seconds: float) -> tuple[str, ...]:
+def _ablation_cells(scores: AblatedScores, record: AblationRecord) -> tuple[str, ...]:
     interval = scores.interval
     return (
         scores.ingredient.title,
         scores.ingredient.without,
-        percent(mean(scores.accuracies), 2),
-        f"{100 * scores.effect:+.2f}",
+        _accuracy(scores.accuracies, record),
+        on_few(f"{100 * scores.effect:+.2f}", record.held_out),
         f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}",
-        f"{scores.seconds / seconds:.2f}×",
+        f"{scores.seconds / record.seconds:.2f}×",
     )
+
+
+def _accuracy(accuracies: Sequence[float], record: AblationRecord) -> str:
+    return on_few(percent(mean(accuracies), 2), record.held_out)
 
 
 def ablation_csv(record: AblationRecord) -> str:

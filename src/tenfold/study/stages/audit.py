@@ -23,6 +23,7 @@ from tenfold.core.records.data import (
     TestScores,
 )
 from tenfold.core.records.evaluation import CrossValidateRecord
+from tenfold.core.records.training import TrainRecord
 from tenfold.core.text import counted
 from tenfold.data.dataset import SplitName, read_arrays, write_arrays
 from tenfold.data.feature_rows import MOST_KEPT_BYTES, Features, joined_features
@@ -43,6 +44,7 @@ from tenfold.evaluation.audit import (
     Probabilities,
     duplicates_csv,
     issues_csv,
+    looks_in_proportion,
     rank_label_issues,
     summarize_duplicates,
 )
@@ -65,7 +67,7 @@ class AuditStage(Stage):
 
     name = "audit"
     position = 7
-    version = 2  # 2: a closer look at pairs, and what is only alike
+    version = 3  # 2: a closer look at pairs, and what is only alike; 3: in proportion
     summary = "look for wrong labels, duplicates, and leaks between the splits"
     is_dispensable = True
     needed = ("acquire", "train", "evaluate")
@@ -87,7 +89,11 @@ class AuditStage(Stage):
 
     def settings_used(self, settings: StudySettings) -> dict[str, Any]:
         """Give what the result depends on beside the trained model."""
-        return {"audit": settings.audit.plain(), "precision": settings.training.precision}
+        return {
+            "audit": settings.audit.plain(),
+            "precision": settings.training.precision,
+            "is_thorough": settings.evaluate.is_thorough,
+        }
 
     def run(self, context: StageContext) -> None:
         """Predict all images, rank the labels, and look for near-duplicates."""
@@ -333,7 +339,14 @@ def _duplicates(
         images.labels,
         least_agreement=least_agreement,
         progress=context.progress,
+        most_looks=_most_looks(context, len(images)),
     )
+
+
+def _most_looks(context: StageContext, images: int) -> int | None:
+    if context.settings.evaluate.is_thorough:
+        return None
+    return looks_in_proportion(TrainRecord.read(context.inputs["train"] / RECORD), images)
 
 
 def _scores(

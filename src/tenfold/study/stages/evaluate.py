@@ -26,6 +26,7 @@ from tenfold.data.dataset import (
     kept_places,
     read_given_split,
     read_split,
+    read_test_series,
     read_test_spans,
     write_arrays,
 )
@@ -36,6 +37,7 @@ from tenfold.evaluation.explanations import explain_mistakes
 from tenfold.evaluation.intervals import score_intervals, wilson_interval
 from tenfold.evaluation.robustness import images_in_proportion, measure_robustness, passes
 from tenfold.evaluation.scores import choose_gallery, classification_scores
+from tenfold.evaluation.series_difference import series_p_value
 from tenfold.evaluation.unlike import MEASURED_IMAGES
 from tenfold.models.model import ImageNetwork
 from tenfold.study.recipe import StudySettings
@@ -55,7 +57,7 @@ class EvaluateStage(Stage):
 
     name = "evaluate"
     position = 5
-    version = 7  # 7: features of some test images
+    version = 8  # 8: a test of what series flatter
     summary = "score the model on the test split"
     needed = ("acquire", "train")
 
@@ -115,8 +117,9 @@ def _series_scores(
     context: StageContext, probabilities: npt.NDArray[np.float32], labels: Labels
 ) -> SeriesScores | None:
     """Score apart what training has images of the same series of."""
-    spans = read_test_spans(context.inputs["acquire"])
-    if spans is None or not spans.any():
+    acquire = context.inputs["acquire"]
+    spans, groups = read_test_spans(acquire), read_test_series(acquire)
+    if spans is None or groups is None or not spans.any():
         return None
     classes = context.acquired().classes
 
@@ -134,7 +137,13 @@ def _series_scores(
             ),
         )
 
-    return SeriesScores(held_out=None if spans.all() else on(~spans), shared=on(spans))
+    return SeriesScores(
+        held_out=None if spans.all() else on(~spans),
+        shared=on(spans),
+        p_value=series_p_value(
+            probabilities.argmax(axis=1) == labels, spans, groups, _generator(context, "series")
+        ),
+    )
 
 
 def _write_features(context: StageContext, network: ImageNetwork, test: ImageSplit) -> None:

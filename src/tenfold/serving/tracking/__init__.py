@@ -1,0 +1,1 @@
+"""A study written to where others keep their experiments: MLflow and TensorBoard."""
