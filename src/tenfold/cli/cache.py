@@ -38,5 +38,10 @@ def cache(
             f"{printable(one.origin)}{old}"
         )
     size = sum(one.size_bytes for one in there) / 1e6
-    what = "Removed" if remove else "There is"
-    echo(f"{what} {counted(len(there), 'thing')} of {size:,.1f} MB in {cache_folder()}.")
+    total = f"{counted(len(there), 'thing')} of {size:,.1f} MB"
+    if not there:
+        echo(f"Nothing {'to remove ' if remove else ''}in the cache {cache_folder()}.")
+    elif remove:
+        echo(f"Removed {total} from {cache_folder()}.")
+    else:
+        echo(f"{total} in {cache_folder()}.")

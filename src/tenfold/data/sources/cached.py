@@ -78,11 +78,13 @@ def remove_cached(names: Sequence[str]) -> list[Cached]:
     there = cached()
     unknown = [name for name in names if name not in {OLD, ALL, *(one.key for one in there)}]
     if unknown:
-        keys = shortlist([one.key for one in there]) or "nothing"
-        raise SettingsError(
-            f"{shortlist(unknown)!r} is not in the cache {cache_folder()}. There is {keys}. Give "
-            f"such a key, {OLD!r} for what newer versions have replaced, or {ALL!r}."
+        what = (
+            f"There is {shortlist([one.key for one in there])}. Give such a key, {OLD!r} for what "
+            f"newer versions have replaced, or {ALL!r}."
+            if there
+            else "Nothing is."
         )
+        raise SettingsError(f"{shortlist(unknown)!r} is not in the cache {cache_folder()}. {what}")
     chosen = [
         one for one in there if ALL in names or one.key in names or (OLD in names and one.is_old)
     ]
