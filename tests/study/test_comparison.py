@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from tenfold.cli.main import main
 from tenfold.core.errors import DataError, RunFolderError
-from tenfold.data.dataset import read_arrays
+from tenfold.data.dataset import read_arrays, read_split
 from tenfold.study.comparison import compare_runs
 from tenfold.study.recipe import StudySettings
 from tenfold.study.study import Study
@@ -58,6 +59,23 @@ def test_other_test_images_cannot_be_compared(run: Callable[..., Path]) -> None:
         compare_runs([run("a", {"seed": 1}), run("b", {"seed": 2})])
     assert "the same --seed" in str(raised.value)
     assert str(raised.value).count(" test images, SHA-256 ") == 2
+
+
+def test_a_given_test_split_is_compared_whatever_the_seed(
+    run: Callable[..., Path], image_folder: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    for split in ("train", "test"):
+        shutil.copytree(image_folder, given / split)
+    at = {"data.location": str(given)}
+    folders = [run("a", at | {"seed": 1}), run("b", at | {"seed": 2})]
+    orders = [[row.tobytes() for row in read_split(f / "acquire", "test").images] for f in folders]
+    assert orders[0] != orders[1]
+    by_image = [dict(zip(o, correct(f), strict=True)) for o, f in zip(orders, folders, strict=True)]
+    first, second = (np.array([one[image] for image in sorted(one)]) for one in by_image)
+    (pair,) = compare_runs(folders).pairs
+    assert pair.only_first == (first & ~second).sum()
+    assert pair.only_second == (second & ~first).sum()
 
 
 def test_one_run_twice_is_no_comparison(run: Callable[..., Path]) -> None:

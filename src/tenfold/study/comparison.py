@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from tenfold.core.records.data import AcquireRecord
 from tenfold.core.records.evaluation import ComparedPair, ComparedRun, Comparison, EvaluateRecord
 from tenfold.core.records.training import TrainRecord
 from tenfold.core.run_folder import MANIFEST, SETTINGS, RunFolder
-from tenfold.data.dataset import read_arrays
+from tenfold.data.dataset import read_arrays, read_split
 from tenfold.evaluation.differences import holm_adjusted, mcnemar_p_value, paired_interval
 from tenfold.evaluation.scores import is_imbalanced
+from tenfold.training.feature_store import image_digests
 
 ENDINGS = (".html", ".svg")
 """Of the file that a comparison is written to: the page, or its picture alone."""
@@ -32,6 +33,7 @@ class _Run:
     acquired: AcquireRecord
     evaluated: EvaluateRecord
     trained: TrainRecord
+    labels: npt.NDArray[np.int64]
     is_right: npt.NDArray[np.bool_]
 
 
@@ -52,7 +54,8 @@ def compare_runs(run_folders: Sequence[Path]) -> Comparison:
     """
     _check_folders(run_folders)
     runs = [_read(path) for path in run_folders]
-    _check_test_splits(runs)
+    _check_classes(runs)
+    runs = _in_one_order(runs)
     names = _short_names([run.path for run in runs])
     pairs = [_pair(runs, names, i, j) for i, j in combinations(range(len(runs)), 2)]
     adjusted = holm_adjusted([pair.p_value for pair in pairs])
@@ -116,7 +119,8 @@ def _read(path: Path) -> _Run:
         )
     predictions = read_arrays(path / "evaluate" / "predictions.npz")
     try:
-        is_right = predictions["probabilities"].argmax(axis=1) == predictions["labels"]
+        labels = predictions["labels"]
+        is_right = predictions["probabilities"].argmax(axis=1) == labels
     except (KeyError, ValueError):
         raise RunFolderError(
             f"{path / 'evaluate' / 'predictions.npz'} does not hold probabilities and labels. It "
@@ -127,11 +131,12 @@ def _read(path: Path) -> _Run:
         AcquireRecord.read(path / "acquire" / "record.json"),
         EvaluateRecord.read(path / "evaluate" / "record.json"),
         TrainRecord.read(path / "train" / "record.json"),
+        labels,
         is_right,
     )
 
 
-def _check_test_splits(runs: Sequence[_Run]) -> None:
+def _check_classes(runs: Sequence[_Run]) -> None:
     first = runs[0]
     for other in runs[1:]:
         if other.acquired.classes != first.acquired.classes:
@@ -140,7 +145,17 @@ def _check_test_splits(runs: Sequence[_Run]) -> None:
                 "their predictions cannot be compared image by image. Compare studies of one data "
                 "set."
             )
-        if other.acquired.test_sha256 != first.acquired.test_sha256:
+
+
+def _in_one_order(runs: Sequence[_Run]) -> list[_Run]:
+    """Bring test images into one order: a data set's own test split has one a seed."""
+    first = runs[0]
+    if all(run.acquired.test_sha256 == first.acquired.test_sha256 for run in runs):
+        return list(runs)
+    keys = [_labelled_digests(run) for run in runs]
+    orders = [sorted(range(len(own)), key=own.__getitem__) for own in keys]
+    for other, own, order in zip(runs[1:], keys[1:], orders[1:], strict=True):
+        if [own[place] for place in order] != [keys[0][place] for place in orders[0]]:
             raise DataError(
                 f"{first.path} and {other.path} were tested on different images, so their "
                 "scores cannot be compared image by image:\n"
@@ -148,6 +163,15 @@ def _check_test_splits(runs: Sequence[_Run]) -> None:
                 "Evaluate both on one test split: the same data set, image size and, where tenfold "
                 "made the split, the same --seed."
             )
+    return [
+        replace(run, is_right=run.is_right[order]) for run, order in zip(runs, orders, strict=True)
+    ]
+
+
+def _labelled_digests(run: _Run) -> list[tuple[bytes, int]]:
+    """Give what says of each test image which it is, and its label."""
+    images = read_split(run.path / "acquire", "test").images
+    return list(zip(image_digests(images), run.labels.tolist(), strict=True))
 
 
 def _test_split(run: _Run) -> str:
