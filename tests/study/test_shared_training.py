@@ -98,8 +98,10 @@ def train(tiny_settings: Callable[..., StudySettings], tmp_path: Path) -> Train:
 @pytest.mark.parametrize(
     "variant",
     [
-        name if name == "muon-ema" else pytest.param(name, marks=pytest.mark.slow)
-        for name in VARIANTS
+        "muon-ema",
+        pytest.param("sgd-swa", marks=pytest.mark.slow),
+        pytest.param("adamw", marks=[pytest.mark.slow, pytest.mark.long]),
+        pytest.param("rmsprop", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def test_any_number_of_workers_gives_the_same_bits(train: Train, variant: str) -> None:
@@ -117,7 +119,8 @@ def test_other_micro_batches_give_other_bits(train: Train) -> None:
     [
         {"Worker 2": [7]},
         pytest.param(
-            {"Worker 1": [4, 9], "Worker 2": [3], "Worker 3": [12]}, marks=pytest.mark.slow
+            {"Worker 1": [4, 9], "Worker 2": [3], "Worker 3": [12]},
+            marks=[pytest.mark.slow, pytest.mark.long],
         ),
     ],
 )

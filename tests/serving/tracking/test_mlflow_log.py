@@ -202,6 +202,7 @@ def test_more_of_a_study_goes_to_its_run_and_another_training_to_one_of_its_own(
     assert len(look("more").runs) == 2
 
 
+@pytest.mark.long
 def test_many_and_long_values_are_logged(
     study: Path, database: str, look: Callable[[str], Logged]
 ) -> None:

@@ -178,6 +178,7 @@ def test_folds_in_processes_are_told_the_features(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_trials_in_processes_are_told_the_features(
     settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +187,7 @@ def test_trials_in_processes_are_told_the_features(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_ablation_in_processes_is_told_the_features(
     settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
