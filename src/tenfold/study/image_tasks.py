@@ -184,8 +184,7 @@ class NetworkWork:
         if not self.helps(len(images)):
             return None
         if network.body.frozen is not None:
-            size = len(images) * network.body.frozen.head.in_features * torch.float32.itemsize
-            if feature_store().is_kept and size <= feature_store().folder_limit_bytes:
+            if feature_store().has_room_for(len(images), network.body.frozen.head.in_features):
                 with self.progress.task("Features", len(images), unit="images") as own:
                     self.keep_features(plan, network, [images], own)
             return None

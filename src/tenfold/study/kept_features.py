@@ -63,7 +63,7 @@ def keep_features(
     if scored is not None and len(scored):
         parts.append(scored)
     count = sum(map(len, parts))
-    if count * body.head.in_features * torch.float32.itemsize > store.folder_limit_bytes:
+    if not store.has_room_for(count, body.head.in_features):
         return  # what the folder has no room for would be computed again by the tasks
     with work.progress.task("Features", count, unit="images") as bar:
         if work.helps(count) and work.keep_features(plan, network, parts, bar):

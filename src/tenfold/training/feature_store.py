@@ -62,6 +62,11 @@ class FeatureStore:
         """Say whether there is a folder now that keeps what is computed."""
         return bool(self._folders)
 
+    def has_room_for(self, images: int, width: int) -> bool:
+        """Say whether a folder keeps all features of so many images, and drops none for others."""
+        size = images * width * torch.float32.itemsize
+        return self.is_kept and size <= self.folder_limit_bytes
+
     @property
     def folder(self) -> Path | None:
         """Give the innermost folder; None if there is none."""

@@ -18,17 +18,15 @@ from tenfold.core.text import counted, shortlist
 from tenfold.data.dataset import ImageDataset, ImageSplit, Indices, Labels
 from tenfold.data.sources.arrangement import Arrangement, FileRules, Setting
 from tenfold.data.sources.grouping import below
-from tenfold.data.sources.pixel_rows import NewRows, reorder_rows, stored_images
+from tenfold.data.sources.pixel_rows import FileT, NewRows, reorder_rows, stored_images
 from tenfold.data.sources.source import SourceOptions
 from tenfold.data.splits import groups_of_digests, joined_groups, regrouped
 from tenfold.data.store import AnyImages, StoredImages
 
 if TYPE_CHECKING:
-    from tenfold.data.images.decoding import EncodedImage
     from tenfold.data.images.reading import DecodedImages
 
 ItemT = TypeVar("ItemT")
-FileT = TypeVar("FileT", bound="EncodedImage")
 
 _MOST_REASONS = 3  # More in one line are not read by anyone; the page lists all images.
 
